@@ -1,0 +1,384 @@
+use crate::column::{Column, ColumnIndex};
+use crate::limits::{COLUMNS_PER_DATASET_MAX, FIELD_NAME_BYTES_MAX};
+use crate::{CommittedRun, FieldDictionary, FieldType, Record, UtcMicros};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field as ArrowField, Schema};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// Names of the columns that every [`EventBatch`] has.
+pub mod columns {
+    /// When it happened, by the source's clock (UTC, µs); [`INGESTED`] where the source gave none.
+    pub const TIMESTAMP: &str = "@timestamp";
+    /// When we received it (UTC, µs).
+    pub const INGESTED: &str = "event.ingested";
+    /// The received bytes, exactly (binary).
+    pub const ORIGINAL: &str = "event.original";
+    /// Stream name (keyword).
+    pub const STREAM: &str = "yagura.stream";
+    /// Batch number (64-bit integer).
+    pub const BATCH: &str = "yagura.batch";
+    /// Index within the batch (64-bit integer).
+    pub const INDEX: &str = "yagura.index";
+    /// [`crate::Transport`] word (keyword).
+    pub const TRANSPORT: &str = "yagura.transport";
+    /// [`crate::Record::peer`] (keyword).
+    pub const PEER: &str = "yagura.peer";
+    /// [`crate::Record::identity`] (keyword).
+    pub const IDENTITY: &str = "yagura.identity";
+    /// The batch's salt, 64 hexadecimal digits (keyword).
+    pub const BATCH_SALT: &str = "yagura.batch_salt";
+    /// Fields past the column limit, one JSON object per row (keyword); present when needed.
+    pub const OVERFLOW: &str = "yagura.overflow";
+    /// Why decoding fell short, a short English reason (keyword); present when needed.
+    pub const PARSE_ERROR: &str = "yagura.parse_error";
+}
+
+/// Events of one dataset as Arrow columns: keyword columns are `Dictionary(Int32, Utf8)`.
+#[derive(Debug, Clone)]
+pub struct EventBatch {
+    /// The dataset, such as `windows.security`.
+    pub dataset: Arc<str>,
+    /// The columns: those of [`columns`] first, then the rest in order of first appearance.
+    pub columns: RecordBatch,
+}
+
+impl EventBatch {
+    /// Number of events.
+    pub fn rows(&self) -> usize {
+        self.columns.num_rows()
+    }
+}
+
+/// Builds an [`EventBatch`] row by row: [`BatchBuilder::begin_row`], then any number of sets.
+pub struct BatchBuilder {
+    dataset: Arc<str>,
+    dictionary: Arc<FieldDictionary>,
+    hasher: RandomState,
+    names: Vec<Arc<str>>,
+    by_name: HashMap<Arc<str>, usize, RandomState>,
+    columns: Vec<Column>,
+    overflow: Vec<(String, String)>,
+    rows: usize,
+}
+
+/// Columns of the envelope, in the order [`BatchBuilder::new`] creates them.
+const ENVELOPE: [&str; 10] = [
+    columns::TIMESTAMP,
+    columns::INGESTED,
+    columns::ORIGINAL,
+    columns::STREAM,
+    columns::BATCH,
+    columns::INDEX,
+    columns::TRANSPORT,
+    columns::PEER,
+    columns::IDENTITY,
+    columns::BATCH_SALT,
+];
+
+impl BatchBuilder {
+    /// An empty builder. Column types come from `dictionary`; unknown names are keywords.
+    pub fn new(dataset: &str, dictionary: Arc<FieldDictionary>) -> Self {
+        let mut builder = BatchBuilder {
+            dataset: dataset.into(),
+            dictionary,
+            hasher: RandomState::default(),
+            names: Vec::new(),
+            by_name: HashMap::default(),
+            columns: Vec::new(),
+            overflow: Vec::new(),
+            rows: 0,
+        };
+        for name in ENVELOPE {
+            builder.add_column(name);
+        }
+        builder
+    }
+
+    /// Rows begun so far.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Starts the row of `record`, which is number `index` of its batch: fills the envelope
+    /// columns, with `@timestamp` equal to the time of receipt until [`BatchBuilder::set_time`].
+    pub fn begin_row(&mut self, run: &CommittedRun, index: u32, record: &Record) {
+        self.flush_overflow();
+        self.rows += 1;
+        let rows = self.rows;
+        let received = Some(record.received.as_micros());
+        let salt = hex(&run.batch_salt);
+        for (position, column) in self.columns.iter_mut().take(ENVELOPE.len()).enumerate() {
+            match (position, column) {
+                (0 | 1, Column::Date(column)) => column.push(received),
+                (2, Column::Binary(column)) => column.append_value(&record.bytes),
+                (3, Column::Keyword(column)) => column.push(run.stream.as_str()),
+                (4, Column::Long(column)) => column.push(i64::try_from(run.batch).ok()),
+                (5, Column::Long(column)) => column.push(Some(i64::from(index))),
+                (6, Column::Keyword(column)) => column.push(record.transport.as_str()),
+                (7, Column::Keyword(column)) => column.push(&record.peer),
+                (8, Column::Keyword(column)) => column.push(&record.identity),
+                (9, Column::Keyword(column)) => column.push(&salt),
+                (_, column) => column.pad(rows),
+            }
+        }
+    }
+
+    /// The column called `name`, created if needed. `None` when the batch is full
+    /// ([`COLUMNS_PER_DATASET_MAX`]) or the name too long: use [`BatchBuilder::set`], which
+    /// then writes to the overflow column.
+    pub fn column(&mut self, name: &str) -> Option<ColumnIndex> {
+        if let Some(&position) = self.by_name.get(name) {
+            return Some(ColumnIndex(position));
+        }
+        // One place is kept free for the overflow column itself.
+        let full = self.columns.len() + 1 >= COLUMNS_PER_DATASET_MAX;
+        if full || name.is_empty() || name.len() > FIELD_NAME_BYTES_MAX {
+            return None;
+        }
+        Some(ColumnIndex(self.add_column(name)))
+    }
+
+    /// Sets field `name` of the current row; a second value for the same field replaces the first.
+    pub fn set(&mut self, name: &str, value: &str) {
+        match self.column(name) {
+            Some(column) => self.set_at(column, value),
+            None => self.overflow.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    /// Like [`BatchBuilder::set`] for a column already looked up. A value that does not fit the
+    /// column's type (a number column given text) becomes null; the raw bytes keep it.
+    pub fn set_at(&mut self, column: ColumnIndex, value: &str) {
+        let rows = self.rows;
+        let Some(slot) = self.columns.get_mut(column.0) else { return };
+        let again = slot.len() == rows;
+        if !again {
+            slot.pad(rows.saturating_sub(1));
+        }
+        match slot {
+            Column::Keyword(keyword) if again => keyword.replace_last(value),
+            Column::Keyword(keyword) => keyword.push(value),
+            Column::Text(text) if !again => text.append_value(value),
+            Column::Binary(binary) if !again => binary.append_value(value),
+            Column::Long(numbers) => put(numbers, again, value.trim().parse().ok()),
+            Column::Date(dates) => {
+                put(dates, again, value.parse::<UtcMicros>().ok().map(UtcMicros::as_micros));
+            }
+            // Arrow's text builders cannot take a value back; the first one stays.
+            Column::Text(_) | Column::Binary(_) => {}
+        }
+    }
+
+    /// Sets a number.
+    pub fn set_long(&mut self, name: &str, value: i64) {
+        let rows = self.rows;
+        if let Some(ColumnIndex(position)) = self.column(name)
+            && let Some(Column::Long(numbers)) = self.columns.get_mut(position)
+        {
+            let again = numbers.len() == rows;
+            numbers.resize(rows.saturating_sub(1).max(numbers.len()), None);
+            put(numbers, again, Some(value));
+        } else {
+            self.set(name, &value.to_string());
+        }
+    }
+
+    /// Sets `@timestamp` of the current row.
+    pub fn set_time(&mut self, instant: UtcMicros) {
+        if let Some(Column::Date(times)) = self.columns.first_mut()
+            && let Some(last) = times.last_mut()
+        {
+            *last = Some(instant.as_micros());
+        }
+    }
+
+    /// The finished batch, or `None` without rows. The builder is empty again and keeps nothing.
+    pub fn finish(&mut self) -> Option<EventBatch> {
+        self.flush_overflow();
+        let rows = std::mem::take(&mut self.rows);
+        if rows == 0 {
+            return None;
+        }
+        let mut fields = Vec::with_capacity(self.columns.len());
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for (name, mut column) in self.names.drain(..).zip(self.columns.drain(..)) {
+            column.pad(rows);
+            let array = column.finish();
+            fields.push(ArrowField::new(name.as_ref(), array.data_type().clone(), true));
+            arrays.push(array);
+        }
+        self.by_name.clear();
+        for name in ENVELOPE {
+            self.add_column(name);
+        }
+        let columns = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+            .unwrap_or_else(|error| unreachable!("columns are padded to one length: {error}"));
+        Some(EventBatch { dataset: self.dataset.clone(), columns })
+    }
+
+    fn add_column(&mut self, name: &str) -> usize {
+        let kind = match name {
+            columns::ORIGINAL => DataType::Binary,
+            _ => self.dictionary.field_type(name).arrow(),
+        };
+        let position = self.columns.len();
+        let name: Arc<str> = name.into();
+        self.columns.push(Column::new(&kind, &self.hasher));
+        self.by_name.insert(name.clone(), position);
+        self.names.push(name);
+        position
+    }
+
+    /// Writes the fields that found no column as one JSON object.
+    fn flush_overflow(&mut self) {
+        if self.overflow.is_empty() {
+            return;
+        }
+        let mut json = String::from("{");
+        for (number, (name, value)) in self.overflow.drain(..).enumerate() {
+            if number > 0 {
+                json.push(',');
+            }
+            push_json_string(&mut json, &name);
+            json.push(':');
+            push_json_string(&mut json, &value);
+        }
+        json.push('}');
+        let position = match self.by_name.get(columns::OVERFLOW) {
+            Some(&position) => position,
+            None => self.add_column(columns::OVERFLOW),
+        };
+        self.set_at(ColumnIndex(position), &json);
+    }
+}
+
+impl FieldType {
+    /// The Arrow type of a column of this type.
+    pub fn arrow(self) -> DataType {
+        use arrow::datatypes::TimeUnit;
+        match self {
+            FieldType::Keyword | FieldType::Ip => {
+                DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+            }
+            FieldType::Text => DataType::Utf8,
+            FieldType::Long => DataType::Int64,
+            FieldType::Date => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            FieldType::Binary => DataType::Binary,
+        }
+    }
+}
+
+fn put(values: &mut Vec<Option<i64>>, again: bool, value: Option<i64>) {
+    match values.last_mut() {
+        Some(last) if again => *last = value,
+        _ => values.push(value),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Proof: writing to a `String` cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn push_json_string(json: &mut String, text: &str) {
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            c if c.is_control() => json.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{StreamName, Transport};
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{Int32Type, Int64Type};
+
+    fn run(lines: &[&str]) -> CommittedRun {
+        let record = |line: &&str| Record {
+            received: UtcMicros::from_micros(1_000_000),
+            transport: Transport::SyslogTcp,
+            peer: "10.0.0.7:514".into(),
+            identity: "none".into(),
+            bytes: line.as_bytes().to_vec().into(),
+        };
+        CommittedRun {
+            stream: StreamName::new("syslog").unwrap(),
+            batch: 7,
+            batch_salt: [1; 32],
+            first_index: 3,
+            records: lines.iter().map(record).collect(),
+        }
+    }
+
+    fn dictionary() -> Arc<FieldDictionary> {
+        let text =
+            "[[field]]\nname='source.port'\ntype='long'\nja='送信元ポート'\nen='Source port'\n";
+        Arc::new(FieldDictionary::from_toml(text).unwrap())
+    }
+
+    #[test]
+    fn fields_may_come_and_go_between_rows() {
+        let run = run(&["a", "b", "c"]);
+        let mut builder = BatchBuilder::new("unknown", dictionary());
+        for (index, record) in run.indexed() {
+            builder.begin_row(&run, index, record);
+            if index != 4 {
+                builder.set("user.name", "田中");
+            }
+            if index == 5 {
+                builder.set("user.name", "佐藤");
+                builder.set_long("source.port", 22);
+                builder.set_time(UtcMicros::from_micros(5));
+            }
+        }
+        let batch = builder.finish().unwrap();
+        assert_eq!(batch.rows(), 3);
+        let users = batch.columns.column_by_name("user.name").unwrap();
+        let users = users.as_dictionary::<Int32Type>().downcast_dict::<arrow::array::StringArray>();
+        let users: Vec<_> = users.unwrap().into_iter().collect();
+        assert_eq!(users, [Some("田中"), None, Some("佐藤")]);
+        let ports = batch.columns.column_by_name("source.port").unwrap();
+        assert_eq!(ports.as_primitive::<Int64Type>().value(2), 22);
+        assert!(ports.is_null(0));
+        let index = batch.columns.column_by_name(columns::INDEX).unwrap();
+        assert_eq!(index.as_primitive::<Int64Type>().values(), &[3, 4, 5]);
+        let raw = batch.columns.column_by_name(columns::ORIGINAL).unwrap();
+        assert_eq!(raw.as_binary::<i32>().value(1), b"b");
+        assert!(builder.finish().is_none());
+    }
+
+    #[test]
+    fn fields_past_the_limit_overflow_and_are_kept() {
+        for fields in [COLUMNS_PER_DATASET_MAX - 1 - ENVELOPE.len(), COLUMNS_PER_DATASET_MAX] {
+            let run = run(&["a"]);
+            let mut builder = BatchBuilder::new("unknown", dictionary());
+            builder.begin_row(&run, 3, &run.records[0]);
+            for number in 0..fields {
+                builder.set(&format!("f{number}"), "x\"\n");
+            }
+            let batch = builder.finish().unwrap();
+            let overflow = batch.columns.column_by_name(columns::OVERFLOW);
+            assert!(batch.columns.num_columns() <= COLUMNS_PER_DATASET_MAX);
+            if fields == COLUMNS_PER_DATASET_MAX {
+                let overflow = overflow.unwrap().as_dictionary::<Int32Type>();
+                let text = overflow.values().as_string::<i32>().value(0);
+                assert!(text.contains(r#""f1023":"x\"\u000a""#), "{text}");
+            } else {
+                assert!(overflow.is_none());
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+use crate::{Lang, columns};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Type of a field's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FieldType {
+    /// A name, code, path or other text that repeats; dictionary-encoded.
+    #[default]
+    Keyword,
+    /// An IP address as text; dictionary-encoded.
+    Ip,
+    /// Free text that rarely repeats.
+    Text,
+    /// A signed 64-bit integer.
+    Long,
+    /// An instant, UTC, microseconds.
+    Date,
+    /// Bytes; for `event.original` only.
+    Binary,
+}
+
+/// One entry of the field dictionary.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// ECS name, or our own under `yagura.`.
+    pub name: String,
+    /// Type of the values.
+    #[serde(rename = "type", default)]
+    pub kind: FieldType,
+    /// Japanese label.
+    pub ja: String,
+    /// English label.
+    pub en: String,
+    /// OCSF 1.x attribute path, where there is one.
+    #[serde(default)]
+    pub ocsf: Option<String>,
+    /// Whether OMB M-21-31 asks for this field.
+    #[serde(default)]
+    pub m2131: bool,
+}
+
+/// The one list of fields: names, types, labels, Sigma names.
+///
+/// Read from TOML (`content/fields.toml`):
+///
+/// ```
+/// let dictionary = yagura_event::FieldDictionary::from_toml(r#"
+///     [[field]]
+///     name = "process.command_line"
+///     ja = "コマンドライン"
+///     en = "Command line"
+///
+///     [sigma."*"]
+///     ScriptText = "powershell.script_block_text"
+///     [sigma."windows."]          # a key ending in '.' covers every dataset that begins so
+///     EventID = "event.code"
+///     [sigma."windows.security"]  # the most specific table wins
+///     Image = "winlog.event_data.NewProcessName"
+///
+///     [native]                    # other Sigma fields of such datasets
+///     "windows." = "winlog.event_data."
+/// "#).unwrap();
+/// assert_eq!(dictionary.sigma_column("windows.security", "EventID"), "event.code");
+/// assert_eq!(dictionary.sigma_column("windows.sysmon", "Image"), "winlog.event_data.Image");
+/// assert_eq!(dictionary.sigma_column("web.access", "url.path"), "url.path");
+/// ```
+#[derive(Debug, Default)]
+pub struct FieldDictionary {
+    fields: BTreeMap<String, Field>,
+    sigma: BTreeMap<String, BTreeMap<String, String>>,
+    native: BTreeMap<String, String>,
+}
+
+/// A field dictionary that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DictionaryError {
+    /// Not the TOML we expect; the message names line and column.
+    #[error("field dictionary: {0}")]
+    Syntax(#[from] toml::de::Error),
+    /// The same field twice.
+    #[error("field dictionary: field {0:?} is listed twice")]
+    Twice(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    field: Vec<Field>,
+    #[serde(default)]
+    sigma: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(default)]
+    native: BTreeMap<String, String>,
+}
+
+impl FieldDictionary {
+    /// Reads a dictionary.
+    pub fn from_toml(text: &str) -> Result<Self, DictionaryError> {
+        let file: File = toml::from_str(text)?;
+        let mut fields = BTreeMap::new();
+        for field in file.field {
+            if let Some(other) = fields.insert(field.name.clone(), field) {
+                return Err(DictionaryError::Twice(other.name));
+            }
+        }
+        Ok(FieldDictionary { fields, sigma: file.sigma, native: file.native })
+    }
+
+    /// The entry for an ECS name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name)
+    }
+
+    /// Every entry, by name.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.fields.values()
+    }
+
+    /// Type of a field; unknown fields are keywords.
+    pub fn field_type(&self, name: &str) -> FieldType {
+        match name {
+            columns::TIMESTAMP | columns::INGESTED => FieldType::Date,
+            columns::BATCH | columns::INDEX => FieldType::Long,
+            columns::ORIGINAL => FieldType::Binary,
+            _ => self.fields.get(name).map_or(FieldType::Keyword, |field| field.kind),
+        }
+    }
+
+    /// What a person calls the field; its own name where the dictionary has no entry.
+    pub fn label<'a>(&'a self, name: &'a str, lang: Lang) -> &'a str {
+        match (self.fields.get(name), lang) {
+            (Some(field), Lang::Ja) => &field.ja,
+            (Some(field), Lang::En) => &field.en,
+            (None, _) => name,
+        }
+    }
+
+    /// The column that holds what Sigma calls `sigma_field` in events of `dataset`.
+    ///
+    /// Looked up in the table of the dataset, then in prefix tables from the longest to the
+    /// shortest, then in `*`; else the dataset's native prefix is put before the name; else the
+    /// name stands for itself.
+    pub fn sigma_column<'a>(&'a self, dataset: &str, sigma_field: &'a str) -> Cow<'a, str> {
+        let exact = self.sigma.get(dataset).into_iter();
+        // A longer prefix sorts after a shorter one it extends.
+        let by_prefix = self.sigma.iter().rev();
+        let prefixes = by_prefix
+            .filter(|(prefix, _)| prefix.ends_with('.') && dataset.starts_with(prefix.as_str()))
+            .map(|(_, table)| table);
+        let all = self.sigma.get("*").into_iter();
+        for table in exact.chain(prefixes).chain(all) {
+            if let Some(column) = table.get(sigma_field) {
+                return Cow::Borrowed(column);
+            }
+        }
+        if self.fields.contains_key(sigma_field) {
+            return Cow::Borrowed(sigma_field);
+        }
+        match self.native_prefix(dataset) {
+            Some(prefix) => Cow::Owned(format!("{prefix}{sigma_field}")),
+            None => Cow::Borrowed(sigma_field),
+        }
+    }
+
+    /// What native fields of `dataset` are prefixed with, such as `winlog.event_data.`.
+    pub fn native_prefix(&self, dataset: &str) -> Option<&str> {
+        let mut prefixes = self.native.iter().rev();
+        prefixes
+            .find(|(key, _)| dataset.starts_with(key.as_str()))
+            .map(|(_, prefix)| prefix.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_place() {
+        let unknown =
+            FieldDictionary::from_toml("[[field]]\nname='a'\nja='a'\nen='a'\ncolour='red'\n");
+        assert!(unknown.unwrap_err().to_string().contains("colour"));
+        let twice = "[[field]]\nname='a'\nja='a'\nen='a'\n".repeat(2);
+        let twice = FieldDictionary::from_toml(&twice).unwrap_err().to_string();
+        assert_eq!(twice, "field dictionary: field \"a\" is listed twice");
+    }
+
+    #[test]
+    fn the_most_specific_sigma_table_wins() {
+        let text =
+            "[sigma.'*']\nA='one'\n[sigma.'windows.']\nA='two'\n[sigma.'windows.sec']\nA='three'\n";
+        let dictionary = FieldDictionary::from_toml(text).unwrap();
+        assert_eq!(dictionary.sigma_column("linux.auth", "A"), "one");
+        assert_eq!(dictionary.sigma_column("windows.sysmon", "A"), "two");
+        assert_eq!(dictionary.sigma_column("windows.sec", "A"), "three");
+    }
+}
