@@ -1,0 +1,122 @@
+use crate::{HeaderError, NoteError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a log or a key cannot be used. Every message names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The machine refused a file operation; trying again later may help.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted, such as `read`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The machine's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the log is not what the log wrote.
+    #[error("{} is damaged: {what}; restore it from a copy, `yagura verify` lists all damage", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A checkpoint that this key did not sign, or that was changed.
+    #[error("{}: {source}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: NoteError,
+    },
+    /// The log is older than what its key has signed already, as after restoring an old backup.
+    #[error(
+        "{} goes back before a checkpoint signed already (the history holds size {signed}, the log \
+         has {found}); signing on would make a second history: restore the newest copy",
+        path.display()
+    )]
+    Rollback {
+        /// The checkpoint file.
+        path: PathBuf,
+        /// Size signed already.
+        signed: u64,
+        /// Size found.
+        found: u64,
+    },
+    /// The key's name is not the log's origin.
+    #[error("the key is of log {key:?}, the log is {origin:?}; use the key made with this log")]
+    Origin {
+        /// The log's origin.
+        origin: String,
+        /// The key's name.
+        key: String,
+    },
+    /// A header that breaks its rules, or is of another log.
+    #[error("batch {batch} cannot be appended: {source}")]
+    Header {
+        /// The batch.
+        batch: u64,
+        /// The rule.
+        #[source]
+        source: HeaderError,
+    },
+    /// A header that does not follow the last one of its stream.
+    #[error(
+        "batch {batch} cannot be appended: its stream_prev is {found}, the last header of its \
+         stream is {expected}"
+    )]
+    StreamPrev {
+        /// The batch.
+        batch: u64,
+        /// The stream's tail in the log.
+        expected: String,
+        /// What the header says.
+        found: String,
+    },
+    /// The log already has another header for this batch.
+    #[error("batch {batch} is in the log already, with other contents (leaf {leaf})")]
+    BatchTaken {
+        /// The batch.
+        batch: u64,
+        /// Where the log has it.
+        leaf: u64,
+    },
+    /// There is no such header, or no checkpoint covers it yet.
+    #[error("leaf {leaf} is not in the log (size {size}); publish first if it was just appended")]
+    NoSuchLeaf {
+        /// The leaf index asked for.
+        leaf: u64,
+        /// Headers the log (or its checkpoint) has.
+        size: u64,
+    },
+    /// The new tree does not continue the signed one: the memory or the disk is failing.
+    #[error("refused to sign {}: the tree no longer continues the last checkpoint", path.display())]
+    Inconsistent {
+        /// The log directory.
+        path: PathBuf,
+    },
+    /// A key file that was changed or is not one.
+    #[error("{} is not a signing key in order: {what}; restore it from a copy", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+impl LedgerError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
+        let path = path.to_owned();
+        move |source| LedgerError::Io { action, path, source }
+    }
+
+    pub(crate) fn damaged(path: PathBuf, what: &'static str) -> LedgerError {
+        LedgerError::Damaged { path, what }
+    }
+}
