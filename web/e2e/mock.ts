@@ -1,0 +1,126 @@
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join, normalize } from "node:path";
+import type { Alert, AlertState, Row } from "../src/api";
+
+const DIST = join(import.meta.dirname, "../dist");
+const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; " +
+  "object-src 'none'; frame-ancestors 'none'; form-action 'self'";
+
+/** The API in memory, in the shapes the real server promises: for the page alone, without a store. */
+export class Mock {
+  rows: Row[] = [];
+  alerts: Alert[] = [];
+  readonly posts: { path: string; marked: boolean; body: unknown }[] = [];
+  verified: { at: string; ok: boolean; findings: number } | null = null;
+  private readonly tails = new Set<ServerResponse>();
+  private server: Server | undefined;
+  private port = 0;
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async start(): Promise<void> {
+    this.server = createServer((request, response) => {
+      void this.answer(request, response);
+    });
+    await new Promise<void>((ready) => this.server?.listen(this.port, "127.0.0.1", ready));
+    this.port = (this.server.address() as AddressInfo).port;
+  }
+
+  async stop(): Promise<void> {
+    this.server?.closeAllConnections();
+    this.tails.clear();
+    await new Promise((done) => this.server?.close(done));
+  }
+
+  /** A new event: into the store and down every live view. */
+  send(row: Row): void {
+    this.rows.unshift(row);
+    for (const tail of this.tails) tail.write(`data: ${JSON.stringify(row)}\n\n`);
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", this.origin);
+    const { searchParams: parameters, pathname } = url;
+    if (!pathname.startsWith("/api/")) return file(pathname, response);
+    if (pathname === "/api/v1/search") {
+      this.search(parameters, response);
+      return;
+    }
+    if (pathname === "/api/v1/tail") {
+      response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" }).write(": hello\n\n");
+      this.tails.add(response);
+      request.on("close", () => this.tails.delete(response));
+      return;
+    }
+    if (pathname === "/api/v1/ledger") {
+      const time = this.rows[0]?.["@timestamp"] ?? null;
+      const log = { origin: "yagura.test/demo/events", size: this.rows.length, root: "Zm9vYmFy".repeat(5) + "AAA=", checkpoint_time: time, batches_sealed: this.rows.length, records: this.rows.length };
+      json(response, 200, { events: log, audit: { ...log, origin: "yagura.test/demo/audit" }, verified: this.verified });
+      return;
+    }
+    if (pathname === "/api/v1/status") {
+      json(response, 200, { version: "0.1.0", uptime_s: 5, listeners: [{ kind: "syslog-tcp", address: "127.0.0.1:5514" }], counters: {}, rules: { loaded: 1, refused: 0 }, disk: {} });
+      return;
+    }
+    if (pathname === "/api/v1/alerts") {
+      const wanted = parameters.get("state");
+      const shown = this.alerts.filter((alert) => wanted === null || alert["alert.state"] === wanted);
+      json(response, 200, { alerts: shown, total: shown.length });
+      return;
+    }
+    const act = /^\/api\/v1\/alerts\/([^/]+)\/(acknowledge|close|reopen)$/.exec(pathname);
+    if (act !== null && request.method === "POST") return this.act(decodeURIComponent(act[1] ?? ""), act[2] ?? "", request, response);
+    json(response, 404, { error: { code: "not_found", message: "no such thing", message_ja: "見つかりません" } });
+  }
+
+  private search(parameters: URLSearchParams, response: ServerResponse): void {
+    const query = parameters.get("query") ?? "";
+    const open = [...query].indexOf("(");
+    if (open !== -1 && !query.includes(")")) {
+      json(response, 400, { error: { code: "query.syntax", message: "this '(' is never closed", message_ja: "この「(」が閉じられていません", place: open } });
+      return;
+    }
+    const words = query.toLowerCase().split(/\s+/);
+    const found = this.rows.filter((row) => words.every((word) => JSON.stringify(row).toLowerCase().includes(word)));
+    const limit = Number(parameters.get("limit") ?? "100");
+    const offset = Number(parameters.get("offset") ?? "0");
+    json(response, 200, { rows: found.slice(offset, offset + limit), total_known: true, cut: found.length > offset + limit, limit, took_ms: 3 });
+  }
+
+  private async act(id: string, act: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let text = "";
+    for await (const chunk of request) text += String(chunk);
+    const body = JSON.parse(text || "{}") as { verdict?: string };
+    const marked = request.headers["yagura-request"] === "1";
+    this.posts.push({ path: request.url ?? "", marked, body });
+    const alert = this.alerts.find((one) => one["alert.id"] === id);
+    if (!marked || alert === undefined) {
+      json(response, marked ? 404 : 403, { error: { code: "refused", message: "refused", message_ja: "拒否しました" } });
+      return;
+    }
+    const states: Readonly<Record<string, AlertState>> = { acknowledge: "acknowledged", close: "closed", reopen: "new" };
+    alert["alert.state"] = states[act] ?? "new";
+    if (body.verdict !== undefined) alert["alert.verdict"] = body.verdict;
+    json(response, 200, alert);
+  }
+}
+
+async function file(pathname: string, response: ServerResponse): Promise<void> {
+  const name = pathname === "/" ? "/index.html" : normalize(pathname);
+  const headers = { "Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Content-Type": TYPES[extname(name)] ?? "application/octet-stream" };
+  try {
+    response.writeHead(200, headers).end(await readFile(join(DIST, name)));
+  } catch {
+    response.writeHead(404).end();
+  }
+}
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "Content-Type": "application/json", "Content-Security-Policy": "default-src 'none'" }).end(JSON.stringify(body));
+}

@@ -1,0 +1,250 @@
+import { mkdirSync } from "node:fs";
+import type { Browser } from "playwright-core";
+import AxePath from "axe-core";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Alert, Row } from "../src/api";
+import { launch, open, shot } from "./browser";
+import { FORGING_LINES, XSS_LINES } from "./hostile";
+import { Mock } from "./mock";
+
+let browser: Browser;
+let mock: Mock;
+
+beforeAll(async () => {
+  if (process.env["YAGURA_SHOTS"] !== undefined) mkdirSync(process.env["YAGURA_SHOTS"], { recursive: true });
+  browser = await launch();
+});
+afterAll(async () => {
+  await browser.close();
+});
+beforeEach(async () => {
+  mock = new Mock();
+  await mock.start();
+  return async () => {
+    for (const context of browser.contexts()) await context.close();
+    await mock.stop();
+  };
+});
+
+let serial = 0;
+function event(en: string, ja: string, extra: Partial<Row> = {}): Row {
+  serial += 1;
+  const at = new Date(Date.now() - 60_000 + serial * 5).toISOString();
+  return {
+    "event.id": `syslog/${Math.floor(serial / 100)}/${serial % 100}`, "@timestamp": at, "event.ingested": at, "event.dataset": "linux.auth", "host.name": "fs01",
+    sentence: { en, ja }, fields: { "event.action": "login", "user.name": "tanaka", "source.ip": "10.1.2.3", "source.port": 51022 },
+    "event.original": `<38>Nov 21 19:30:00 fs01 sshd[311]: ${en}`, ...extra,
+  };
+}
+function alert(id: string, level: Alert["rule.level"], name: string, name_ja: string, en: string, ja: string, phase?: string): Alert {
+  const at = new Date().toISOString();
+  return {
+    "alert.id": id, "alert.state": "new", "rule.uuid": `uuid-${id}`, "rule.name": name, "rule.name_ja": name_ja, "rule.level": level,
+    entity: { kind: "host", value: "FS01" }, first_seen: at, last_seen: at, count: 3, "event.ids": ["syslog/0/1"], sentence: { en, ja },
+    ...(phase === undefined ? {} : { phase }),
+  };
+}
+function ordinaryDay(): void {
+  for (let hour = 0; hour < 6; hour += 1) {
+    mock.send(event("tanaka logged on to FS01 over the network from 10.1.2.3 (success)", "田中 が 10.1.2.3 から FS01 にネットワークログオンした（成功）"));
+    mock.send(event("sato ran sudo /usr/bin/systemctl restart nginx as root on web02", "佐藤 が web02 で root として /usr/bin/systemctl restart nginx を実行した", { "host.name": "web02" }));
+    mock.send(event("VPN login of suzuki from 203.0.113.7 failed: wrong password", "鈴木 の 203.0.113.7 からの VPN ログインが失敗した（パスワード誤り）", { "host.name": "vpn-gw.hospital.example" }));
+    mock.send(event("10.1.4.9 fetched GET /karte/index.html from intra01: 200, 18,231 bytes", "10.1.4.9 が intra01 の /karte/index.html を取得した（200、18,231 バイト）", { "host.name": "intra01" }));
+  }
+  mock.send(event("vssadmin.exe deleted all shadow copies on FS01, run by CORP\\svc-backup", "CORP\\svc-backup が FS01 で vssadmin.exe によりシャドウコピーをすべて削除した", { alerts: [{ "rule.level": "critical" }], "host.name": "FS01" }));
+  mock.send(event("The Security log of FS01 was cleared by CORP\\svc-backup", "CORP\\svc-backup が FS01 のセキュリティログを消去した", { alerts: [{ "rule.level": "high" }], "host.name": "FS01" }));
+  mock.alerts = [
+    alert("a1", "critical", "Shadow copies deleted", "シャドウコピーの削除", "svc-backup deleted all shadow copies on FS01", "svc-backup が FS01 のシャドウコピーをすべて削除した", "objective-anti-forensics"),
+    alert("a2", "high", "Event log cleared", "イベントログの消去", "svc-backup cleared the Security log of FS01", "svc-backup が FS01 のセキュリティログを消去した", "objective-anti-forensics"),
+    alert("a3", "medium", "Many failed VPN logins, then one success", "VPN ログインの連続失敗後の成功", "suzuki logged in to the VPN from 203.0.113.7", "鈴木 が 203.0.113.7 から VPN にログインした", "initial-access"),
+  ];
+  mock.verified = { at: new Date().toISOString(), ok: true, findings: 0 };
+}
+
+describe("the page", () => {
+  it("says what to do when the store is empty, in the language of the browser, and remembers another choice", async () => {
+    const { page } = await open(browser, mock.origin, { locale: "ja-JP" });
+    await page.getByText("ログはまだ届いていません").waitFor();
+    await page.getByText("logger -n 127.0.0.1 -P 5514 -T").waitFor();
+    await page.getByText("封印済みのバッチはまだありません").waitFor();
+    await shot(page, "empty-ja-light");
+    await page.getByRole("button", { name: "English" }).click();
+    await page.getByText("No logs yet").waitFor();
+    expect(await page.locator("html").getAttribute("lang")).toBe("en");
+    await page.reload();
+    await page.getByText("No logs yet").waitFor();
+  });
+
+  it("shows sentences as they come, stands still when paused, opens the details and goes back", async () => {
+    ordinaryDay();
+    const { page, errors, violations, foreign } = await open(browser, mock.origin);
+    await page.getByText("vssadmin.exe deleted all shadow copies").waitFor();
+    mock.send(event("yamada logged on to FS02", "山田 が FS02 にログオンした"));
+    await page.getByText("yamada logged on to FS02").waitFor();
+    expect(await page.locator("tbody tr").first().textContent()).toContain("yamada");
+
+    await page.keyboard.press("p");
+    mock.send(event("kato logged on to FS03", "加藤 が FS03 にログオンした"));
+    await page.getByRole("button", { name: "Resume (1 new)" }).click();
+    await page.getByText("kato logged on to FS03").waitFor();
+
+    await page.keyboard.press("Escape");
+    await page.getByText("yamada logged on to FS02").click();
+    const details = page.getByRole("dialog");
+    await details.getByRole("row", { name: "source.ip" }).getByText("10.1.2.3").waitFor();
+    await details.getByText("<38>Nov 21 19:30:00 fs01 sshd[311]: yamada").waitFor();
+    const proof = await details.getByRole("link").getAttribute("href");
+    expect(proof).toMatch(/^\/api\/v1\/events\/syslog%2F\d+%2F\d+\/proof$/);
+    expect(await page.locator(".details time").first().getAttribute("title")).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC$/);
+    await shot(page, "details-en-light");
+    await page.keyboard.press("Escape");
+    expect(await details.count()).toBe(0);
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toContain("yamada logged on to FS02");
+    expect({ errors, violations, foreign }).toEqual({ errors: [], violations: [], foreign: [] });
+  });
+
+  it("searches in Japanese, marks the place of a mistake, pages on, and keeps the question in the address", async () => {
+    ordinaryDay();
+    for (let count = 0; count < 130; count += 1) mock.rows.push(event(`backup ${count} done`, `バックアップ ${count} 完了`));
+    const { page } = await open(browser, mock.origin, { locale: "ja-JP" });
+    const box = page.getByRole("searchbox");
+    await box.fill("シャドウコピー");
+    await box.press("Enter");
+    await page.getByText("1 件（3 ミリ秒）").waitFor();
+    expect(new URL(page.url()).searchParams.get("query")).toBe("シャドウコピー");
+    expect(await page.evaluate(() => document.activeElement?.getAttribute("type"))).toBe("search");
+
+    await box.fill("田中 and (user.name:x");
+    await box.press("Enter");
+    await page.getByText("この「(」が閉じられていません").waitFor();
+    const [caret, character] = await page.evaluate(() => {
+      const pre = document.querySelector(".error pre");
+      const text = pre?.firstChild;
+      const range = document.createRange();
+      if (!(text instanceof Text)) return [0, 1];
+      range.setStart(text, 7);
+      range.setEnd(text, 8);
+      return [document.querySelector(".caret")?.getBoundingClientRect().left ?? 0, range.getBoundingClientRect().left];
+    });
+    expect(caret).toBeCloseTo(character, 0);
+    await shot(page, "error-ja-light");
+
+    await box.fill("バックアップ");
+    await box.press("Enter");
+    await page.getByText("100 件で打ち切りました").waitFor();
+    await page.getByRole("button", { name: "続きを読み込む" }).click();
+    await page.getByText("130 件（3 ミリ秒）").waitFor();
+    await page.reload();
+    await page.getByText("100 件で打ち切りました").waitFor();
+    expect(await box.inputValue()).toBe("バックアップ");
+  });
+
+  it("leaves the Enter that confirms kanji to the input method", async () => {
+    ordinaryDay();
+    const { page } = await open(browser, mock.origin);
+    const box = page.getByRole("searchbox");
+    await box.fill("zzz");
+    const prevented = await box.evaluate((input) => {
+      const confirm = new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true, isComposing: true });
+      input.dispatchEvent(confirm);
+      return confirm.defaultPrevented;
+    });
+    expect(prevented).toBe(true);
+    await box.press("Enter");
+    await page.getByText("Nothing matches").waitFor();
+  });
+
+  it("acknowledges, closes with a verdict, undoes and filters alerts, each request marked against forgery", async () => {
+    ordinaryDay();
+    const { page } = await open(browser, mock.origin);
+    const panel = page.getByRole("region", { name: "Alerts" });
+    await panel.getByText("3 of 3").waitFor();
+    const first = panel.getByRole("listitem").filter({ hasText: "Shadow copies deleted" });
+    await first.getByRole("button", { name: "Acknowledge" }).click();
+    await panel.getByText("Acknowledged: Shadow copies deleted").waitFor();
+    await panel.getByText("2 of 2").waitFor();
+    await panel.getByRole("button", { name: "Undo" }).click();
+    await panel.getByText("3 of 3").waitFor();
+    const third = panel.getByRole("listitem").filter({ hasText: "Many failed VPN logins" });
+    await third.getByRole("button", { name: "Close as…" }).click();
+    await third.getByRole("button", { name: "Benign (expected)" }).click();
+    await panel.getByText("2 of 2").waitFor();
+    await panel.getByRole("button", { name: "Closed", exact: true }).click();
+    await panel.getByText("Closed: Benign (expected)").waitFor();
+    expect(mock.posts).toEqual([
+      { path: "/api/v1/alerts/a1/acknowledge", marked: true, body: {} },
+      { path: "/api/v1/alerts/a1/reopen", marked: true, body: {} },
+      { path: "/api/v1/alerts/a3/close", marked: true, body: { verdict: "benign" } },
+    ]);
+    await panel.getByRole("button", { name: "New", exact: true }).click();
+    mock.alerts.unshift(alert("a4", "low", "New service installed", "サービスの新規登録", "A service was installed on FS01", "FS01 にサービスが登録された"));
+    await panel.getByText("New service installed", { exact: true }).waitFor();
+    await panel.getByText("New alert: New service installed").waitFor();
+  });
+
+  it("says when the server is gone and comes back by itself, missing nothing", async () => {
+    ordinaryDay();
+    const { page } = await open(browser, mock.origin);
+    await page.getByText("The Security log of FS01 was cleared by").waitFor();
+    await mock.stop();
+    await page.getByText("The server does not answer.").waitFor();
+    await shot(page, "gone-en-light");
+    mock.rows.unshift(event("ito logged on while nobody looked", "伊藤 がログオンした"));
+    await mock.start();
+    await page.getByText("ito logged on while nobody looked").waitFor();
+    await page.getByText("The server does not answer.").waitFor({ state: "detached" });
+  });
+
+  it("shows hostile text as text, in every place it can reach", async () => {
+    const lines = [...XSS_LINES, ...FORGING_LINES];
+    const { page, dialogs, violations, errors, foreign } = await open(browser, mock.origin, {}, "/?last=all");
+    await page.getByText("No logs yet").waitFor();
+    for (const line of lines) mock.send(event(line, line, { "host.name": line, fields: { [line]: line, other: { deep: line } }, "event.original": line }));
+    mock.alerts = lines.slice(0, 40).map((line, at) => ({ ...alert(`h${at}`, "high", line, line, line, line, line), entity: { kind: "host", value: line } }));
+    await page.getByText("=cmd|' /C calc'!A0").first().waitFor();
+    await expect.poll(() => page.locator("tbody tr").count()).toBe(lines.length);
+    await page.getByText("40 of 40").waitFor();
+    const shown = await page.locator(".rows").textContent();
+    expect(shown).not.toMatch(/[\p{Cc}\u200b\u202e\u2066\ufeff]/u);
+    expect(shown).toContain("invoice‹U+202E›gpj.exe");
+    expect(shown).toContain(`<img src=x onerror="alert(1)">`);
+    for (const index of [0, 5, 10, 13, 20, 60, 120]) {
+      await page.locator(".row-open").nth(index).click();
+      await page.getByRole("dialog").waitFor();
+      await page.keyboard.press("Escape");
+    }
+    await shot(page, "hostile-en-light");
+    await page.getByRole("button", { name: "日本語" }).click();
+    expect(await page.evaluate(() => document.querySelectorAll("#root script, #root img, #root iframe, #root svg, #root object, #root style").length)).toBe(0);
+    expect(await page.evaluate(() => "__pwned" in window)).toBe(false);
+    expect({ dialogs, violations, errors, foreign }).toEqual({ dialogs: [], violations: [], errors: [], foreign: [] });
+  });
+
+  it.each([
+    ["en", "light", 1440], ["ja", "dark", 1440], ["ja", "light", 400], ["en", "dark", 400],
+  ] as const)("can be used by everyone: %s %s %d wide", async (lang, colorScheme, width) => {
+    ordinaryDay();
+    const { page } = await open(browser, mock.origin, { locale: lang, colorScheme, viewport: { width, height: 860 }, bypassCSP: true });
+    await page.locator(".alert").first().waitFor();
+    await page.locator("tbody tr").first().waitFor();
+    await shot(page, `page-${lang}-${colorScheme}-${width}`);
+    await page.locator(".row-open").first().click();
+    await shot(page, `page-${lang}-${colorScheme}-${width}-details`);
+    await page.evaluate(AxePath.source);
+    for (const what of ["details", "page"]) {
+      const found = await page.evaluate(async () => {
+        const answer = await window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] });
+        return answer.violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => node.html).slice(0, 3).join(" | ")}`);
+      });
+      expect(found, what).toEqual([]);
+      await page.keyboard.press("Escape");
+    }
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth)).toBe(true);
+  });
+});
+
+declare global {
+  interface Window {
+    axe: typeof AxePath;
+  }
+}

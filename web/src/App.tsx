@@ -1,0 +1,141 @@
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { AlertPanel } from "./AlertPanel";
+import { ApiError, ledger, status, RANGES, type Range, type Row } from "./api";
+import { EventDetails } from "./EventDetails";
+import { EventList } from "./EventList";
+import { Feed } from "./feed";
+import { isTyping, useNow, usePolled } from "./hooks";
+import { catalogues, initialLang, LANGS, storedLang, storeLang, WordsContext, type Lang } from "./i18n";
+import { LedgerState } from "./LedgerState";
+import { LEDGER_POLL_MS } from "./limits";
+import { SearchBar } from "./SearchBar";
+
+export function App() {
+  const [lang, setLang] = useState<Lang>(() => initialLang(storedLang(), navigator.languages));
+  const words = useMemo(() => ({ lang, t: catalogues[lang] }), [lang]);
+  const { t } = words;
+
+  useEffect(() => {
+    document.documentElement.lang = lang;
+    document.title = `${lang === "ja" ? "櫓 Yagura" : "Yagura"} — ${t.tagline}`;
+  }, [lang, t]);
+
+  const [feed] = useState(() => new Feed());
+  const events = useSyncExternalStore(feed.subscribe, feed.snapshot);
+  const [opened, setOpened] = useState<Row>();
+  const [text, setText] = useState(() => askedBy(location.search).query);
+  const searchBox = useRef<HTMLInputElement>(null);
+
+  const ask = useCallback(
+    (query: string, range: Range) => {
+      history.replaceState(null, "", address(query, range));
+      setText(query);
+      feed.ask(query, range);
+    },
+    [feed],
+  );
+  useEffect(() => {
+    const asked = askedBy(location.search);
+    feed.ask(asked.query, asked.range);
+    return () => {
+      feed.stop();
+    };
+  }, [feed]);
+
+  const close = useCallback(() => {
+    setOpened((row) => {
+      // Back to where the reader was, so that the place in the list is not lost.
+      if (row !== undefined) document.getElementById(`row ${row["event.id"]}`)?.focus();
+      return undefined;
+    });
+  }, []);
+
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key === "Escape" && !event.isComposing) close();
+      if (isTyping(event)) return;
+      if (event.key === "/") {
+        event.preventDefault();
+        searchBox.current?.focus();
+        searchBox.current?.select();
+      } else if (event.key === "j" || event.key === "k") {
+        moveFocus(event.key === "j" ? 1 : -1);
+      } else if (event.key === "p") {
+        if (feed.snapshot().paused) feed.resume();
+        else feed.pause();
+      }
+    };
+    document.addEventListener("keydown", onKey);
+    return () => {
+      document.removeEventListener("keydown", onKey);
+    };
+  }, [close, feed]);
+
+  const sealed = usePolled(ledger, LEDGER_POLL_MS);
+  const server = usePolled(status, LEDGER_POLL_MS);
+  const now = useNow();
+  const gone = sealed.error instanceof ApiError && sealed.error.gone;
+
+  return (
+    <WordsContext value={words}>
+      <a className="skip" href="#events">
+        {t.skipToEvents}
+      </a>
+      <header className="top">
+        <h1>
+          <span lang="ja">櫓</span> Yagura
+        </h1>
+        <LedgerState answer={sealed.value} now={now} />
+        <div className="languages" role="group" aria-label={t.language}>
+          {LANGS.map((one) => (
+            <button
+              key={one.lang}
+              type="button"
+              lang={one.lang}
+              aria-pressed={one.lang === lang}
+              onClick={() => {
+                storeLang(one.lang);
+                setLang(one.lang);
+              }}
+            >
+              {one.label}
+            </button>
+          ))}
+        </div>
+      </header>
+      {gone ? (
+        <div className="banner" role="alert">
+          <strong>{t.serverGone}</strong> {t.serverGoneHint}
+        </div>
+      ) : null}
+      <SearchBar events={events} ask={ask} text={text} setText={setText} searchBox={searchBox} />
+      <main>
+        <EventList events={events} feed={feed} now={now} opened={opened} open={setOpened} ask={ask} storeEmpty={sealed.value?.events.size === 0} listeners={server.value?.listeners ?? []} />
+        <AlertPanel now={now} ask={ask} />
+      </main>
+      {opened === undefined ? null : <EventDetails key={opened["event.id"]} row={opened} now={now} close={close} ask={ask} />}
+      <footer>
+        <span>{t.keysHint}</span>
+        {server.value === undefined ? null : <span>Yagura {server.value.version}</span>}
+      </footer>
+    </WordsContext>
+  );
+}
+
+function askedBy(locationSearch: string): { query: string; range: Range } {
+  const parameters = new URLSearchParams(locationSearch);
+  const range = RANGES.find((one) => one === parameters.get("last"));
+  return { query: parameters.get("query") ?? "", range: range ?? "24h" };
+}
+
+function address(query: string, range: Range): string {
+  return `/?${new URLSearchParams(query === "" ? { last: range } : { query, last: range }).toString()}`;
+}
+
+function moveFocus(by: 1 | -1): void {
+  const rows = [...document.querySelectorAll<HTMLElement>(".row-open")];
+  const at = rows.findIndex((row) => row === document.activeElement);
+  const next = at === -1 ? 0 : Math.min(Math.max(at + by, 0), rows.length - 1);
+  rows[next]?.focus();
+  rows[next]?.scrollIntoView({ block: "nearest" });
+}

@@ -1,0 +1,121 @@
+import type { Range, Row, StatusAnswer } from "./api";
+import { EmptyState } from "./EmptyState";
+import type { Feed, FeedState } from "./feed";
+import { Hostile } from "./Hostile";
+import { useWords } from "./i18n";
+import { highest, LevelBadge } from "./LevelBadge";
+import { LIST_ROWS_MAX, SENTENCE_CHARS_MAX } from "./limits";
+import { Time } from "./Time";
+
+interface Props {
+  events: FeedState;
+  feed: Feed;
+  now: Date;
+  opened: Row | undefined;
+  open: (row: Row) => void;
+  ask: (query: string, range: Range) => void;
+  storeEmpty: boolean;
+  listeners: StatusAnswer["listeners"];
+}
+
+export function EventList({ events, feed, now, opened, open, ask, storeEmpty, listeners }: Props) {
+  const { lang, t } = useWords();
+  const { rows } = events;
+  const empty = rows.length === 0 && events.phase === "done";
+  return (
+    <section className="panel events" id="events" aria-label={t.events} tabIndex={-1}>
+      <div className="panel-head">
+        <h2>{t.events}</h2>
+        <output>{summary(events, t, lang)}</output>
+        {events.phase === "failed" ? null : <span className={`live live-${events.paused ? "paused" : events.live}`}>
+          {events.live === "lost" ? t.liveLost : events.paused ? t.livePaused : t.liveNow}
+        </span>}
+        <button
+          type="button"
+          className="pause"
+          title="p"
+          onClick={() => {
+            if (events.paused) feed.resume();
+            else feed.pause();
+          }}
+        >
+          {events.paused ? (events.waiting > 0 ? t.resumeWith(events.waiting.toLocaleString(lang)) : t.resume) : t.pause}
+        </button>
+      </div>
+      {empty ? (
+        <EmptyState searched={events.query !== ""} storeEmpty={storeEmpty} range={events.range} ask={ask} listeners={listeners} />
+      ) : (
+        <div className="rows" tabIndex={-1}>
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">{t.time}</th>
+                <th scope="col">{t.level}</th>
+                <th scope="col">{t.host}</th>
+                <th scope="col">{t.sentence}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((row) => (
+                <EventRow key={row["event.id"]} row={row} now={now} open={open} current={row["event.id"] === opened?.["event.id"]} />
+              ))}
+            </tbody>
+          </table>
+          <div className="rows-end">
+            {events.cut ? (
+              <>
+                <span>{t.cutAt(events.fetched.toLocaleString(lang))}</span>
+                <button
+                  type="button"
+                  disabled={events.phase === "running"}
+                  onClick={() => {
+                    feed.loadMore();
+                  }}
+                >
+                  {t.loadMore}
+                </button>
+              </>
+            ) : rows.length >= LIST_ROWS_MAX ? (
+              <span>{t.listCapped(LIST_ROWS_MAX.toLocaleString(lang))}</span>
+            ) : null}
+          </div>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function EventRow({ row, now, open, current }: { row: Row; now: Date; open: (row: Row) => void; current: boolean }) {
+  const { lang, t } = useWords();
+  const level = highest((row.alerts ?? []).map((alert) => alert["rule.level"]));
+  return (
+    <tr
+      className={current ? "current" : undefined}
+      onClick={() => {
+        // Selecting text in a row is reading, not opening.
+        if (document.getSelection()?.isCollapsed !== false) open(row);
+      }}
+    >
+      <td className="time">
+        <Time iso={row["@timestamp"]} now={now} />
+      </td>
+      <td className="level-cell">{level === undefined ? <span className="sr-only">{t.noAlert}</span> : <LevelBadge level={level} />}</td>
+      <td className="host">
+        <Hostile text={row["host.name"] ?? ""} max={80} />
+      </td>
+      <td className="sentence">
+        <button type="button" className="row-open" id={`row ${row["event.id"]}`} aria-expanded={current}>
+          <Hostile text={row.sentence[lang]} max={SENTENCE_CHARS_MAX} />
+        </button>
+      </td>
+    </tr>
+  );
+}
+
+function summary(events: FeedState, t: ReturnType<typeof useWords>["t"], lang: string): string {
+  if (events.phase === "running") return t.running;
+  if (events.phase === "failed") return "";
+  const count = events.rows.length.toLocaleString(lang);
+  const ms = events.tookMs.toLocaleString(lang);
+  return events.cut ? t.foundMore(count, ms) : t.found(count, ms);
+}

@@ -1,0 +1,22 @@
+import type { Level } from "./api";
+import { useWords, type Catalogue } from "./i18n";
+
+const WORD: Readonly<Record<Level, keyof Catalogue>> = {
+  informational: "levelInformational",
+  low: "levelLow",
+  medium: "levelMedium",
+  high: "levelHigh",
+  critical: "levelCritical",
+};
+const RISING: readonly Level[] = ["informational", "low", "medium", "high", "critical"];
+
+/** The highest of some levels. */
+export function highest(levels: readonly (Level | undefined)[]): Level | undefined {
+  return RISING.findLast((level) => levels.includes(level));
+}
+
+/** A level by word first, by colour second. */
+export function LevelBadge({ level }: { level: Level }) {
+  const { t } = useWords();
+  return <span className={`level level-${level}`}>{t[WORD[level]] as string}</span>;
+}

@@ -1,0 +1,106 @@
+import type { RefObject } from "react";
+import { ApiError, RANGES, type Range } from "./api";
+import type { FeedState } from "./feed";
+import { takenByIme } from "./hooks";
+import { useWords, type Catalogue } from "./i18n";
+
+const RANGE_WORD: Readonly<Record<Range, keyof Catalogue>> = {
+  "15m": "range15m",
+  "1h": "range1h",
+  "24h": "range24h",
+  "7d": "range7d",
+  all: "rangeAll",
+};
+
+interface Props {
+  events: FeedState;
+  ask: (query: string, range: Range) => void;
+  text: string;
+  setText: (text: string) => void;
+  searchBox: RefObject<HTMLInputElement | null>;
+}
+
+export function SearchBar({ events, ask, text, setText, searchBox }: Props) {
+  const { t } = useWords();
+  const failed = events.phase === "failed" ? events.error : undefined;
+
+  return (
+    <div className="search">
+      <form
+        role="search"
+        onSubmit={(event) => {
+          event.preventDefault();
+          ask(text.trim(), events.range);
+        }}
+      >
+        <input
+          ref={searchBox}
+          type="search"
+          name="query"
+          value={text}
+          onChange={(event) => {
+            setText(event.target.value);
+          }}
+          onKeyDown={(event) => {
+            // The Enter that confirms kanji belongs to the input method, not to the search.
+            if (event.key === "Enter" && takenByIme(event.nativeEvent)) event.preventDefault();
+          }}
+          placeholder={t.searchPlaceholder}
+          aria-label={t.search}
+          aria-invalid={failed !== undefined}
+          aria-describedby="search-error"
+          autoComplete="off"
+          spellCheck={false}
+        />
+        <select
+          aria-label={t.range}
+          value={events.range}
+          onChange={(event) => {
+            ask(text.trim(), RANGES.find((one) => one === event.target.value) ?? "24h");
+          }}
+        >
+          {RANGES.map((range) => (
+            <option key={range} value={range}>
+              {t[RANGE_WORD[range]] as string}
+            </option>
+          ))}
+        </select>
+        <button type="submit">{t.searchRun}</button>
+      </form>
+      <div id="search-error" role="alert">
+        {failed === undefined ? null : <SearchError error={failed} query={events.query} />}
+      </div>
+    </div>
+  );
+}
+
+/** What is wrong with the query, with the place marked in it. */
+function SearchError({ error, query }: { error: unknown; query: string }) {
+  const { lang, t } = useWords();
+  const body = error instanceof ApiError ? error.body : undefined;
+  if (error instanceof ApiError && error.gone) return <p className="error">{t.serverGone}</p>;
+  const message = (lang === "ja" ? body?.message_ja : undefined) ?? body?.message ?? t.requestFailed;
+  const characters = [...query];
+  const at = placeOf(body?.place, characters.length);
+  return (
+    <div className="error">
+      {at === undefined ? null : (
+        // The caret stands under its character whatever the widths before it: they are set again, unseen.
+        <pre aria-hidden="true">
+          {query}
+          {"\n"}
+          <span className="unseen">{characters.slice(0, at).join("")}</span>
+          <span className="caret">^</span>
+        </pre>
+      )}
+      <p>{message}</p>
+    </div>
+  );
+}
+
+/** A place is an offset in characters from 0, bare or as `{offset}`; the end of the text counts too. */
+function placeOf(place: unknown, length: number): number | undefined {
+  const offset: unknown = typeof place === "object" && place !== null && "offset" in place ? place.offset : place;
+  if (typeof offset !== "number" || !Number.isInteger(offset) || offset < 0) return undefined;
+  return Math.min(offset, length);
+}

@@ -1,0 +1,204 @@
+import { ALERTS_MAX, PAGE_ROWS, REQUEST_TIMEOUT_MS } from "./limits";
+
+/** A sentence in both languages. */
+export interface Sentence {
+  ja: string;
+  en: string;
+}
+
+export type Level = "informational" | "low" | "medium" | "high" | "critical";
+
+/** The alerts that name an event, as far as the server tells; unknown members are left alone. */
+export interface RowAlert {
+  "rule.level"?: Level;
+  "rule.name"?: string;
+  "rule.name_ja"?: string;
+}
+
+/** One event. */
+export interface Row {
+  "event.id": string;
+  "@timestamp": string;
+  "event.ingested"?: string;
+  "event.dataset"?: string;
+  "host.name"?: string | null;
+  "event.original"?: string;
+  sentence: Sentence;
+  fields: Record<string, unknown>;
+  alerts?: RowAlert[];
+}
+
+export interface SearchAnswer {
+  rows: Row[];
+  total_known: boolean;
+  cut: boolean;
+  limit: number;
+  took_ms: number;
+}
+
+export type AlertState = "new" | "acknowledged" | "closed";
+export type Verdict = "true_positive" | "benign" | "false_positive";
+
+export interface Alert {
+  "alert.id": string;
+  "alert.state": AlertState;
+  "alert.verdict"?: string;
+  "rule.uuid": string;
+  "rule.name": string;
+  "rule.name_ja"?: string;
+  "rule.level": Level;
+  entity: { kind: string; value: string };
+  first_seen: string;
+  last_seen: string;
+  count: number;
+  "event.ids": string[];
+  sentence: Sentence;
+  phase?: string;
+}
+
+export interface AlertsAnswer {
+  alerts: Alert[];
+  total: number;
+}
+
+export interface LogState {
+  origin: string;
+  size: number;
+  root: string;
+  checkpoint_time: string | null;
+  batches_sealed?: number;
+  records?: number;
+}
+
+export interface LedgerAnswer {
+  events: LogState;
+  audit: LogState;
+  verified: { at: string; ok: boolean; findings: number } | null;
+}
+
+export interface StatusAnswer {
+  version: string;
+  uptime_s: number;
+  listeners: { kind: string; address: string }[];
+}
+
+/** What the server says about a refused request. `place` is an offset into the query, in characters, or a place in words. */
+export interface ErrorBody {
+  code: string;
+  message: string;
+  message_ja?: string;
+  place?: unknown;
+}
+
+/** A request that got no answer (`gone`) or was refused (`body`). */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly body: ErrorBody | undefined;
+
+  constructor(status: number, body: ErrorBody | undefined, message: string) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+    this.body = body;
+  }
+
+  /** No server answered, or what stands in front of it says so. */
+  get gone(): boolean {
+    return this.status === 0 || this.status === 502 || this.status === 504;
+  }
+}
+
+export const RANGES = ["15m", "1h", "24h", "7d", "all"] as const;
+export type Range = (typeof RANGES)[number];
+
+export function search(query: string, range: Range, offset: number, signal: AbortSignal): Promise<SearchAnswer> {
+  const parameters = new URLSearchParams({ query, limit: String(PAGE_ROWS), offset: String(offset) });
+  if (range !== "all") parameters.set("last", range);
+  return request<SearchAnswer>(`/api/v1/search?${parameters.toString()}`, { signal });
+}
+
+export function tailAddress(query: string): string {
+  return `/api/v1/tail?${new URLSearchParams({ query }).toString()}`;
+}
+
+export function proofAddress(eventId: string): string {
+  return `/api/v1/events/${encodeURIComponent(eventId)}/proof`;
+}
+
+export function alerts(state: AlertState | "all", signal: AbortSignal): Promise<AlertsAnswer> {
+  const parameters = new URLSearchParams({ limit: String(ALERTS_MAX) });
+  if (state !== "all") parameters.set("state", state);
+  return request<AlertsAnswer>(`/api/v1/alerts?${parameters.toString()}`, { signal });
+}
+
+export function acknowledge(alertId: string): Promise<unknown> {
+  return post(alertId, "acknowledge", {});
+}
+
+export function closeAlert(alertId: string, verdict: Verdict): Promise<unknown> {
+  return post(alertId, "close", { verdict });
+}
+
+export function reopen(alertId: string): Promise<unknown> {
+  return post(alertId, "reopen", {});
+}
+
+export function ledger(signal: AbortSignal): Promise<LedgerAnswer> {
+  return request<LedgerAnswer>("/api/v1/ledger", { signal });
+}
+
+export function status(signal: AbortSignal): Promise<StatusAnswer> {
+  return request<StatusAnswer>("/api/v1/status", { signal });
+}
+
+function post(alertId: string, act: string, body: Record<string, string>): Promise<unknown> {
+  return request(`/api/v1/alerts/${encodeURIComponent(alertId)}/${act}`, {
+    method: "POST",
+    // A page of another origin cannot set this header without being asked about it first (CSRF).
+    headers: { "Yagura-Request": "1", "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+}
+
+async function request<T>(address: string, init: RequestInit): Promise<T> {
+  const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+  const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(address, { ...init, signal, cache: "no-store", credentials: "same-origin" });
+    text = await response.text();
+  } catch (failure) {
+    if (init.signal?.aborted === true) throw failure;
+    throw new ApiError(0, undefined, "no answer from the server");
+  }
+  const answer = parseJson(text);
+  if (!response.ok) throw new ApiError(response.status, errorBody(answer), `HTTP ${response.status}`);
+  // 204 and an empty body are an answer too: the acts on alerts need none.
+  return answer as T;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return text === "" ? undefined : (JSON.parse(text) as unknown);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Takes `{"error":{...}}` apart, trusting nothing about its shape. */
+export function errorBody(answer: unknown): ErrorBody | undefined {
+  if (!isRecord(answer) || !isRecord(answer["error"])) return undefined;
+  const { code, message, message_ja, place } = answer["error"];
+  if (typeof code !== "string" || typeof message !== "string") return undefined;
+  return {
+    code,
+    message,
+    ...(typeof message_ja === "string" ? { message_ja } : {}),
+    ...(place === undefined || place === null ? {} : { place }),
+  };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,121 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Row, SearchAnswer } from "./api";
+import { Feed } from "./feed";
+import { LIST_ROWS_MAX } from "./limits";
+
+const row = (id: number): Row => ({ "event.id": `s/1/${id}`, "@timestamp": "2026-11-21T19:30:00Z", sentence: { ja: "あ", en: "a" }, fields: {} });
+
+class TameTail {
+  onopen: (() => void) | null = null;
+  onmessage: ((message: { data: string }) => void) | null = null;
+  onerror: (() => void) | null = null;
+  readyState = 0;
+  closed = false;
+  close() {
+    this.closed = true;
+  }
+  send(...rows: Row[]) {
+    for (const one of rows) this.onmessage?.({ data: JSON.stringify(one) });
+  }
+}
+
+let tails: TameTail[];
+let pages: Record<string, Row[]>;
+let feed: Feed;
+const tail = () => tails.at(-1) as TameTail;
+const ids = () => feed.snapshot().rows.map((one) => Number(one["event.id"].slice(4)));
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  tails = [];
+  pages = {};
+  vi.stubGlobal("fetch", (address: string) => {
+    const parameters = new URL(address, "http://yagura.test").searchParams;
+    const rows = pages[`${parameters.get("query") ?? ""} ${parameters.get("offset") ?? ""}`];
+    const body: unknown = rows === undefined
+      ? { error: { code: "query", message: "unexpected ')'", place: 3 } }
+      : ({ rows, total_known: false, cut: true, limit: 100, took_ms: 2 } satisfies SearchAnswer);
+    return Promise.resolve(new Response(JSON.stringify(body), { status: rows === undefined ? 400 : 200 }));
+  });
+  feed = new Feed(() => {
+    const made = new TameTail();
+    tails.push(made);
+    return made as unknown as EventSource;
+  });
+});
+
+afterEach(() => {
+  feed.stop();
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+describe("the feed", () => {
+  it("joins the past and what arrives, each event once", async () => {
+    pages[" 0"] = [row(2), row(1)];
+    feed.ask("", "24h");
+    tail().send(row(2), row(3));
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([3, 2, 1]);
+    expect(feed.snapshot()).toMatchObject({ phase: "done", fetched: 2, cut: true });
+  });
+
+  it("stands still while paused and holds back at most one list", async () => {
+    pages[" 0"] = [];
+    feed.ask("", "24h");
+    await vi.advanceTimersByTimeAsync(1_000);
+    feed.pause();
+    for (let id = 0; id <= LIST_ROWS_MAX; id += 1) tail().send(row(id));
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([]);
+    expect(feed.snapshot().waiting).toBe(LIST_ROWS_MAX);
+    feed.resume();
+    expect(ids()).toHaveLength(LIST_ROWS_MAX);
+    expect(ids()[0]).toBe(LIST_ROWS_MAX);
+    expect(feed.snapshot().waiting).toBe(0);
+  });
+
+  it("loads older rows below and pauses for whoever reads them", async () => {
+    pages["x 0"] = [row(9), row(8)];
+    pages["x 2"] = [row(8), row(7)];
+    feed.ask("x", "all");
+    await vi.advanceTimersByTimeAsync(1_000);
+    feed.loadMore();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([9, 8, 7]);
+    expect(feed.snapshot()).toMatchObject({ paused: true, fetched: 4 });
+  });
+
+  it("asks again after an interruption, so that nothing is missed", async () => {
+    pages[" 0"] = [row(1)];
+    feed.ask("", "24h");
+    tail().onopen?.();
+    await vi.advanceTimersByTimeAsync(1_000);
+    tail().onerror?.();
+    expect(feed.snapshot().live).toBe("lost");
+    pages[" 0"] = [row(3), row(2), row(1)];
+    tail().onopen?.();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([3, 2, 1]);
+    expect(feed.snapshot().live).toBe("open");
+  });
+
+  it("opens a live view anew that the server refused", async () => {
+    pages[" 0"] = [];
+    feed.ask("", "24h");
+    tail().readyState = 2;
+    tail().onerror?.();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(tails).toHaveLength(2);
+  });
+
+  it("tells a wrong query apart and drops the answer to an earlier question", async () => {
+    pages["old 0"] = [row(1)];
+    feed.ask("old", "24h");
+    feed.ask("a )", "24h");
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(tails[0]?.closed).toBe(true);
+    expect(ids()).toEqual([]);
+    expect(feed.snapshot()).toMatchObject({ phase: "failed", error: { status: 400, body: { place: 3 } } });
+  });
+});

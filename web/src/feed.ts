@@ -1,0 +1,191 @@
+import { ApiError, search, tailAddress, type Range, type Row } from "./api";
+import { LIST_ROWS_MAX, TAIL_DRAW_MS } from "./limits";
+import { append, parseRow, prepend } from "./rows";
+
+/** What the page shows of one question: a page of the past, and what arrives since. */
+export interface FeedState {
+  query: string;
+  range: Range;
+  rows: readonly Row[];
+  /** Rows that search (not the live view) has given so far: where the next page begins. */
+  fetched: number;
+  /** Search stopped at `limit`: there is more below. */
+  cut: boolean;
+  limit: number;
+  tookMs: number;
+  phase: "running" | "done" | "failed";
+  error: unknown;
+  paused: boolean;
+  /** Rows that arrived since the pause. */
+  waiting: number;
+  live: "connecting" | "open" | "lost";
+}
+
+/** Opens the live view; `EventSource` in the page, something tame in tests. */
+export type OpenTail = (address: string) => EventSource;
+
+const RETRY_MS = 3_000;
+
+/**
+ * One question and its answer, kept up to date. The live view opens before the search starts, so that
+ * no event falls between them; an event that comes both ways is kept once. After an interruption the
+ * newest page is asked for again, so that what arrived meanwhile is not missed.
+ */
+export class Feed {
+  private state: FeedState = {
+    query: "", range: "24h", rows: [], fetched: 0, cut: false, limit: 0, tookMs: 0, phase: "running", error: undefined,
+    paused: false, waiting: 0, live: "connecting",
+  };
+  private readonly listeners = new Set<() => void>();
+  private readonly openTail: OpenTail;
+  private tail: EventSource | undefined;
+  private abort = new AbortController();
+  private arrived: Row[] = [];
+  private drawTimer: ReturnType<typeof setTimeout> | undefined;
+  private retryTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(openTail: OpenTail = (address) => new EventSource(address)) {
+    this.openTail = openTail;
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => {
+      this.listeners.delete(listener);
+    };
+  };
+
+  readonly snapshot = (): FeedState => this.state;
+
+  /** Asks a new question; the earlier one is dropped. */
+  ask(query: string, range: Range): void {
+    this.stop();
+    this.abort = new AbortController();
+    this.change({ query, range, rows: [], fetched: 0, cut: false, phase: "running", error: undefined, paused: false, waiting: 0, live: "connecting" });
+    this.listen();
+    void this.page(0);
+  }
+
+  /** Keeps the list still; what arrives is held back, at most one list of it. */
+  pause(): void {
+    this.draw();
+    this.change({ paused: true });
+  }
+
+  resume(): void {
+    this.change({ paused: false });
+    this.draw();
+  }
+
+  /** The next older page. Whoever reads older rows does not want the list to move: it pauses. */
+  loadMore(): void {
+    if (this.state.phase === "running") return;
+    this.pause();
+    this.change({ phase: "running" });
+    void this.page(this.state.fetched);
+  }
+
+  /** Ends every request, connection and timer. */
+  stop(): void {
+    this.abort.abort();
+    this.tail?.close();
+    clearTimeout(this.drawTimer);
+    clearTimeout(this.retryTimer);
+    this.drawTimer = undefined;
+    this.arrived = [];
+  }
+
+  private async page(offset: number): Promise<void> {
+    const { signal } = this.abort;
+    const { query, range } = this.state;
+    try {
+      const answer = await search(query, range, offset, signal);
+      if (signal.aborted) return;
+      this.change({
+        rows: append(this.state.rows, answer.rows), fetched: offset + answer.rows.length,
+        cut: answer.cut, limit: answer.limit, tookMs: answer.took_ms, phase: "done", error: undefined,
+      });
+    } catch (error) {
+      if (signal.aborted) return;
+      this.change({ phase: "failed", error });
+    }
+  }
+
+  /** After an interruption: the newest page again, above what is there. */
+  private async catchUp(): Promise<void> {
+    const { signal } = this.abort;
+    const { query, range } = this.state;
+    try {
+      const answer = await search(query, range, 0, signal);
+      if (signal.aborted) return;
+      const nothingYet = this.state.phase !== "done";
+      this.change({
+        phase: "done", error: undefined, tookMs: answer.took_ms, limit: answer.limit,
+        ...(nothingYet ? { fetched: answer.rows.length, cut: answer.cut } : {}),
+      });
+      this.take([...answer.rows].reverse().filter((row) => !this.known(row)));
+    } catch {
+      // The live view is open, so the server is there; the next interruption or search tries again.
+    }
+  }
+
+  private listen(): void {
+    this.tail?.close();
+    let interrupted = false;
+    const tail = this.openTail(tailAddress(this.state.query));
+    this.tail = tail;
+    tail.onopen = () => {
+      const wasLost = interrupted || this.state.live === "lost";
+      interrupted = false;
+      this.change({ live: "open" });
+      if (wasLost) void this.catchUp();
+    };
+    tail.onmessage = (message: MessageEvent<unknown>) => {
+      const row = typeof message.data === "string" ? parseRow(message.data) : undefined;
+      if (row !== undefined) this.take([row]);
+    };
+    tail.onerror = () => {
+      interrupted = true;
+      this.change({ live: "lost" });
+      // The browser retries a broken connection by itself, but not one that was answered with an error.
+      if (tail.readyState === 2) {
+        clearTimeout(this.retryTimer);
+        this.retryTimer = setTimeout(() => {
+          if (!this.abort.signal.aborted && !this.refused()) this.listen();
+        }, RETRY_MS);
+      }
+    };
+  }
+
+  /** The server answered and said no: the same question would be refused again. */
+  private refused(): boolean {
+    const { error } = this.state;
+    return error instanceof ApiError && !error.gone;
+  }
+
+  private known(row: Row): boolean {
+    return this.state.rows.some((one) => one["event.id"] === row["event.id"]);
+  }
+
+  private take(rows: readonly Row[]): void {
+    if (rows.length === 0) return;
+    this.arrived.push(...rows);
+    if (this.arrived.length > LIST_ROWS_MAX) this.arrived.splice(0, this.arrived.length - LIST_ROWS_MAX);
+    this.drawTimer ??= setTimeout(() => {
+      this.drawTimer = undefined;
+      if (this.state.paused) this.change({ waiting: this.arrived.length });
+      else this.draw();
+    }, TAIL_DRAW_MS);
+  }
+
+  private draw(): void {
+    const arrived = this.arrived;
+    this.arrived = [];
+    this.change(arrived.length === 0 ? { waiting: 0 } : { rows: prepend(this.state.rows, arrived), waiting: 0 });
+  }
+
+  private change(part: Partial<FeedState>): void {
+    this.state = { ...this.state, ...part };
+    for (const listener of this.listeners) listener();
+  }
+}

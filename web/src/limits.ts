@@ -1,0 +1,20 @@
+/** Every bound of the page in one place; each is named where it is reached. */
+
+/** Rows the live list keeps; older ones leave the list, never the store. */
+export const LIST_ROWS_MAX = 500;
+/** Rows asked for at a time. */
+export const PAGE_ROWS = 100;
+/** Alerts asked for at a time. */
+export const ALERTS_MAX = 100;
+/** Characters of one sentence shown in the list. */
+export const SENTENCE_CHARS_MAX = 600;
+/** Characters of one value or raw text shown in the details. */
+export const VALUE_CHARS_MAX = 64 * 1024;
+/** Between two looks at the alerts, in milliseconds. */
+export const ALERTS_POLL_MS = 2_000;
+/** Between two looks at the ledger and the status, in milliseconds. */
+export const LEDGER_POLL_MS = 5_000;
+/** Live rows are gathered this long before the list is drawn again, in milliseconds. */
+export const TAIL_DRAW_MS = 250;
+/** A request without an answer is given up after this many milliseconds. */
+export const REQUEST_TIMEOUT_MS = 15_000;

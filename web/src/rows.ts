@@ -1,0 +1,40 @@
+import type { Row } from "./api";
+import { LIST_ROWS_MAX } from "./limits";
+
+/** Puts live rows (oldest first, as they arrived) above the list, each event once, at most `max` in all. */
+export function prepend(list: readonly Row[], arrived: readonly Row[], max = LIST_ROWS_MAX): Row[] {
+  return once([...arrived].reverse().concat(list)).slice(0, max);
+}
+
+/** Puts an older page below the list, each event once. */
+export function append(list: readonly Row[], page: readonly Row[]): Row[] {
+  return once([...list, ...page]);
+}
+
+/** Takes a row that came over the wire, or nothing where it is not one. */
+export function parseRow(data: string): Row | undefined {
+  try {
+    const value = JSON.parse(data) as Partial<Row> | null;
+    const whole = typeof value?.["event.id"] === "string" && typeof value["@timestamp"] === "string" && typeof value.sentence === "object";
+    return whole ? (value as Row) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A value of a field as text: text as it is, everything else as JSON. */
+export function valueText(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (value === null || value === undefined) return "";
+  return JSON.stringify(value);
+}
+
+/** A search for exactly this value of this field. */
+export function exactly(field: string, value: unknown): string {
+  const bare = typeof value === "number" || typeof value === "boolean";
+  return `${field}:${bare ? String(value) : `"${valueText(value).replace(/[\\"]/g, "\\$&")}"`}`;
+}
+
+function once(rows: readonly Row[]): Row[] {
+  return [...new Map(rows.map((row) => [row["event.id"], row])).values()];
+}
