@@ -1,0 +1,305 @@
+//! All rules that concern one dataset, arranged for matching.
+
+use crate::anchor::{anchor, rarity_of_text};
+use crate::expression::{AtomId, Expression};
+use crate::group::{Admission, Gates, necessary_values};
+use crate::item::{Atom, AtomTable};
+use crate::literal::required_literals;
+use crate::matcher::Matcher;
+use crate::predicate::{Place, Predicate, Test, Token};
+use crate::rule::RuleInfo;
+use crate::ruleset::CompiledRule;
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use yagura_event::FieldDictionary;
+
+/// Columns that say what kind of event a row is. They group rows and never anchor a rule.
+const KIND_COLUMNS: [&str; 2] = ["event.code", "winlog.channel"];
+
+/// A dataset's rules.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) columns: Vec<PlanColumn>,
+    column_ids: HashMap<Box<str>, usize>,
+    /// Predicates about any text column.
+    pub(crate) keywords: Matcher,
+    pub(crate) atoms: Vec<PlanAtom>,
+    /// For each atom, the rules that wait for it.
+    pub(crate) anchored: Vec<Vec<u32>>,
+    pub(crate) rules: Vec<PlanRule>,
+    pub(crate) gates: Gates,
+}
+
+/// A column that some rule looks at.
+#[derive(Debug)]
+pub(crate) struct PlanColumn {
+    pub(crate) name: Arc<str>,
+    pub(crate) matcher: Matcher,
+    /// Whether some rule waits for an atom of this column.
+    pub(crate) anchors: bool,
+}
+
+/// An atom, its fields resolved to columns.
+#[derive(Debug, Clone)]
+pub(crate) enum PlanAtom {
+    Exists { column: usize },
+    Value { column: usize, test: Arc<Test> },
+    Keyword { test: Arc<Test> },
+    Fields { column: usize, other: usize, place: Place, cased: bool },
+}
+
+/// A rule as this dataset sees it.
+#[derive(Debug)]
+pub(crate) struct PlanRule {
+    pub(crate) info: Arc<RuleInfo>,
+    pub(crate) expression: Expression,
+    pub(crate) admission: Admission,
+    /// Columns of its anchor's atoms; all empty for a rule without an anchor.
+    pub(crate) anchor_columns: BTreeSet<usize>,
+    pub(crate) anchor_keyword: bool,
+}
+
+impl PlanRule {
+    /// Whether it must be looked at for every row of its group.
+    pub(crate) fn has_no_anchor(&self) -> bool {
+        self.anchor_columns.is_empty() && !self.anchor_keyword
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(
+        dataset: &str,
+        rules: &[CompiledRule],
+        table: &AtomTable,
+        dictionary: &FieldDictionary,
+    ) -> Plan {
+        let mut builder = Builder {
+            dataset,
+            table,
+            dictionary,
+            atom_ids: HashMap::new(),
+            value_ids: HashMap::new(),
+            atoms: Vec::new(),
+            columns: Vec::new(),
+            column_ids: HashMap::new(),
+        };
+        let mut gates = Gates::default();
+        let mut anchored: Vec<Vec<u32>> = Vec::new();
+        let mut plan_rules = Vec::new();
+        for rule in rules {
+            if !rule.clauses.iter().any(|clause| clause.covers(dataset)) {
+                continue;
+            }
+            let expression = rule.expression.map(&mut |atom| builder.atom(atom));
+            let mut plan_rule = builder.rule(rule, expression, &mut gates);
+            anchored.resize(builder.atoms.len(), Vec::new());
+            // Proof: rules are limited to fewer than 2^32.
+            let number = u32::try_from(plan_rules.len()).unwrap_or(u32::MAX);
+            let chosen = anchor(&plan_rule.expression, &|atom| builder.rarity(atom));
+            for atom in chosen.into_iter().flat_map(|anchor| anchor.atoms) {
+                anchored[atom as usize].push(number);
+                match &builder.atoms[atom as usize] {
+                    PlanAtom::Keyword { .. } => plan_rule.anchor_keyword = true,
+                    PlanAtom::Value { column, .. } => {
+                        plan_rule.anchor_columns.insert(*column);
+                    }
+                    PlanAtom::Exists { .. } | PlanAtom::Fields { .. } => {}
+                }
+            }
+            plan_rules.push(plan_rule);
+        }
+        anchored.resize(builder.atoms.len(), Vec::new());
+        builder.finish(plan_rules, anchored, gates)
+    }
+
+    /// The plan's number for a column of a batch.
+    pub(crate) fn column(&self, name: &str) -> Option<usize> {
+        self.column_ids.get(name).copied()
+    }
+}
+
+struct Builder<'a> {
+    dataset: &'a str,
+    table: &'a AtomTable,
+    dictionary: &'a FieldDictionary,
+    /// From the rule set's atoms to the plan's.
+    atom_ids: HashMap<AtomId, AtomId>,
+    /// From column and test to the plan's atom.
+    value_ids: HashMap<(usize, usize), AtomId>,
+    atoms: Vec<PlanAtom>,
+    columns: Vec<Arc<str>>,
+    column_ids: HashMap<Box<str>, usize>,
+}
+
+impl Builder<'_> {
+    fn column(&mut self, field: &str) -> usize {
+        let name = self.dictionary.sigma_column(self.dataset, field);
+        if let Some(column) = self.column_ids.get(name.as_ref()) {
+            return *column;
+        }
+        self.columns.push(name.as_ref().into());
+        self.column_ids.insert(name.as_ref().into(), self.columns.len() - 1);
+        self.columns.len() - 1
+    }
+
+    /// The plan's atom for one of the rule set. Two names of one column make one atom.
+    fn atom(&mut self, id: AtomId) -> AtomId {
+        if let Some(known) = self.atom_ids.get(&id) {
+            return *known;
+        }
+        let table = self.table;
+        // Proof: as in `AtomTable`.
+        let next = u32::try_from(self.atoms.len()).unwrap_or(u32::MAX);
+        let (atom, known) = match &table.atoms[id as usize] {
+            Atom::Value { field: None, test } => {
+                (PlanAtom::Keyword { test: table.tests[*test].clone() }, next)
+            }
+            Atom::Value { field: Some(field), test: number } => {
+                let column = self.column(field);
+                let test = table.tests[*number].clone();
+                let atom = match test.predicate {
+                    Predicate::Exists => PlanAtom::Exists { column },
+                    _ => PlanAtom::Value { column, test },
+                };
+                (atom, *self.value_ids.entry((column, *number)).or_insert(next))
+            }
+            Atom::Fields { field, other, place, cased } => {
+                let (column, other) = (self.column(field), self.column(other));
+                (PlanAtom::Fields { column, other, place: *place, cased: *cased }, next)
+            }
+        };
+        if known == next {
+            self.atoms.push(atom);
+        }
+        self.atom_ids.insert(id, known);
+        known
+    }
+
+    fn rule(&self, rule: &CompiledRule, expression: Expression, gates: &mut Gates) -> PlanRule {
+        let mut necessary = BTreeMap::new();
+        for kind in KIND_COLUMNS {
+            let equals = |atom: AtomId| self.equals(kind, atom);
+            if let Some(values) = necessary_values(&expression, &equals) {
+                necessary.insert(kind.to_owned(), values);
+            }
+        }
+        let mut admission = Admission::default();
+        for clause in rule.clauses.iter().filter(|clause| clause.covers(self.dataset)) {
+            let mut conditions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for (field, values) in &clause.fields {
+                let column = self.dictionary.sigma_column(self.dataset, field).into_owned();
+                let values = values.iter().map(|value| crate::text::fold(value).into_owned());
+                conditions.insert(column, values.collect());
+            }
+            for (kind, values) in &necessary {
+                match conditions.get_mut(kind) {
+                    Some(already) => already.retain(|value| values.contains(value)),
+                    None => {
+                        conditions.insert(kind.clone(), values.clone());
+                    }
+                }
+            }
+            let conditions = conditions.iter().map(|(column, values)| (column.as_str(), values));
+            gates.admit(&mut admission, conditions);
+        }
+        PlanRule {
+            info: rule.info.clone(),
+            expression,
+            admission,
+            anchor_columns: BTreeSet::new(),
+            anchor_keyword: false,
+        }
+    }
+
+    /// The folded value that `atom` asks of column `kind`, if that is what it does.
+    fn equals(&self, kind: &str, atom: AtomId) -> Option<String> {
+        let PlanAtom::Value { column, test } = &self.atoms[atom as usize] else { return None };
+        match &test.predicate {
+            Predicate::Text { place: Place::Equals, text, .. }
+                if &*self.columns[*column] == kind =>
+            {
+                Some(crate::text::fold(text).into_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// How rare an atom is among the events of this dataset; `None` when it must not anchor.
+    fn rarity(&self, atom: AtomId) -> Option<f32> {
+        match &self.atoms[atom as usize] {
+            PlanAtom::Exists { .. } | PlanAtom::Fields { .. } => None,
+            PlanAtom::Keyword { test } => rarity_of(&test.predicate).map(|rarity| rarity - 1.0),
+            PlanAtom::Value { column, test } => {
+                let name = &*self.columns[*column];
+                if KIND_COLUMNS.contains(&name) {
+                    return None;
+                }
+                let rarity = rarity_of(&test.predicate)?;
+                // Providers name whole families of events.
+                Some(if name == "winlog.provider_name" { rarity.min(0.6) } else { rarity })
+            }
+        }
+    }
+
+    fn finish(self, rules: Vec<PlanRule>, anchored: Vec<Vec<u32>>, gates: Gates) -> Plan {
+        let mut by_column: Vec<Vec<(AtomId, Arc<Test>)>> = vec![Vec::new(); self.columns.len()];
+        let mut keywords = Vec::new();
+        for (number, atom) in (0..).zip(&self.atoms) {
+            match atom {
+                PlanAtom::Value { column, test } => by_column[*column].push((number, test.clone())),
+                PlanAtom::Keyword { test } => keywords.push((number, test.clone())),
+                PlanAtom::Exists { .. } | PlanAtom::Fields { .. } => {}
+            }
+        }
+        let columns = self.columns.into_iter().zip(by_column).enumerate();
+        let columns = columns.map(|(number, (name, atoms))| PlanColumn {
+            name,
+            matcher: Matcher::new(atoms),
+            anchors: rules.iter().any(|rule| rule.anchor_columns.contains(&number)),
+        });
+        Plan {
+            columns: columns.collect(),
+            column_ids: self.column_ids,
+            keywords: Matcher::new(keywords),
+            atoms: self.atoms,
+            anchored,
+            rules,
+            gates,
+        }
+    }
+}
+
+fn rarity_of(predicate: &Predicate) -> Option<f32> {
+    Some(match predicate {
+        Predicate::Exists => return None,
+        Predicate::Text { place: Place::Equals, text, .. } => {
+            let text = crate::text::fold(text);
+            // Codes and flags have few values.
+            match text.bytes().all(|byte| byte.is_ascii_digit()) {
+                true => 1.0 + 0.3 * text.len() as f32,
+                false => rarity_of_text(&text, true),
+            }
+        }
+        Predicate::Text { place, text, .. } => {
+            let bonus = if *place == Place::Contains { 0.0 } else { 1.0 };
+            bonus + rarity_of_text(&crate::text::fold(text), false)
+        }
+        Predicate::Like { tokens, .. } => {
+            let literals = tokens.iter().filter_map(|token| match token {
+                Token::Literal(text) => Some(rarity_of_text(&crate::text::fold(text), false)),
+                _ => None,
+            });
+            literals.fold(0.2, f32::max)
+        }
+        Predicate::Regex(source) => match required_literals(source) {
+            Some(texts) => {
+                let rarities = texts.iter().map(|text| rarity_of_text(text, false));
+                rarities.fold(f32::INFINITY, f32::min)
+            }
+            None => 0.2,
+        },
+        Predicate::Number { .. } => 0.3,
+        Predicate::Cidr(_) => 1.0,
+    })
+}

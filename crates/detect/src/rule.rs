@@ -1,0 +1,123 @@
+use rsigma_parser::{SigmaRule, Status};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use yagura_event::Level;
+
+/// What people need to know of a rule: travels with each match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RuleInfo {
+    /// The rule's UUID; for a rule without one, made from its title and condition.
+    pub id: String,
+    /// Title as its author wrote it.
+    pub title: String,
+    /// Japanese title: `x-yagura.title_ja` of the rule.
+    pub title_ja: Option<String>,
+    /// Severity; [`Level::Medium`] where the rule names none.
+    pub level: Level,
+    /// Author, as the rule's licence may require to be named.
+    pub author: Option<String>,
+    /// Licence, where the rule names one.
+    pub license: Option<String>,
+    /// Tags such as `attack.t1059.001`.
+    pub tags: Vec<String>,
+    /// Description, in the author's words.
+    pub description: Option<String>,
+    /// Japanese description: `x-yagura.description_ja` of the rule.
+    pub description_ja: Option<String>,
+    /// The file it was read from, as given in [`crate::RuleFile`].
+    pub path: Arc<str>,
+    /// Maturity.
+    pub status: Option<RuleStatus>,
+    /// Known causes of false alarms, in the author's words.
+    pub falsepositives: Vec<String>,
+    /// Where to read more.
+    pub references: Vec<String>,
+}
+
+/// Maturity of a rule: Sigma 2.1 `status`. Rules that are `unsupported` are never loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleStatus {
+    /// Used for long without obvious false alarms.
+    Stable,
+    /// Tried by its author.
+    Test,
+    /// New.
+    Experimental,
+    /// Replaced or covered by another rule; still used here.
+    Deprecated,
+}
+
+impl RuleInfo {
+    pub(crate) fn new(rule: &SigmaRule, path: &Arc<str>) -> RuleInfo {
+        let ours = |key: &str| {
+            let ours = rule.custom_attributes.get("x-yagura")?;
+            Some(ours.get(key)?.as_str()?.trim().to_owned())
+        };
+        RuleInfo {
+            id: rule.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| id_of(rule)),
+            title: rule.title.clone(),
+            title_ja: ours("title_ja"),
+            level: rule.level.map_or(Level::Medium, level_of),
+            author: rule.author.clone(),
+            license: rule.license.clone(),
+            tags: rule.tags.clone(),
+            description: rule.description.clone(),
+            description_ja: ours("description_ja"),
+            path: path.clone(),
+            status: rule.status.and_then(status_of),
+            falsepositives: rule.falsepositives.clone(),
+            references: rule.references.clone(),
+        }
+    }
+
+    /// The title in `lang`, in the author's language where there is no translation.
+    pub fn title_in(&self, lang: yagura_event::Lang) -> &str {
+        match (lang, &self.title_ja) {
+            (yagura_event::Lang::Ja, Some(title)) => title,
+            _ => &self.title,
+        }
+    }
+}
+
+fn level_of(level: rsigma_parser::Level) -> Level {
+    use rsigma_parser::Level as Parsed;
+    match level {
+        Parsed::Informational => Level::Informational,
+        Parsed::Low => Level::Low,
+        Parsed::Medium => Level::Medium,
+        Parsed::High => Level::High,
+        Parsed::Critical => Level::Critical,
+    }
+}
+
+fn status_of(status: Status) -> Option<RuleStatus> {
+    match status {
+        Status::Stable => Some(RuleStatus::Stable),
+        Status::Test => Some(RuleStatus::Test),
+        Status::Experimental => Some(RuleStatus::Experimental),
+        Status::Deprecated => Some(RuleStatus::Deprecated),
+        Status::Unsupported => None,
+    }
+}
+
+/// A UUID (RFC 9562 version 8) that stays the same as long as title and condition do.
+fn id_of(rule: &SigmaRule) -> String {
+    let mut hash = Sha256::new();
+    hash.update(rule.title.as_bytes());
+    for condition in &rule.detection.condition_strings {
+        hash.update([0]);
+        hash.update(condition.as_bytes());
+    }
+    let hash = hash.finalize();
+    let mut hex: Vec<char> = hash[..16]
+        .iter()
+        .flat_map(|byte| format!("{byte:02x}").chars().collect::<Vec<_>>())
+        .collect();
+    hex[12] = '8';
+    hex[16] = ['8', '9', 'a', 'b'][usize::from(hash[8] >> 6)];
+    let text: String = hex.into_iter().collect();
+    format!("{}-{}-{}-{}-{}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
+}
