@@ -1,1 +1,37 @@
+//! The store of events: what was just received, in memory, and everything else in one Delta table.
+//!
+//! * **Hot set**: [`Lake::add`] makes events visible to queries at once. Nothing here is durable;
+//!   after a crash the journal hands the same events again.
+//! * **Table**: [`Lake::flush`] writes the rows of sealed batches to Parquet and adds all files
+//!   with one Delta commit, so a batch is in the table entirely or not at all.
+//! * **Exactly once**: [`Lake::table_provider`] takes one consistent picture of both; a query
+//!   sees every event once, whatever flushes meanwhile.
+//!
+//! It plans queries from the table's log as held in memory: no listing, no inference. What a file
+//! holds (batches, time range, SHA-256) is written as tags of its `add` action, so opening reads
+//! only the log.
+//!
+//! It does not know the journal, the ledger or the query language.
 
+#![forbid(unsafe_code)]
+
+mod columns;
+mod delta;
+mod durable;
+mod error;
+mod event_id;
+mod file;
+mod hot;
+mod lake;
+pub mod limits;
+mod provider;
+mod prune;
+mod read;
+mod writer;
+
+pub use columns::{ColumnKind, TableColumn, TableColumns};
+pub use error::{AddError, LakeError};
+pub use file::{BatchRows, FileEntry};
+pub use lake::{Added, FileWritten, FlushReport, Lake, LakeOptions, LakeStats, OpenReport};
+pub use provider::{DATASET, EVENT_ID, EventsTable};
+pub use read::{StoredBatch, batches_of_file};

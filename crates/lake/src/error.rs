@@ -1,0 +1,80 @@
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use deltalake_core::DeltaTableError;
+use std::path::PathBuf;
+use yagura_event::EventBatch;
+
+/// What can go wrong in the lake.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LakeError {
+    /// A file could not be read or written. The disk may be full or failing.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A Parquet file does not decode: it was changed or damaged after it was written.
+    /// Restore it from a copy; `yagura verify` names everything affected.
+    #[error("{}: damaged Parquet file: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The table's log cannot be read or extended.
+    #[error("{}: Delta log: {source}", path.display())]
+    Delta {
+        /// The table's directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<DeltaTableError>,
+    },
+    /// A tag that we wrote beside a file in the Delta log does not have the expected form.
+    #[error("{file}: tag {tag} of the Delta log is damaged: {value:?}")]
+    Tag {
+        /// The Parquet file the tag belongs to.
+        file: String,
+        /// Name of the tag.
+        tag: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A batch of events lacks a column every event has: a programming error of the caller.
+    #[error("a batch of events lacks the column {0}, or it has another type")]
+    Envelope(&'static str),
+    /// Rows arrived for a batch after it was declared sealed: a programming error of the caller.
+    #[error("batch {0} is already sealed; rows must be added before it is")]
+    Sealed(u64),
+    /// A batch that is neither in memory nor in the table.
+    #[error("batch {0} is not in the lake")]
+    NoSuchBatch(u64),
+    /// Arrow refused an operation.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+    /// A query failed.
+    #[error(transparent)]
+    Query(#[from] DataFusionError),
+}
+
+/// Why [`crate::Lake::add`] did not take the events.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// The hot set is full: seal and flush, then add the returned events again.
+    #[error("the hot set is full ({hot_bytes} bytes): flush, then add again")]
+    Full {
+        /// Bytes it holds.
+        hot_bytes: usize,
+        /// The events, untouched.
+        events: Vec<EventBatch>,
+    },
+    /// The events cannot be taken at all.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}

@@ -1,0 +1,394 @@
+//! The table `events` as DataFusion sees it: hot pieces and Parquet files as one.
+
+use crate::columns::{ColumnKind, TableColumn, TableColumns};
+use crate::event_id::EventIdFunction;
+use crate::file::FileEntry;
+use crate::hot::{Piece, conform};
+use crate::prune::{Known, may_match};
+use arrow::array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::datasource::{TableProvider, TableType};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, ScalarUDF, TableProviderFilterPushDown};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, expressions};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+use object_store::ObjectMeta;
+use std::cmp::Reverse;
+use std::path::PathBuf;
+use std::sync::Arc;
+use yagura_event::columns as envelope;
+
+/// The virtual column with an event's id, `stream/batch/index`.
+pub const EVENT_ID: &str = "event.id";
+
+/// The column with an event's dataset; the table's partition.
+pub const DATASET: &str = "event.dataset";
+
+/// Bytes read from a file's end at first: the footer of a file of some hundred columns.
+const FOOTER_BYTES_HINT: usize = 256 * 1024;
+
+/// One consistent picture of the lake, for one query. Columns appear under their fields' names.
+#[derive(Debug, Clone)]
+pub struct EventsTable {
+    root: PathBuf,
+    columns: Arc<TableColumns>,
+    hot: Arc<[Arc<Piece>]>,
+    files: Arc<Vec<Arc<FileEntry>>>,
+    exposed: Vec<Exposed>,
+    schema: SchemaRef,
+}
+
+#[derive(Debug, Clone)]
+enum Exposed {
+    Id,
+    Dataset,
+    Column(TableColumn),
+}
+
+impl Exposed {
+    fn field(&self) -> Field {
+        match self {
+            Exposed::Id => Field::new(EVENT_ID, DataType::Utf8, true),
+            Exposed::Dataset => Field::new(DATASET, ColumnKind::Keyword.arrow(), true),
+            Exposed::Column(column) => Field::new(&*column.name, column.kind.arrow(), true),
+        }
+    }
+}
+
+impl EventsTable {
+    pub(crate) fn new(
+        root: PathBuf,
+        columns: Arc<TableColumns>,
+        hot: Vec<Arc<Piece>>,
+        files: Arc<Vec<Arc<FileEntry>>>,
+    ) -> Self {
+        let exposed = [Exposed::Id, Exposed::Dataset]
+            .into_iter()
+            .chain(columns.iter().filter(|c| &*c.name != EVENT_ID).cloned().map(Exposed::Column))
+            .collect();
+        EventsTable {
+            root,
+            columns,
+            hot: hot.into(),
+            files,
+            exposed,
+            schema: Schema::empty().into(),
+        }
+        .with_schema()
+    }
+
+    fn with_schema(mut self) -> Self {
+        let fields: Vec<_> = self.exposed.iter().map(Exposed::field).collect();
+        self.schema = Arc::new(Schema::new(fields));
+        self
+    }
+
+    /// The same picture with only the named columns (unknown names are ignored): planning a query
+    /// over a table of thousands of columns costs more than running it.
+    pub fn narrowed<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: std::collections::HashSet<_> = names.into_iter().collect();
+        let mut narrow = self.clone();
+        narrow.exposed.retain(|exposed| names.contains(exposed.field().name().as_str()));
+        narrow.with_schema()
+    }
+
+    /// Every column of the table as stored, without the two that are computed.
+    pub fn columns(&self) -> &TableColumns {
+        &self.columns
+    }
+
+    /// The Parquet files of this picture.
+    pub fn files(&self) -> &[Arc<FileEntry>] {
+        &self.files
+    }
+
+    fn exposed_at(&self, index: usize) -> Result<&Exposed> {
+        self.exposed.get(index).ok_or_else(|| {
+            DataFusionError::Internal(format!("column {index} of events does not exist"))
+        })
+    }
+
+    /// Filters over stored names, as one expression.
+    fn stored_filter(&self, filters: &[Expr]) -> Result<Option<Expr>> {
+        let usable = filters.iter().filter(|filter| !mentions_id(filter)).cloned();
+        let Some(filter) = conjunction(usable) else { return Ok(None) };
+        let renamed = filter.transform(|expr| {
+            Ok(match expr {
+                Expr::Column(column) => {
+                    let stored = match self.columns.get(&column.name) {
+                        Some(known) => known.stored_name.to_string(),
+                        None => column.name,
+                    };
+                    Transformed::yes(Expr::Column(Column::new_unqualified(stored)))
+                }
+                other => Transformed::no(other),
+            })
+        })?;
+        Ok(Some(renamed.data))
+    }
+
+    /// What the scan reads, before it is renamed: the needed stored columns, then the dataset.
+    fn inner_schema(&self, projected: &[&Exposed], filters: &[Expr]) -> SchemaRef {
+        let mut names: Vec<&str> = Vec::new();
+        for exposed in projected {
+            match exposed {
+                Exposed::Id => names.extend([envelope::STREAM, envelope::BATCH, envelope::INDEX]),
+                Exposed::Dataset => {}
+                Exposed::Column(column) => names.push(&column.name),
+            }
+        }
+        let mentioned: Vec<_> = filters.iter().flat_map(Expr::column_refs).collect();
+        names.extend(mentioned.iter().map(|column| column.name.as_str()));
+        let mut fields: Vec<Field> = Vec::new();
+        for column in names.into_iter().filter_map(|name| self.columns.get(name)) {
+            if fields.iter().all(|field| *field.name() != *column.stored_name) {
+                fields.push(column.stored_field());
+            }
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    fn hot_plan(
+        &self,
+        stored: &SchemaRef,
+        full: &SchemaRef,
+        predicate: Option<&Arc<dyn PhysicalExpr>>,
+        projection: &[usize],
+        partitions: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let known: Vec<Known<'_>> = self.hot.iter().map(|piece| Known::from(&**piece)).collect();
+        let keep = match predicate {
+            Some(predicate) => may_match(predicate, full, &known),
+            None => vec![true; known.len()],
+        };
+        let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); partitions.max(1)];
+        let kept = self.hot.iter().zip(keep).filter(|(_, keep)| *keep);
+        for (number, (piece, _)) in kept.enumerate() {
+            let rows = conform(&piece.columns, stored)
+                .map_err(|error| DataFusionError::External(error.into()))?;
+            let keys = Int32Array::from(vec![0; rows.num_rows()]);
+            let dataset = StringArray::from(vec![&*piece.dataset]);
+            let dataset = DictionaryArray::<Int32Type>::try_new(keys, Arc::new(dataset))?;
+            let mut arrays = rows.columns().to_vec();
+            arrays.push(Arc::new(dataset) as ArrayRef);
+            let slot = number % parts.len();
+            parts[slot].push(RecordBatch::try_new(full.clone(), arrays)?);
+        }
+        parts.retain(|part| !part.is_empty());
+        if parts.is_empty() {
+            parts.push(Vec::new());
+        }
+        Ok(MemorySourceConfig::try_new_exec(&parts, full.clone(), Some(projection.to_vec()))?)
+    }
+
+    fn file_plan(
+        &self,
+        state: &dyn Session,
+        stored: &SchemaRef,
+        full: &SchemaRef,
+        predicate: Option<&Arc<dyn PhysicalExpr>>,
+        projection: &[usize],
+        partitions: usize,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let known: Vec<Known<'_>> = self.files.iter().map(|file| Known::from(&**file)).collect();
+        let keep = match predicate {
+            Some(predicate) => may_match(predicate, full, &known),
+            None => vec![true; known.len()],
+        };
+        let mut files: Vec<_> =
+            self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect();
+        if files.is_empty() {
+            return Ok(None);
+        }
+        // Newest first: a query for the latest events then learns early what it need not read.
+        files.sort_by_key(|file| Reverse(file.time.map(|(_, last)| last)));
+        let mut groups = vec![Vec::new(); partitions.clamp(1, files.len())];
+        let count = groups.len();
+        for (number, file) in files.into_iter().enumerate() {
+            groups[number % count].push(self.partitioned_file(file)?);
+        }
+        let dataset = Arc::new(Field::new(DATASET, ColumnKind::Keyword.arrow(), true));
+        let table_schema =
+            TableSchema::builder(stored.clone()).with_table_partition_cols(vec![dataset]).build();
+        let url = ObjectStoreUrl::local_filesystem();
+        let reader = CachedParquetFileReaderFactory::new(
+            state.runtime_env().object_store(&url)?,
+            state.runtime_env().cache_manager.get_file_metadata_cache(),
+        );
+        let source = ParquetSource::new(table_schema)
+            .with_parquet_file_reader_factory(Arc::new(reader))
+            .with_metadata_size_hint(FOOTER_BYTES_HINT)
+            .with_pushdown_filters(true)
+            .with_reorder_filters(true);
+        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
+            .with_projection_indices(Some(projection.to_vec()))?
+            .build();
+        Ok(Some(DataSourceExec::from_data_source(scan)))
+    }
+
+    fn partitioned_file(&self, file: &FileEntry) -> Result<PartitionedFile> {
+        let path = self.root.join(&file.path);
+        let location = object_store::path::Path::from_absolute_path(&path)
+            .map_err(|error| DataFusionError::External(error.into()))?;
+        let dataset = ScalarValue::Utf8(Some(file.dataset.to_string()));
+        let dataset = ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(dataset));
+        let meta = ObjectMeta {
+            location,
+            // A file never changes under its name, so any fixed time will do for caches.
+            last_modified: Default::default(),
+            size: file.bytes,
+            e_tag: None,
+            version: None,
+        };
+        Ok(PartitionedFile::new_from_meta(meta).with_partition_values(vec![dataset]))
+    }
+}
+
+fn mentions_id(filter: &Expr) -> bool {
+    filter.column_refs().iter().any(|column| column.name == EVENT_ID)
+}
+
+#[async_trait]
+impl TableProvider for EventsTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match mentions_id(filter) {
+            true => TableProviderFilterPushDown::Unsupported,
+            false => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let projected: Vec<&Exposed> = match projection {
+            Some(indices) => {
+                indices.iter().map(|&index| self.exposed_at(index)).collect::<Result<_>>()?
+            }
+            None => self.exposed.iter().collect(),
+        };
+        let stored = self.inner_schema(&projected, filters);
+        let mut full = stored.fields().to_vec();
+        full.push(Arc::new(Field::new(DATASET, ColumnKind::Keyword.arrow(), true)));
+        let full: SchemaRef = Arc::new(Schema::new(full));
+
+        let predicate = match self.stored_filter(filters)? {
+            Some(filter) => {
+                let schema = DFSchema::try_from(full.clone())?;
+                Some(state.create_physical_expr(filter, &schema)?)
+            }
+            None => None,
+        };
+
+        let inner = InnerProjection::new(&projected, &full)?;
+        let partitions = state.config().target_partitions();
+        let hot = self.hot_plan(&stored, &full, predicate.as_ref(), &inner.indices, partitions)?;
+        let cold =
+            self.file_plan(state, &stored, &full, predicate.as_ref(), &inner.indices, partitions)?;
+        let plan = match cold {
+            Some(cold) => UnionExec::try_new(vec![hot, cold])?,
+            None => hot,
+        };
+        inner.expose(state, plan, &projected)
+    }
+}
+
+/// The columns a scan hands up, and how they become the exposed ones.
+struct InnerProjection {
+    /// Positions in the scan's full schema.
+    indices: Vec<usize>,
+    names: Vec<String>,
+    plain: bool,
+}
+
+impl InnerProjection {
+    fn new(projected: &[&Exposed], full: &SchemaRef) -> Result<Self> {
+        let mut inner = InnerProjection { indices: Vec::new(), names: Vec::new(), plain: true };
+        for exposed in projected {
+            match exposed {
+                Exposed::Id => {
+                    inner.plain = false;
+                    for name in [envelope::STREAM, envelope::BATCH, envelope::INDEX] {
+                        inner.need(name, full)?;
+                    }
+                }
+                Exposed::Dataset => inner.need(DATASET, full)?,
+                Exposed::Column(column) => {
+                    inner.plain &= column.name == column.stored_name;
+                    inner.need(&column.stored_name, full)?;
+                }
+            }
+        }
+        Ok(inner)
+    }
+
+    fn need(&mut self, name: &str, full: &SchemaRef) -> Result<()> {
+        if !self.names.iter().any(|other| other == name) {
+            self.indices.push(full.index_of(name)?);
+            self.names.push(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn expose(
+        &self,
+        state: &dyn Session,
+        plan: Arc<dyn ExecutionPlan>,
+        projected: &[&Exposed],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.plain {
+            return Ok(plan);
+        }
+        let schema = plan.schema();
+        let column = |name: &str| expressions::col(name, &schema);
+        let mut exprs: Vec<(Arc<dyn PhysicalExpr>, String)> = Vec::with_capacity(projected.len());
+        for exposed in projected {
+            let expr: Arc<dyn PhysicalExpr> = match exposed {
+                Exposed::Id => Arc::new(ScalarFunctionExpr::try_new(
+                    Arc::new(ScalarUDF::from(EventIdFunction::new())),
+                    vec![
+                        column(envelope::STREAM)?,
+                        column(envelope::BATCH)?,
+                        column(envelope::INDEX)?,
+                    ],
+                    &schema,
+                    Arc::new(state.config_options().clone()),
+                )?),
+                Exposed::Dataset => column(DATASET)?,
+                Exposed::Column(stored) => column(&stored.stored_name)?,
+            };
+            exprs.push((expr, exposed.field().name().clone()));
+        }
+        Ok(Arc::new(ProjectionExec::try_new(exprs, plan)?))
+    }
+}
