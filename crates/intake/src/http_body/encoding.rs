@@ -1,0 +1,115 @@
+use super::BodyError;
+use crate::limits::{
+    BODY_BYTES_MAX, BODY_EXPANDED_BYTES_MAX, BODY_RATIO_FREE_BYTES, BODY_RATIO_MAX,
+    ZSTD_WINDOW_LOG_MAX,
+};
+use bytes::Bytes;
+use std::io::{self, Read};
+
+/// Undoes the `Content-Encoding` of a body. Refuses, without expanding further, what grows past
+/// [`BODY_EXPANDED_BYTES_MAX`] or past [`BODY_RATIO_MAX`] times its size.
+pub fn decode_body(content_encoding: Option<&str>, body: Bytes) -> Result<Bytes, BodyError> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(BodyError::TooLarge { what: "has", limit_bytes: BODY_BYTES_MAX });
+    }
+    let encoding = content_encoding.unwrap_or_default().trim().to_ascii_lowercase();
+    let limit =
+        (body.len() * BODY_RATIO_MAX).max(BODY_RATIO_FREE_BYTES).min(BODY_EXPANDED_BYTES_MAX);
+    match encoding.as_str() {
+        "" | "identity" => Ok(body),
+        "gzip" | "x-gzip" => expand("gzip", flate2::read::MultiGzDecoder::new(&body[..]), limit),
+        // RFC 9110 section 8.4.1.2: "deflate" is the zlib format, though some send it bare.
+        "deflate" if is_zlib(&body) => {
+            expand("deflate", flate2::read::ZlibDecoder::new(&body[..]), limit)
+        }
+        "deflate" => expand("deflate", flate2::read::DeflateDecoder::new(&body[..]), limit),
+        "zstd" => {
+            let mut decoder = zstd::Decoder::with_buffer(&body[..]).map_err(damaged("zstd"))?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(damaged("zstd"))?;
+            expand("zstd", decoder, limit)
+        }
+        _ => Err(BodyError::Encoding(content_encoding.unwrap_or_default().to_owned())),
+    }
+}
+
+fn expand(
+    encoding: &'static str,
+    decoder: impl Read,
+    limit_bytes: usize,
+) -> Result<Bytes, BodyError> {
+    let mut expanded = Vec::new();
+    let past_limit = limit_bytes as u64 + 1;
+    decoder.take(past_limit).read_to_end(&mut expanded).map_err(damaged(encoding))?;
+    if expanded.len() > limit_bytes {
+        return Err(BodyError::TooLarge { what: "expands to", limit_bytes });
+    }
+    Ok(expanded.into())
+}
+
+fn damaged(encoding: &'static str) -> impl Fn(io::Error) -> BodyError {
+    move |error| BodyError::Damaged { encoding, reason: error.to_string() }
+}
+
+/// RFC 1950 section 2.2: method 8, and the first two bytes divide by 31.
+fn is_zlib(body: &[u8]) -> bool {
+    let [first, second, ..] = body else { return false };
+    first & 0x0f == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(data: &[u8]) -> Bytes {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    #[test]
+    fn every_encoding_comes_back() {
+        let text = b"{\"a\":1}\n".repeat(3);
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        zlib.write_all(&text).unwrap();
+        let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        bare.write_all(&text).unwrap();
+        let bodies: [(Option<&str>, Bytes); 7] = [
+            (None, text.clone().into()),
+            (Some("identity"), text.clone().into()),
+            (Some("gzip"), gzip(&text)),
+            (Some(" X-GZIP "), [gzip(&text[..8]), gzip(&text[8..])].concat().into()),
+            (Some("deflate"), zlib.finish().unwrap().into()),
+            (Some("deflate"), bare.finish().unwrap().into()),
+            (Some("zstd"), zstd::encode_all(&text[..], 1).unwrap().into()),
+        ];
+        for (encoding, body) in bodies {
+            assert_eq!(decode_body(encoding, body).unwrap(), text, "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn bombs_and_damage_are_refused() {
+        let bomb = vec![0; BODY_RATIO_FREE_BYTES + 1];
+        for (encoding, body) in
+            [("gzip", gzip(&bomb)), ("zstd", zstd::encode_all(&bomb[..], 3).unwrap().into())]
+        {
+            assert!(body.len() * BODY_RATIO_MAX < bomb.len());
+            let error = decode_body(Some(encoding), body).unwrap_err();
+            assert_eq!(error.status(), 413, "{error}");
+            let full = decode_body(Some(encoding), gzip_or_zstd(encoding, &bomb[1..]));
+            assert_eq!(full.unwrap().len(), BODY_RATIO_FREE_BYTES);
+        }
+        let whole = gzip(b"{\"a\":1}");
+        assert_eq!(decode_body(Some("gzip"), whole.slice(..9)).unwrap_err().status(), 400);
+        assert_eq!(decode_body(Some("zstd"), whole.clone()).unwrap_err().status(), 400);
+        assert_eq!(decode_body(Some("gzip, gzip"), whole).unwrap_err().status(), 415);
+        assert!(decode_body(None, vec![b' '; BODY_BYTES_MAX].into()).is_ok());
+        let error = decode_body(None, vec![b' '; BODY_BYTES_MAX + 1].into()).unwrap_err();
+        assert_eq!(error.status(), 413);
+    }
+
+    fn gzip_or_zstd(encoding: &str, data: &[u8]) -> Bytes {
+        if encoding == "gzip" { gzip(data) } else { zstd::encode_all(data, 3).unwrap().into() }
+    }
+}

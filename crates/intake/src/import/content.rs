@@ -1,0 +1,73 @@
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use tempfile::SpooledTempFile;
+
+/// The bytes of one file: on disk where it lies, or expanded out of a container into memory or an
+/// unnamed temporary file (names inside archives never become paths).
+#[derive(Debug)]
+pub(super) enum Content {
+    Disk(File),
+    Spooled(Box<SpooledTempFile>),
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Content::Disk(file) => file.read(buffer),
+            Content::Spooled(file) => file.read(buffer),
+        }
+    }
+}
+
+impl Seek for Content {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Content::Disk(file) => file.seek(to),
+            Content::Spooled(file) => file.seek(to),
+        }
+    }
+}
+
+impl Content {
+    /// The first `length` bytes, or all there are. Goes back to the start.
+    pub fn head(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        self.rewind()?;
+        let mut head = Vec::new();
+        self.take(length as u64).read_to_end(&mut head)?;
+        self.rewind()?;
+        Ok(head)
+    }
+}
+
+/// Passes bytes on and hashes them.
+pub(super) struct Hashing<R> {
+    reader: R,
+    sha256: Sha256,
+    pub bytes: u64,
+}
+
+impl<R: Read> Hashing<R> {
+    pub fn new(reader: R) -> Self {
+        Hashing { reader, sha256: Sha256::new(), bytes: 0 }
+    }
+
+    /// Lowercase hexadecimal of what has passed.
+    pub fn finish(self) -> String {
+        use std::fmt::Write;
+        self.sha256.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+            // Proof: writing to a `String` cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.reader.read(buffer)?;
+        self.sha256.update(&buffer[..length]);
+        self.bytes += length as u64;
+        Ok(length)
+    }
+}

@@ -1,0 +1,282 @@
+use super::content::{Content, Hashing};
+use super::kind::Sniffed;
+use super::session::{Halt, Session};
+use crate::limits::{
+    ARCHIVE_DEPTH_MAX, ARCHIVE_MEMBERS_MAX, EXPANSION_FREE_BYTES, ZSTD_WINDOW_LOG_MAX,
+};
+use std::cell::Cell;
+use std::io::{self, Read, Seek, Write};
+use std::rc::Rc;
+use tempfile::{SpooledTempFile, spooled_tempfile, spooled_tempfile_in};
+
+/// What one file on disk may still expand to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    pub bytes: u64,
+    pub members: u64,
+}
+
+impl Budget {
+    pub fn new(file_bytes: u64, ratio_max: u64, bytes_max: u64) -> Self {
+        let by_ratio = file_bytes.saturating_mul(ratio_max).max(EXPANSION_FREE_BYTES);
+        Budget { bytes: by_ratio.min(bytes_max), members: ARCHIVE_MEMBERS_MAX }
+    }
+}
+
+/// The containers around the content at hand.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Layers {
+    archives: u8,
+    compressed: bool,
+}
+
+/// Content taken out of a container.
+pub(super) struct Expanded {
+    pub content: Content,
+    pub sha256: String,
+    pub bytes: u64,
+    /// Why it ends early, if it does.
+    pub damage: Option<String>,
+}
+
+/// Why content was not taken out of a container.
+enum Refusal {
+    Halt(Halt),
+    /// The expansion limit: nothing more of this file on disk is read.
+    TooLarge,
+    Io(io::Error),
+}
+
+impl Session<'_> {
+    /// Reads a container: decides by `sniffed`, which is neither a log nor unknown.
+    pub(super) fn container(
+        &mut self,
+        sniffed: Sniffed,
+        content: Content,
+        name: &str,
+        layers: Layers,
+        budget: &mut Budget,
+    ) -> Result<(), Halt> {
+        let is_archive = matches!(sniffed, Sniffed::Zip | Sniffed::Tar);
+        if is_archive && layers.archives >= ARCHIVE_DEPTH_MAX {
+            self.skip(name, format!("more than {ARCHIVE_DEPTH_MAX} archives one inside the other"));
+            return Ok(());
+        }
+        if !is_archive && layers.compressed {
+            self.skip(name, "compressed more than once");
+            return Ok(());
+        }
+        match sniffed {
+            Sniffed::Gzip => {
+                let decoder = flate2::read::MultiGzDecoder::new(content);
+                self.compressed(decoder, name, layers, budget)
+            }
+            Sniffed::Zstd => {
+                let limited = zstd::Decoder::new(content).and_then(|mut decoder| {
+                    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                    Ok(decoder)
+                });
+                match limited {
+                    Ok(decoder) => self.compressed(decoder, name, layers, budget),
+                    Err(error) => {
+                        self.skip(name, format!("cannot be expanded: {error}"));
+                        Ok(())
+                    }
+                }
+            }
+            Sniffed::Zip => self.zip(content, name, layers, budget),
+            Sniffed::Tar => self.tar(content, name, layers, budget),
+            Sniffed::Log(..) | Sniffed::Binary => Ok(()),
+        }
+    }
+
+    fn compressed(
+        &mut self,
+        decoder: impl Read,
+        name: &str,
+        layers: Layers,
+        budget: &mut Budget,
+    ) -> Result<(), Halt> {
+        let inner = Layers { compressed: true, ..layers };
+        self.member(decoder, name, inner, budget).map(drop)
+    }
+
+    fn zip(
+        &mut self,
+        content: Content,
+        name: &str,
+        layers: Layers,
+        budget: &mut Budget,
+    ) -> Result<(), Halt> {
+        let mut archive = match zip::ZipArchive::new(content) {
+            Ok(archive) => archive,
+            Err(error) => {
+                self.skip(name, format!("cannot be read as a zip archive: {error}"));
+                return Ok(());
+            }
+        };
+        let inner = Layers { archives: layers.archives + 1, compressed: false };
+        for number in 0..archive.len() {
+            let listed = archive.name_for_index(number).and_then(Result::ok);
+            let listed = listed.as_deref().unwrap_or("?").to_owned();
+            let member = match archive.by_index(number) {
+                Ok(member) if member.is_dir() => continue,
+                Ok(member) => member,
+                Err(error) => {
+                    self.skip(&format!("{name}!{listed}"), format!("cannot be read: {error}"));
+                    continue;
+                }
+            };
+            let member_name = format!("{name}!{}", zip_name(member.name_raw()));
+            if !self.member(member, &member_name, inner, budget)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn tar(
+        &mut self,
+        content: Content,
+        name: &str,
+        layers: Layers,
+        budget: &mut Budget,
+    ) -> Result<(), Halt> {
+        let allowance = Rc::new(Cell::new(0));
+        let reader = Allowed { reader: io::BufReader::new(content), allowance: allowance.clone() };
+        let mut archive = tar::Archive::new(reader);
+        let mut entries = match archive.entries() {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.skip(name, format!("cannot be read as a tar archive: {error}"));
+                return Ok(());
+            }
+        };
+        let inner = Layers { archives: layers.archives + 1, compressed: false };
+        loop {
+            allowance.set(TAR_HEADER_BYTES_MAX);
+            let mut entry = match entries.next() {
+                None => break,
+                Some(Ok(entry)) => entry,
+                Some(Err(error)) => {
+                    // After a damaged header nothing says where the next one is.
+                    self.skip(&format!("{name}!"), format!("the rest cannot be read: {error}"));
+                    break;
+                }
+            };
+            allowance.set(u64::MAX);
+            if entry.header().entry_type().is_file() {
+                let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                if !self.member(&mut entry, &format!("{name}!{member}"), inner, budget)? {
+                    break;
+                }
+            }
+            // Whatever is left of the entry is passed over here, where it is not a header.
+            if io::copy(&mut entry, &mut io::sink()).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one member out of its container and reads it. False when the limit is reached and
+    /// the container should be left.
+    fn member(
+        &mut self,
+        reader: impl Read,
+        name: &str,
+        layers: Layers,
+        budget: &mut Budget,
+    ) -> Result<bool, Halt> {
+        if budget.members == 0 {
+            self.skip(name, format!("more than {ARCHIVE_MEMBERS_MAX} members in one file"));
+            return Ok(false);
+        }
+        budget.members -= 1;
+        match self.spool(reader, budget) {
+            Ok(expanded) => {
+                self.content(expanded, name, layers, budget)?;
+                Ok(budget.bytes > 0)
+            }
+            Err(Refusal::Halt(halt)) => Err(halt),
+            Err(Refusal::TooLarge) => {
+                budget.bytes = 0;
+                self.skip(
+                    name,
+                    "expands past the limit; expand it yourself if you trust it, and import the result",
+                );
+                Ok(false)
+            }
+            Err(Refusal::Io(error)) => {
+                self.skip(name, format!("cannot be expanded: {error}"));
+                Ok(true)
+            }
+        }
+    }
+
+    /// Expands `reader` to where it can be read again. What a damaged container still yields is kept.
+    fn spool(&mut self, reader: impl Read, budget: &mut Budget) -> Result<Expanded, Refusal> {
+        let mut spool = self.new_spool();
+        let mut reader = Hashing::new(reader);
+        let mut buffer = vec![0; 256 * 1024];
+        let mut damage = None;
+        loop {
+            self.check_cancelled().map_err(Refusal::Halt)?;
+            let length = match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if reader.bytes == 0 => return Err(Refusal::Io(error)),
+                Err(error) => {
+                    damage = Some(format!("cannot be expanded further: {error}"));
+                    break;
+                }
+            };
+            budget.bytes = budget.bytes.checked_sub(length as u64).ok_or(Refusal::TooLarge)?;
+            spool.write_all(&buffer[..length]).map_err(Refusal::Io)?;
+        }
+        spool.rewind().map_err(Refusal::Io)?;
+        let bytes = reader.bytes;
+        let content = Content::Spooled(Box::new(spool));
+        Ok(Expanded { content, sha256: reader.finish(), bytes, damage })
+    }
+
+    fn new_spool(&self) -> SpooledTempFile {
+        let memory = self.options.spool_memory_bytes;
+        match &self.options.spool_dir {
+            Some(dir) => spooled_tempfile_in(memory, dir),
+            None => spooled_tempfile(memory),
+        }
+    }
+}
+
+/// A member's name: UTF-8, or else CP932, which Japanese Windows writes into zip archives.
+fn zip_name(raw: &[u8]) -> String {
+    match std::str::from_utf8(raw) {
+        Ok(name) => name.to_owned(),
+        Err(_) => encoding_rs::SHIFT_JIS.decode(raw).0.into_owned(),
+    }
+}
+
+/// Most bytes of headers before one tar entry. The tar reader collects long names in memory, as
+/// long as a header claims they are.
+const TAR_HEADER_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A reader that fails once it has given `allowance` bytes.
+struct Allowed<R> {
+    reader: R,
+    allowance: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Allowed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let allowance = self.allowance.get();
+        if allowance == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a header is too long"));
+        }
+        let most = usize::try_from(allowance).unwrap_or(usize::MAX).min(buffer.len());
+        let length = self.reader.read(&mut buffer[..most])?;
+        self.allowance.set(allowance - length as u64);
+        Ok(length)
+    }
+}

@@ -1,0 +1,547 @@
+use super::content::{Content, Hashing};
+use super::expand::{Budget, Expanded, Layers};
+use super::json_objects::{JsonObjects, Piece};
+use super::kind::{Sniffed, sniff};
+use super::lines::{LineEnd, Lines};
+use super::{
+    FileKind, FileReport, ImportOptions, ImportReport, ImportSink, Outcome, Plan, PlannedFile,
+    Progress, ProgressState, evtx_file,
+};
+use crate::SinkError;
+use crate::limits::{
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IMPORT_BATCHES_AHEAD, IMPORT_RECORD_BYTES_MAX, SNIFF_BYTES,
+};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use yagura_event::{Record, StreamName, Transport, UtcMicros};
+
+/// Hexadecimal digits of the content's SHA-256 that name its stream.
+const STREAM_DIGITS: usize = 16;
+
+/// Bytes hashed or passed over between two calls of [`Progress::update`].
+const PROGRESS_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The import ends early.
+#[derive(Debug)]
+pub(super) enum Halt {
+    Cancelled,
+    Sink(SinkError),
+    /// The writer has failed and knows why.
+    WriterGone,
+}
+
+/// What the writing thread does, in order.
+enum Job {
+    Append { file: usize, stream: StreamName, records: Vec<Record> },
+    Seal(StreamName),
+}
+
+/// One run of an import: the reading side.
+pub(super) struct Session<'a> {
+    pub options: &'a ImportOptions,
+    cancel: &'a AtomicBool,
+    jobs: SyncSender<Job>,
+    stream_records: &'a dyn Fn(&StreamName) -> Result<u64, SinkError>,
+    /// Records that each stream touched so far holds or will hold once the jobs are done.
+    known: HashMap<StreamName, u64>,
+    reports: Vec<FileReport>,
+    meter: Meter<'a>,
+}
+
+struct Meter<'a> {
+    progress: &'a dyn Fn(&ProgressState<'_>),
+    durable: &'a AtomicU64,
+    now: &'a dyn Fn() -> UtcMicros,
+    started: UtcMicros,
+    files_done: u64,
+    files_total: u64,
+    /// Size of the files on disk that are done, and of the one being read.
+    bytes_before: u64,
+    file_bytes: u64,
+    bytes_total: u64,
+    file: String,
+}
+
+impl Meter<'_> {
+    /// `part` of the present file, from 0 to 1, is done.
+    fn update(&self, part: f64) {
+        let elapsed = (self.now)().as_micros() - self.started.as_micros();
+        let records = self.durable.load(Ordering::Relaxed);
+        (self.progress)(&ProgressState {
+            files_done: self.files_done,
+            files_total: self.files_total,
+            bytes_done: self.bytes_before + (self.file_bytes as f64 * part.clamp(0.0, 1.0)) as u64,
+            bytes_total: self.bytes_total,
+            records,
+            records_per_second: records as f64 / (elapsed.max(1) as f64 / 1e6),
+            file: &self.file,
+        });
+    }
+}
+
+impl<'a> Session<'a> {
+    pub fn run(
+        plan: &Plan,
+        sink: &impl ImportSink,
+        progress: &impl Progress,
+        options: &ImportOptions,
+        cancel: &AtomicBool,
+    ) -> ImportReport {
+        let (jobs, queue) = sync_channel(IMPORT_BATCHES_AHEAD);
+        let durable = AtomicU64::new(0);
+        let now = || options.clock.now();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| write(queue, sink, &durable));
+            let mut session = Session {
+                options,
+                cancel,
+                jobs,
+                stream_records: &|stream| sink.stream_records(stream),
+                known: HashMap::new(),
+                reports: Vec::new(),
+                meter: Meter {
+                    progress: &|state| progress.update(state),
+                    durable: &durable,
+                    now: &now,
+                    started: now(),
+                    files_done: 0,
+                    files_total: plan.files.len() as u64,
+                    bytes_before: 0,
+                    file_bytes: 0,
+                    bytes_total: plan.bytes(),
+                    file: String::new(),
+                },
+            };
+            let halted = plan.files.iter().try_for_each(|file| session.file(file)).err();
+            let Session { jobs, reports, meter, .. } = session;
+            drop(jobs);
+            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            meter.update(0.0);
+            report(reports, written, halted)
+        })
+    }
+
+    fn file(&mut self, file: &PlannedFile) -> Result<(), Halt> {
+        let name = file.path.to_string_lossy().into_owned();
+        self.meter.file.clone_from(&name);
+        self.meter.file_bytes = file.bytes;
+        self.meter.update(0.0);
+        self.on_disk(&file.path, &name)?;
+        self.meter.bytes_before += file.bytes;
+        self.meter.file_bytes = 0;
+        self.meter.files_done += 1;
+        Ok(())
+    }
+
+    fn on_disk(&mut self, path: &Path, name: &str) -> Result<(), Halt> {
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.skip(name, format!("cannot be opened: {error}"));
+                return Ok(());
+            }
+        };
+        let options = self.options;
+        let mut budget =
+            Budget::new(metadata.len(), options.expansion_ratio_max, options.expanded_bytes_max);
+        let mut content = Content::Disk(file);
+        match content.head(SNIFF_BYTES).map(|head| sniff(&head)) {
+            Ok(Sniffed::Log(kind, mark)) => {
+                let hashed = self.hash(&mut content)?;
+                let (sha256, bytes) = match hashed {
+                    Ok(hashed) => hashed,
+                    Err(error) => {
+                        self.skip(name, format!("cannot be read: {error}"));
+                        return Ok(());
+                    }
+                };
+                let expanded = Expanded { content, sha256, bytes, damage: None };
+                let report = self.log(expanded, name, kind, mark)?;
+                let after = std::fs::metadata(path);
+                let same = after.is_ok_and(|after| {
+                    after.len() == metadata.len()
+                        && after.modified().ok() == metadata.modified().ok()
+                });
+                if !same {
+                    self.reports[report].damage("file", "it changed while it was being read");
+                }
+                Ok(())
+            }
+            Ok(Sniffed::Binary) => {
+                self.skip(name, NOT_A_LOG);
+                Ok(())
+            }
+            Ok(sniffed) => self.container(sniffed, content, name, Layers::default(), &mut budget),
+            Err(error) => {
+                self.skip(name, format!("cannot be read: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads what was taken out of a container.
+    pub fn content(
+        &mut self,
+        mut expanded: Expanded,
+        name: &str,
+        layers: Layers,
+        budget: &mut Budget,
+    ) -> Result<(), Halt> {
+        match expanded.content.head(SNIFF_BYTES).map(|head| sniff(&head)) {
+            Ok(Sniffed::Log(kind, mark)) => self.log(expanded, name, kind, mark).map(drop),
+            Ok(Sniffed::Binary) => {
+                self.skip(name, NOT_A_LOG);
+                Ok(())
+            }
+            Ok(sniffed) => {
+                if let Some(damage) = &expanded.damage {
+                    self.skip(name, damage.clone());
+                }
+                self.container(sniffed, expanded.content, name, layers, budget)
+            }
+            Err(error) => {
+                self.skip(name, format!("cannot be read: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn hash(&mut self, content: &mut Content) -> Result<io::Result<(String, u64)>, Halt> {
+        let mut reader = Hashing::new(content);
+        let mut buffer = vec![0; 256 * 1024];
+        let mut told = 0;
+        loop {
+            self.check_cancelled()?;
+            match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Ok(Err(error)),
+            }
+            if reader.bytes - told >= PROGRESS_BYTES {
+                told = reader.bytes;
+                self.meter.update(told as f64 / 2.0 / (self.meter.file_bytes.max(1) as f64));
+            }
+        }
+        let bytes = reader.bytes;
+        Ok(Ok((reader.finish(), bytes)))
+    }
+
+    /// Reads one log whose content is at hand; the number of its report.
+    fn log(
+        &mut self,
+        mut expanded: Expanded,
+        name: &str,
+        kind: FileKind,
+        mark: usize,
+    ) -> Result<usize, Halt> {
+        let number = self.reports.len();
+        let mut report = FileReport::new(name);
+        report.kind = Some(kind);
+        report.bytes = expanded.bytes;
+        report.sha256.clone_from(&expanded.sha256);
+        if let Some(damage) = expanded.damage {
+            report.damage(format!("byte {}", expanded.bytes), damage);
+        }
+        if kind == FileKind::Empty {
+            self.reports.push(report);
+            return Ok(number);
+        }
+        let stream = stream_of(&expanded.sha256);
+        report.stream = Some(stream.clone());
+        let held = match self.known.get(&stream) {
+            Some(&held) => held,
+            None => (self.stream_records)(&stream).map_err(Halt::Sink)?,
+        };
+        // Kept here first, so that a halt still reports what was read.
+        self.reports.push(report);
+        let mut leaf = Leaf {
+            report: &mut self.reports[number],
+            file: number,
+            stream,
+            peer: Record::peer_text(name),
+            identity: "none".into(),
+            held,
+            produced: 0,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            offset: 0,
+            cancel: self.cancel,
+            jobs: &self.jobs,
+            meter: &self.meter,
+        };
+        leaf.read(&mut expanded.content, kind, mark, expanded.bytes)?;
+        let (stream, total) = leaf.finish()?;
+        self.known.insert(stream, total);
+        Ok(number)
+    }
+
+    pub fn skip(&mut self, name: &str, reason: impl Into<String>) {
+        let mut report = FileReport::new(name);
+        report.skipped = Some(reason.into());
+        self.reports.push(report);
+    }
+
+    pub fn check_cancelled(&self) -> Result<(), Halt> {
+        check(self.cancel)
+    }
+}
+
+const NOT_A_LOG: &str = "neither text nor a kind of log that is known";
+
+fn check(cancel: &AtomicBool) -> Result<(), Halt> {
+    if cancel.load(Ordering::Relaxed) { Err(Halt::Cancelled) } else { Ok(()) }
+}
+
+fn stream_of(sha256: &str) -> StreamName {
+    StreamName::new(&format!("import/{}", &sha256[..STREAM_DIGITS]))
+        .unwrap_or_else(|error| unreachable!("hexadecimal digits make a name: {error}"))
+}
+
+/// One log being read: turns what its reader finds into records.
+pub(super) struct Leaf<'a, 'b> {
+    pub report: &'a mut FileReport,
+    file: usize,
+    stream: StreamName,
+    peer: Arc<str>,
+    identity: Arc<str>,
+    /// Records the stream held before; the first so many are there already.
+    held: u64,
+    /// Records found so far.
+    produced: u64,
+    batch: Vec<Record>,
+    batch_bytes: usize,
+    /// Bytes of the content read so far, for progress.
+    offset: u64,
+    cancel: &'a AtomicBool,
+    jobs: &'a SyncSender<Job>,
+    meter: &'a Meter<'b>,
+}
+
+impl Leaf<'_, '_> {
+    fn read(
+        &mut self,
+        content: &mut Content,
+        kind: FileKind,
+        mark: usize,
+        bytes: u64,
+    ) -> Result<(), Halt> {
+        if kind == FileKind::Evtx {
+            return match content.rewind() {
+                Ok(()) => evtx_file::read(content, self),
+                Err(error) => {
+                    self.unreadable(&error);
+                    Ok(())
+                }
+            };
+        }
+        if let Err(error) = content.seek(io::SeekFrom::Start(mark as u64)) {
+            self.unreadable(&error);
+            return Ok(());
+        }
+        // What is appended meanwhile is not part of the content that was hashed.
+        let text = content.take(bytes.saturating_sub(mark as u64));
+        let text = BufReader::with_capacity(256 * 1024, text);
+        let read = match kind {
+            FileKind::JsonLines => self.lines(Lines::new(text, LineEnd::Bytes), true),
+            FileKind::JsonArray | FileKind::JsonObjects => self.objects(JsonObjects::new(text)),
+            FileKind::TextUtf16Le => self.lines(Lines::new(text, LineEnd::Utf16Le), false),
+            FileKind::TextUtf16Be => self.lines(Lines::new(text, LineEnd::Utf16Be), false),
+            _ => self.lines(Lines::new(text, LineEnd::Bytes), false),
+        };
+        match read {
+            Ok(()) => Ok(()),
+            Err(ReadFault::Halt(halt)) => Err(halt),
+            Err(ReadFault::Io(error)) => {
+                self.unreadable(&error);
+                Ok(())
+            }
+        }
+    }
+
+    fn lines<R: io::BufRead>(&mut self, mut lines: Lines<R>, json: bool) -> Result<(), ReadFault> {
+        let mut line = Vec::new();
+        while let Some(cut) = lines.read(&mut line)? {
+            self.offset = lines.offset;
+            if line.is_empty() || (json && line.trim_ascii().is_empty()) {
+                continue;
+            }
+            let place = || format!("line {}", lines.number);
+            if cut {
+                self.note_cut(place());
+            } else if json
+                && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&line)
+            {
+                let reason = format!("not JSON, kept as it is: {error}");
+                self.report.damage(place(), reason);
+            }
+            self.record(&line)?;
+        }
+        Ok(())
+    }
+
+    fn objects<R: io::BufRead>(&mut self, mut objects: JsonObjects<R>) -> Result<(), ReadFault> {
+        let mut piece = Vec::new();
+        while let Some(found) = objects.read(&mut piece)? {
+            self.offset = objects.offset;
+            let place = || format!("byte {}", objects.piece_offset);
+            match found {
+                Piece::Object => {}
+                Piece::Cut => self.note_cut(place()),
+                Piece::Broken => {
+                    self.report.damage(place(), "the JSON object breaks off; kept as it is");
+                }
+                Piece::Stray => {
+                    self.report.damage(place(), "text outside any JSON object; kept as it is");
+                }
+            }
+            self.record(&piece)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one record: passes over it when the stream holds it already.
+    pub fn record(&mut self, bytes: &[u8]) -> Result<(), Halt> {
+        self.produced += 1;
+        if self.produced <= self.held {
+            self.report.records_already_there += 1;
+            // Passing over is fast; a look at the flag now and then is enough.
+            return if self.produced % 1024 == 0 { self.check_cancelled() } else { Ok(()) };
+        }
+        let kept = if bytes.len() > IMPORT_RECORD_BYTES_MAX {
+            self.report.records_cut += 1;
+            &bytes[..IMPORT_RECORD_BYTES_MAX]
+        } else {
+            bytes
+        };
+        self.batch.push(Record {
+            received: (self.meter.now)(),
+            transport: Transport::File,
+            peer: self.peer.clone(),
+            identity: self.identity.clone(),
+            bytes: Bytes::copy_from_slice(kept),
+        });
+        self.batch_bytes += kept.len();
+        if self.batch.len() >= BATCH_RECORDS_MAX || self.batch_bytes >= BATCH_BYTES_MAX {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    pub fn check_cancelled(&self) -> Result<(), Halt> {
+        check(self.cancel)
+    }
+
+    fn note_cut(&mut self, place: String) {
+        self.report.records_cut += 1;
+        self.report.damage(
+            place,
+            format!("longer than {IMPORT_RECORD_BYTES_MAX} bytes; only the start is one record"),
+        );
+    }
+
+    fn unreadable(&mut self, error: &io::Error) {
+        let place = format!("after record {}", self.produced);
+        self.report.damage(place, format!("cannot be read further: {error}"));
+    }
+
+    fn flush(&mut self) -> Result<(), Halt> {
+        self.check_cancelled()?;
+        self.batch_bytes = 0;
+        let records = std::mem::take(&mut self.batch);
+        let job = Job::Append { file: self.file, stream: self.stream.clone(), records };
+        self.jobs.send(job).map_err(|_| Halt::WriterGone)?;
+        let part = self.offset as f64 / (self.report.bytes.max(1) as f64);
+        self.meter.update(0.5 + part / 2.0);
+        Ok(())
+    }
+
+    /// Hands over the last records; the stream and how many records it then holds.
+    fn finish(mut self) -> Result<(StreamName, u64), Halt> {
+        if self.produced < self.held {
+            let reason = format!(
+                "its stream holds {} records but it has only {}; nothing was added",
+                self.held, self.produced
+            );
+            self.report.damage("file", reason);
+        }
+        if self.produced > self.held {
+            if !self.batch.is_empty() {
+                self.flush()?;
+            }
+            let seal = Job::Seal(self.stream.clone());
+            self.jobs.send(seal).map_err(|_| Halt::WriterGone)?;
+        }
+        Ok((self.stream, self.produced.max(self.held)))
+    }
+}
+
+/// Why reading a text stopped.
+enum ReadFault {
+    Halt(Halt),
+    Io(io::Error),
+}
+
+impl From<Halt> for ReadFault {
+    fn from(halt: Halt) -> Self {
+        ReadFault::Halt(halt)
+    }
+}
+
+impl From<io::Error> for ReadFault {
+    fn from(error: io::Error) -> Self {
+        ReadFault::Io(error)
+    }
+}
+
+/// What the writing thread achieved.
+#[derive(Default)]
+struct Written {
+    /// Records made durable, by the number of the file's report.
+    added: HashMap<usize, u64>,
+    error: Option<SinkError>,
+}
+
+/// Does the jobs in order; at the first failure stops, which closes the queue.
+fn write(queue: Receiver<Job>, sink: &impl ImportSink, durable: &AtomicU64) -> Written {
+    let mut written = Written::default();
+    for job in queue {
+        let done = match job {
+            Job::Append { file, stream, records } => {
+                let count = records.len() as u64;
+                sink.append(&stream, records).map(|()| {
+                    durable.fetch_add(count, Ordering::Relaxed);
+                    *written.added.entry(file).or_default() += count;
+                })
+            }
+            Job::Seal(stream) => sink.seal(&stream),
+        };
+        if let Err(error) = done {
+            written.error = Some(error);
+            break;
+        }
+    }
+    written
+}
+
+fn report(mut files: Vec<FileReport>, written: Written, halted: Option<Halt>) -> ImportReport {
+    for (number, added) in written.added {
+        if let Some(file) = files.get_mut(number) {
+            file.records_added = added;
+        }
+    }
+    let outcome = match (written.error, halted) {
+        (Some(error), _) | (None, Some(Halt::Sink(error))) => Outcome::Failed(error),
+        (None, None) => Outcome::Done,
+        // Without an error the writer ends only after us, so the flag is the reason.
+        (None, Some(Halt::Cancelled | Halt::WriterGone)) => Outcome::Cancelled,
+    };
+    ImportReport { files, outcome }
+}
