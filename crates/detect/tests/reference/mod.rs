@@ -1,0 +1,464 @@
+//! The slow, obvious evaluator that the engine must agree with: one event at a time, straight from
+//! the parsed rule, sharing no code with the engine but the parser.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use base64::Engine as _;
+use rsigma_parser::{
+    ConditionExpr, Detection, DetectionItem, Modifier, Quantifier, SelectorPattern, SigmaRule,
+    SigmaString, SigmaValue, SpecialChar, StringPart,
+};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use yagura_detect::LogSources;
+use yagura_event::{
+    BatchBuilder, CommittedRun, EventBatch, FieldDictionary, Record, StreamName, Transport,
+    UtcMicros,
+};
+
+/// An event as text by column.
+#[derive(Debug, Clone, Default)]
+pub struct Event {
+    pub dataset: String,
+    pub fields: BTreeMap<String, String>,
+    /// Columns of `fields` that hold text: keywords are looked for there.
+    pub texts: Vec<String>,
+}
+
+/// The events of a batch, read cell by cell.
+pub fn events_of(batch: &EventBatch) -> Vec<Event> {
+    let empty = Event { dataset: batch.dataset.to_string(), ..Event::default() };
+    let mut events = vec![empty; batch.rows()];
+    let schema = batch.columns.schema();
+    for (field, array) in schema.fields().iter().zip(batch.columns.columns()) {
+        let name = field.name();
+        let own = name.starts_with("yagura.") && name != "yagura.overflow";
+        for (row, event) in events.iter_mut().enumerate() {
+            if array.is_null(row) {
+                continue;
+            }
+            let (text, is_text) = match array.data_type() {
+                DataType::Dictionary(..) => {
+                    let keys = array.as_dictionary::<Int32Type>();
+                    let key = keys.keys().value(row) as usize;
+                    (keys.values().as_string::<i32>().value(key).to_owned(), true)
+                }
+                DataType::Utf8 => (array.as_string::<i32>().value(row).to_owned(), true),
+                DataType::Int64 => {
+                    (array.as_primitive::<Int64Type>().value(row).to_string(), false)
+                }
+                DataType::Timestamp(..) => {
+                    let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
+                    (UtcMicros::from_micros(micros).to_string(), false)
+                }
+                _ => continue,
+            };
+            event.fields.insert(name.clone(), text);
+            if is_text && !own {
+                event.texts.push(name.clone());
+            }
+        }
+    }
+    events
+}
+
+/// A batch of events given as column and value.
+pub fn batch_of(
+    dataset: &str,
+    dictionary: &std::sync::Arc<FieldDictionary>,
+    events: &[Vec<(&str, &str)>],
+) -> EventBatch {
+    let record = Record {
+        received: UtcMicros::from_micros(1_764_229_210_165_324),
+        transport: Transport::File,
+        peer: "test".into(),
+        identity: "none".into(),
+        bytes: Vec::new().into(),
+    };
+    let run = CommittedRun {
+        stream: StreamName::new("test").unwrap(),
+        batch: 1,
+        batch_salt: [0; 32],
+        first_index: 0,
+        records: vec![record; events.len()],
+    };
+    let mut builder = BatchBuilder::new(dataset, dictionary.clone());
+    for ((index, record), event) in run.indexed().zip(events) {
+        builder.begin_row(&run, index, record);
+        for (name, value) in event {
+            builder.set(name, value);
+        }
+    }
+    builder.finish().unwrap()
+}
+
+/// Whether `rule` holds for `event`.
+pub struct Reference<'a> {
+    pub dictionary: &'a FieldDictionary,
+    pub sources: &'a LogSources,
+}
+
+impl Reference<'_> {
+    pub fn matches(&self, rule: &SigmaRule, event: &Event) -> bool {
+        let source = &rule.logsource;
+        let clauses = self
+            .sources
+            .clauses(
+                source.category.as_deref(),
+                source.product.as_deref(),
+                source.service.as_deref(),
+            )
+            .unwrap();
+        let concerned = clauses.iter().any(|clause| {
+            clause.covers(&event.dataset)
+                && clause.fields.iter().all(|(field, values)| {
+                    let found = self.value(event, field);
+                    found.is_some_and(|found| values.iter().any(|v| lower(v) == lower(found)))
+                })
+        });
+        concerned && rule.detection.conditions.iter().any(|c| self.condition(rule, c, event))
+    }
+
+    fn value<'e>(&self, event: &'e Event, field: &str) -> Option<&'e str> {
+        let column = self.dictionary.sigma_column(&event.dataset, field);
+        event.fields.get(column.as_ref()).map(String::as_str)
+    }
+
+    fn condition(&self, rule: &SigmaRule, condition: &ConditionExpr, event: &Event) -> bool {
+        match condition {
+            ConditionExpr::And(parts) => parts.iter().all(|p| self.condition(rule, p, event)),
+            ConditionExpr::Or(parts) => parts.iter().any(|p| self.condition(rule, p, event)),
+            ConditionExpr::Not(part) => !self.condition(rule, part, event),
+            ConditionExpr::Identifier(name) => self.selection(&rule.detection.named[name], event),
+            ConditionExpr::Selector { quantifier, pattern } => {
+                let chosen = rule.detection.named.iter().filter(|(name, _)| match pattern {
+                    SelectorPattern::Them => !name.starts_with('_'),
+                    SelectorPattern::Pattern(pattern) => {
+                        let source = regex::escape(pattern).replace("\\*", ".*");
+                        regex::Regex::new(&format!("^{source}$")).unwrap().is_match(name)
+                    }
+                });
+                let results: Vec<bool> = chosen.map(|(_, d)| self.selection(d, event)).collect();
+                let held = results.iter().filter(|held| **held).count();
+                match quantifier {
+                    Quantifier::Any => held >= 1,
+                    Quantifier::All => held == results.len(),
+                    Quantifier::Count(count) => held as u64 >= *count,
+                }
+            }
+        }
+    }
+
+    fn selection(&self, detection: &Detection, event: &Event) -> bool {
+        match detection {
+            Detection::AllOf(items) => items.iter().all(|item| self.item(item, event)),
+            Detection::AnyOf(parts) => parts.iter().any(|part| self.selection(part, event)),
+            Detection::Keywords(values) => {
+                values.iter().any(|value| keyword(&[Modifier::Contains], value, event))
+            }
+            _ => unreachable!("array selectors are refused"),
+        }
+    }
+
+    fn item(&self, item: &DetectionItem, event: &Event) -> bool {
+        let modifiers = &item.field.modifiers;
+        let has = |modifier| modifiers.contains(&modifier);
+        let test = |value: &SigmaValue| -> bool {
+            let Some(name) = &item.field.name else {
+                let mut modifiers = modifiers.clone();
+                let placed =
+                    [Modifier::StartsWith, Modifier::EndsWith, Modifier::Re, Modifier::Cidr];
+                if !placed.iter().any(|m| modifiers.contains(m)) {
+                    modifiers.push(Modifier::Contains);
+                }
+                return keyword(&modifiers, value, event);
+            };
+            let found = self.value(event, name);
+            if has(Modifier::Exists) {
+                return found.is_some() == (*value == SigmaValue::Bool(true));
+            }
+            match (value, found) {
+                (SigmaValue::Null, found) => found.is_none(),
+                (_, None) => false,
+                (SigmaValue::String(other), Some(found)) if has(Modifier::FieldRef) => {
+                    let Some(other) = self.value(event, &other.original) else { return false };
+                    compare_fields(modifiers, found, other)
+                }
+                (value, Some(found)) => holds(modifiers, value, found),
+            }
+        };
+        let held = match has(Modifier::All) {
+            true => item.values.iter().all(test),
+            false => item.values.iter().any(test),
+        };
+        if has(Modifier::Neq) {
+            let name = item.field.name.as_deref().unwrap();
+            return self.value(event, name).is_some() && !held;
+        }
+        held
+    }
+}
+
+fn keyword(modifiers: &[Modifier], value: &SigmaValue, event: &Event) -> bool {
+    event.texts.iter().any(|column| holds(modifiers, value, &event.fields[column]))
+}
+
+fn compare_fields(modifiers: &[Modifier], left: &str, right: &str) -> bool {
+    let cased = modifiers.contains(&Modifier::Cased);
+    let form = |text: &str| if cased { text.to_owned() } else { lower(text) };
+    let (left, right) = (form(left), form(right));
+    match modifiers {
+        m if m.contains(&Modifier::Contains) => left.contains(&right),
+        m if m.contains(&Modifier::StartsWith) => left.starts_with(&right),
+        m if m.contains(&Modifier::EndsWith) => left.ends_with(&right),
+        _ => left == right,
+    }
+}
+
+fn lower(text: &str) -> String {
+    let one = |c: char| {
+        let all: Vec<char> = c.to_lowercase().collect();
+        match (c, all.as_slice()) {
+            ('ſ', _) => 's',
+            (_, [one]) => *one,
+            _ => c,
+        }
+    };
+    text.chars().map(one).collect()
+}
+
+fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str) -> bool {
+    let has = |modifier| modifiers.contains(&modifier);
+    let wanted = match value {
+        SigmaValue::String(text) => text.original.clone(),
+        other => other.to_string(),
+    };
+    if has(Modifier::Re) {
+        let flags =
+            [(Modifier::IgnoreCase, "i"), (Modifier::Multiline, "m"), (Modifier::DotAll, "s")];
+        let flags: String = flags.iter().filter(|(m, _)| has(*m)).map(|(_, flag)| *flag).collect();
+        let source = if flags.is_empty() { wanted } else { format!("(?{flags}){wanted}") };
+        return regex::Regex::new(&source).unwrap().is_match(found);
+    }
+    if has(Modifier::Cidr) {
+        return in_block(&wanted, found);
+    }
+    let parts = [
+        (Modifier::Minute, "%M"),
+        (Modifier::Hour, "%H"),
+        (Modifier::Day, "%d"),
+        (Modifier::Week, "%V"),
+        (Modifier::Month, "%m"),
+        (Modifier::Year, "%Y"),
+    ];
+    let part = parts.iter().find(|(modifier, _)| has(*modifier)).map(|(_, format)| *format);
+    let orders = [Modifier::Lt, Modifier::Lte, Modifier::Gt, Modifier::Gte];
+    let order = orders.into_iter().find(|order| has(*order));
+    if part.is_some() || order.is_some() {
+        let found = match part {
+            Some(format) => match instant(found) {
+                Some(time) => time.strftime(format).to_string(),
+                None => return false,
+            },
+            None => found.to_owned(),
+        };
+        let (Some(found), Some(wanted)) = (number(&found), number(&wanted)) else { return false };
+        return match order {
+            None => found == wanted,
+            Some(Modifier::Lt) => found < wanted,
+            Some(Modifier::Lte) => found <= wanted,
+            Some(Modifier::Gt) => found > wanted,
+            _ => found >= wanted,
+        };
+    }
+    patterns(modifiers, value).iter().any(|pattern| {
+        let cased = has(Modifier::Cased);
+        let found = if cased { found.to_owned() } else { lower(found) };
+        let pattern: Vec<Piece> = match cased {
+            true => pattern.clone(),
+            false => pattern.iter().map(Piece::lower).collect(),
+        };
+        fits(&pattern, &found.chars().collect::<Vec<_>>())
+    })
+}
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Char(char),
+    Dash,
+    One,
+    Many,
+}
+
+impl Piece {
+    fn lower(&self) -> Piece {
+        match self {
+            Piece::Char(c) => Piece::Char(lower(&c.to_string()).chars().next().unwrap()),
+            other => other.clone(),
+        }
+    }
+}
+
+const DASHES: &str = "-/–—―";
+
+fn patterns(modifiers: &[Modifier], value: &SigmaValue) -> Vec<Vec<Piece>> {
+    let has = |modifier| modifiers.contains(&modifier);
+    let mut pieces = Vec::new();
+    match value {
+        SigmaValue::String(SigmaString { parts, .. }) => {
+            for part in parts {
+                match part {
+                    StringPart::Special(SpecialChar::WildcardMulti) => pieces.push(Piece::Many),
+                    StringPart::Special(SpecialChar::WildcardSingle) => pieces.push(Piece::One),
+                    StringPart::Plain(text) => pieces.extend(plain(text, has(Modifier::WindAsh))),
+                }
+            }
+        }
+        other => pieces.extend(other.to_string().chars().map(Piece::Char)),
+    }
+    let mut all = encoded(modifiers, pieces);
+    for pieces in &mut all {
+        if has(Modifier::Contains) || has(Modifier::EndsWith) {
+            pieces.insert(0, Piece::Many);
+        }
+        if has(Modifier::Contains) || has(Modifier::StartsWith) {
+            pieces.push(Piece::Many);
+        }
+    }
+    all
+}
+
+fn plain(text: &str, windash: bool) -> Vec<Piece> {
+    let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
+    let chars: Vec<char> = text.chars().collect();
+    (0..chars.len())
+        .map(|at| {
+            let dash = DASHES.contains(chars[at]);
+            let before = at.checked_sub(1).and_then(|at| chars.get(at));
+            if windash && dash && !word(before) && word(chars.get(at + 1)) {
+                Piece::Dash
+            } else {
+                Piece::Char(chars[at])
+            }
+        })
+        .collect()
+}
+
+fn encoded(modifiers: &[Modifier], pieces: Vec<Piece>) -> Vec<Vec<Piece>> {
+    let has = |modifier| modifiers.contains(&modifier);
+    let wide = has(Modifier::Wide) || has(Modifier::Utf16be) || has(Modifier::Utf16);
+    let base64 = has(Modifier::Base64) || has(Modifier::Base64Offset);
+    if !wide && !base64 {
+        return vec![pieces];
+    }
+    let mut texts = vec![String::new()];
+    for piece in pieces {
+        let choices = match piece {
+            Piece::Char(c) => c.to_string(),
+            Piece::Dash => DASHES.to_owned(),
+            Piece::One | Piece::Many => unreachable!("wildcards are not encoded"),
+        };
+        texts = texts
+            .iter()
+            .flat_map(|text| choices.chars().map(move |c| format!("{text}{c}")))
+            .collect();
+    }
+    let mut encoded = Vec::new();
+    for text in texts {
+        let mut bytes = Vec::new();
+        if has(Modifier::Utf16) {
+            bytes.extend([0xFF, 0xFE]);
+        }
+        for unit in text.encode_utf16() {
+            match (wide, has(Modifier::Utf16be)) {
+                (true, true) => bytes.extend([(unit >> 8) as u8, unit as u8]),
+                (true, false) => bytes.extend([unit as u8, (unit >> 8) as u8]),
+                _ => {}
+            }
+        }
+        if !wide {
+            bytes = text.into_bytes();
+        }
+        if has(Modifier::Base64Offset) {
+            encoded.extend((0..3).map(|shift| decided(&bytes, shift)));
+        } else if has(Modifier::Base64) {
+            encoded.push(base64::engine::general_purpose::STANDARD.encode(&bytes));
+        } else {
+            encoded.push(String::from_utf8(bytes).unwrap());
+        }
+    }
+    encoded.iter().map(|text| text.chars().map(Piece::Char).collect()).collect()
+}
+
+/// The characters of Base64 that stay the same whatever surrounds `bytes`.
+fn decided(bytes: &[u8], shift: usize) -> String {
+    let inside = |around: u8| -> Vec<char> {
+        let mut all = vec![around; shift];
+        all.extend(bytes);
+        all.extend([around; 6]);
+        base64::engine::general_purpose::STANDARD_NO_PAD.encode(all).chars().collect()
+    };
+    let (zeros, ones) = (inside(0), inside(0xFF));
+    zeros.iter().zip(&ones).filter(|(a, b)| a == b).map(|(a, _)| *a).collect()
+}
+
+/// Whether a pattern fits the whole text: a table over both.
+fn fits(pattern: &[Piece], text: &[char]) -> bool {
+    let mut row = vec![false; text.len() + 1];
+    row[0] = true;
+    for piece in pattern {
+        let mut next = vec![false; text.len() + 1];
+        for at in 0..=text.len() {
+            next[at] = match piece {
+                Piece::Many => row[at] || (at > 0 && next[at - 1]),
+                Piece::One => at > 0 && row[at - 1],
+                Piece::Dash => at > 0 && row[at - 1] && DASHES.contains(text[at - 1]),
+                Piece::Char(c) => at > 0 && row[at - 1] && text[at - 1] == *c,
+            };
+        }
+        row = next;
+    }
+    row[text.len()]
+}
+
+fn number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let shape = regex::Regex::new(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$").unwrap();
+    if !shape.is_match(text) {
+        return None;
+    }
+    text.parse::<f64>().ok().filter(|number| number.is_finite())
+}
+
+fn instant(text: &str) -> Option<jiff::Zoned> {
+    let zoned = text.parse::<jiff::Timestamp>().ok().map(|t| t.to_zoned(jiff::tz::TimeZone::UTC));
+    zoned.or_else(|| {
+        text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()
+    })
+}
+
+fn in_block(block: &str, text: &str) -> bool {
+    let (network, length) = block.split_once('/').unwrap();
+    let bits = |address: IpAddr| -> String {
+        let octets = match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        octets.iter().map(|octet| format!("{octet:08b}")).collect()
+    };
+    let text = text.trim().split('%').next().unwrap();
+    let Ok(address) = text.parse::<IpAddr>() else { return false };
+    let network: IpAddr = network.parse().unwrap();
+    let address = match (network, address) {
+        (IpAddr::V4(_), IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => return false,
+        },
+        (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+        (_, address) => address,
+    };
+    let length: usize = length.parse().unwrap();
+    bits(network)[..length] == bits(address)[..length]
+}
