@@ -1,0 +1,90 @@
+use std::fmt;
+use std::path::PathBuf;
+
+/// Something wrong in a journal's directory, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Offset of the first wrong byte's frame or header, in bytes.
+    pub offset: u64,
+    /// How many bytes are concerned; 0 when something is missing.
+    pub bytes: u64,
+    /// The batch concerned, where known.
+    pub batch: Option<u64>,
+    /// The record's index within the batch, where known.
+    pub index: Option<u32>,
+    /// What is wrong.
+    pub what: DamageKind,
+}
+
+/// What is wrong at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DamageKind {
+    /// One of the two copies of a segment's header is wrong; the other serves.
+    HeaderCopy,
+    /// Both copies are wrong: the segment cannot be read.
+    Header,
+    /// The file's name and its header disagree about the segment's number.
+    Number,
+    /// A segment is missing between two others, or before the first.
+    MissingSegment,
+    /// Bytes that are no sound frame.
+    Frame,
+    /// A sound frame that says something impossible.
+    Nonsense,
+    /// Bytes after the last sound frame.
+    Tail,
+    /// A record that was written and cannot be found any more.
+    LostRecord,
+    /// Records whose batch has lost both opening frames, and with them the salt.
+    LostSalt,
+    /// The records do not give the root that the sealed header states.
+    Root,
+    /// The sealed header differs from the one in the ledger.
+    LedgerDiffers,
+    /// A batch of the ledger of which nothing is here.
+    MissingBatch,
+    /// A quarantine or torn file is not as it was written.
+    Quarantine,
+    /// A file that the journal does not know, or a lock file that is not empty.
+    UnknownFile,
+}
+
+impl DamageKind {
+    fn words(self) -> &'static str {
+        match self {
+            DamageKind::HeaderCopy => "one of two header copies is damaged",
+            DamageKind::Header => "the header is damaged twice: the segment cannot be read",
+            DamageKind::Number => "the segment number is not the one in the file name",
+            DamageKind::MissingSegment => "the segment is missing",
+            DamageKind::Frame => "damaged bytes",
+            DamageKind::Nonsense => "a frame says something impossible",
+            DamageKind::Tail => "bytes after the last sound frame",
+            DamageKind::LostRecord => "a record is lost",
+            DamageKind::LostSalt => "the salt is lost: both opening frames are damaged",
+            DamageKind::Root => "the records do not give the root that was sealed",
+            DamageKind::LedgerDiffers => "the sealed header differs from the ledger",
+            DamageKind::MissingBatch => "the ledger has this batch, the journal does not",
+            DamageKind::Quarantine => "the copy of damaged bytes was changed",
+            DamageKind::UnknownFile => "not a file of the journal",
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file.display(), self.what.words())?;
+        if self.bytes > 0 {
+            write!(f, ", {} bytes at offset {}", self.bytes, self.offset)?;
+        }
+        if let Some(batch) = self.batch {
+            write!(f, ", batch {batch}")?;
+        }
+        if let Some(index) = self.index {
+            write!(f, ", index {index}")?;
+        }
+        Ok(())
+    }
+}
