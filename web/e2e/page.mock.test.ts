@@ -167,10 +167,10 @@ describe("the page", () => {
     await panel.getByText("3 of 3").waitFor();
     const third = panel.getByRole("listitem").filter({ hasText: "Many failed VPN logins" });
     await third.getByRole("button", { name: "Close as…" }).click();
-    await third.getByRole("button", { name: "Benign (expected)" }).click();
+    await third.getByRole("button", { name: "Benign" }).click();
     await panel.getByText("2 of 2").waitFor();
     await panel.getByRole("button", { name: "Closed", exact: true }).click();
-    await panel.getByText("Closed: Benign (expected)").waitFor();
+    await panel.getByText("Closed: Benign").waitFor();
     expect(mock.posts).toEqual([
       { path: "/api/v1/alerts/a1/acknowledge", marked: true, body: {} },
       { path: "/api/v1/alerts/a1/reopen", marked: true, body: {} },

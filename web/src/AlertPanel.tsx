@@ -18,6 +18,7 @@ const VERDICTS: readonly { verdict: Verdict; word: keyof Catalogue }[] = [
   { verdict: "true_positive", word: "verdictTruePositive" },
   { verdict: "benign", word: "verdictBenign" },
   { verdict: "false_positive", word: "verdictFalsePositive" },
+  { verdict: "duplicate", word: "verdictDuplicate" },
 ];
 /** Words for what rules and the desk name by id; an id we do not know is shown as it is. */
 const PHASES: ReadonlyMap<string, keyof Catalogue> = new Map([
@@ -29,7 +30,7 @@ const PHASES: ReadonlyMap<string, keyof Catalogue> = new Map([
 const ENTITIES: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["host", "entityHost"],
   ["user", "entityUser"],
-  ["address", "entityAddress"],
+  ["source_ip", "entityAddress"],
 ]);
 /** Events of an alert that "show its events" asks for. */
 const ALERT_EVENTS_MAX = 20;

@@ -37,7 +37,7 @@ export interface SearchAnswer {
 }
 
 export type AlertState = "new" | "acknowledged" | "closed";
-export type Verdict = "true_positive" | "benign" | "false_positive";
+export type Verdict = "true_positive" | "benign" | "false_positive" | "duplicate";
 
 export interface Alert {
   "alert.id": string;
