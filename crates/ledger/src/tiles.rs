@@ -72,7 +72,10 @@ impl TileName {
             _ => Row::Hashes((0..=LEVEL_MAX).find(|level| level.to_string() == row)?),
         };
         let (number, width) = match number.split_once(".p/") {
-            Some((number, width)) => (number, crate::text::decimal(width)?),
+            Some((number, width)) => {
+                let width = crate::text::decimal(width).filter(|&width| width > 0)?;
+                (number, width)
+            }
             None => (number, TILE_WIDTH),
         };
         let digits: String = number.chars().filter(char::is_ascii_digit).collect();

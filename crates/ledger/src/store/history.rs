@@ -46,7 +46,7 @@ pub(super) fn recover(
 }
 
 /// The last note of a text that ends with whole notes.
-pub(crate) fn last_note(notes: &[u8]) -> Option<&[u8]> {
+fn last_note(notes: &[u8]) -> Option<&[u8]> {
     let body = notes.strip_suffix(b"\n")?;
     let mut line_starts = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
     match line_starts.nth(NOTE_LINES - 1) {

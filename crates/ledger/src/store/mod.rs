@@ -4,7 +4,9 @@ mod history;
 mod open;
 mod publish;
 mod state;
-pub(crate) mod tile_reader;
+mod tile_reader;
+
+pub(crate) use history::NOTE_LINES;
 
 use crate::header::HeaderGlance;
 use crate::limits::{PENDING_HEADERS_MAX, TILE_WIDTH};

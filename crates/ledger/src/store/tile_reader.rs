@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 /// Hashes of a log of a given size, from its tiles on disk. Keeps the tiles it has read: make a
 /// new one for each proof.
-pub(crate) struct TileReader {
+pub(super) struct TileReader {
     dir: PathBuf,
     size: u64,
     tiles: RefCell<BTreeMap<TileName, Vec<Hash>>>,
 }
 
 impl TileReader {
-    pub(crate) fn new(dir: &Path, size: u64) -> Self {
+    pub(super) fn new(dir: &Path, size: u64) -> Self {
         TileReader { dir: dir.to_owned(), size, tiles: RefCell::default() }
     }
 
     /// The hashes of one tile that belongs to a log of this size.
-    pub(crate) fn tile(&self, name: TileName) -> Result<Vec<Hash>, LedgerError> {
+    pub(super) fn tile(&self, name: TileName) -> Result<Vec<Hash>, LedgerError> {
         if let Some(tile) = self.tiles.borrow().get(&name) {
             return Ok(tile.clone());
         }
@@ -51,7 +51,7 @@ impl Subtrees for TileReader {
 }
 
 /// The right edge of a log of this size: per level the hashes of its last, not full tile.
-pub(crate) fn edges(reader: &TileReader) -> Result<Vec<Vec<Hash>>, LedgerError> {
+pub(super) fn edges(reader: &TileReader) -> Result<Vec<Vec<Hash>>, LedgerError> {
     let mut edges = Vec::new();
     for level in 0..=crate::tiles::LEVEL_MAX {
         let row = Row::Hashes(level);
