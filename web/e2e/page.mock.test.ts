@@ -94,7 +94,7 @@ describe("the page", () => {
     await details.getByRole("row", { name: "source.ip" }).getByText("10.1.2.3").waitFor();
     await details.getByText("<38>Nov 21 19:30:00 fs01 sshd[311]: yamada").waitFor();
     const proof = await details.getByRole("link").getAttribute("href");
-    expect(proof).toMatch(/^\/api\/v1\/events\/syslog%2F\d+%2F\d+\/proof$/);
+    expect(proof).toMatch(/^\/api\/v1\/events\/syslog\/\d+\/\d+\/proof$/);
     expect(await page.locator(".details time").first().getAttribute("title")).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC$/);
     await shot(page, "details-en-light");
     await page.keyboard.press("Escape");

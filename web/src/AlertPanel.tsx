@@ -154,7 +154,7 @@ function AlertCard({ alert, now, ask, act }: CardProps) {
         <span className="entity">
           {wordFor(ENTITIES, alert.entity.kind, words)} <Hostile text={alert.entity.value} max={200} />
         </span>
-        {alert.phase === undefined ? null : (
+        {alert.phase === undefined || alert.phase === null ? null : (
           <span title={t.phase}>
             <Hostile text={wordFor(PHASES, alert.phase, words)} max={80} />
           </span>

@@ -3,6 +3,7 @@ import { ApiError, RANGES, type Range } from "./api";
 import type { FeedState } from "./feed";
 import { takenByIme } from "./hooks";
 import { useWords, type Catalogue } from "./i18n";
+import { visibleText } from "./visible";
 
 const RANGE_WORD: Readonly<Record<Range, keyof Catalogue>> = {
   "15m": "range15m",
@@ -93,9 +94,15 @@ function SearchError({ error, query }: { error: unknown; query: string }) {
           <span className="caret">^</span>
         </pre>
       )}
+      {typeof body?.place === "string" ? <pre>{visibleLines(body.place)}</pre> : null}
       <p>{message}</p>
     </div>
   );
+}
+
+/** Lines that came from the server, with everything hidden in them made visible but the line ends. */
+function visibleLines(text: string): string {
+  return text.split("\n").map(visibleText).join("\n");
 }
 
 /** A place is an offset in characters from 0, bare or as `{offset}`; the end of the text counts too. */

@@ -45,7 +45,7 @@ export interface Alert {
   "alert.verdict"?: string;
   "rule.uuid": string;
   "rule.name": string;
-  "rule.name_ja"?: string;
+  "rule.name_ja"?: string | null;
   "rule.level": Level;
   entity: { kind: string; value: string };
   first_seen: string;
@@ -53,7 +53,7 @@ export interface Alert {
   count: number;
   "event.ids": string[];
   sentence: Sentence;
-  phase?: string;
+  phase?: string | null;
 }
 
 export interface AlertsAnswer {
@@ -82,7 +82,7 @@ export interface StatusAnswer {
   listeners: { kind: string; address: string }[];
 }
 
-/** What the server says about a refused request. `place` is an offset into the query, in characters, or a place in words. */
+/** What the server says about a refused request. `place` is an offset in characters, or lines that show it. */
 export interface ErrorBody {
   code: string;
   message: string;
@@ -122,7 +122,7 @@ export function tailAddress(query: string): string {
 }
 
 export function proofAddress(eventId: string): string {
-  return `/api/v1/events/${encodeURIComponent(eventId)}/proof`;
+  return `/api/v1/events/${eventId.split("/").map(encodeURIComponent).join("/")}/proof`;
 }
 
 export function alerts(state: AlertState | "all", signal: AbortSignal): Promise<AlertsAnswer> {

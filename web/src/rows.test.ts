@@ -35,8 +35,9 @@ describe("values", () => {
 });
 
 describe("addresses and errors", () => {
-  it("keep an event id in one path segment", () => {
-    expect(proofAddress("acme/linux-auth/42/7")).toBe("/api/v1/events/acme%2Flinux-auth%2F42%2F7/proof");
+  it("keep the parts of an event id", () => {
+    expect(proofAddress("acme/linux-auth/42/7")).toBe("/api/v1/events/acme/linux-auth/42/7/proof");
+    expect(proofAddress("a?b#c/1/2")).toBe("/api/v1/events/a%3Fb%23c/1/2/proof");
   });
 
   it("believe only a whole error", () => {

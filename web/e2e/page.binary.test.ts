@@ -1,0 +1,154 @@
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { AlertsAnswer, SearchAnswer } from "../src/api";
+import { line, Yagura } from "./binary";
+import { launch, open, shot, type Watch } from "./browser";
+import { FORGING_LINES, XSS_LINES } from "./hostile";
+
+const BINARY = process.env["YAGURA_BIN"];
+const CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; " +
+  "object-src 'none'; frame-ancestors 'none'; form-action 'self'";
+
+let browser: Browser;
+let yagura: Yagura;
+
+const SOUND = { dialogs: [], violations: [], errors: [], foreign: [] };
+const noted = ({ dialogs, violations, errors, foreign }: Watch) => ({ dialogs, violations, errors, foreign });
+
+describe("the page of the real server", () => {
+  beforeAll(async () => {
+    if (BINARY === undefined) throw new Error("set YAGURA_BIN to the yagura binary that is to be tested");
+    yagura = await Yagura.start(BINARY);
+    browser = await launch();
+  });
+  afterAll(async () => {
+    await browser.close();
+    expect(await yagura.stop()).toBe(0);
+  });
+
+  it("is guarded by its headers on every kind of answer", async () => {
+    for (const [path, kind] of [["/", "text/html"], ["/api/v1/status", "application/json"], ["/nowhere", "application/json"], ["/assets/nothing.js", "application/json"]] as const) {
+      const answer = await fetch(yagura.origin + path, { headers: { Accept: "text/html" } });
+      expect(answer.headers.get("content-security-policy"), path).toBe(CSP);
+      expect(answer.headers.get("x-content-type-options"), path).toBe("nosniff");
+      expect(answer.headers.get("referrer-policy"), path).toBe("no-referrer");
+      expect(answer.headers.get("content-type"), path).toContain(kind);
+    }
+  });
+
+  it("shows a line sent over TCP, finds it in Japanese, raises an alert and takes a decision", async () => {
+    const watch = await open(browser, yagura.origin);
+    const { page } = watch;
+    await page.getByText("No logs yet").waitFor();
+    await yagura.syslog([
+      line("web01", "sshd", "Accepted publickey for tanaka from 10.1.2.3 port 51022 ssh2: ED25519 SHA256:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"),
+      line("web01", "sshd", "Accepted password for root from 203.0.113.9 port 40022 ssh2"),
+      line("web01", "sudo", "  tanaka : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/tee -a /root/.ssh/authorized_keys"),
+    ]);
+    const rows = page.locator(".rows tbody tr");
+    await rows.filter({ hasText: "tanaka" }).filter({ hasText: "10.1.2.3" }).first().waitFor();
+    await expect.poll(() => rows.count()).toBe(3);
+    await shot(page, "real-en-light");
+
+    await page.getByRole("button", { name: "日本語" }).click();
+    const box = page.getByRole("searchbox");
+    const japanese = (await rows.filter({ hasText: "10.1.2.3" }).locator(".sentence").textContent()) ?? "";
+    expect(japanese).toMatch(/[\u3041-\u30ff]/);
+    // Each word of the Japanese sentence that is Japanese finds the event again.
+    const word = /[\p{Script=Han}\p{Script=Katakana}ー]{2,}/u.exec(japanese)?.[0] ?? "";
+    await box.fill(`${word} 10.1.2.3`);
+    await box.press("Enter");
+    await expect.poll(() => rows.count()).toBe(1);
+    await rows.first().click();
+    const details = page.getByRole("dialog");
+    await details.getByText("Accepted publickey for tanaka from 10.1.2.3").first().waitFor();
+    await shot(page, "real-ja-details");
+
+    const id = (await details.locator("code").first().textContent()) ?? "";
+    expect(id).toMatch(/^\S+\/\d+\/\d+$/);
+    // The proof exists once the batch is sealed: within ten seconds of silence, or when it is asked for.
+    const href = (await details.getByRole("link").getAttribute("href")) ?? "";
+    await expect.poll(async () => (await fetch(yagura.origin + href)).status, { timeout: 30_000 }).toBe(200);
+    expect(await (await fetch(yagura.origin + href)).text()).toContain("Accepted publickey for tanaka");
+    await page.keyboard.press("Escape");
+
+    const alerts = page.getByRole("region", { name: "アラート" });
+    await alerts.getByRole("listitem").first().waitFor();
+    await shot(page, "real-ja-alerts");
+    const api = `${yagura.origin}/api/v1/alerts?state=new`;
+    const before = (await (await fetch(api)).json()) as AlertsAnswer;
+    expect(before.total).toBeGreaterThan(0);
+    const card = alerts.getByRole("listitem").first();
+    expect(await card.locator("h3").textContent()).toMatch(/[\u3041-\u30ff\u4e00-\u9fff]/);
+    await card.getByRole("button", { name: "対応を始める" }).click();
+    await alerts.getByText("対応を始めました").waitFor();
+    await expect.poll(async () => ((await (await fetch(api)).json()) as AlertsAnswer).total).toBe(before.total - 1);
+    await alerts.getByRole("button", { name: "対応中" }).click();
+    await alerts.getByRole("listitem").first().waitFor();
+    await alerts.getByRole("button", { name: "イベントを見る" }).first().click();
+    await expect.poll(() => rows.count()).toBeGreaterThan(0);
+    expect(noted(watch)).toEqual(SOUND);
+  });
+
+  it("tells how far the ledger is sealed", async () => {
+    const { page } = await open(browser, yagura.origin);
+    await page.getByText(/Sealed to batch \d/).waitFor({ timeout: 45_000 });
+  });
+
+  it("marks the place of a mistake in the query, in both languages", async () => {
+    const { page } = await open(browser, yagura.origin);
+    const box = page.getByRole("searchbox");
+    await box.fill("host.name:web01 and (user.name:x");
+    await box.press("Enter");
+    const error = page.locator(".error");
+    await error.getByText("^").waitFor();
+    const english = await error.locator("p").textContent();
+    await page.getByRole("button", { name: "日本語" }).click();
+    await expect.poll(() => error.locator("p").textContent()).toMatch(/[\u3041-\u30ff]/);
+    expect(english).not.toMatch(/[\u3041-\u30ff]/);
+    await shot(page, "real-ja-error");
+  });
+
+  it("refuses an act without the header that only the page can set, and another site's request", async () => {
+    const act = (headers: Record<string, string>) =>
+      fetch(`${yagura.origin}/api/v1/alerts/A-000001/reopen`, { method: "POST", body: "{}", headers: { "Content-Type": "application/json", ...headers } });
+    expect((await act({})).status).toBe(403);
+    expect((await act({ "Yagura-Request": "1", Origin: "http://evil.invalid" })).status).toBe(403);
+    expect((await act({ "Yagura-Request": "1", Origin: yagura.origin })).status).not.toBe(403);
+  });
+
+  it("shows hostile lines as text: no dialog, no report of the CSP, nothing hidden", async () => {
+    const lines = [...XSS_LINES, ...FORGING_LINES];
+    const watch = await open(browser, yagura.origin);
+    const { page } = watch;
+    await page.locator(".rows tbody tr").first().waitFor();
+    await yagura.syslog(lines.flatMap((text) => [
+      line("hostile", "app", text),
+      line("hostile", "sshd", `Failed password for invalid user ${text} from 203.0.113.66 port 4444 ssh2`),
+    ]));
+    // An IPv4 host the attacker names freely, and a body that no parser knows.
+    await yagura.syslog(["<13>Nov 21 00:00:00 <b>host</b> x: <script>alert(1)</script>", Buffer.from([0x3c, 0x31, 0x3e, 0xff, 0xfe, 0x00, 0x1b, 0x5b, 0x41])]);
+    const found = async () => {
+      const answer = await fetch(`${yagura.origin}/api/v1/search?${new URLSearchParams({ query: "host.name:hostile", limit: "1000" }).toString()}`);
+      return ((await answer.json()) as SearchAnswer).rows.length;
+    };
+    await expect.poll(found, { timeout: 30_000 }).toBe(2 * lines.length);
+    const rows = page.locator(".rows tbody tr");
+    await expect.poll(() => rows.count(), { timeout: 30_000 }).toBeGreaterThan(lines.length);
+    const shown = (await page.locator(".rows").textContent()) ?? "";
+    expect(shown).not.toMatch(/[\p{Cc}\u200b\u202e\u2066\ufeff]/u);
+    expect(shown).toContain("invoice‹U+202E›gpj.exe");
+    for (let index = 0; index < 40; index += 5) {
+      await page.locator(".row-open").nth(index).click();
+      await page.getByRole("dialog").waitFor();
+      await page.keyboard.press("Escape");
+    }
+    await shot(page, "real-hostile");
+    await page.getByRole("button", { name: "日本語" }).click();
+    await page.getByRole("button", { name: "一時停止" }).waitFor();
+    expect(await page.evaluate(() => document.querySelectorAll("#root :is(script, img, iframe, svg, object, style, b)").length)).toBe(0);
+    expect(await page.evaluate(() => "__pwned" in window)).toBe(false);
+    expect(noted(watch)).toEqual(SOUND);
+  });
+});
