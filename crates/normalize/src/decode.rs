@@ -1,0 +1,233 @@
+//! What kind of record this is, decided from its content, and its fields.
+
+use crate::flat::Flat;
+use crate::mapping::Mappings;
+use crate::windows::Dialect;
+use crate::{json, pairs, syslog, time, web};
+use jiff::tz::TimeZone;
+use yagura_event::{Record, StreamName, Transport, UtcMicros};
+
+/// The outcome; the fields are in the [`Flat`].
+pub(crate) struct Decoded {
+    /// Position of the dataset in [`Mappings::datasets`].
+    pub(crate) dataset: usize,
+    /// How the names after the first `plain` are to be read.
+    pub(crate) dialect: Dialect,
+    /// How many fields at the front are named by their column already.
+    pub(crate) plain: usize,
+    /// When it happened, where a header said so.
+    pub(crate) time: Option<UtcMicros>,
+}
+
+/// What the text being read was found in. An envelope is opened once: the line inside may again
+/// hold a document, but not a further envelope, so the reading never goes round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shell {
+    None,
+    Envelope,
+}
+
+/// Positions of the datasets that content alone decides.
+pub(crate) struct Datasets {
+    windows_other: usize,
+    json: usize,
+    audit: usize,
+    access: usize,
+    web_error: usize,
+    vpn: usize,
+    auth: usize,
+    syslog: usize,
+    auditd: usize,
+    unknown: usize,
+}
+
+impl Datasets {
+    pub(crate) fn new(mappings: &Mappings) -> Self {
+        Datasets {
+            windows_other: mappings.dataset("windows.other"),
+            json: mappings.dataset("json.generic"),
+            audit: mappings.dataset("yagura.audit"),
+            access: mappings.dataset("web.access"),
+            web_error: mappings.dataset("web.error"),
+            vpn: mappings.dataset("network.vpn"),
+            auth: mappings.dataset("linux.auth"),
+            syslog: mappings.dataset("linux.syslog"),
+            auditd: mappings.dataset("linux.auditd"),
+            unknown: mappings.dataset("unknown"),
+        }
+    }
+}
+
+/// Reads records with the mappings' patterns and channels.
+pub(crate) struct Decoder<'a> {
+    pub(crate) mappings: &'a Mappings,
+    pub(crate) datasets: &'a Datasets,
+    pub(crate) zone: &'a TimeZone,
+}
+
+impl Decoder<'_> {
+    /// Reads `text`, the view of `record`'s bytes, into `flat`.
+    pub(crate) fn decode(
+        &self,
+        text: &str,
+        stream: &StreamName,
+        record: &Record,
+        flat: &mut Flat,
+    ) -> Decoded {
+        let trimmed = text.trim();
+        let own = record.transport == Transport::Internal;
+        if trimmed.starts_with('{') {
+            let decoded = self.document(trimmed, record, flat, Shell::None);
+            let audit = own || stream.as_str().starts_with("audit");
+            if audit && decoded.dataset == self.datasets.json {
+                return Decoded { dataset: self.datasets.audit, ..decoded };
+            }
+            return decoded;
+        }
+        if let Some(decoded) = self.line(trimmed, record, flat, Shell::None) {
+            return decoded;
+        }
+        flat.push("message", trimmed);
+        if own {
+            return self.text(self.datasets.audit, flat, None);
+        }
+        flat.note(if trimmed.is_empty() { "empty" } else { "no decoder knows this text" });
+        self.text(self.datasets.unknown, flat, None)
+    }
+
+    /// A JSON document; the `plain` fields a header gave are in `flat` already.
+    fn document(&self, text: &str, record: &Record, flat: &mut Flat, shell: Shell) -> Decoded {
+        let plain = flat.len();
+        json::flatten(text, flat);
+        if let Some(dialect) = Dialect::of(flat) {
+            let channel = flat.value(dialect.channel());
+            let dataset = channel.and_then(|channel| self.mappings.channel(channel));
+            let dataset = dataset.unwrap_or(self.datasets.windows_other);
+            return Decoded { dataset, dialect, plain, time: None };
+        }
+        // A shipper's envelope around a line of a log file or the journal.
+        const INNER: [&str; 3] = ["message", "MESSAGE", "log"];
+        let inner = INNER.iter().find_map(|name| flat.value(name)).map(str::to_owned);
+        if let (Some(inner), Shell::None) = (inner, shell) {
+            const PROGRAM: [&str; 2] = ["SYSLOG_IDENTIFIER", "process.name"];
+            let program = PROGRAM.iter().find_map(|name| flat.value(name)).map(str::to_owned);
+            let inner = inner.trim();
+            let decoded = self.line(inner, record, flat, Shell::Envelope).or_else(|| {
+                let dataset = self.message(&program?, inner, flat);
+                (dataset != self.datasets.syslog).then(|| self.text(dataset, flat, None))
+            });
+            if let Some(decoded) = decoded {
+                return decoded;
+            }
+        }
+        let dataset = self.datasets.json;
+        Decoded { dataset, dialect: Dialect::Plain, plain, time: None }
+    }
+
+    /// A line of text, if anything about it is known.
+    fn line(&self, text: &str, record: &Record, flat: &mut Flat, shell: Shell) -> Option<Decoded> {
+        if text.starts_with("type=")
+            && let Some(time) = pairs::audit_time(text)
+        {
+            pairs::push("auditd.", text, flat);
+            flat.push("message", text);
+            return Some(self.text(self.datasets.auditd, flat, Some(time)));
+        }
+        if let Some(header) = syslog::parse(text, record.received, self.zone) {
+            return Some(self.syslog(&header, record, flat, shell));
+        }
+        self.bare(text, flat)
+    }
+
+    /// Lines that need no header to be known.
+    fn bare(&self, text: &str, flat: &mut Flat) -> Option<Decoded> {
+        if text.starts_with('[')
+            && let Some(time) = web::error(text, self.zone, flat)
+        {
+            return Some(self.text(self.datasets.web_error, flat, Some(time)));
+        }
+        if let Some(time) = web::access(text, flat) {
+            flat.push("message", text);
+            return Some(self.text(self.datasets.access, flat, time));
+        }
+        if pairs::is_vpn(text) {
+            return Some(self.vpn(text, flat));
+        }
+        None
+    }
+
+    fn vpn(&self, text: &str, flat: &mut Flat) -> Decoded {
+        pairs::push("vpn.", text, flat);
+        flat.push("message", text);
+        let time = gateway_time(flat, self.zone);
+        self.text(self.datasets.vpn, flat, time)
+    }
+
+    fn syslog(
+        &self,
+        header: &syslog::Header<'_>,
+        record: &Record,
+        flat: &mut Flat,
+        shell: Shell,
+    ) -> Decoded {
+        header.push(flat);
+        let message = header.message.trim_start();
+        let document = message.strip_prefix("@cee:").unwrap_or(message).trim_start();
+        if document.starts_with('{') {
+            let decoded = self.document(document, record, flat, shell);
+            return Decoded { time: decoded.time.or(header.time), ..decoded };
+        }
+        if let Some(decoded) = self.bare(message, flat) {
+            return Decoded { time: decoded.time.or(header.time), ..decoded };
+        }
+        let dataset = match header.program {
+            Some(program) => self.message(program, message, flat),
+            None => self.datasets.syslog,
+        };
+        flat.push("message", message);
+        self.text(dataset, flat, header.time)
+    }
+
+    /// The message of a program on Linux: adds what its patterns find, answers the dataset.
+    fn message(&self, program: &str, message: &str, flat: &mut Flat) -> usize {
+        // `sshd(pam_unix)` is how PAM named itself before 2004 or so, `pam_unix(sshd:auth): ` since.
+        let (program, old_pam) = match program.split_once("(pam_") {
+            Some((program, _)) => (program, true),
+            None => (program, false),
+        };
+        let program = program.rsplit('/').next().unwrap_or(program);
+        let pam = if old_pam {
+            flat.push("process.name", program);
+            Some(message)
+        } else if message.starts_with("pam_") {
+            message.split_once("): ").map(|(_, inner)| inner)
+        } else {
+            None
+        };
+        let (key, inner) = pam.map_or((program, message), |inner| ("pam", inner));
+        self.mappings.match_message(key, inner, |name, value| {
+            if !value.is_empty() {
+                flat.push(name, value);
+            }
+        });
+        match self.mappings.program(program) {
+            Some(dataset) => dataset,
+            None if pam.is_some() => self.datasets.auth,
+            None => self.datasets.syslog,
+        }
+    }
+
+    fn text(&self, dataset: usize, flat: &Flat, time: Option<UtcMicros>) -> Decoded {
+        Decoded { dataset, dialect: Dialect::Plain, plain: flat.len(), time }
+    }
+}
+
+/// FortiOS's `eventtime` (since 1970) or `date` with `time` and perhaps `tz`.
+fn gateway_time(flat: &Flat, zone: &TimeZone) -> Option<UtcMicros> {
+    if let Some(time) = flat.value("vpn.eventtime").and_then(time::epoch) {
+        return Some(time);
+    }
+    let (date, clock) = (flat.value("vpn.date")?, flat.value("vpn.time")?);
+    let offset = flat.value("vpn.tz").unwrap_or_default();
+    time::iso(&format!("{date}T{clock}{offset}"), zone).map(|(instant, _)| instant)
+}

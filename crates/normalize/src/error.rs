@@ -1,0 +1,24 @@
+/// Content (mappings, sentences) that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NormalizeError {
+    /// Not the TOML we expect; the source names line and column.
+    #[error("{file}: {source}")]
+    Syntax {
+        /// The file below `content/`.
+        file: String,
+        /// What is wrong, and where.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// Well-formed, but it means nothing.
+    #[error("{file}: {entry}: {reason}")]
+    Meaning {
+        /// The file below `content/`.
+        file: String,
+        /// Which entry: its number within its list, and its text.
+        entry: String,
+        /// What is wrong with it and what would be right.
+        reason: String,
+    },
+}

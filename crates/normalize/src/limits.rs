@@ -1,0 +1,28 @@
+//! Named limits of interpretation. What passes one is kept in the raw bytes and noted in
+//! `yagura.parse_error`; a record is never refused.
+
+/// Deepest nesting of a JSON document that is flattened; what lies deeper is skipped.
+pub const JSON_DEPTH_MAX: usize = 32;
+
+/// Most fields taken from one record.
+pub const FIELDS_PER_RECORD_MAX: usize = 2_048;
+
+/// Longest flattened field name, in bytes; longer ones are cut. Twice what becomes a column, so
+/// that a name that overflows is still told apart from its neighbours.
+pub const NAME_BYTES_MAX: usize = 512;
+
+/// Most different field names remembered per dataset and dialect between records. Further names
+/// work as well, only slower.
+pub const NAMES_REMEMBERED_MAX: usize = 4_096;
+
+/// Most parameters taken from the structured data of one RFC 5424 message.
+pub const STRUCTURED_DATA_PARAMS_MAX: usize = 64;
+
+/// Most `key=value` pairs taken from one text line.
+pub const PAIRS_PER_LINE_MAX: usize = 256;
+
+/// Longest value written into a sentence, in characters; longer ones end in an ellipsis.
+pub const SENTENCE_VALUE_CHARS_MAX: usize = 160;
+
+/// Longest sentence, in characters.
+pub const SENTENCE_CHARS_MAX: usize = 600;

@@ -1,0 +1,425 @@
+//! Mappings as data: what `content/mappings/*.toml` says, checked and compiled per dataset.
+//!
+//! A mapping copies fields, sets constants and translates values through tables, where its
+//! conditions (event code, equality of fields) hold. It can do nothing else: no loops, no code.
+
+use crate::NormalizeError;
+use crate::pattern::Pattern;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use yagura_event::{FieldDictionary, FieldType};
+
+pub(crate) type Map<K, V> = HashMap<K, V, RandomState>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    dataset: Vec<DatasetEntry>,
+    #[serde(default)]
+    pattern: Vec<PatternEntry>,
+    #[serde(default)]
+    mapping: Vec<MappingEntry>,
+    #[serde(default)]
+    table: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DatasetEntry {
+    name: String,
+    #[serde(default)]
+    channels: Vec<String>,
+    #[serde(default)]
+    programs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PatternEntry {
+    program: OneOrMany,
+    #[serde(rename = "match")]
+    text: String,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MappingEntry {
+    dataset: String,
+    #[serde(default)]
+    code: Option<OneOrMany>,
+    #[serde(default)]
+    when: BTreeMap<String, OneOrMany>,
+    #[serde(default)]
+    copy: BTreeMap<String, OneOrMany>,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+    #[serde(default)]
+    translate: Vec<TranslateEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TranslateEntry {
+    from: OneOrMany,
+    to: String,
+    table: String,
+}
+
+/// One text or a list of them.
+#[derive(Deserialize, Clone)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        match self {
+            OneOrMany::One(text) => std::slice::from_ref(text),
+            OneOrMany::Many(texts) => texts,
+        }
+        .iter()
+        .map(String::as_str)
+    }
+}
+
+/// Everything the mapping files say.
+pub(crate) struct Mappings {
+    pub(crate) datasets: Vec<Arc<DatasetMappings>>,
+    index: Map<Box<str>, usize>,
+    channels: Map<Box<str>, usize>,
+    programs: Map<Box<str>, usize>,
+    patterns: Map<Box<str>, Vec<(Pattern, Vec<(Box<str>, Box<str>)>)>>,
+}
+
+/// The mappings of one dataset.
+pub(crate) struct DatasetMappings {
+    pub(crate) name: Box<str>,
+    /// Columns the rules speak of; a rule names them by their position here.
+    pub(crate) columns: Vec<Box<str>>,
+    general: Vec<Rule>,
+    by_code: Map<Box<str>, Vec<Rule>>,
+    pub(crate) code_column: u32,
+}
+
+pub(crate) struct Rule {
+    pub(crate) when: Vec<(u32, Vec<Box<str>>)>,
+    pub(crate) copies: Vec<Copy>,
+    pub(crate) constants: Vec<(u32, Box<str>)>,
+    pub(crate) translations: Vec<Translation>,
+}
+
+pub(crate) struct Copy {
+    pub(crate) to: u32,
+    /// The first that is present is taken.
+    pub(crate) from: Vec<(u32, Filter)>,
+    pub(crate) kind: FieldType,
+}
+
+pub(crate) struct Translation {
+    pub(crate) from: Vec<u32>,
+    pub(crate) to: u32,
+    pub(crate) table: Arc<Map<Box<str>, Box<str>>>,
+}
+
+/// What a copy takes of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Filter {
+    All,
+    /// What follows the last `\` or `/`.
+    Basename,
+    /// `田中` of `CORP\田中`, or of `田中@corp.example`.
+    Account,
+    /// `CORP` of `CORP\田中`.
+    Domain,
+    /// The line of a longer text that begins with this, without it.
+    Line(Box<str>),
+}
+
+impl Filter {
+    pub(crate) fn apply<'a>(&self, value: &'a str) -> Option<&'a str> {
+        let part = match self {
+            Filter::All => value,
+            Filter::Basename => value.rsplit(['\\', '/']).next()?,
+            Filter::Account => value.rsplit_once('\\').map_or(value, |(_, account)| account),
+            Filter::Domain => value.split_once('\\')?.0,
+            Filter::Line(start) => {
+                let at = memchr::memmem::find(value.as_bytes(), start.as_bytes())?;
+                value.get(at + start.len()..)?.lines().next()?.trim()
+            }
+        };
+        (!matches!(part, "" | "-")).then_some(part)
+    }
+
+    fn parse(text: &str) -> Option<Filter> {
+        Some(match text {
+            "basename" => Filter::Basename,
+            "account" => Filter::Account,
+            "domain" => Filter::Domain,
+            _ => Filter::Line(text.strip_prefix("line:")?.into()),
+        })
+    }
+}
+
+impl Mappings {
+    /// Reads the files (name below `content/`, text) in the order given.
+    pub(crate) fn new(
+        files: &[(&str, &str)],
+        dictionary: &FieldDictionary,
+    ) -> Result<Self, NormalizeError> {
+        let mut parsed = Vec::new();
+        for (file, text) in files {
+            let content: File = toml::from_str(text).map_err(|source| NormalizeError::Syntax {
+                file: (*file).into(),
+                source: Box::new(source),
+            })?;
+            parsed.push((*file, content));
+        }
+        let mut tables = BTreeMap::new();
+        for (_, content) in &mut parsed {
+            for (name, table) in std::mem::take(&mut content.table) {
+                let table = table.into_iter().map(|(k, v)| (k.into(), v.into()));
+                tables.insert(name, Arc::new(table.collect::<Map<Box<str>, Box<str>>>()));
+            }
+        }
+        let mut mappings = Mappings {
+            datasets: Vec::new(),
+            index: Map::default(),
+            channels: Map::default(),
+            programs: Map::default(),
+            patterns: Map::default(),
+        };
+        let entries = parsed.iter().flat_map(|(_, content)| &content.dataset);
+        for (position, entry) in entries.enumerate() {
+            mappings.index.insert(entry.name.as_str().into(), position);
+            for channel in &entry.channels {
+                mappings.channels.insert(channel.to_lowercase().into(), position);
+            }
+            for program in &entry.programs {
+                mappings.programs.insert(program.as_str().into(), position);
+            }
+            let mut dataset = DatasetBuilder::new(&entry.name);
+            for (file, content) in &parsed {
+                for (number, mapping) in (1..).zip(&content.mapping) {
+                    if covers(&mapping.dataset, &entry.name) {
+                        dataset.add(file, number, mapping, &tables, dictionary)?;
+                    }
+                }
+            }
+            mappings.datasets.push(Arc::new(dataset.finished));
+        }
+        for (file, content) in &parsed {
+            for (number, entry) in (1..).zip(&content.pattern) {
+                mappings.add_pattern(file, number, entry, dictionary)?;
+            }
+            for (number, mapping) in (1..).zip(&content.mapping) {
+                let known = mappings.index.keys().any(|name| covers(&mapping.dataset, name));
+                if !known {
+                    let reason = format!("no dataset is called {:?}", mapping.dataset);
+                    return Err(meaning(file, &format!("mapping {number}"), reason));
+                }
+            }
+        }
+        Ok(mappings)
+    }
+
+    fn add_pattern(
+        &mut self,
+        file: &str,
+        number: usize,
+        entry: &PatternEntry,
+        dictionary: &FieldDictionary,
+    ) -> Result<(), NormalizeError> {
+        let place = format!("pattern {number} ({:?})", entry.text);
+        let pattern = Pattern::parse(&entry.text)
+            .map_err(|reason| meaning(file, &place, reason.into_owned()))?;
+        for name in pattern.names().chain(entry.set.keys().map(String::as_str)) {
+            known_field(name, dictionary).map_err(|reason| meaning(file, &place, reason))?;
+        }
+        let set = entry.set.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into()));
+        let set: Vec<(Box<str>, Box<str>)> = set.collect();
+        for program in entry.program.iter() {
+            let patterns = self.patterns.entry(program.into()).or_default();
+            patterns.push((pattern.clone(), set.clone()));
+        }
+        Ok(())
+    }
+
+    /// Position of the dataset called `name` in [`Mappings::datasets`].
+    pub(crate) fn dataset(&self, name: &str) -> usize {
+        // Proof that 0 is there: the embedded content has datasets, a test reads it.
+        self.index.get(name).copied().unwrap_or(0)
+    }
+
+    /// The dataset of a Windows event log, names compared without case.
+    pub(crate) fn channel(&self, channel: &str) -> Option<usize> {
+        const CHANNEL_BYTES_MAX: usize = 128;
+        let mut folded = [0; CHANNEL_BYTES_MAX];
+        let folded = folded.get_mut(..channel.len())?;
+        folded.copy_from_slice(channel.as_bytes());
+        folded.make_ascii_lowercase();
+        self.channels.get(std::str::from_utf8(folded).ok()?).copied()
+    }
+
+    /// The dataset of a program's syslog messages.
+    pub(crate) fn program(&self, program: &str) -> Option<usize> {
+        self.programs.get(program).copied()
+    }
+
+    /// Tries the patterns of `program`: calls `found` with the fields of the first that matches.
+    pub(crate) fn match_message<'m>(
+        &'m self,
+        program: &str,
+        message: &'m str,
+        mut found: impl FnMut(&str, &'m str),
+    ) -> bool {
+        let Some(patterns) = self.patterns.get(program) else { return false };
+        for (pattern, set) in patterns {
+            if pattern.matches(message, &mut found) {
+                set.iter().for_each(|(name, value)| found(name, value));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl DatasetMappings {
+    /// The rules for an event with `code`, general ones first.
+    pub(crate) fn rules<'a>(
+        &'a self,
+        code: Option<&str>,
+    ) -> impl Iterator<Item = &'a Rule> + use<'a> {
+        let specific = code.and_then(|code| self.by_code.get(code)).map_or(&[][..], Vec::as_slice);
+        self.general.iter().chain(specific)
+    }
+}
+
+struct DatasetBuilder {
+    finished: DatasetMappings,
+    by_name: BTreeMap<Box<str>, u32>,
+}
+
+impl DatasetBuilder {
+    fn new(name: &str) -> Self {
+        let finished = DatasetMappings {
+            name: name.into(),
+            columns: Vec::new(),
+            general: Vec::new(),
+            by_code: Map::default(),
+            code_column: 0,
+        };
+        let mut builder = DatasetBuilder { finished, by_name: BTreeMap::new() };
+        builder.finished.code_column = builder.column("event.code");
+        builder
+    }
+
+    fn column(&mut self, name: &str) -> u32 {
+        if let Some(&position) = self.by_name.get(name) {
+            return position;
+        }
+        // Content is ours and small; a position always fits.
+        let position = u32::try_from(self.finished.columns.len()).unwrap_or(u32::MAX);
+        self.finished.columns.push(name.into());
+        self.by_name.insert(name.into(), position);
+        position
+    }
+
+    fn add(
+        &mut self,
+        file: &str,
+        number: usize,
+        entry: &MappingEntry,
+        tables: &BTreeMap<String, Arc<Map<Box<str>, Box<str>>>>,
+        dictionary: &FieldDictionary,
+    ) -> Result<(), NormalizeError> {
+        let wrong = |reason: String| meaning(file, &format!("mapping {number}"), reason);
+        for code in entry.code.as_ref().map_or(vec![None], |codes| codes.iter().map(Some).collect())
+        {
+            let rule = self.rule(entry, tables, dictionary).map_err(wrong)?;
+            match code {
+                Some(code) => {
+                    self.finished.by_code.entry(code.into()).or_default().push(rule);
+                }
+                None => self.finished.general.push(rule),
+            }
+        }
+        Ok(())
+    }
+
+    fn rule(
+        &mut self,
+        entry: &MappingEntry,
+        tables: &BTreeMap<String, Arc<Map<Box<str>, Box<str>>>>,
+        dictionary: &FieldDictionary,
+    ) -> Result<Rule, String> {
+        let mut rule =
+            Rule { when: vec![], copies: vec![], constants: vec![], translations: vec![] };
+        for (name, values) in &entry.when {
+            known_field(name, dictionary)?;
+            rule.when.push((self.column(name), values.iter().map(Box::from).collect()));
+        }
+        for (name, sources) in &entry.copy {
+            known_field(name, dictionary)?;
+            let mut from = Vec::new();
+            for source in sources.iter() {
+                let (source, filter) = match source.split_once('|') {
+                    Some((source, filter)) => {
+                        let parsed = Filter::parse(filter);
+                        (source, parsed.ok_or_else(|| format!("no filter is called {filter:?}"))?)
+                    }
+                    None => (source, Filter::All),
+                };
+                known_field(source, dictionary)?;
+                from.push((self.column(source), filter));
+            }
+            let kind = dictionary.field_type(name);
+            rule.copies.push(Copy { to: self.column(name), from, kind });
+        }
+        for (name, value) in &entry.set {
+            known_field(name, dictionary)?;
+            rule.constants.push((self.column(name), value.as_str().into()));
+        }
+        for translate in &entry.translate {
+            known_field(&translate.to, dictionary)?;
+            let table = tables.get(&translate.table);
+            let table = table.ok_or_else(|| format!("no table is called {:?}", translate.table))?;
+            let mut from = Vec::new();
+            for source in translate.from.iter() {
+                known_field(source, dictionary)?;
+                from.push(self.column(source));
+            }
+            let to = self.column(&translate.to);
+            rule.translations.push(Translation { from, to, table: table.clone() });
+        }
+        Ok(rule)
+    }
+}
+
+/// Whether a mapping or sentence for `pattern` is for `dataset`: the same, or a prefix ending in
+/// `.`, or `*`.
+pub(crate) fn covers(pattern: &str, dataset: &str) -> bool {
+    pattern == "*" || pattern == dataset || (pattern.ends_with('.') && dataset.starts_with(pattern))
+}
+
+/// Content may only speak of fields of the dictionary and of the sources' native names.
+pub(crate) fn known_field(name: &str, dictionary: &FieldDictionary) -> Result<(), String> {
+    const NATIVE: [&str; 7] =
+        ["winlog.event_data.", "winlog.user.", "nxlog.", "vpn.", "auditd.", "source.as.", "audit."];
+    let native = NATIVE.iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix));
+    if native || dictionary.field(name).is_some() {
+        return Ok(());
+    }
+    Err(format!("no field is called {name:?}; add it to content/fields.toml"))
+}
+
+pub(crate) fn meaning(file: &str, entry: &str, reason: String) -> NormalizeError {
+    NormalizeError::Meaning { file: file.into(), entry: entry.into(), reason }
+}

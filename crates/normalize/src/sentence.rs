@@ -1,0 +1,381 @@
+//! Sentences as data: `content/sentences/*.toml` says in Japanese and English what happened.
+//!
+//! A template is text with `{field}` gaps: `{a,b}` takes the first field present, `{a|basename}`
+//! shortens, `{a|words:logon_type}` looks the value up, `{a|default:someone}` stands in. What is in
+//! `[...]` appears only if every gap inside has a value; outside of brackets a gap without a default
+//! is refused, so that a missing field never leaves a hole. `\[`, `\]` and `\{` are literal.
+
+use crate::NormalizeError;
+use crate::limits::{SENTENCE_CHARS_MAX, SENTENCE_VALUE_CHARS_MAX};
+use crate::mapping::{OneOrMany, covers, known_field, meaning};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use yagura_event::{EventBatch, FieldDictionary, Lang, UtcMicros};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    sentence: Vec<Entry>,
+    #[serde(default)]
+    words: BTreeMap<String, BTreeMap<String, Word>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    dataset: String,
+    #[serde(default)]
+    code: Option<OneOrMany>,
+    #[serde(default)]
+    when: BTreeMap<String, OneOrMany>,
+    ja: String,
+    en: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Word {
+    ja: String,
+    en: String,
+}
+
+type Words = BTreeMap<String, BTreeMap<String, Word>>;
+
+/// Everything the sentence files say.
+pub(crate) struct Sentences {
+    sentences: Vec<Sentence>,
+    words: Words,
+}
+
+struct Sentence {
+    dataset: Box<str>,
+    codes: Option<Vec<Box<str>>>,
+    when: Vec<(Box<str>, Vec<Box<str>>)>,
+    ja: Vec<Node>,
+    en: Vec<Node>,
+}
+
+#[derive(Debug)]
+enum Node {
+    Text(Box<str>),
+    Gap { names: Vec<Box<str>>, filters: Vec<Filter>, default: Option<Box<str>> },
+    Optional(Vec<Node>),
+}
+
+#[derive(Debug)]
+enum Filter {
+    Basename,
+    /// `(table)`.
+    Words(Box<str>),
+    /// At most so many characters.
+    Short(usize),
+}
+
+impl Sentences {
+    pub(crate) fn new(
+        files: &[(&str, &str)],
+        dictionary: &FieldDictionary,
+    ) -> Result<Self, NormalizeError> {
+        let mut parsed = Vec::new();
+        let mut words = Words::new();
+        for (file, text) in files {
+            let content: File = toml::from_str(text).map_err(|source| NormalizeError::Syntax {
+                file: (*file).into(),
+                source: Box::new(source),
+            })?;
+            words.extend(content.words);
+            parsed.push((*file, content.sentence));
+        }
+        let mut sentences = Vec::new();
+        for (file, entries) in parsed {
+            for entry in entries {
+                let place = format!("sentence {:?}", entry.en);
+                let compiled = Sentence::new(&entry, &words, dictionary)
+                    .map_err(|reason| meaning(file, &place, reason))?;
+                sentences.push(compiled);
+            }
+        }
+        // The most specific first: named dataset, then prefix, then `*`; with code, then without;
+        // with conditions, then without. The order in the files decides among equals.
+        sentences.sort_by_key(|s| {
+            let breadth = match &*s.dataset {
+                "*" => 2,
+                prefix if prefix.ends_with('.') => 1,
+                _ => 0,
+            };
+            (breadth, s.codes.is_none(), s.when.is_empty())
+        });
+        Ok(Sentences { sentences, words })
+    }
+
+    /// The sentence for a row; never empty.
+    pub(crate) fn render(&self, batch: &EventBatch, row: usize, lang: Lang) -> String {
+        let fields = RowFields { batch: &batch.columns, row };
+        let fits = |sentence: &&Sentence| sentence.fits(&batch.dataset, &fields);
+        for sentence in self.sentences.iter().filter(fits) {
+            let template = match lang {
+                Lang::Ja => &sentence.ja,
+                Lang::En => &sentence.en,
+            };
+            let mut text = String::new();
+            if self.write(template, &fields, lang, &mut text).is_some() && !text.trim().is_empty() {
+                return shorten(text.trim(), SENTENCE_CHARS_MAX).into_owned();
+            }
+        }
+        match lang {
+            Lang::Ja => format!("{} のイベント", batch.dataset),
+            Lang::En => format!("An event of {}", batch.dataset),
+        }
+    }
+
+    fn write(
+        &self,
+        nodes: &[Node],
+        fields: &RowFields<'_>,
+        lang: Lang,
+        text: &mut String,
+    ) -> Option<()> {
+        for node in nodes {
+            match node {
+                Node::Text(literal) => text.push_str(literal),
+                Node::Optional(inner) => {
+                    let before = text.len();
+                    if self.write(inner, fields, lang, text).is_none() {
+                        text.truncate(before);
+                    }
+                }
+                Node::Gap { names, filters, default } => {
+                    let found = names.iter().find_map(|name| {
+                        let value = fields.value(name)?;
+                        self.filter(value, filters, lang)
+                    });
+                    match (found, default) {
+                        (Some(value), _) => text.push_str(&value),
+                        (None, Some(default)) => text.push_str(default),
+                        (None, None) => return None,
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn filter<'v>(
+        &self,
+        mut value: Cow<'v, str>,
+        filters: &[Filter],
+        lang: Lang,
+    ) -> Option<Cow<'v, str>> {
+        let mut limit = SENTENCE_VALUE_CHARS_MAX;
+        for filter in filters {
+            match filter {
+                Filter::Short(chars) => limit = *chars,
+                Filter::Basename => {
+                    let base = value.trim_end_matches(['\\', '/']).rsplit(['\\', '/']).next()?;
+                    value = base.to_owned().into();
+                }
+                Filter::Words(table) => {
+                    let word = self.words.get(&**table)?.get(value.trim());
+                    value = match (word, lang) {
+                        (Some(word), Lang::Ja) => word.ja.clone().into(),
+                        (Some(word), Lang::En) => word.en.clone().into(),
+                        (None, _) => value,
+                    };
+                }
+            }
+        }
+        let value = one_line(value);
+        let value = match shorten(&value, limit) {
+            Cow::Borrowed(_) => value,
+            Cow::Owned(short) => short.into(),
+        };
+        (!value.is_empty()).then_some(value)
+    }
+}
+
+impl Sentence {
+    fn new(entry: &Entry, words: &Words, dictionary: &FieldDictionary) -> Result<Self, String> {
+        let mut when = Vec::new();
+        for (name, values) in &entry.when {
+            known_field(name, dictionary)?;
+            when.push((name.as_str().into(), values.iter().map(Box::from).collect()));
+        }
+        let check = Check { words, dictionary };
+        Ok(Sentence {
+            dataset: entry.dataset.as_str().into(),
+            codes: entry.code.as_ref().map(|codes| codes.iter().map(Box::from).collect()),
+            when,
+            ja: check.template(&entry.ja)?,
+            en: check.template(&entry.en)?,
+        })
+    }
+
+    fn fits(&self, dataset: &str, fields: &RowFields<'_>) -> bool {
+        let code = || fields.value("event.code");
+        covers(&self.dataset, dataset)
+            && self.codes.as_ref().is_none_or(|codes| {
+                code().is_some_and(|code| codes.iter().any(|known| **known == *code))
+            })
+            && self.when.iter().all(|(name, values)| {
+                fields
+                    .value(name)
+                    .is_some_and(|value| values.iter().any(|v| **v == *value || &**v == "*"))
+            })
+    }
+}
+
+struct Check<'a> {
+    words: &'a Words,
+    dictionary: &'a FieldDictionary,
+}
+
+impl Check<'_> {
+    fn template(&self, text: &str) -> Result<Vec<Node>, String> {
+        let mut rest = text;
+        let nodes = self.nodes(&mut rest, false)?;
+        let hole = nodes.iter().find_map(|node| match node {
+            Node::Gap { names, default: None, .. } => names.first(),
+            _ => None,
+        });
+        if let Some(name) = hole {
+            return Err(format!("{{{name}}} needs a default, or brackets around it"));
+        }
+        Ok(nodes)
+    }
+
+    fn nodes(&self, rest: &mut &str, inside: bool) -> Result<Vec<Node>, String> {
+        let mut nodes = Vec::new();
+        let mut literal = String::new();
+        loop {
+            let mut characters = rest.chars();
+            let next = characters.next();
+            let after = characters.as_str();
+            if matches!(next, None | Some('[' | ']' | '{')) && !literal.is_empty() {
+                nodes.push(Node::Text(std::mem::take(&mut literal).into()));
+            }
+            match next {
+                None if inside => return Err("a `[` without `]`".into()),
+                None => return Ok(nodes),
+                Some('\\') => {
+                    let mut characters = after.chars();
+                    literal.extend(characters.next());
+                    *rest = characters.as_str();
+                }
+                Some('[') if inside => return Err("brackets cannot be nested".into()),
+                Some('[') => {
+                    *rest = after;
+                    nodes.push(Node::Optional(self.nodes(rest, true)?));
+                }
+                Some(']') if inside => {
+                    *rest = after;
+                    return Ok(nodes);
+                }
+                Some(']') => return Err("a `]` without `[`; write `\\]`".into()),
+                Some('{') => {
+                    let (gap, after) = after.split_once('}').ok_or("a `{` without `}`")?;
+                    nodes.push(self.gap(gap)?);
+                    *rest = after;
+                }
+                Some(c) => {
+                    literal.push(c);
+                    *rest = after;
+                }
+            }
+        }
+    }
+
+    fn gap(&self, text: &str) -> Result<Node, String> {
+        let mut parts = text.split('|');
+        let names: Vec<Box<str>> =
+            parts.next().unwrap_or_default().split(',').map(Box::from).collect();
+        for name in &names {
+            known_field(name, self.dictionary)?;
+        }
+        let (mut filters, mut default) = (Vec::new(), None);
+        for part in parts {
+            match part.split_once(':').unwrap_or((part, "")) {
+                ("basename", "") => filters.push(Filter::Basename),
+                ("short", chars) => {
+                    let chars = chars.parse().map_err(|_| format!("not a number: {chars:?}"))?;
+                    filters.push(Filter::Short(chars));
+                }
+                ("words", table) => {
+                    if !self.words.contains_key(table) {
+                        return Err(format!("no word list is called {table:?}"));
+                    }
+                    filters.push(Filter::Words(table.into()));
+                }
+                ("default", word) if !word.is_empty() => default = Some(word.into()),
+                _ => return Err(format!("no filter is called {part:?}")),
+            }
+        }
+        Ok(Node::Gap { names, filters, default })
+    }
+}
+
+/// The values of one row as text.
+pub(crate) struct RowFields<'a> {
+    pub(crate) batch: &'a RecordBatch,
+    pub(crate) row: usize,
+}
+
+impl<'a> RowFields<'a> {
+    /// The value of a column; `None` where it is null, empty, or a dash standing for nothing.
+    fn value(&self, name: &str) -> Option<Cow<'a, str>> {
+        let value = cell(self.batch.column_by_name(name)?.as_ref(), self.row)?;
+        (!matches!(value.trim(), "" | "-" | "(null)")).then_some(value)
+    }
+}
+
+/// One cell as text; `None` for null and for binary columns.
+pub(crate) fn cell(column: &dyn Array, row: usize) -> Option<Cow<'_, str>> {
+    if row >= column.len() || column.is_null(row) {
+        return None;
+    }
+    Some(match column.data_type() {
+        DataType::Dictionary(_, _) => {
+            let column = column.as_dictionary_opt::<Int32Type>()?;
+            column.values().as_string_opt::<i32>()?.value(column.key(row)?).into()
+        }
+        DataType::Utf8 => column.as_string_opt::<i32>()?.value(row).into(),
+        DataType::Int64 => column.as_primitive_opt::<Int64Type>()?.value(row).to_string().into(),
+        DataType::Timestamp(_, _) => {
+            let micros = column.as_primitive_opt::<TimestampMicrosecondType>()?.value(row);
+            UtcMicros::from_micros(micros).to_string().into()
+        }
+        _ => return None,
+    })
+}
+
+/// Control characters, line breaks and text-direction marks become blanks: a sentence is one line,
+/// and what a log says must not change how the rest of the screen reads. Runs of blanks shrink.
+fn one_line(value: Cow<'_, str>) -> Cow<'_, str> {
+    let unwanted = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
+    };
+    if !value.contains(unwanted) {
+        let trimmed = value.trim();
+        return if trimmed.len() == value.len() { value } else { trimmed.to_owned().into() };
+    }
+    // Nothing longer is ever shown.
+    let taken = value.chars().take(8 * SENTENCE_CHARS_MAX);
+    let blanked: String = taken.map(|c| if unwanted(c) { ' ' } else { c }).collect();
+    blanked.split_whitespace().collect::<Vec<_>>().join(" ").into()
+}
+
+fn shorten(text: &str, chars: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(chars) {
+        None => text.into(),
+        Some(_) => {
+            let kept = text.chars().take(chars.saturating_sub(1));
+            let mut short: String = kept.collect();
+            short.push('…');
+            short.into()
+        }
+    }
+}

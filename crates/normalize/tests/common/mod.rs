@@ -1,0 +1,49 @@
+//! Shared by the integration tests.
+#![allow(dead_code)]
+
+use yagura_event::{CommittedRun, Record, StreamName, Transport};
+use yagura_normalize::{Described, Normalizer};
+
+pub fn normalizer() -> Normalizer {
+    Normalizer::new(Normalizer::embedded_dictionary()).unwrap()
+}
+
+pub fn run<I: IntoIterator<Item = B>, B: Into<Vec<u8>>>(lines: I) -> CommittedRun {
+    run_of("test", Transport::SyslogTcp, lines)
+}
+
+pub fn run_of<I: IntoIterator<Item = B>, B: Into<Vec<u8>>>(
+    stream: &str,
+    transport: Transport,
+    lines: I,
+) -> CommittedRun {
+    let record = |bytes: Vec<u8>| Record {
+        received: "2026-11-21T12:00:00Z".parse().unwrap(),
+        transport,
+        peer: "192.0.2.1:514".into(),
+        identity: "none".into(),
+        bytes: bytes.into(),
+    };
+    CommittedRun {
+        stream: StreamName::new(stream).unwrap(),
+        batch: 1,
+        batch_salt: [0; 32],
+        first_index: 0,
+        records: lines.into_iter().map(|line| record(line.into())).collect(),
+    }
+}
+
+pub fn describe(line: impl Into<Vec<u8>>) -> Described {
+    normalizer().describe(&run([line])).unwrap()
+}
+
+/// The fields apart from the envelope.
+pub fn fields(described: &Described) -> String {
+    let envelope = |name: &str| {
+        name.starts_with("yagura.")
+            && !["yagura.encoding", "yagura.parse_error", "yagura.clock_suspect"].contains(&name)
+            || name == "event.ingested"
+    };
+    let shown = described.fields.iter().filter(|(name, _)| !envelope(name));
+    shown.map(|(name, value)| format!("{name} = {value}\n")).collect()
+}
