@@ -1,1 +1,59 @@
+//! The desk: alerts, and what people decide about them.
+//!
+//! * [`Desk`] turns [`Finding`]s of rules into [`Alert`]s, groups them by rule and entity, and takes
+//!   the commands of people (acknowledge, close with a verdict, reopen, comment).
+//! * Every change is first one record of the audit log ([`AuditLog`]) and only then true. The desk
+//!   has no store of its own: its state is the fold of those records ([`Desk::replay`]).
+//! * [`Webhook`] tells another system of each alert raised, signed, with bounded retries.
+//!
+//! Memory is bounded by the named [`limits`]; what leaves memory stays in the audit log, and the
+//! number is in [`DeskStats`]. This crate reads no clock but the one it is given.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use yagura_desk::{AlertFilter, AuditError, AuditLog, Desk, DeskOptions};
+//! use yagura_event::{ManualClock, UtcMicros};
+//!
+//! struct Nowhere;
+//! impl AuditLog for Nowhere {
+//!     fn append(&self, _entries: Vec<serde_json::Value>) -> Result<(), AuditError> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let clock = Arc::new(ManualClock::at(UtcMicros::from_micros(0)));
+//! let desk = Desk::new(DeskOptions::default(), Arc::new(Nowhere), clock);
+//! assert_eq!(desk.alerts(&AlertFilter::default()).total, 0);
+//! ```
+#![forbid(unsafe_code)]
 
+mod address;
+mod alert;
+mod audit;
+mod desk;
+mod entry;
+mod filter;
+mod finding;
+mod fold;
+pub mod limits;
+mod plan;
+mod recent;
+mod signature;
+mod webhook;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::is_public;
+pub use alert::{
+    Act, Alert, AlertId, AlertIdError, AlertState, Entity, EntityKind, HistoryItem, Verdict,
+};
+pub use audit::{AuditError, AuditLog};
+pub use desk::{AlertChange, ChangeKind, Desk, DeskError, DeskOptions, Replayed};
+pub use filter::{AlertFilter, AlertPage, AlertSort};
+pub use finding::{EvidenceItem, Finding, Phase, RuleCopy};
+pub use fold::DeskStats;
+pub use signature::{SIGNATURE_HEADER, sign, verify};
+pub use webhook::{
+    DELIVERY_HEADER, Webhook, WebhookError, WebhookOptions, WebhookSecret, WebhookStats,
+};

@@ -1,0 +1,186 @@
+use crate::limits::{
+    EVIDENCE_BYTES_MAX, EVIDENCE_MAX, NAME_BYTES_MAX, SENTENCE_BYTES_MAX, TAGS_MAX, cut,
+};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+use std::sync::Arc;
+use yagura_event::{EventId, Lang, Level, UtcMicros};
+
+/// What an alert says of its rule, so that it stays readable when the rule is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCopy {
+    /// The rule's UUID.
+    #[serde(rename = "rule.uuid")]
+    pub uuid: String,
+    /// Title as its author wrote it.
+    #[serde(rename = "rule.name")]
+    pub name: String,
+    /// Japanese title, where the rule has one.
+    #[serde(rename = "rule.name_ja", default, skip_serializing_if = "Option::is_none")]
+    pub name_ja: Option<String>,
+    /// Severity.
+    #[serde(rename = "rule.level")]
+    pub level: Level,
+    /// Tags such as `attack.t1059.001`.
+    #[serde(rename = "rule.tags", default)]
+    pub tags: Vec<String>,
+    /// Author.
+    #[serde(rename = "rule.author", default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Licence, as an SPDX expression where the rule says so.
+    #[serde(rename = "rule.license", default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// Phase of the attack, where the rule names one.
+    #[serde(rename = "rule.phase", default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+}
+
+impl RuleCopy {
+    /// The title in `lang`; the author's own where there is no Japanese one.
+    pub fn title(&self, lang: Lang) -> &str {
+        match (lang, &self.name_ja) {
+            (Lang::Ja, Some(title)) => title,
+            _ => &self.name,
+        }
+    }
+}
+
+/// The four phases of an attack that our rules tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Getting in.
+    InitialAccess,
+    /// Staying, and switching off what would notice.
+    PersistenceDefenseEvasion,
+    /// More rights, more machines.
+    PrivilegeLateral,
+    /// Theft and destruction, and hiding them.
+    ObjectiveAntiForensics,
+}
+
+impl Phase {
+    /// The word in rules (`x-yagura.phase`) and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::InitialAccess => "initial-access",
+            Phase::PersistenceDefenseEvasion => "persistence-defense-evasion",
+            Phase::PrivilegeLateral => "privilege-lateral",
+            Phase::ObjectiveAntiForensics => "objective-anti-forensics",
+        }
+    }
+
+    /// What a person reads, in `lang`.
+    pub fn label(self, lang: Lang) -> &'static str {
+        match (lang, self) {
+            (Lang::En, Phase::InitialAccess) => "Initial access",
+            (Lang::En, Phase::PersistenceDefenseEvasion) => "Persistence and defence evasion",
+            (Lang::En, Phase::PrivilegeLateral) => "Privilege escalation and lateral movement",
+            (Lang::En, Phase::ObjectiveAntiForensics) => "Objective and anti-forensics",
+            (Lang::Ja, Phase::InitialAccess) => "初期侵入",
+            (Lang::Ja, Phase::PersistenceDefenseEvasion) => "永続化・防御回避",
+            (Lang::Ja, Phase::PrivilegeLateral) => "権限昇格・横展開",
+            (Lang::Ja, Phase::ObjectiveAntiForensics) => "目的実行・痕跡消去",
+        }
+    }
+}
+
+impl FromStr for Phase {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        use Phase::{
+            InitialAccess, ObjectiveAntiForensics, PersistenceDefenseEvasion, PrivilegeLateral,
+        };
+        [InitialAccess, PersistenceDefenseEvasion, PrivilegeLateral, ObjectiveAntiForensics]
+            .into_iter()
+            .find(|phase| phase.as_str() == word)
+            .ok_or_else(|| format!("unknown phase {word:?}"))
+    }
+}
+
+/// One predicate that held, and the value it held for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceItem {
+    /// Field name (ECS or native).
+    pub field: String,
+    /// The event's value.
+    pub value: String,
+    /// What the rule asks of it, as the rule says it.
+    pub predicate: String,
+}
+
+/// One match of one rule on one event: what the pipeline hands to [`crate::Desk::observe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The rule.
+    pub rule: Arc<RuleCopy>,
+    /// Dataset of the event.
+    pub dataset: String,
+    /// `host.name` of the event.
+    pub host: Option<String>,
+    /// `user.name` of the event.
+    pub user: Option<String>,
+    /// `source.ip` of the event.
+    pub source_ip: Option<String>,
+    /// The event.
+    pub event_id: EventId,
+    /// When it happened.
+    pub timestamp: UtcMicros,
+    /// When it was received.
+    pub received: UtcMicros,
+    /// The event as a Japanese sentence.
+    pub sentence_ja: String,
+    /// The event as an English sentence.
+    pub sentence_en: String,
+    /// Why the rule matched.
+    pub evidence: Vec<EvidenceItem>,
+}
+
+impl Finding {
+    /// The same finding with every text cut to its named limit and empty names taken out.
+    pub(crate) fn bounded(mut self) -> Self {
+        let name = |text: Option<String>| {
+            text.filter(|text| !text.is_empty()).map(|text| cut(&text, NAME_BYTES_MAX))
+        };
+        self.host = name(self.host);
+        self.user = name(self.user);
+        self.source_ip = name(self.source_ip);
+        self.dataset = cut(&self.dataset, NAME_BYTES_MAX);
+        self.sentence_ja = cut(&self.sentence_ja, SENTENCE_BYTES_MAX);
+        self.sentence_en = cut(&self.sentence_en, SENTENCE_BYTES_MAX);
+        self.evidence.truncate(EVIDENCE_MAX);
+        for item in &mut self.evidence {
+            item.field = cut(&item.field, NAME_BYTES_MAX);
+            item.value = cut(&item.value, EVIDENCE_BYTES_MAX);
+            item.predicate = cut(&item.predicate, EVIDENCE_BYTES_MAX);
+        }
+        let rule = &self.rule;
+        let long = |text: &str| text.len() > SENTENCE_BYTES_MAX;
+        if rule.tags.len() > TAGS_MAX
+            || rule.tags.iter().any(|tag| long(tag))
+            || [
+                Some(&rule.name),
+                rule.name_ja.as_ref(),
+                rule.author.as_ref(),
+                rule.license.as_ref(),
+            ]
+            .into_iter()
+            .flatten()
+            .any(|text| long(text))
+        {
+            let shorter = |text: &String| cut(text, SENTENCE_BYTES_MAX);
+            self.rule = Arc::new(RuleCopy {
+                uuid: cut(&rule.uuid, NAME_BYTES_MAX),
+                name: shorter(&rule.name),
+                name_ja: rule.name_ja.as_ref().map(shorter),
+                level: rule.level,
+                tags: rule.tags.iter().take(TAGS_MAX).map(shorter).collect(),
+                author: rule.author.as_ref().map(shorter),
+                license: rule.license.as_ref().map(shorter),
+                phase: rule.phase,
+            });
+        }
+        self
+    }
+}
