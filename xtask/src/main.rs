@@ -1,1 +1,113 @@
-fn main() {}
+//! The project's chores: `cargo xtask test`, `demo`, `build`, `bench`. Standard library only, so
+//! that it is ready in a second on a fresh machine.
+
+mod steps;
+
+use std::process::ExitCode;
+use steps::{Failed, Step, cargo, npm, run, web_is_built};
+
+const HELP: &str = "\
+Yagura's chores.
+
+cargo xtask test              everything CI checks: formatting, lints, Rust tests, web tests
+cargo xtask demo [--lang ja]  builds Yagura and plays an intrusion through its real ports
+                              (--seconds N, --exit: end after the summary)
+cargo xtask build             the page and the optimised binary, in target/release/yagura
+cargo xtask bench [NAME...]   benchmarks on real data; see BENCHMARKS.md";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = match arguments.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let done = match task {
+        "test" => test(),
+        "demo" => demo(rest),
+        "build" => build(),
+        "bench" => bench(rest),
+        "help" | "-h" | "--help" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => {
+            eprintln!("no such chore: {other}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(what)) => {
+            eprintln!("\nfailed: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Every check, in the order in which a mistake is found soonest.
+fn test() -> Result<(), Failed> {
+    let binary = steps::target_dir().join("debug").join("yagura");
+    let checks: Vec<Step> = vec![
+        cargo("format", &["fmt", "--all", "--check"]),
+        npm("web packages", &["ci", "--no-audit", "--no-fund"]),
+        npm("web types and lint", &["run", "check"]),
+        npm("web unit tests", &["run", "test"]),
+        npm("web build", &["run", "build"]),
+        cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        cargo("rust tests", &["nextest", "run", "--workspace", "--no-fail-fast"]),
+        cargo("documentation tests", &["test", "--workspace", "--doc"]),
+        cargo("binary", &["build", "--package", "yagura", "--package", "yagura-stage"]),
+        npm("browser tests", &["run", "e2e"]).env("YAGURA_BIN", &binary),
+    ];
+    let mut summary = Vec::new();
+    for check in checks {
+        let name = check.name;
+        let seconds = run(check)?;
+        summary.push(format!("{seconds:>7.1} s  {name}"));
+    }
+    println!("\nall checks passed\n{}", summary.join("\n"));
+    Ok(())
+}
+
+fn demo(arguments: &[String]) -> Result<(), Failed> {
+    ensure_web()?;
+    run(cargo("build", &["build", "--package", "yagura", "--package", "yagura-stage"]))?;
+    let debug = steps::target_dir().join("debug");
+    let mut play = Step::new("demo", debug.join("yagura-stage")).arg("demo").arg("--yagura");
+    play = play.arg(debug.join("yagura"));
+    for argument in arguments {
+        play = play.arg(argument);
+    }
+    run(play).map(|_| ())
+}
+
+fn build() -> Result<(), Failed> {
+    ensure_web()?;
+    run(cargo("build", &["build", "--release", "--package", "yagura"]))?;
+    println!("\nbuilt {}", steps::target_dir().join("release").join("yagura").display());
+    Ok(())
+}
+
+fn bench(arguments: &[String]) -> Result<(), Failed> {
+    ensure_web()?;
+    run(cargo(
+        "build",
+        &["build", "--release", "--package", "yagura", "--package", "yagura-stage"],
+    ))?;
+    let release = steps::target_dir().join("release");
+    let mut load = Step::new("bench", release.join("yagura-stage")).arg("bench").arg("--yagura");
+    load = load.arg(release.join("yagura"));
+    for argument in arguments {
+        load = load.arg(argument);
+    }
+    run(load).map(|_| ())
+}
+
+fn ensure_web() -> Result<(), Failed> {
+    if web_is_built() {
+        return Ok(());
+    }
+    run(npm("web packages", &["ci", "--no-audit", "--no-fund"]))?;
+    run(npm("web build", &["run", "build"]))?;
+    Ok(())
+}

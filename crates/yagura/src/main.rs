@@ -1,1 +1,137 @@
-fn main() {}
+//! Yagura, the log watchtower: one binary that receives logs, keeps them provably, says what
+//! happened in them, raises alerts, and proves any event. This crate is glue: commands,
+//! configuration, and where output goes.
+
+mod backend;
+mod client;
+mod commands;
+mod config;
+mod output;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use yagura_event::Lang;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The log watchtower: receive, keep, read, detect, prove.
+#[derive(Parser)]
+#[command(name = "yagura", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Exit codes: 0 done, 1 something is wrong (in the store, or it could not be done), 2 misuse.
+Rows go to standard output, talk goes to standard error.
+
+Examples:
+  yagura serve
+  yagura import /evidence/logs
+  yagura search 'event.code:4625' --last 24h
+  yagura alerts
+  yagura verify
+  yagura prove syslog/42/7 --out event.proof")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Language of sentences and messages: ja or en
+    #[arg(long, global = true, env = "YAGURA_LANG")]
+    lang: Option<Lang>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Receive logs, watch them, and serve the page and the API
+    Serve(commands::serve::Serve),
+    /// Read log files (EVTX, JSON, text; also in gz, zst, zip, tar) into the store
+    Import(commands::import::Import),
+    /// Find events
+    Search(commands::search::Search),
+    /// Ask in SQL; the table is called events
+    Sql(commands::sql::Sql),
+    /// List alerts, and decide on them
+    Alerts(commands::alerts::Alerts),
+    /// Check that nothing stored was changed, lost or reordered
+    Verify(commands::verify::Verify),
+    /// Write an offline proof of one event
+    Prove(commands::prove::Prove),
+    /// Show or check the configuration
+    Config(commands::config::ConfigCommand),
+}
+
+/// Where the events are: a running server, or a directory no server holds.
+#[derive(Args, Clone)]
+pub struct Place {
+    /// Ask a running server, such as http://127.0.0.1:8440
+    #[arg(long, value_name = "URL", env = "YAGURA_SERVER", conflicts_with = "data")]
+    server: Option<String>,
+    /// File with the access token for the server
+    #[arg(long, value_name = "FILE", env = "YAGURA_TOKEN_FILE", requires = "server")]
+    token_file: Option<PathBuf>,
+    /// The data directory [default: yagura in the user's data directory]
+    #[arg(long, value_name = "DIR", env = "YAGURA_DATA")]
+    data: Option<PathBuf>,
+}
+
+/// What the user asked for cannot be right: exit code 2.
+#[derive(Debug)]
+pub struct Misuse(pub String);
+
+impl std::fmt::Display for Misuse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let lang = cli.lang.unwrap_or_else(lang_of_environment);
+    let serving = matches!(cli.command, Command::Serve(_));
+    let filter = std::env::var("YAGURA_LOG")
+        .unwrap_or_else(|_| if serving { "info".to_owned() } else { "error".to_owned() });
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli.command, cli.lang, lang)),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("yagura: {}", output::visible_lines(&format!("{error:#}")));
+            ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
+        }
+    }
+}
+
+async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(serve) => serve.run(asked).await,
+        Command::Import(import) => import.run(lang).await,
+        Command::Search(search) => search.run(lang).await,
+        Command::Sql(sql) => sql.run(lang).await,
+        Command::Alerts(alerts) => alerts.run(lang).await,
+        Command::Verify(verify) => verify.run(lang).await,
+        Command::Prove(prove) => prove.run(lang).await,
+        Command::Config(config) => config.run(),
+    }
+}
+
+fn lang_of_environment() -> Lang {
+    let variables = ["LC_ALL", "LC_MESSAGES", "LANG"];
+    let set = variables.iter().filter_map(|name| std::env::var(name).ok());
+    set.filter(|value| !value.is_empty()).find_map(|tag| tag.parse().ok()).unwrap_or_default()
+}
+
+/// `yagura search ... | head` ends when `head` has enough; that is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,131 @@
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use yagura_node::NodeError;
+
+/// What a caller is told: a stable code, a sentence in both languages, and where to look.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    message_ja: String,
+    place: Option<String>,
+}
+
+impl ApiError {
+    /// The caller's fault: 400 unless said otherwise.
+    pub fn bad_request(message: impl Into<String>, message_ja: impl Into<String>) -> Self {
+        ApiError {
+            status: StatusCode::BAD_REQUEST,
+            code: "bad-request",
+            message: message.into(),
+            message_ja: message_ja.into(),
+            place: None,
+        }
+    }
+
+    /// Refused by the guard.
+    pub fn forbidden(message: &str, message_ja: &str) -> Self {
+        ApiError::bad_request(message, message_ja).with(StatusCode::FORBIDDEN, "forbidden")
+    }
+
+    /// No such thing.
+    pub fn not_found(message: impl Into<String>, message_ja: impl Into<String>) -> Self {
+        ApiError::bad_request(message, message_ja).with(StatusCode::NOT_FOUND, "not-found")
+    }
+
+    /// The queue is full; the sender should wait and try again.
+    pub fn full() -> Self {
+        ApiError::bad_request(
+            "the queue is full; wait and send the same again",
+            "受付待ちがいっぱいです。少し待って同じものを送り直してください",
+        )
+        .with(StatusCode::TOO_MANY_REQUESTS, "queue-full")
+    }
+
+    /// The disk is full; nothing was taken.
+    pub fn disk_full() -> Self {
+        ApiError::bad_request(
+            "the disk is full; nothing was taken. Free space, and intake resumes by itself",
+            "ディスクに空きがないため受け取れませんでした。空きができれば自動で再開します",
+        )
+        .with(StatusCode::INSUFFICIENT_STORAGE, "disk-full")
+    }
+
+    /// Something of ours failed. `detail` goes to our own log only.
+    pub fn internal(detail: &dyn std::fmt::Display) -> Self {
+        tracing::error!(detail = %detail, "request failed");
+        ApiError::bad_request(
+            "Yagura could not answer; its own log says why",
+            "処理できませんでした。理由はYagura自身のログにあります",
+        )
+        .with(StatusCode::INTERNAL_SERVER_ERROR, "internal")
+    }
+
+    /// The status that is answered.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The English message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn with(mut self, status: StatusCode, code: &'static str) -> Self {
+        self.status = status;
+        self.code = code;
+        self
+    }
+
+    /// Answers with another status of the 4xx range; others are ignored.
+    pub fn status_code(mut self, status: u16) -> Self {
+        match StatusCode::from_u16(status) {
+            Ok(status) if status.is_client_error() => self.status = status,
+            _ => {}
+        }
+        self
+    }
+
+    /// Says where in the input the fault lies.
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+}
+
+impl From<NodeError> for ApiError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Request { message, message_ja, place } => {
+                let refused = ApiError::bad_request(message, message_ja);
+                match place {
+                    Some(place) => refused.at(place),
+                    None => refused,
+                }
+            }
+            NodeError::NotFound { message, message_ja } => ApiError::not_found(message, message_ja),
+            other => ApiError::internal(&other),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut error = json!({
+            "code": self.code,
+            "message": self.message,
+            "message_ja": self.message_ja,
+        });
+        if let Some(place) = self.place {
+            error["place"] = place.into();
+        }
+        let mut response = (self.status, Json(json!({ "error": error }))).into_response();
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

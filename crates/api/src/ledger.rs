@@ -1,0 +1,62 @@
+use crate::{Api, ApiError, blocking};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use yagura_event::EventId;
+use yagura_node::VerifyScope;
+
+pub(crate) async fn state(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.ledger_state()))).await
+}
+
+/// `GET /api/v1/events/{stream}/{batch}/{index}/proof`
+pub(crate) async fn proof(
+    State(api): State<Api>,
+    Path(path): Path<String>,
+) -> Result<Response, ApiError> {
+    let wrong = |id: &str| {
+        ApiError::bad_request(
+            format!("{id:?} is not an event id (stream/batch/index)"),
+            format!("{id:?} はイベントIDではありません（stream/batch/index）"),
+        )
+    };
+    let id = path.strip_suffix("/proof").ok_or_else(|| {
+        ApiError::not_found("ask for .../proof", "末尾に /proof を付けてください")
+    })?;
+    let id: EventId = id.parse().map_err(|_| wrong(id))?;
+    let name: String = id
+        .to_string()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .collect();
+    let proof = blocking(move || Ok(api.node.prove(&id)?)).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.proof\"")),
+    ];
+    Ok((headers, proof).into_response())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Scope {
+    from: Option<String>,
+    to: Option<String>,
+    #[serde(rename = "event.id")]
+    event: Option<EventId>,
+}
+
+pub(crate) async fn verify(
+    State(api): State<Api>,
+    Json(scope): Json<Scope>,
+) -> Result<Json<Value>, ApiError> {
+    let scope = VerifyScope::parse(scope.from.as_deref(), scope.to.as_deref(), scope.event)?;
+    blocking(move || {
+        let report = api.node.verify(&scope)?;
+        Ok(Json(serde_json::to_value(report).unwrap_or_default()))
+    })
+    .await
+}

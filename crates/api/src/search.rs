@@ -1,0 +1,140 @@
+use crate::{Api, ApiError};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt, stream};
+use serde::Deserialize;
+use serde_json::json;
+use std::convert::Infallible;
+use std::time::Instant;
+use yagura_node::{Page, Row, RowStream, SearchQuery};
+
+/// Rows of one page when the caller names no limit.
+const PAGE_ROWS: usize = 100;
+
+/// Most rows of one page; more are had by streaming or by the next page.
+const PAGE_ROWS_MAX: usize = 10_000;
+
+const NDJSON: &str = "application/x-ndjson";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchParameters {
+    #[serde(default)]
+    query: String,
+    from: Option<String>,
+    to: Option<String>,
+    last: Option<String>,
+    limit: Option<usize>,
+    #[serde(default)]
+    offset: usize,
+    /// Accepted and not needed: rows carry both languages.
+    #[serde(default, rename = "lang")]
+    _lang: Option<String>,
+}
+
+/// `GET /api/v1/search`: one page as JSON, or with `Accept: application/x-ndjson` all rows, one a
+/// line, and `{"end": ...}` as the last line.
+pub(crate) async fn search(
+    State(api): State<Api>,
+    Query(asked): Query<SearchParameters>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let began = Instant::now();
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let streaming = accept.is_some_and(|kinds| kinds.contains(NDJSON));
+    let limit = match asked.limit {
+        Some(limit) if streaming => limit,
+        None if streaming => 0,
+        Some(limit) => limit.clamp(1, PAGE_ROWS_MAX),
+        None => PAGE_ROWS,
+    };
+    let query = SearchQuery {
+        query: asked.query,
+        from: asked.from,
+        to: asked.to,
+        last: asked.last,
+        limit,
+        offset: asked.offset,
+    };
+    let mut rows = api.node.search(&query).await?;
+    if streaming {
+        let body = Body::from_stream(lines(rows));
+        return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());
+    }
+    let mut page = Vec::new();
+    while let Some(row) = rows.next().await {
+        page.push(row?);
+    }
+    let end = rows.end();
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let body = json!({
+        "rows": page, "cut": end.cut, "total_known": !end.cut, "limit": limit, "took_ms": took_ms,
+    });
+    Ok(Json(body).into_response())
+}
+
+fn lines(rows: RowStream) -> impl Stream<Item = Result<String, Infallible>> {
+    stream::unfold(Some(rows), |rows| async {
+        let mut rows = rows?;
+        match rows.next().await {
+            Some(Ok(row)) => Some((Ok(line(&row)), Some(rows))),
+            // Without its last line the caller knows that rows are missing.
+            Some(Err(error)) => {
+                tracing::warn!(%error, "a streamed search broke off");
+                None
+            }
+            None => Some((Ok(format!("{}\n", json!({ "end": rows.end() }))), None)),
+        }
+    })
+}
+
+fn line(row: &Row) -> String {
+    let mut text = serde_json::to_string(row).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TailParameters {
+    #[serde(default)]
+    query: String,
+}
+
+/// `GET /api/v1/tail`: matching events as they arrive, as server-sent events, or with
+/// `Accept: application/x-ndjson` one a line.
+pub(crate) async fn tail(
+    State(api): State<Api>,
+    Query(asked): Query<TailParameters>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let rows = api.node.tail(&asked.query).await?;
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if accept.is_some_and(|kinds| kinds.contains(NDJSON)) {
+        let body = Body::from_stream(rows.map(|row| Ok::<_, Infallible>(line(&row))));
+        return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());
+    }
+    let events = rows.map(|row| {
+        let data = serde_json::to_string(&row).unwrap_or_default();
+        Ok::<_, Infallible>(Event::default().data(data))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Statement {
+    sql: String,
+}
+
+/// `POST /api/v1/sql`
+pub(crate) async fn sql(
+    State(api): State<Api>,
+    Json(statement): Json<Statement>,
+) -> Result<Json<Page>, ApiError> {
+    Ok(Json(api.node.sql(&statement.sql).await?))
+}

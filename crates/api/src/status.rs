@@ -1,0 +1,77 @@
+use crate::{Api, ApiError, blocking};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::sync::Arc;
+use yagura_intake::syslog::SyslogCounters;
+
+/// A port we listen on.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// `http`, `syslog-tcp` or `syslog-udp`.
+    pub kind: &'static str,
+    /// The address in use.
+    pub address: String,
+    /// What a syslog listener counts.
+    pub syslog: Option<Arc<SyslogCounters>>,
+}
+
+impl Listener {
+    fn shown(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "address": self.address,
+            "counters": self.syslog.as_ref().map(|counters| counters.snapshot()),
+        })
+    }
+}
+
+pub(crate) async fn status(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    blocking(move || {
+        let mut status = api.node.status();
+        status["version"] = json!(env!("CARGO_PKG_VERSION"));
+        status["uptime_s"] = json!(api.began.elapsed().as_secs());
+        status["listeners"] = api.listeners.iter().map(Listener::shown).collect();
+        Ok(Json(status))
+    })
+    .await
+}
+
+pub(crate) async fn health(State(api): State<Api>) -> Result<Response, ApiError> {
+    blocking(move || {
+        let running = api.node.status()["running"] == json!(true);
+        let (status, word) = match running {
+            true => (StatusCode::OK, "ok"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
+        };
+        Ok((status, Json(json!({ "status": word }))).into_response())
+    })
+    .await
+}
+
+/// OpenMetrics 1.0 text.
+pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
+    blocking(move || {
+        let status = api.node.status();
+        let mut text = String::new();
+        for (name, value) in status["counters"].as_object().into_iter().flatten() {
+            let name = name.replace('.', "_");
+            // Proof: writing to a `String` cannot fail.
+            let _ = writeln!(text, "# TYPE yagura_{name} gauge\nyagura_{name} {value}");
+        }
+        for (number, listener) in api.listeners.iter().map(Listener::shown).enumerate() {
+            let kind = listener["kind"].as_str().unwrap_or_default().replace('-', "_");
+            for (name, value) in listener["counters"].as_object().into_iter().flatten() {
+                let name = format!("yagura_{kind}_{number}_{name}");
+                let _ = writeln!(text, "# TYPE {name} gauge\n{name} {value}");
+            }
+        }
+        text.push_str("# EOF\n");
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+    })
+    .await
+}

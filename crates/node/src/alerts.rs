@@ -1,0 +1,128 @@
+//! Alerts as screens and commands show them.
+
+use crate::{Node, NodeError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use yagura_desk::{Alert, AlertFilter, AlertSort, AlertState, Verdict};
+use yagura_event::Level;
+
+/// Most alerts one answer carries.
+const ALERTS_PER_PAGE_MAX: usize = 1_000;
+
+/// Which alerts are asked for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertQuery {
+    /// `new`, `acknowledged` or `closed`.
+    pub state: Option<AlertState>,
+    /// This level or above.
+    pub level: Option<Level>,
+    /// Words in the rule's name, the entity or the sentences.
+    pub text: Option<String>,
+    /// At most so many (default 100).
+    pub limit: Option<usize>,
+    /// So many of the newest left out.
+    pub offset: usize,
+    /// `newest` (default), `severity` or `story`.
+    pub sort: Order,
+}
+
+/// Order of a list of alerts.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Latest event first.
+    #[default]
+    Newest,
+    /// Most severe first.
+    Severity,
+    /// As the story went.
+    Story,
+}
+
+/// What someone decides about an alert.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ActRequest {
+    /// Why.
+    pub note: Option<String>,
+    /// What it was; needed to close.
+    pub verdict: Option<Verdict>,
+}
+
+impl Node {
+    /// The alerts of a query, newest first.
+    pub fn alerts(&self, query: &AlertQuery) -> Value {
+        let filter = AlertFilter {
+            states: query.state.into_iter().collect(),
+            min_level: query.level,
+            text: query.text.clone(),
+            limit: query.limit.unwrap_or(100).min(ALERTS_PER_PAGE_MAX),
+            offset: query.offset,
+            sort: match query.sort {
+                Order::Newest => AlertSort::Newest,
+                Order::Severity => AlertSort::Severity,
+                Order::Story => AlertSort::Story,
+            },
+            ..AlertFilter::default()
+        };
+        let page = self.desk().alerts(&filter);
+        let alerts: Vec<Value> = page.alerts.iter().map(|alert| shown(alert)).collect();
+        json!({ "alerts": alerts, "total": page.total })
+    }
+
+    /// Records what `who` decided about alert `id`.
+    pub fn act_on_alert(
+        &self,
+        id: &str,
+        act: &str,
+        request: ActRequest,
+        who: &str,
+    ) -> Result<Value, NodeError> {
+        let no_such = || NodeError::NotFound {
+            message: format!("there is no alert {id}"),
+            message_ja: format!("アラート {id} はありません"),
+        };
+        let id = id.parse().map_err(|_| no_such())?;
+        let desk = self.desk();
+        let note = request.note.as_deref().unwrap_or_default();
+        let done = match act {
+            "acknowledge" => desk.acknowledge(id, who, note),
+            "reopen" => desk.reopen(id, who, note),
+            "close" => match request.verdict {
+                Some(verdict) => desk.close(id, verdict, who, note),
+                None => {
+                    return Err(NodeError::request(
+                        "closing needs a verdict: true_positive, false_positive, benign or duplicate",
+                        "クローズには判定が必要です: true_positive、false_positive、benign、duplicate",
+                    ));
+                }
+            },
+            _ => {
+                return Err(NodeError::request(
+                    format!("unknown act {act:?}: use acknowledge, close or reopen"),
+                    format!("不明な操作 {act:?} です。acknowledge、close、reopen のいずれかを使ってください"),
+                ));
+            }
+        };
+        match done {
+            Ok(alert) => Ok(shown(&alert)),
+            Err(yagura_desk::DeskError::NoSuchAlert(_)) => Err(no_such()),
+            Err(error) => Err(NodeError::request(error.to_string(), error.to_string())),
+        }
+    }
+}
+
+/// An alert with ECS names, and what a page needs to show it.
+fn shown(alert: &Alert) -> Value {
+    let mut value = serde_json::to_value(alert).unwrap_or_default();
+    value["first_seen"] = json!(alert.first_seen);
+    value["last_seen"] = json!(alert.last_seen);
+    value["count"] = json!(alert.count);
+    value["entity"] = json!({ "kind": alert.entity.kind, "value": alert.entity.value });
+    value["event.ids"] = json!(alert.event_ids);
+    value["event.id"] = json!(alert.event_ids.first());
+    value["sentence"] = json!({ "ja": alert.first_sentence_ja, "en": alert.first_sentence_en });
+    value["phase"] = json!(alert.rule.phase);
+    value
+}

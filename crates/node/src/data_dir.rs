@@ -1,0 +1,61 @@
+use std::path::{Path, PathBuf};
+
+/// The one directory everything is kept in, and the name of every place in it.
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+impl DataDir {
+    /// The directory at `root`, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        DataDir { root: root.into() }
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Held with `flock` while a process owns the directory; always empty.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("LOCK")
+    }
+
+    /// Signing keys of the two logs and their public halves.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    /// Segments of the events journal, until their batches are in the lake.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// Segments of the audit journal, kept for ever.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit")
+    }
+
+    /// Tiles and checkpoints of the events log.
+    pub fn events_log(&self) -> PathBuf {
+        self.root.join("ledger").join("events")
+    }
+
+    /// Tiles and checkpoints of the audit log.
+    pub fn audit_log(&self) -> PathBuf {
+        self.root.join("ledger").join("audit")
+    }
+
+    /// The directory of the lake's tables.
+    pub fn lake(&self) -> PathBuf {
+        self.root.join("lake")
+    }
+
+    /// `path` as messages and audit records name it: relative to the root, with `/`.
+    pub fn relative(&self, path: &Path) -> String {
+        let inside = path.strip_prefix(&self.root).unwrap_or(path);
+        let parts = inside.components().map(|part| part.as_os_str().to_string_lossy());
+        parts.collect::<Vec<_>>().join("/")
+    }
+}

@@ -1,0 +1,63 @@
+use std::path::PathBuf;
+
+/// Why the node could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The caller asked for something that cannot be right. Shown to the caller.
+    #[error("{message}{}", place.as_ref().map(|place| format!("\n{place}")).unwrap_or_default())]
+    Request {
+        /// In English.
+        message: String,
+        /// In Japanese.
+        message_ja: String,
+        /// Where in the input, such as the query with a caret under the place.
+        place: Option<String>,
+    },
+    /// There is no such event or alert. Shown to the caller.
+    #[error("{message}")]
+    NotFound {
+        /// In English.
+        message: String,
+        /// In Japanese.
+        message_ja: String,
+    },
+    /// A rule file or directory could not be read.
+    #[error("rules: {}: {reason}", path.display())]
+    Rules {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Our own content, embedded in the binary, is wrong.
+    #[error("embedded content: {0}")]
+    Content(String),
+    /// The journal refused or failed.
+    #[error(transparent)]
+    Journal(#[from] yagura_journal::JournalError),
+    /// The ledger refused or failed.
+    #[error(transparent)]
+    Ledger(#[from] yagura_ledger::LedgerError),
+    /// The lake refused or failed.
+    #[error(transparent)]
+    Lake(#[from] yagura_lake::LakeError),
+    /// A file operation of our own failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A part of the node has stopped; its log says why.
+    #[error("{0} has stopped; restart Yagura, its log says why")]
+    Stopped(&'static str),
+}
+
+impl NodeError {
+    /// A wrong request, in both languages.
+    pub fn request(message: impl Into<String>, message_ja: impl Into<String>) -> Self {
+        NodeError::Request { message: message.into(), message_ja: message_ja.into(), place: None }
+    }
+}

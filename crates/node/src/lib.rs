@@ -1,0 +1,32 @@
+//! One data directory, opened: journal, ledgers, lake and desk, joined by the pipeline, and what
+//! the commands and the API both ask of them. It joins rooms; it decides nothing they decide.
+//!
+//! * [`Node::open`] takes the directory's lock, recovers, and begins to read what is committed.
+//! * [`Node::sink`] is where records go in; [`Node::search`], [`Node::sql`], [`Node::tail`] and
+//!   [`Node::alerts`] are how people see them.
+//! * [`Node::prove`] and [`verify_dir`] are why they can be believed.
+
+#![forbid(unsafe_code)]
+
+mod alerts;
+mod audit;
+mod data_dir;
+mod error;
+mod findings;
+mod node;
+mod pipeline;
+mod rows;
+mod rules;
+mod sink;
+mod verify;
+
+pub use alerts::{ActRequest, AlertQuery};
+pub use audit::{AUDIT_STREAM, Audit, FileDigest, FileDigests};
+pub use data_dir::DataDir;
+pub use error::NodeError;
+pub use node::{Node, NodeOptions};
+pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
+pub use rows::{Page, Row, RowStream, SearchEnd, SearchQuery, from_base64};
+pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX};
+pub use sink::JournalSink;
+pub use verify::{VerifyReport, VerifyScope, verify_dir};

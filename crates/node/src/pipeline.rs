@@ -1,0 +1,297 @@
+//! From the journal to what people see: one thread that reads committed records, and one that
+//! writes sealed batches to the table.
+
+use crate::NodeError;
+use crate::audit::{Audit, FileDigest};
+use crate::findings::finding;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use yagura_desk::Desk;
+use yagura_detect::Engine;
+use yagura_event::EventBatch;
+use yagura_journal::{Journal, JournalOutput};
+use yagura_lake::{AddError, FileWritten, FlushReport, Lake};
+use yagura_normalize::Normalizer;
+
+/// Committed runs that may wait for the pipeline; past it the journal waits, and so the senders.
+pub const OUTPUT_QUEUE_MAX: usize = 256;
+
+/// Records that are read together at most.
+const GATHER_RECORDS_MAX: usize = 8_192;
+
+/// How long records wait for company, so that distinct values are worth sharing.
+const GATHER_TIME: Duration = Duration::from_millis(60);
+
+/// How often the table writer looks whether there is something to write.
+const FLUSH_TICK: Duration = Duration::from_millis(500);
+
+/// How long a full hot set is given before the next try.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Figures of the pipeline, for status and metrics. All only grow.
+#[derive(Debug, Default)]
+pub struct PipelineCounters {
+    /// Records read.
+    pub records: AtomicU64,
+    /// Records of batches the table already had, skipped after a restart.
+    pub already_stored: AtomicU64,
+    /// Rule matches, of any level.
+    pub matches: AtomicU64,
+    /// Groups of matches the audit log could not take, so that no alert was raised.
+    pub findings_lost: AtomicU64,
+    /// Nanoseconds spent turning records into columns.
+    pub normalize_nanos: AtomicU64,
+    /// Nanoseconds spent matching rules.
+    pub detect_nanos: AtomicU64,
+    /// Nanoseconds spent making events searchable.
+    pub add_nanos: AtomicU64,
+}
+
+pub(crate) struct Parts {
+    pub(crate) normalizer: Normalizer,
+    pub(crate) engine: Engine,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) lake: Arc<Lake>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) alerts_changed: tokio::sync::watch::Sender<u64>,
+}
+
+/// The two threads.
+pub(crate) struct Pipeline {
+    reader: Option<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
+    wake: Sender<Wake>,
+    pub(crate) counters: Arc<PipelineCounters>,
+}
+
+enum Wake {
+    /// Write what is sealed now, and answer.
+    Flush(Sender<Result<FlushReport, NodeError>>),
+    /// Write what is sealed and end.
+    Stop,
+}
+
+impl Pipeline {
+    pub(crate) fn start(
+        parts: Parts,
+        journal: Journal,
+        output: Receiver<JournalOutput>,
+        table: Arc<Mutex<()>>,
+    ) -> Result<Self, NodeError> {
+        let counters = Arc::new(PipelineCounters::default());
+        let (wake, woken) = bounded(16);
+        let (lake, audit) = (parts.lake.clone(), parts.audit.clone());
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|source| {
+                NodeError::Io { path: name.into(), source }
+            })
+        };
+        let counting = counters.clone();
+        let reader = spawn(
+            "yagura-pipeline",
+            Box::new(move || Reader { parts, counters: counting }.run(&output)),
+        )?;
+        let writer =
+            spawn("yagura-lake", Box::new(move || Writer { lake, audit, journal, table }.run(&woken)))?;
+        Ok(Pipeline { reader: Some(reader), writer: Some(writer), wake, counters })
+    }
+
+    /// Writes every sealed batch to the table now.
+    pub(crate) fn flush(&self) -> Result<FlushReport, NodeError> {
+        let (answer, answered) = bounded(1);
+        self.wake.send(Wake::Flush(answer)).map_err(|_| NodeError::Stopped("the table writer"))?;
+        answered.recv().map_err(|_| NodeError::Stopped("the table writer"))?
+    }
+
+    /// Whether both threads run.
+    pub(crate) fn is_running(&self) -> bool {
+        let running = |thread: &Option<JoinHandle<()>>| {
+            thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        };
+        running(&self.reader) && running(&self.writer)
+    }
+
+    /// Ends both threads. The journal must be closed before, so that the reader sees its end.
+    pub(crate) fn stop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            // A panic there was logged; the journal still has what was not read.
+            let _ = reader.join();
+        }
+        let _ = self.wake.send(Wake::Stop);
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+struct Reader {
+    parts: Parts,
+    counters: Arc<PipelineCounters>,
+}
+
+impl Reader {
+    fn run(mut self, output: &Receiver<JournalOutput>) {
+        let mut sealed = Vec::new();
+        while let Ok(first) = output.recv() {
+            let mut records = self.take(first, &mut sealed);
+            let until = Instant::now() + GATHER_TIME;
+            let mut open = true;
+            while records < GATHER_RECORDS_MAX {
+                match output.recv_deadline(until) {
+                    Ok(next) => records += self.take(next, &mut sealed),
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => {
+                        open = false;
+                        break;
+                    }
+                }
+            }
+            if let Err(error) = self.digest(&mut sealed) {
+                // Going on would let the journal forget records that are in no table. It keeps
+                // them: with nobody reading, it fills and holds the senders back.
+                tracing::error!(%error, "events could not be made searchable; restart Yagura");
+                return;
+            }
+            if !open {
+                break;
+            }
+        }
+    }
+
+    /// Turns one committed run into rows; returns how many records it had.
+    fn take(&mut self, output: JournalOutput, sealed: &mut Vec<u64>) -> usize {
+        match output {
+            JournalOutput::Run(run) => {
+                let records = run.records.len();
+                if self.parts.lake.contains_batch(run.batch) {
+                    self.counters.already_stored.fetch_add(records as u64, Ordering::Relaxed);
+                    return 0;
+                }
+                let began = Instant::now();
+                self.parts.normalizer.normalize(&run);
+                spent(&self.counters.normalize_nanos, began);
+                self.counters.records.fetch_add(records as u64, Ordering::Relaxed);
+                records
+            }
+            JournalOutput::Sealed(header) => {
+                sealed.push(header.batch);
+                0
+            }
+            _ => 0,
+        }
+    }
+
+    fn digest(&mut self, sealed: &mut Vec<u64>) -> Result<(), AddError> {
+        let began = Instant::now();
+        let batches = self.parts.normalizer.take_batches();
+        spent(&self.counters.normalize_nanos, began);
+        if !batches.is_empty() {
+            let began = Instant::now();
+            self.make_searchable(batches.clone())?;
+            spent(&self.counters.add_nanos, began);
+            let began = Instant::now();
+            self.detect(&batches);
+            spent(&self.counters.detect_nanos, began);
+        }
+        for batch in sealed.drain(..) {
+            self.parts.lake.batch_sealed(batch);
+        }
+        Ok(())
+    }
+
+    /// Adds to the hot set, waiting while it is full: the channel behind us fills, then the
+    /// journal waits, then the senders.
+    fn make_searchable(&self, mut events: Vec<EventBatch>) -> Result<(), AddError> {
+        loop {
+            match self.parts.lake.add(events) {
+                Err(AddError::Full { events: returned, .. }) => {
+                    events = returned;
+                    std::thread::sleep(FULL_PAUSE);
+                }
+                done => return done.map(|_| ()),
+            }
+        }
+    }
+
+    fn detect(&mut self, batches: &[EventBatch]) {
+        let mut findings = Vec::new();
+        for batch in batches {
+            for matched in self.parts.engine.evaluate(batch) {
+                findings.extend(finding(batch, &matched, &self.parts.normalizer));
+            }
+        }
+        if findings.is_empty() {
+            return;
+        }
+        self.counters.matches.fetch_add(findings.len() as u64, Ordering::Relaxed);
+        match self.parts.desk.observe(findings) {
+            Ok(changes) if changes.is_empty() => {}
+            Ok(_) => self.parts.alerts_changed.send_modify(|number| *number += 1),
+            Err(error) => {
+                self.counters.findings_lost.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, "matches could not be recorded as alerts");
+            }
+        }
+    }
+}
+
+fn spent(counter: &AtomicU64, began: Instant) {
+    let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    counter.fetch_add(nanos, Ordering::Relaxed);
+}
+
+struct Writer {
+    lake: Arc<Lake>,
+    audit: Arc<Audit>,
+    journal: Journal,
+    table: Arc<Mutex<()>>,
+}
+
+impl Writer {
+    fn run(self, woken: &Receiver<Wake>) {
+        loop {
+            match woken.recv_timeout(FLUSH_TICK) {
+                Err(RecvTimeoutError::Timeout) => {
+                    // Half full is early enough to make room before senders have to wait.
+                    let urgent = self.lake.stats().hot_bytes >= self.lake.options().hot_bytes_max / 2;
+                    if let Err(error) = self.flush(urgent) {
+                        tracing::error!(%error, "sealed batches could not be written to the table");
+                        // The rows stay in memory and in the journal; the next tick tries again.
+                        std::thread::sleep(FLUSH_TICK);
+                    }
+                }
+                Ok(Wake::Flush(answer)) => {
+                    let _ = answer.send(self.flush(true));
+                }
+                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    if let Err(error) = self.flush(true) {
+                        tracing::error!(%error, "the last sealed batches stay in the journal");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Table first, then the digests of its files, then the journal lets go: a crash between any
+    /// two leaves the records in at least one place, and [`crate::Node::open`] records what is
+    /// missing.
+    fn flush(&self, force: bool) -> Result<FlushReport, NodeError> {
+        let _writing = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = self.lake.flush(force)?;
+        if report.batches.is_empty() {
+            return Ok(report);
+        }
+        let digest = |file: &FileWritten| FileDigest {
+            path: file.path.clone(),
+            sha256: file.sha256.clone(),
+            bytes: file.bytes,
+        };
+        self.audit.record_files(&report.files.iter().map(digest).collect::<Vec<_>>())?;
+        self.journal.retire(&report.batches);
+        Ok(report)
+    }
+}

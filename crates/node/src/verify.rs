@@ -1,0 +1,560 @@
+//! `yagura verify`: every file is either sealed by its own format or its digest is recorded in the
+//! audit log; every batch the ledger has a header of must be there, with the root it was sealed
+//! with.
+
+use crate::audit::{FileDigest, FileDigests};
+use crate::{DataDir, Node, NodeError};
+use serde::Serialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use yagura_event::{Clock, EventId, Lang, UtcMicros};
+use yagura_journal::{DamageKind, Expect, verify_segments};
+use yagura_lake::{Lake, LakeError, LakeOptions, StoredBatch};
+use yagura_ledger::{BatchHeader, EventProof, Log, LogVerifier, VerifierKey, verify_batch};
+
+/// Most findings a report spells out; it counts all.
+const FINDINGS_MAX: usize = 100;
+
+/// What to verify; everything by default.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyScope {
+    /// Only batches with a record received from here on.
+    pub from: Option<UtcMicros>,
+    /// Only batches with a record received before.
+    pub to: Option<UtcMicros>,
+    /// Only this event.
+    pub event: Option<EventId>,
+}
+
+impl VerifyScope {
+    fn is_whole(&self) -> bool {
+        self.from.is_none() && self.to.is_none()
+    }
+
+    fn covers(&self, header: &BatchHeader) -> bool {
+        self.from.is_none_or(|from| header.last_received >= from)
+            && self.to.is_none_or(|to| header.first_received < to)
+    }
+}
+
+/// What was verified, and what is wrong.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct VerifyReport {
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// When it was verified.
+    pub at: UtcMicros,
+    /// What was looked at.
+    pub checks: Vec<Check>,
+    /// The first findings, in the order they were met.
+    pub findings: Vec<Finding>,
+    /// How many there are.
+    pub findings_total: u64,
+}
+
+/// One kind of thing that was checked.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// In English.
+    pub name: &'static str,
+    /// In Japanese.
+    pub name_ja: &'static str,
+    /// How many were checked.
+    pub checked: u64,
+    /// How many of them are wrong.
+    pub wrong: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// File, and batch and index where they are known.
+    pub place: String,
+    /// In English.
+    pub what: String,
+    /// In Japanese.
+    pub what_ja: String,
+}
+
+impl VerifyScope {
+    /// From the words of a request.
+    pub fn parse(
+        from: Option<&str>,
+        to: Option<&str>,
+        event: Option<EventId>,
+    ) -> Result<Self, NodeError> {
+        let instant = |text: Option<&str>| match text {
+            None => Ok(None),
+            Some(text) => text.parse().map(Some).map_err(|_| {
+                NodeError::request(
+                    format!("{text:?} is not an ISO 8601 instant such as 2026-11-21T09:00:00Z"),
+                    format!("{text:?} は ISO 8601 の時刻ではありません（例: 2026-11-21T09:00:00Z）"),
+                )
+            }),
+        };
+        Ok(VerifyScope { from: instant(from)?, to: instant(to)?, event })
+    }
+}
+
+/// Verifies a directory that no process has open, as it lies there. Nothing stored is changed;
+/// what a crash left unfinished is put in order first, as at any start.
+///
+/// # Errors
+/// Only for a scope that cannot be right. What is wrong with the store is in the report.
+pub fn verify_dir(
+    data: &DataDir,
+    scope: &VerifyScope,
+    clock: &Arc<dyn Clock>,
+) -> Result<VerifyReport, NodeError> {
+    let mut verifier = Verifier::new(data, scope, clock.now());
+    for name in ["events", "audit"] {
+        verifier.log_dir(name);
+    }
+    let events = verifier.open_log("events");
+    let audit = verifier.open_log("audit");
+    if let (Some(events), Some(audit)) = (events, audit) {
+        let directory = data.lake().join("events");
+        let options = LakeOptions::default();
+        let lake = match directory.try_exists() {
+            Ok(true) => match Lake::open(&directory, options, clock.clone()) {
+                Ok(lake) => Some(lake),
+                Err(error) => {
+                    verifier.wrong(LAKE_FILES, data.relative(&directory), error);
+                    None
+                }
+            },
+            _ => None,
+        };
+        verifier.contents(&events, &audit, lake.as_ref())?;
+    }
+    Ok(verifier.finish())
+}
+
+impl Node {
+    /// Verifies the open directory. Writing goes on meanwhile, except to the table.
+    pub fn verify(&self, scope: &VerifyScope) -> Result<VerifyReport, NodeError> {
+        let _paused = self.pause_table();
+        let (events, audit) = self.logs();
+        let mut verifier = Verifier::new(self.data(), scope, self.clock().now());
+        verifier.live = true;
+        for (name, log) in [("events", events), ("audit", audit)] {
+            verifier.log_report(name, &log.verify());
+        }
+        verifier.contents(events, audit, Some(self.lake()))?;
+        let report = verifier.finish();
+        if scope.is_whole() && scope.event.is_none() {
+            self.remember_verified(json!({
+                "at": report.at, "ok": report.ok, "findings": report.findings_total,
+            }));
+        }
+        Ok(report)
+    }
+}
+
+/// Names of the checks, in both languages.
+type Name = (&'static str, &'static str);
+
+const KEYS: Name = ("signing keys", "署名鍵");
+const EVENTS_LOG: Name = ("headers in the events log", "イベント台帳のヘッダー");
+const AUDIT_LOG: Name = ("headers in the audit log", "監査台帳のヘッダー");
+const JOURNAL: Name = ("records in the journal", "ジャーナルの記録");
+const AUDIT: Name = ("entries of the audit log", "監査ログの記録");
+const FILES: Name = ("files with a recorded digest", "ダイジェスト記録済みのファイル");
+const LAKE_FILES: Name = ("the table", "テーブル");
+const BATCHES: Name = ("batches, against their sealed roots", "バッチ（封印済みルートとの照合）");
+const PRESENT: Name = ("sealed batches present", "封印済みバッチの有無");
+const EVENT: Name = ("the event's proof", "イベントの証明");
+
+struct Verifier<'a> {
+    data: &'a DataDir,
+    scope: &'a VerifyScope,
+    /// Whether a server is writing meanwhile.
+    live: bool,
+    report: VerifyReport,
+}
+
+impl<'a> Verifier<'a> {
+    fn new(data: &'a DataDir, scope: &'a VerifyScope, at: UtcMicros) -> Self {
+        Verifier { data, scope, live: false, report: VerifyReport { at, ..VerifyReport::default() } }
+    }
+
+    fn checked(&mut self, (name, name_ja): Name, checked: u64) {
+        match self.report.checks.iter_mut().find(|check| check.name == name) {
+            Some(check) => check.checked += checked,
+            None => self.report.checks.push(Check { name, name_ja, checked, wrong: 0 }),
+        }
+    }
+
+    fn found(&mut self, name: Name, place: String, what: String, what_ja: String) {
+        self.checked(name, 0);
+        if let Some(check) = self.report.checks.iter_mut().find(|check| check.name == name.0) {
+            check.wrong += 1;
+        }
+        self.report.findings_total += 1;
+        if self.report.findings.len() < FINDINGS_MAX {
+            self.report.findings.push(Finding { place, what, what_ja });
+        }
+    }
+
+    /// A finding whose words exist once, in the words of the part that failed.
+    fn wrong(&mut self, name: Name, place: String, error: impl std::fmt::Display) {
+        self.found(name, place, error.to_string(), error.to_string());
+    }
+
+    fn finish(mut self) -> VerifyReport {
+        self.report.ok = self.report.findings_total == 0;
+        self.report
+    }
+
+    /// Recomputes a log from its files alone.
+    fn log_dir(&mut self, name: &'static str) {
+        let key = self.data.keys().join(format!("{name}.vkey"));
+        match VerifierKey::load(&key) {
+            Ok(key) => {
+                let dir = if name == "events" { self.data.events_log() } else { self.data.audit_log() };
+                let report = LogVerifier::new(&dir, key).run();
+                self.log_report(name, &report);
+            }
+            Err(error) => self.wrong(KEYS, self.data.relative(&key), error),
+        }
+    }
+
+    fn log_report(&mut self, name: &'static str, report: &yagura_ledger::LogReport) {
+        let check = if name == "events" { EVENTS_LOG } else { AUDIT_LOG };
+        self.checked(check, report.headers);
+        for finding in &report.findings {
+            if finding.a_crash_may_explain_it() {
+                continue;
+            }
+            let place = self.place(&finding.file, finding.batch, finding.index);
+            let (en, ja) = (finding.problem.sentence(Lang::En), finding.problem.sentence(Lang::Ja));
+            self.found(check, place, en, ja);
+        }
+    }
+
+    fn open_log(&mut self, name: &'static str) -> Option<Log> {
+        let key = self.data.keys().join(format!("{name}.key"));
+        if !matches!(key.try_exists(), Ok(true)) {
+            let place = self.data.relative(&key);
+            self.found(KEYS, place, "is missing".to_owned(), "ファイルがありません".to_owned());
+            return None;
+        }
+        let opened = SigningKey::load_or_create(&key, name).and_then(|key| {
+            let dir = if name == "events" { self.data.events_log() } else { self.data.audit_log() };
+            let origin = key.name().to_string();
+            Log::open(&dir, &origin, key)
+        });
+        match opened {
+            Ok(log) => {
+                self.checked(KEYS, 1);
+                Some(log)
+            }
+            Err(error) => {
+                self.wrong(KEYS, self.data.relative(&key), error);
+                None
+            }
+        }
+    }
+
+    /// Everything the ledgers vouch for.
+    fn contents(
+        &mut self,
+        events: &Log,
+        audit: &Log,
+        lake: Option<&Lake>,
+    ) -> Result<(), NodeError> {
+        if let Some(event) = self.scope.event.clone() {
+            self.event(&event, events, lake);
+            return Ok(());
+        }
+        let digests = self.audit_entries(audit);
+        if self.scope.is_whole() {
+            self.files(&digests);
+        }
+        self.segments(JOURNAL, &self.data.journal(), events, Expect::Unretired);
+        let in_lake = self.batches(events, lake);
+        self.presence(events, &in_lake);
+        Ok(())
+    }
+
+    fn segments(&mut self, name: Name, dir: &Path, log: &Log, expect: Expect) {
+        if !matches!(dir.try_exists(), Ok(true)) {
+            return;
+        }
+        match verify_segments(dir, log, expect) {
+            Ok(report) => {
+                self.checked(name, report.records);
+                for damage in &report.damages {
+                    // The newest bytes of a journal that is being written are not whole yet.
+                    if self.live && damage.what == DamageKind::Tail {
+                        continue;
+                    }
+                    let mut place = self.place(&damage.file, damage.batch, damage.index);
+                    place.push_str(&format!(", offset {}", damage.offset));
+                    let (en, ja) =
+                        (damage.what.sentence(Lang::En), damage.what.sentence(Lang::Ja));
+                    self.found(name, place, en.to_owned(), ja.to_owned());
+                }
+            }
+            Err(error) => self.wrong(name, self.data.relative(dir), error),
+        }
+    }
+
+    /// Checks the audit journal and folds the digests of finished files out of it.
+    fn audit_entries(&mut self, audit: &Log) -> FileDigests {
+        let mut digests = FileDigests::default();
+        let dir = self.data.audit();
+        if !matches!(dir.try_exists(), Ok(true)) {
+            return digests;
+        }
+        self.segments(AUDIT, &dir, audit, Expect::Everything);
+        match yagura_journal::read_segments(&dir) {
+            Ok(runs) => {
+                for record in runs.flatten().flat_map(|run| run.records) {
+                    digests.replay(&record.bytes);
+                }
+            }
+            Err(error) => self.wrong(AUDIT, self.data.relative(&dir), error),
+        }
+        digests
+    }
+
+    /// Files that never change, against their digests; and files nobody knows.
+    fn files(&mut self, digests: &FileDigests) {
+        for file in digests.iter() {
+            self.checked(FILES, 1);
+            match digest_of(self.data, &self.data.root().join(&file.path)) {
+                Ok(found) if found == *file => {}
+                Ok(_) => self.found(
+                    FILES,
+                    file.path.clone(),
+                    "was changed: its SHA-256 is not the one recorded when it was written".into(),
+                    "改変されています（作成時に記録したSHA-256と一致しません）".into(),
+                ),
+                Err(NodeError::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    self.found(
+                        FILES,
+                        file.path.clone(),
+                        "is missing, and no deletion is recorded".into(),
+                        "ファイルがありません（削除の記録もありません）".into(),
+                    );
+                }
+                Err(error) => self.wrong(FILES, file.path.clone(), error),
+            }
+        }
+        let mut stray = Vec::new();
+        self.strays(self.data.root(), digests, &mut stray);
+        for path in stray {
+            self.found(
+                FILES,
+                path,
+                "is not part of the store".into(),
+                "この保管庫に属さないファイルです".into(),
+            );
+        }
+    }
+
+    /// Files that are neither recorded nor in a directory that checks itself.
+    fn strays(&self, dir: &Path, digests: &FileDigests, stray: &mut Vec<String>) {
+        let checked_elsewhere = [
+            self.data.journal(),
+            self.data.audit(),
+            self.data.events_log(),
+            self.data.audit_log(),
+        ];
+        if checked_elsewhere.iter().any(|known| known == dir) {
+            return;
+        }
+        let Ok(entries) = std::fs::read_dir(dir) else { return };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let relative = self.data.relative(&path);
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.strays(&path, digests, stray);
+            } else if path == self.data.lock() {
+                if entry.metadata().is_ok_and(|data| data.len() > 0) {
+                    stray.push(relative);
+                }
+            } else if digests.get(&relative).is_none() {
+                stray.push(relative);
+            }
+        }
+    }
+
+    /// Every batch of the table, against the root it was sealed with.
+    fn batches(&mut self, events: &Log, lake: Option<&Lake>) -> BTreeSet<u64> {
+        let Some(lake) = lake else { return BTreeSet::new() };
+        let mut seen = BTreeSet::new();
+        let walked = lake.for_each_stored_batch(|stored| -> Result<(), LakeError> {
+            seen.insert(stored.batch);
+            self.batch(events, &stored);
+            Ok(())
+        });
+        if let Err(error) = walked {
+            self.wrong(BATCHES, LAKE_FILES.0.to_owned(), error);
+        }
+        // What a damaged file hides is named as that file, not again as missing batches.
+        seen.extend(lake.stored_batches().into_iter().map(|(batch, _)| batch));
+        seen
+    }
+
+    fn batch(&mut self, events: &Log, stored: &StoredBatch) {
+        let header = events
+            .leaf_of_batch(stored.batch)
+            .and_then(|leaf| leaf.map(|leaf| events.header(leaf)).transpose());
+        let header = match header {
+            Ok(Some(header)) => header,
+            Ok(None) => {
+                self.found(
+                    BATCHES,
+                    format!("batch {}", stored.batch),
+                    "is in the table, but the ledger has no header of it".into(),
+                    "テーブルにありますが、台帳にヘッダーがありません".into(),
+                );
+                return;
+            }
+            Err(error) => return self.wrong(BATCHES, format!("batch {}", stored.batch), error),
+        };
+        if !self.scope.covers(&header) {
+            return;
+        }
+        self.checked(BATCHES, 1);
+        let records = stored.records.iter().map(|(index, record)| (*index, record));
+        if let Err(finding) = verify_batch(&header, &stored.batch_salt, records) {
+            let place = format!(
+                "{}, {}",
+                LAKE_FILES.0,
+                self.place(Path::new(""), Some(stored.batch), finding.index)
+            );
+            let (en, ja) = (finding.problem.sentence(Lang::En), finding.problem.sentence(Lang::Ja));
+            self.found(BATCHES, place, en, ja);
+        }
+    }
+
+    /// Every header with records must have them somewhere: absent unexplained is an alarm.
+    fn presence(&mut self, events: &Log, in_lake: &BTreeSet<u64>) {
+        let mut in_journal = BTreeSet::new();
+        if let Ok(runs) = yagura_journal::read_segments(&self.data.journal()) {
+            in_journal.extend(runs.flatten().map(|run| run.batch));
+        }
+        for leaf in 0..events.checkpoint().size() {
+            let header = match events.header(leaf) {
+                Ok(header) => header,
+                Err(error) => {
+                    self.wrong(PRESENT, format!("leaf {leaf}"), error);
+                    continue;
+                }
+            };
+            if header.count == 0 || !self.scope.covers(&header) {
+                continue;
+            }
+            self.checked(PRESENT, 1);
+            if !in_lake.contains(&header.batch) && !in_journal.contains(&header.batch) {
+                self.found(
+                    PRESENT,
+                    format!("batch {} of stream {}", header.batch, header.stream),
+                    format!("its {} records are absent, unexplained", header.count),
+                    format!("{}件の記録が説明なく失われています", header.count),
+                );
+            }
+        }
+    }
+
+    /// One event: its proof, checked as a stranger would.
+    fn event(&mut self, id: &EventId, events: &Log, lake: Option<&Lake>) {
+        self.checked(EVENT, 1);
+        let stored = match self.stored(id, lake) {
+            Some(stored) => stored,
+            None => {
+                return self.found(
+                    EVENT,
+                    id.to_string(),
+                    "there is no such event".into(),
+                    "このイベントはありません".into(),
+                );
+            }
+        };
+        let proven = (|| -> Result<bool, String> {
+            let text = |error: &dyn std::fmt::Display| error.to_string();
+            let leaf = events.leaf_of_batch(id.batch).map_err(|error| text(&error))?;
+            let Some(leaf) = leaf.filter(|leaf| *leaf < events.checkpoint().size()) else {
+                return Ok(false);
+            };
+            let header = events.header(leaf).map_err(|error| text(&error))?;
+            let outer = events.inclusion_proof(leaf).map_err(|error| text(&error))?;
+            let records = stored.records.iter().map(|(_, record)| record);
+            let proof = EventProof::build(&header, &stored.batch_salt, records, id.index, outer);
+            let proof = proof.ok_or("the batch has no such index")?;
+            let proven = proof.verify(&events.verifier_key()).map_err(|error| text(&error))?;
+            Ok(proven.leaf.id == *id)
+        })();
+        match proven {
+            Ok(true) => {}
+            Ok(false) => self.found(
+                EVENT,
+                id.to_string(),
+                "is not sealed yet; try again in a few seconds".into(),
+                "まだ封印されていません。数秒後にもう一度お試しください".into(),
+            ),
+            Err(error) => self.wrong(EVENT, id.to_string(), error),
+        }
+    }
+
+    /// The batch of an event, from the table or the journal.
+    fn stored(&self, id: &EventId, lake: Option<&Lake>) -> Option<StoredBatch> {
+        let has = |stored: &StoredBatch| {
+            stored.stream == id.stream && stored.records.iter().any(|(index, _)| *index == id.index)
+        };
+        if let Some(stored) = lake.and_then(|lake| lake.stored_batch(id.batch).ok()) {
+            return Some(stored).filter(has);
+        }
+        let runs = yagura_journal::read_segments(&self.data.journal()).ok()?;
+        let mut found: Option<StoredBatch> = None;
+        for run in runs.flatten().filter(|run| run.batch == id.batch) {
+            let stored = found.get_or_insert_with(|| StoredBatch {
+                batch: run.batch,
+                stream: run.stream.clone(),
+                batch_salt: run.batch_salt,
+                records: Vec::new(),
+            });
+            stored.records.extend(run.indexed().map(|(index, record)| (index, record.clone())));
+        }
+        found.filter(has)
+    }
+
+    fn place(&self, file: &Path, batch: Option<u64>, index: Option<u32>) -> String {
+        let mut parts = Vec::new();
+        if !file.as_os_str().is_empty() {
+            parts.push(self.data.relative(file));
+        }
+        parts.extend(batch.map(|batch| format!("batch {batch}")));
+        parts.extend(index.map(|index| format!("index {index}")));
+        parts.join(", ")
+    }
+}
+
+/// The digest of a file as it is now.
+pub(crate) fn digest_of(data: &DataDir, path: &Path) -> Result<FileDigest, NodeError> {
+    let failed = |source| NodeError::Io { path: path.to_owned(), source };
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mut hasher = Sha256::new();
+    let mut bytes = 0;
+    let mut chunk = vec![0; 256 * 1024];
+    loop {
+        let read = file.read(&mut chunk).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        bytes += read as u64;
+        hasher.update(chunk.get(..read).unwrap_or_default());
+    }
+    let digest = hasher.finalize();
+    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(FileDigest { path: data.relative(path), sha256, bytes })
+}

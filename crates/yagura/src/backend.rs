@@ -1,0 +1,251 @@
+//! Where a command finds its events: a running server, or a directory it opens itself. Both give
+//! the same answers in the same shape.
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::output::Row;
+use crate::{Misuse, Place};
+use anyhow::{Context, Result};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use yagura_event::{Clock, EventId, Lang, SystemClock};
+use yagura_node::{
+    DataDir, Node, NodeError, NodeOptions, Page, SearchEnd, SearchQuery, VerifyScope,
+};
+
+/// A place that is open.
+pub enum Backend {
+    /// A server.
+    Remote(Client),
+    /// A directory, ours until it is closed.
+    Local(Arc<Node>, Lang),
+}
+
+impl Place {
+    /// The directory this place names, or the user's own.
+    pub fn data_dir(&self) -> Result<PathBuf> {
+        match &self.data {
+            Some(dir) => Ok(dir.clone()),
+            None => default_data_dir(),
+        }
+    }
+
+    fn client(&self, lang: Lang) -> Result<Option<Client>> {
+        let token = self.token_file.as_deref();
+        self.server.as_deref().map(|server| Client::new(server, token, lang)).transpose()
+    }
+
+    /// The directory, which must be there: a typing mistake should not look like an empty store.
+    pub fn existing_dir(&self, lang: Lang) -> Result<DataDir> {
+        let dir = self.data_dir()?;
+        if dir.join("keys").is_dir() {
+            return Ok(DataDir::new(dir));
+        }
+        let dir = dir.display();
+        Err(Misuse(match lang {
+            Lang::En => format!(
+                "there is no store in {dir}. Begin one with `yagura serve` or `yagura import`, or \
+                 name another with --data or --server"
+            ),
+            Lang::Ja => format!(
+                "{dir} に保管庫がありません。yagura serve か yagura import で作るか、--data または \
+                 --server で場所を指定してください"
+            ),
+        })
+        .into())
+    }
+}
+
+/// `$XDG_DATA_HOME/yagura`, or `~/.local/share/yagura` (XDG Base Directory 0.8).
+pub fn default_data_dir() -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("XDG_DATA_HOME").filter(|dir| !dir.is_empty()) {
+        return Ok(PathBuf::from(dir).join("yagura"));
+    }
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    let home = home.context("HOME is not set; name the data directory with --data")?;
+    Ok(PathBuf::from(home).join(".local/share/yagura"))
+}
+
+/// Opens a directory for one command, and waits until what its journal holds can be searched.
+pub async fn open_node(data: DataDir, options: NodeOptions) -> Result<Arc<Node>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node = tokio::task::spawn_blocking(move || Node::open(data, options, clock)).await??;
+    node.ready().await;
+    Ok(Arc::new(node))
+}
+
+impl Backend {
+    /// Opens the place.
+    pub async fn open(place: &Place, lang: Lang) -> Result<Backend> {
+        if let Some(client) = place.client(lang)? {
+            return Ok(Backend::Remote(client));
+        }
+        let data = place.existing_dir(lang)?;
+        let node = open_node(data, node_options(&Config::default())?).await?;
+        Ok(Backend::Local(node, lang))
+    }
+
+    /// Lets go of a directory. A failure here loses nothing: the next start repairs it.
+    pub async fn close(self) {
+        if let Backend::Local(node, _) = self {
+            let closed = tokio::task::spawn_blocking(move || node.close()).await;
+            if let Ok(Err(error)) = closed {
+                eprintln!("yagura: {error}");
+            }
+        }
+    }
+
+    pub async fn search(
+        &self,
+        query: &SearchQuery,
+        mut each: impl FnMut(Row) -> Result<()>,
+    ) -> Result<SearchEnd> {
+        match self {
+            Backend::Remote(client) => {
+                let mut asked =
+                    vec![("query", query.query.clone()), ("limit", query.limit.to_string())];
+                let times = [("from", &query.from), ("to", &query.to), ("last", &query.last)];
+                for (name, value) in times {
+                    asked.extend(value.clone().map(|value| (name, value)));
+                }
+                let end = client.lines("/api/v1/search", &asked, each).await?;
+                Ok(serde_json::from_value(end["end"].clone())?)
+            }
+            Backend::Local(node, lang) => {
+                let mut rows = node.search(query).await.map_err(|error| said(error, *lang))?;
+                while let Some(row) = rows.next().await {
+                    each(row.map_err(|error| said(error, *lang))?)?;
+                }
+                Ok(rows.end())
+            }
+        }
+    }
+
+    pub async fn follow(
+        &self,
+        query: &str,
+        mut each: impl FnMut(Row) -> Result<()>,
+    ) -> Result<SearchEnd> {
+        match self {
+            Backend::Remote(client) => {
+                client.lines("/api/v1/tail", &[("query", query.to_owned())], each).await?;
+                Ok(SearchEnd::default())
+            }
+            Backend::Local(..) => {
+                let _ = &mut each;
+                Err(Misuse("-f needs a running server: name it with --server".to_owned()).into())
+            }
+        }
+    }
+
+    pub async fn sql(&self, statement: &str) -> Result<Page> {
+        match self {
+            Backend::Remote(client) => {
+                let page = client.post("/api/v1/sql", &json!({ "sql": statement })).await?;
+                Ok(serde_json::from_value(page)?)
+            }
+            Backend::Local(node, lang) => {
+                node.sql(statement).await.map_err(|error| said(error, *lang))
+            }
+        }
+    }
+
+    pub async fn alerts(&self, query: &[(&str, String)]) -> Result<Value> {
+        match self {
+            Backend::Remote(client) => client.get("/api/v1/alerts", query).await,
+            Backend::Local(node, _) => {
+                let text = query.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+                let asked = yagura_node::AlertQuery::from_pairs(text)?;
+                Ok(node.alerts(&asked))
+            }
+        }
+    }
+
+    pub async fn act_on_alert(&self, id: &str, act: &str, body: Value) -> Result<Value> {
+        match self {
+            Backend::Remote(client) => {
+                client.post(&format!("/api/v1/alerts/{id}/{act}"), &body).await
+            }
+            Backend::Local(node, lang) => {
+                let request = serde_json::from_value(body)?;
+                let (node, id, act) = (node.clone(), id.to_owned(), act.to_owned());
+                let who = std::env::var("USER").unwrap_or_else(|_| "local".to_owned());
+                let done = tokio::task::spawn_blocking(move || {
+                    node.act_on_alert(&id, &act, request, &who)
+                });
+                done.await?.map_err(|error| said(error, *lang))
+            }
+        }
+    }
+
+    pub async fn prove(&self, id: &EventId) -> Result<Vec<u8>> {
+        match self {
+            Backend::Remote(client) => client.bytes(&format!("/api/v1/events/{id}/proof")).await,
+            Backend::Local(node, lang) => {
+                let (node, id) = (node.clone(), id.clone());
+                let proof = tokio::task::spawn_blocking(move || node.prove(&id)).await?;
+                Ok(proof.map_err(|error| said(error, *lang))?.into_bytes())
+            }
+        }
+    }
+
+    /// Verifying opens nothing: a directory is looked at as it lies there.
+    pub async fn verify(place: &Place, scope: Value, lang: Lang) -> Result<Value> {
+        if let Some(client) = place.client(lang)? {
+            return client.post("/api/v1/verify", &scope).await;
+        }
+        let data = place.existing_dir(lang)?;
+        let text = |key: &str| scope[key].as_str();
+        let event = text("event.id").map(str::parse).transpose();
+        let event = event.map_err(|error| Misuse(format!("{error}")))?;
+        let scope = VerifyScope::parse(text("from"), text("to"), event);
+        let scope = scope.map_err(|error| said(error, lang))?;
+        let report = tokio::task::spawn_blocking(move || {
+            let _lock = yagura_journal::DirLock::acquire(&data.lock())?;
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            yagura_node::verify_dir(&data, &scope, &clock)
+        });
+        Ok(serde_json::to_value(report.await??)?)
+    }
+}
+
+/// What the configuration says of the node.
+pub fn node_options(config: &Config) -> Result<NodeOptions> {
+    let defaults = NodeOptions::default();
+    let seconds = std::time::Duration::from_secs;
+    Ok(NodeOptions {
+        builtin_rules: config.rules.builtin,
+        rule_dirs: config.rules.dirs.clone(),
+        source_zone: config.zone()?,
+        journal: yagura_journal::JournalOptions {
+            queue_bytes: config.journal.queue_mib * 1024 * 1024,
+            checkpoint_interval: seconds(config.journal.checkpoint_interval_s),
+            heartbeat_interval: seconds(config.journal.heartbeat_interval_s),
+            ..defaults.journal
+        },
+        hot_bytes_max: config.lake.hot_mib * 1024 * 1024,
+        flush_interval: seconds(config.lake.flush_interval_s),
+        desk: yagura_desk::DeskOptions {
+            min_level: config.alerts.min_level,
+            group_window: seconds(config.alerts.group_window_h * 3_600),
+            ..defaults.desk
+        },
+    })
+}
+
+/// A node's error, in the user's language; what the user asked wrongly is misuse.
+pub fn said(error: NodeError, lang: Lang) -> anyhow::Error {
+    match error {
+        NodeError::Request { message, message_ja, place } => {
+            let message = if lang == Lang::Ja { message_ja } else { message };
+            let place = place.map(|place| format!("\n{place}")).unwrap_or_default();
+            Misuse(format!("{message}{place}")).into()
+        }
+        NodeError::NotFound { message, message_ja } => {
+            Misuse(if lang == Lang::Ja { message_ja } else { message }).into()
+        }
+        other => other.into(),
+    }
+}

@@ -1,0 +1,133 @@
+//! A running server, asked over its HTTP API.
+
+use crate::Misuse;
+use crate::output::Row;
+use anyhow::{Context, Result, bail};
+use futures::StreamExt;
+use serde_json::Value;
+use std::path::Path;
+use yagura_event::Lang;
+
+/// Longest line of a streamed answer, in bytes: one event with its raw text and all its fields.
+const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+    lang: Lang,
+}
+
+impl Client {
+    pub fn new(server: &str, token_file: Option<&Path>, lang: Lang) -> Result<Self> {
+        let base = server.trim_end_matches('/').to_owned();
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            return Err(
+                Misuse(format!("--server {server:?} must begin with http:// or https://")).into()
+            );
+        }
+        let token = match token_file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read the token file {}", path.display()))?;
+                Some(text.trim().to_owned())
+            }
+            None => None,
+        };
+        let redirects = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().redirect(redirects).build()?;
+        Ok(Client { http, base, token, lang })
+    }
+
+    pub async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
+        self.json(self.request(reqwest::Method::GET, path).query(query)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = self.request(reqwest::Method::POST, path).json(body);
+        self.json(request).await
+    }
+
+    pub async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let answer = self.send(self.request(reqwest::Method::GET, path)).await?;
+        Ok(answer.bytes().await?.to_vec())
+    }
+
+    pub async fn post_bytes(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: Vec<u8>,
+    ) -> Result<reqwest::Response> {
+        self.send(self.request(reqwest::Method::POST, path).query(query).body(body)).await
+    }
+
+    /// Reads an answer of one JSON object a line; the last one, without an `event.id` but with
+    /// `end`, ends it and is returned.
+    pub async fn lines(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        mut each: impl FnMut(Row) -> Result<()>,
+    ) -> Result<Value> {
+        let request = self.request(reqwest::Method::GET, path).query(query);
+        let answer = self.send(request.header("accept", "application/x-ndjson")).await?;
+        let mut chunks = answer.bytes_stream();
+        let mut waiting = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            waiting.extend_from_slice(&chunk.context("the server's answer broke off")?);
+            let Some(end) = waiting.iter().rposition(|&byte| byte == b'\n') else {
+                if waiting.len() > LINE_BYTES_MAX {
+                    bail!("the server sent a line longer than {LINE_BYTES_MAX} bytes");
+                }
+                continue;
+            };
+            let rest = waiting.split_off(end + 1);
+            for line in waiting.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                match serde_json::from_slice(line).context("the server's answer is not JSON")? {
+                    Value::Object(row) if row.contains_key("end") => return Ok(Value::Object(row)),
+                    Value::Object(row) => each(row)?,
+                    other => bail!("the server sent {other} instead of a row"),
+                }
+            }
+            waiting = rest;
+        }
+        bail!("the server's answer ended early: rows may be missing")
+    }
+
+    fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let request = request.header("yagura-request", "1");
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn json(&self, request: reqwest::RequestBuilder) -> Result<Value> {
+        let answer = self.send(request).await?;
+        let bytes = answer.bytes().await?;
+        serde_json::from_slice(&bytes).context("the server's answer is not JSON")
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let answer = request.send().await.with_context(|| {
+            format!("cannot reach {}: is `yagura serve` running there?", self.base)
+        })?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let bytes = answer.bytes().await.unwrap_or_default();
+        let error = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
+        let key = if self.lang == Lang::Ja { "message_ja" } else { "message" };
+        let Some(message) = error["error"][key].as_str() else {
+            bail!("{} answered {status}", self.base);
+        };
+        let message = match error["error"]["place"].as_str() {
+            Some(place) => format!("{message}\n{place}"),
+            None => message.to_owned(),
+        };
+        if status.is_client_error() { Err(Misuse(message).into()) } else { bail!("{message}") }
+    }
+}

@@ -1,0 +1,43 @@
+use crate::config::Config;
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// `yagura config`
+#[derive(Args)]
+pub struct ConfigCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Print every key with the value in force
+    Show {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check a configuration file; exit code 1 names what is wrong
+    Check {
+        /// The configuration file
+        #[arg(value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+impl ConfigCommand {
+    pub fn run(self) -> Result<ExitCode> {
+        match self.action {
+            Action::Show { config } => {
+                print!("{}", toml::to_string(&Config::load(config.as_deref())?)?);
+            }
+            Action::Check { config } => {
+                Config::load(Some(&config))?;
+                eprintln!("{}: no fault found", config.display());
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,240 @@
+use crate::Place;
+use crate::backend::{node_options, open_node};
+use crate::client::Client;
+use crate::config::Config;
+use crate::output::{Format, RowWriter, visible};
+use anyhow::{Result, anyhow};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use yagura_event::{Lang, Record, StreamName};
+use yagura_intake::SinkError;
+use yagura_intake::import::{
+    FileReport, Import as Importing, ImportOptions, ImportReport, ImportSink, Outcome, Plan,
+    Progress, ProgressState, plan,
+};
+use yagura_node::DataDir;
+
+/// `yagura import`
+#[derive(Args)]
+#[command(after_help = "\
+What a file is follows from its contents, not its name. A file that is already in the store adds
+nothing; an interrupted import goes on where it stopped when it is run again.
+
+Examples:
+  yagura import /evidence/winevt.zip
+  yagura import /var/log --data ./case-7
+  yagura import capture.jsonl.gz --server http://127.0.0.1:8440")]
+pub struct Import {
+    /// Files or folders; archives and compressed files are opened
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// Directories of Sigma rules to watch with, besides our own
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "server")]
+    rules: Vec<PathBuf>,
+    /// How the list of files is written
+    #[arg(long, value_enum, default_value = "table")]
+    output: Format,
+    /// No progress bar
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Import {
+    pub async fn run(self, lang: Lang) -> Result<ExitCode> {
+        let plan = plan(&self.paths);
+        let cancel = Arc::new(AtomicBool::new(false));
+        let told = cancel.clone();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                told.store(true, Ordering::SeqCst);
+            }
+        });
+        let bar = Bar::new(plan.bytes(), self.quiet);
+        let report = if let Some(server) = &self.place.server {
+            let client = Client::new(server, self.place.token_file.as_deref(), lang)?;
+            let sink = RemoteSink { client, runtime: tokio::runtime::Handle::current() };
+            run_on(plan.clone(), sink, bar, cancel).await?
+        } else {
+            let data = DataDir::new(self.place.data_dir()?);
+            let mut config = Config::default();
+            config.rules.dirs = self.rules.clone();
+            let node = open_node(data, node_options(&config)?).await?;
+            let report = run_on(plan.clone(), node.sink(), bar, cancel).await;
+            tokio::task::spawn_blocking(move || node.close()).await??;
+            report?
+        };
+        self.print(&plan, &report, lang)
+    }
+
+    fn print(&self, plan: &Plan, report: &ImportReport, lang: Lang) -> Result<ExitCode> {
+        let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+        for file in &report.files {
+            if let Value::Object(row) = row(file) {
+                writer.write(row)?;
+            }
+        }
+        writer.finish()?;
+        for file in &report.files {
+            for damage in &file.damages {
+                eprintln!(
+                    "! {}: {}: {}",
+                    visible(&file.path),
+                    visible(&damage.place),
+                    visible(&damage.reason)
+                );
+            }
+            if let Some(reason) = &file.skipped {
+                eprintln!("! {}: {}", visible(&file.path), visible(reason));
+            }
+        }
+        for problem in &plan.problems {
+            let path = problem.path.display().to_string();
+            eprintln!("! {}: {}", visible(&path), visible(&problem.reason));
+        }
+        let (added, there) = (report.records_added(), report.records_already_there());
+        let (files, damaged) = (report.files.len(), report.damaged());
+        match lang {
+            Lang::En => eprintln!(
+                "{files} files: {added} records added, {there} were there already, {damaged} damaged places"
+            ),
+            Lang::Ja => eprintln!(
+                "{files}ファイル: {added}件を追加、{there}件は取り込み済み、破損{damaged}か所"
+            ),
+        }
+        match &report.outcome {
+            Outcome::Done if damaged > 0 || !plan.problems.is_empty() => Ok(ExitCode::from(1)),
+            Outcome::Done => Ok(ExitCode::SUCCESS),
+            Outcome::Failed(error) => Err(anyhow!("{error}; run the same import again to go on")),
+            _ => {
+                match lang {
+                    Lang::En => eprintln!("interrupted; run the same import again to go on"),
+                    Lang::Ja => eprintln!("中断しました。同じコマンドで続きから再開します"),
+                }
+                Ok(ExitCode::from(1))
+            }
+        }
+    }
+}
+
+fn row(file: &FileReport) -> Value {
+    json!({
+        "log.file.path": file.path,
+        "kind": file.kind,
+        "records_added": file.records_added,
+        "records_already_there": file.records_already_there,
+        "records_cut": file.records_cut,
+        "damaged": file.damaged,
+        "skipped": file.skipped,
+        "bytes": file.bytes,
+        "file.hash.sha256": file.sha256,
+        "stream": file.stream,
+    })
+}
+
+async fn run_on(
+    plan: Plan,
+    sink: impl ImportSink + Send + 'static,
+    bar: Bar,
+    cancel: Arc<AtomicBool>,
+) -> Result<ImportReport> {
+    let work = move || Importing::run(&plan, &sink, &bar, &ImportOptions::default(), &cancel);
+    Ok(tokio::task::spawn_blocking(work).await?)
+}
+
+/// The progress bar: bytes, rate and remaining time, on standard error.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(bytes: u64, quiet: bool) -> Self {
+        let target =
+            if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(bytes), target);
+        let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Bar(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn update(&self, state: &ProgressState<'_>) {
+        self.0.set_position(state.bytes_done);
+        let rate = state.records_per_second;
+        self.0.set_message(format!(
+            "{} records {rate:.0}/s {}",
+            state.records,
+            visible(state.file)
+        ));
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A server that takes an import's records over HTTP.
+struct RemoteSink {
+    client: Client,
+    runtime: tokio::runtime::Handle,
+}
+
+/// Most bytes of records sent at once.
+const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+impl RemoteSink {
+    fn send(&self, stream: &StreamName, records: &[Record], seal: bool) -> Result<(), SinkError> {
+        let failed = |error: anyhow::Error| SinkError::Closed(format!("{error:#}"));
+        let at = self.stream_records(stream)?;
+        let peer = records.first().map(|record| record.peer.to_string()).unwrap_or_default();
+        let mut body = Vec::new();
+        for record in records {
+            let length = u32::try_from(record.bytes.len()).unwrap_or(u32::MAX);
+            body.extend_from_slice(&length.to_be_bytes());
+            body.extend_from_slice(&record.bytes);
+        }
+        let query = [
+            ("stream", stream.to_string()),
+            ("peer", peer),
+            ("at", at.to_string()),
+            ("seal", seal.to_string()),
+        ];
+        let sent = self.client.post_bytes("/api/v1/import", &query, body);
+        self.runtime.block_on(sent).map(|_| ()).map_err(failed)
+    }
+}
+
+impl ImportSink for RemoteSink {
+    fn append(&self, stream: &StreamName, records: Vec<Record>) -> Result<(), SinkError> {
+        let mut start = 0;
+        let mut bytes = 0;
+        for (end, record) in records.iter().enumerate() {
+            if bytes + record.bytes.len() > REQUEST_BYTES_MAX {
+                self.send(stream, records.get(start..end).unwrap_or_default(), false)?;
+                (start, bytes) = (end, 0);
+            }
+            bytes += record.bytes.len();
+        }
+        self.send(stream, records.get(start..).unwrap_or_default(), false)
+    }
+
+    fn stream_records(&self, stream: &StreamName) -> Result<u64, SinkError> {
+        let asked = self.client.get(&format!("/api/v1/streams/{stream}"), &[]);
+        let answer = self.runtime.block_on(asked);
+        let answer = answer.map_err(|error| SinkError::Closed(format!("{error:#}")))?;
+        answer["records"].as_u64().ok_or_else(|| SinkError::Closed("no count".to_owned()))
+    }
+
+    fn seal(&self, stream: &StreamName) -> Result<(), SinkError> {
+        self.send(stream, &[], true)
+    }
+}

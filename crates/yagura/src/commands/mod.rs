@@ -1,0 +1,11 @@
+//! One file per command.
+
+pub mod alerts;
+pub mod config;
+pub mod import;
+pub mod prove;
+pub mod search;
+pub mod serve;
+pub mod sql;
+pub mod verify;
+pub mod webhook;

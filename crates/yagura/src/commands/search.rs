@@ -1,0 +1,209 @@
+use crate::Place;
+use crate::backend::Backend;
+use crate::output::{Format, Row, RowWriter, visible};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+use std::io::Write;
+use std::process::ExitCode;
+use yagura_event::Lang;
+use yagura_node::SearchQuery;
+
+/// `yagura search`
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  yagura search 'event.code:4625 and source.ip:10.0.0.0/8' --last 24h
+  yagura search 'カルテ' --output sentence
+  yagura search 'user.name:tanaka | stats count() as n by host.name | sort -n'
+  yagura search -f 'event.dataset:linux.auth'
+  yagura search '*' --output csv --columns @timestamp,host.name,user.name,event.code")]
+pub struct Search {
+    /// What to look for; empty finds everything
+    #[arg(value_name = "EXPR", default_value = "")]
+    expression: String,
+    #[command(flatten)]
+    place: Place,
+    /// From this instant on (ISO 8601)
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Before this instant (ISO 8601)
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// The last so many minutes, hours or days, such as 15m, 24h, 7d
+    #[arg(long, value_name = "SPAN", conflicts_with_all = ["from", "to"])]
+    last: Option<String>,
+    /// At most so many events, newest first; 0 for all
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+    /// Columns to print, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "FIELDS")]
+    columns: Vec<String>,
+    /// How events are written
+    #[arg(long, value_enum, default_value = "sentence")]
+    output: EventFormat,
+    /// Keep going: print matching events as they arrive
+    #[arg(short, long, conflicts_with_all = ["from", "to", "last"])]
+    follow: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum EventFormat {
+    /// Who did what, in words
+    Sentence,
+    /// A table
+    Table,
+    /// One JSON array
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// RFC 4180
+    Csv,
+    /// The received bytes
+    Raw,
+}
+
+impl Search {
+    pub async fn run(self, lang: Lang) -> Result<ExitCode> {
+        let backend = Backend::open(&self.place, lang).await?;
+        let query = SearchQuery {
+            query: self.expression.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            last: self.last.clone(),
+            limit: self.limit,
+        };
+        let mut printer = Printer::new(self.output, self.columns.clone(), lang);
+        let found = if self.follow {
+            backend.follow(&query.query, |row| printer.print(row)).await
+        } else {
+            backend.search(&query, |row| printer.print(row)).await
+        };
+        backend.close().await;
+        let end = found?;
+        let rows = printer.finish()?;
+        match (rows, end.cut, lang) {
+            (0, _, Lang::En) => eprintln!("nothing found"),
+            (0, _, Lang::Ja) => eprintln!("見つかりませんでした"),
+            (_, true, Lang::En) => eprintln!("cut at {rows}; see all with --limit 0"),
+            (_, true, Lang::Ja) => eprintln!("{rows}件で打ち切りました。すべて見るには --limit 0"),
+            _ => {}
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+enum Printer {
+    Lines { output: EventFormat, lang: Lang, rows: usize },
+    Rows { writer: RowWriter<std::io::Stdout>, columns: Vec<String>, table: bool, lang: Lang },
+}
+
+/// Columns of a table when none are asked for.
+const TABLE_COLUMNS: [&str; 5] =
+    ["@timestamp", "event.dataset", "host.name", "user.name", "message"];
+
+impl Printer {
+    fn new(output: EventFormat, columns: Vec<String>, lang: Lang) -> Self {
+        let format = match output {
+            EventFormat::Sentence | EventFormat::Raw => {
+                return Printer::Lines { output, lang, rows: 0 };
+            }
+            EventFormat::Table => Format::Table,
+            EventFormat::Json => Format::Json,
+            EventFormat::Jsonl => Format::Jsonl,
+            EventFormat::Csv => Format::Csv,
+        };
+        let table = matches!(output, EventFormat::Table | EventFormat::Csv);
+        let writer = RowWriter::new(std::io::stdout(), format, Vec::new());
+        Printer::Rows { writer, columns, table, lang }
+    }
+
+    fn print(&mut self, row: Row) -> Result<()> {
+        match self {
+            Printer::Lines { output, lang, rows } => {
+                *rows += 1;
+                print_line(&row, *output, *lang)
+            }
+            Printer::Rows { writer, columns, table, lang } => {
+                let row = if row.contains_key("fields") { flat(row, *lang) } else { row };
+                let pick = |names: &mut dyn Iterator<Item = &str>| -> Row {
+                    let cell = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
+                    names.map(|name| (name.to_owned(), cell(name))).collect()
+                };
+                let picked = if !columns.is_empty() {
+                    pick(&mut columns.iter().map(String::as_str))
+                } else if *table && row.contains_key("event.id") {
+                    pick(&mut TABLE_COLUMNS.into_iter())
+                } else {
+                    row
+                };
+                Ok(writer.write(picked)?)
+            }
+        }
+    }
+
+    fn finish(self) -> Result<usize> {
+        match self {
+            Printer::Lines { rows, .. } => Ok(rows),
+            Printer::Rows { writer, .. } => Ok(writer.finish()?),
+        }
+    }
+}
+
+fn print_line(row: &Row, output: EventFormat, lang: Lang) -> Result<()> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    if !row.contains_key("event.id") {
+        // A row of a statistic has no sentence; its cells say it.
+        let cells = row.iter().map(|(name, value)| match value {
+            Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        });
+        writeln!(out, "{}", visible(&cells.collect::<Vec<_>>().join("  ")))?;
+        return Ok(());
+    }
+    if output == EventFormat::Raw {
+        match row.get("event.original.base64").and_then(Value::as_str) {
+            Some(encoded) => out.write_all(&yagura_node::from_base64(encoded)?)?,
+            None => out.write_all(text("event.original").as_bytes())?,
+        }
+        return Ok(out.write_all(b"\n")?);
+    }
+    let sentence = row.get("sentence").and_then(|both| both[lang.as_str()].as_str());
+    let time = local_time(text("@timestamp"));
+    writeln!(out, "{time}  {}  ({})", visible(sentence.unwrap_or_default()), text("event.id"))?;
+    Ok(())
+}
+
+/// The user's own time zone, with its offset; milliseconds.
+fn local_time(utc: &str) -> String {
+    match utc.parse::<jiff::Timestamp>() {
+        Ok(instant) => {
+            let local = instant.to_zoned(jiff::tz::TimeZone::system());
+            local.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+        }
+        Err(_) => utc.to_owned(),
+    }
+}
+
+/// An event as one flat object with ECS names: its fields, its id and its sentence.
+fn flat(mut row: Row, lang: Lang) -> Row {
+    let mut flat = Row::new();
+    let fields = row.remove("fields");
+    let sentence = row.remove("sentence");
+    for key in ["@timestamp", "event.id", "event.dataset", "event.ingested", "host.name"] {
+        if let Some(value) = row.remove(key) {
+            flat.insert(key.to_owned(), value);
+        }
+    }
+    if let Some(Value::Object(fields)) = fields {
+        flat.extend(fields.into_iter().filter(|(name, _)| name != "message"));
+    }
+    if let Some(sentence) = sentence {
+        flat.insert("message".to_owned(), sentence[lang.as_str()].clone());
+        flat.insert("yagura.sentence.ja".to_owned(), sentence["ja"].clone());
+        flat.insert("yagura.sentence.en".to_owned(), sentence["en"].clone());
+    }
+    flat.extend(row);
+    flat
+}

@@ -1,0 +1,177 @@
+use crate::backend::{default_data_dir, node_options};
+use crate::config::Config;
+use anyhow::{Context, Result};
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UdpSocket};
+use yagura_api::Listener;
+use yagura_event::{Clock, Lang, SystemClock};
+use yagura_intake::stop_pair;
+use yagura_intake::syslog::{SyslogCounters, TcpOptions, UdpOptions, serve_tcp, serve_udp};
+use yagura_node::{DataDir, Node};
+
+/// `yagura serve`
+#[derive(Args)]
+#[command(after_help = "\
+Listens on this machine only: HTTP and the page on 127.0.0.1:8440, syslog on 127.0.0.1:5514 (UDP
+and TCP). Stop it with Ctrl-C; nothing acknowledged is lost if it is killed.
+
+Examples:
+  yagura serve
+  yagura serve --data /srv/yagura --config /etc/yagura.toml
+  yagura serve --rules ./sigma/rules")]
+pub struct Serve {
+    /// The data directory [default: yagura in the user's data directory]
+    #[arg(long, value_name = "DIR", env = "YAGURA_DATA")]
+    data: Option<PathBuf>,
+    /// The configuration file; `yagura config show` lists its keys
+    #[arg(long, value_name = "FILE", env = "YAGURA_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address of the page and the API
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+    /// Address for syslog over TCP (may be repeated)
+    #[arg(long, value_name = "ADDRESS")]
+    syslog_tcp: Vec<SocketAddr>,
+    /// Address for syslog over UDP (may be repeated)
+    #[arg(long, value_name = "ADDRESS")]
+    syslog_udp: Vec<SocketAddr>,
+    /// Directories of Sigma rules, besides our own
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    rules: Vec<PathBuf>,
+}
+
+/// How long open connections are given to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Serve {
+    pub async fn run(self, asked: Option<Lang>) -> Result<ExitCode> {
+        let mut config = Config::load(self.config.as_deref())?;
+        config.lang = asked.unwrap_or(config.lang);
+        config.http.listen = self.http.unwrap_or(config.http.listen);
+        if !self.syslog_tcp.is_empty() {
+            config.syslog.tcp = self.syslog_tcp;
+        }
+        if !self.syslog_udp.is_empty() {
+            config.syslog.udp = self.syslog_udp;
+        }
+        config.rules.dirs.extend(self.rules);
+        config.check()?;
+        let data = match self.data {
+            Some(dir) => dir,
+            None => default_data_dir()?,
+        };
+        serve(DataDir::new(data), config).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn serve(data: DataDir, config: Config) -> Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let options = node_options(&config)?;
+    let (opening, opening_clock) = (data.clone(), clock.clone());
+    let opened = tokio::task::spawn_blocking(move || Node::open(opening, options, opening_clock));
+    let node = Arc::new(opened.await??);
+    report_opening(&node);
+
+    let (stop, signal) = stop_pair();
+    let mut listeners = Vec::new();
+    let mut tasks = Vec::new();
+    for address in &config.syslog.tcp {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address} for syslog over TCP"))?;
+        let counters = Arc::new(SyslogCounters::default());
+        listeners.push(told("syslog-tcp", listener.local_addr()?, Some(counters.clone())));
+        let options = TcpOptions {
+            frame_bytes_max: config.syslog.message_bytes_max,
+            connections_max: config.syslog.connections_max,
+            idle_timeout: Duration::from_secs(config.syslog.idle_timeout_s),
+        };
+        let (sink, clock, signal) = (node.sink(), clock.clone(), signal.clone());
+        tasks.push(tokio::spawn(serve_tcp(listener, sink, clock, options, counters, signal)));
+    }
+    for address in &config.syslog.udp {
+        let socket = UdpSocket::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address} for syslog over UDP"))?;
+        let counters = Arc::new(SyslogCounters::default());
+        listeners.push(told("syslog-udp", socket.local_addr()?, Some(counters.clone())));
+        let options = UdpOptions {
+            frame_bytes_max: config.syslog.message_bytes_max,
+            ..UdpOptions::default()
+        };
+        let (sink, clock, signal) = (node.sink(), clock.clone(), signal.clone());
+        tasks.push(tokio::spawn(serve_udp(socket, sink, clock, options, counters, signal)));
+    }
+    let http = TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} for HTTP", config.http.listen))?;
+    listeners.push(told("http", http.local_addr()?, None));
+    let webhook = crate::commands::webhook::start(&config, &node)?;
+
+    let mut http_signal = signal.clone();
+    let app = yagura_api::router(node.clone(), listeners);
+    let serving = tokio::spawn(async move {
+        yagura_api::serve(http, app, async move { http_signal.stopped().await }).await
+    });
+    match config.lang {
+        Lang::En => eprintln!("ready; Ctrl-C stops. Data is in {}", data.root().display()),
+        Lang::Ja => eprintln!("準備完了。Ctrl-C で停止します。データ: {}", data.root().display()),
+    }
+
+    until_told_to_stop().await?;
+    stop.stop();
+    let ended = tokio::time::timeout(GRACE, async {
+        for task in tasks {
+            // A task that panicked has nothing left to end.
+            let _ = task.await;
+        }
+        serving.await
+    });
+    if ended.await.is_err() {
+        tracing::warn!("connections were still open and are cut off");
+    }
+    drop(webhook);
+    tokio::task::spawn_blocking(move || node.close()).await??;
+    Ok(())
+}
+
+/// Says where we listen, in a form that programs can read too.
+fn told(kind: &'static str, address: SocketAddr, syslog: Option<Arc<SyslogCounters>>) -> Listener {
+    let address = match kind {
+        "http" => format!("http://{address}"),
+        _ => address.to_string(),
+    };
+    eprintln!("listening {kind} {address}");
+    Listener { kind, address, syslog }
+}
+
+fn report_opening(node: &Node) {
+    let recovery = node.recovery();
+    if recovery.torn_bytes > 0 || recovery.damage_count > 0 {
+        tracing::warn!(
+            torn_bytes = recovery.torn_bytes,
+            damages = recovery.damage_count,
+            lost_records = recovery.lost_records,
+            "the journal was repaired; `yagura verify` tells more"
+        );
+    }
+    let rules = node.rules();
+    tracing::info!(loaded = rules.loaded, refused = rules.refused.len(), "rules");
+    for refusal in rules.refused.iter().take(20) {
+        tracing::warn!(path = %refusal.path, reason = %refusal.reason, "rule refused");
+    }
+}
+
+async fn until_told_to_stop() -> Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = terminate.recv() => Ok(()),
+    }
+}

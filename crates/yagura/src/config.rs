@@ -1,0 +1,295 @@
+//! The one configuration file. Every key has a default; unknown keys are errors.
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use yagura_event::{Lang, Level};
+
+/// Everything `yagura serve` can be told, as it stands in the TOML file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Language of messages: `ja` or `en`.
+    pub lang: Lang,
+    /// The page and the HTTP API.
+    pub http: Http,
+    /// Syslog listeners.
+    pub syslog: Syslog,
+    /// Detection rules.
+    pub rules: Rules,
+    /// How source times without a zone are read.
+    pub time: Time,
+    /// The durable record log.
+    pub journal: JournalSection,
+    /// The table of events.
+    pub lake: LakeSection,
+    /// Alerts.
+    pub alerts: Alerts,
+    /// Where alerts are sent, if anywhere.
+    pub webhook: Option<WebhookSection>,
+}
+
+/// The page and the HTTP API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address to listen on. Only loopback until an administrator can exist.
+    pub listen: SocketAddr,
+}
+
+/// Syslog listeners; an empty list switches a transport off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Syslog {
+    /// UDP addresses.
+    pub udp: Vec<SocketAddr>,
+    /// TCP addresses.
+    pub tcp: Vec<SocketAddr>,
+    /// Longest message in bytes (1 to 1,048,576); longer ones are cut here and marked.
+    pub message_bytes_max: usize,
+    /// Most TCP connections at once.
+    pub connections_max: usize,
+    /// Seconds of silence after which a TCP connection is closed.
+    pub idle_timeout_s: u64,
+}
+
+/// Detection rules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// Whether our own rules are loaded.
+    pub builtin: bool,
+    /// Directories of further Sigma rules, read recursively.
+    pub dirs: Vec<PathBuf>,
+}
+
+/// How source times without a zone are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Time {
+    /// IANA zone of sources that do not say theirs, such as `Asia/Tokyo`.
+    pub source_zone: String,
+}
+
+/// The durable record log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalSection {
+    /// Bytes that may wait for the disk before senders are told to slow down, in MiB (1 to 4096).
+    pub queue_mib: usize,
+    /// Seconds between signed checkpoints while there is something new (1 to 3600).
+    pub checkpoint_interval_s: u64,
+    /// Seconds between heartbeat batches of silent streams (10 to 86400).
+    pub heartbeat_interval_s: u64,
+}
+
+/// The table of events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LakeSection {
+    /// Memory for events not yet written to the table, in MiB (16 to 65536).
+    pub hot_mib: usize,
+    /// Seconds after which sealed batches are written to the table (1 to 3600).
+    pub flush_interval_s: u64,
+}
+
+/// Alerts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// Lowest level that raises an alert; matches below are counted only.
+    pub min_level: Level,
+    /// Hours during which further matches of one rule on one entity extend an open alert.
+    pub group_window_h: u64,
+}
+
+/// Where alerts are sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSection {
+    /// `https://` or `http://` address that takes a POST.
+    pub url: String,
+    /// File with the shared secret of the signature; the secret itself never stands in this file.
+    pub secret_file: PathBuf,
+    /// Lowest level that is sent.
+    #[serde(default = "webhook_level")]
+    pub min_level: Level,
+    /// Whether private and loopback addresses may be called.
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
+fn webhook_level() -> Level {
+    Level::High
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http { listen: SocketAddr::from(([127, 0, 0, 1], 8440)) }
+    }
+}
+
+impl Default for Syslog {
+    fn default() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 5514));
+        Syslog {
+            udp: vec![listen],
+            tcp: vec![listen],
+            message_bytes_max: 64 * 1024,
+            connections_max: 12_000,
+            idle_timeout_s: 600,
+        }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules { builtin: true, dirs: Vec::new() }
+    }
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Time { source_zone: "UTC".to_owned() }
+    }
+}
+
+impl Default for JournalSection {
+    fn default() -> Self {
+        JournalSection { queue_mib: 64, checkpoint_interval_s: 10, heartbeat_interval_s: 300 }
+    }
+}
+
+impl Default for LakeSection {
+    fn default() -> Self {
+        LakeSection { hot_mib: 256, flush_interval_s: 30 }
+    }
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Alerts { min_level: Level::Medium, group_window_h: 24 }
+    }
+}
+
+impl Config {
+    /// Reads and checks the file at `path`, or takes the defaults.
+    pub fn load(path: Option<&Path>) -> Result<Config> {
+        let Some(path) = path else { return Ok(Config::default()) };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
+        let config: Config = toml::from_str(&text)
+            .with_context(|| format!("the configuration file {} is wrong", path.display()))?;
+        config
+            .check()
+            .with_context(|| format!("the configuration file {} is wrong", path.display()))?;
+        Ok(config)
+    }
+
+    /// Refuses values out of their range, naming the key and the remedy.
+    pub fn check(&self) -> Result<()> {
+        in_range("syslog.message_bytes_max", self.syslog.message_bytes_max, 1, 1024 * 1024)?;
+        in_range("syslog.connections_max", self.syslog.connections_max, 1, 1_000_000)?;
+        in_range("syslog.idle_timeout_s", self.syslog.idle_timeout_s, 1, 86_400)?;
+        in_range("journal.queue_mib", self.journal.queue_mib, 1, 4096)?;
+        in_range("journal.checkpoint_interval_s", self.journal.checkpoint_interval_s, 1, 3600)?;
+        in_range("journal.heartbeat_interval_s", self.journal.heartbeat_interval_s, 10, 86_400)?;
+        in_range("lake.hot_mib", self.lake.hot_mib, 16, 65_536)?;
+        in_range("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
+        in_range("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;
+        self.zone()?;
+        for dir in &self.rules.dirs {
+            if !dir.is_dir() {
+                bail!("rules.dirs: {} is not a directory", dir.display());
+            }
+        }
+        if let Some(webhook) = &self.webhook {
+            let scheme = webhook.url.split_once("://").map(|(scheme, _)| scheme);
+            if !matches!(scheme, Some("http" | "https")) {
+                bail!("webhook.url: {:?} must begin with https:// or http://", webhook.url);
+            }
+        }
+        for address in self.listen_addresses() {
+            refuse_open_address(address)?;
+        }
+        Ok(())
+    }
+
+    /// The zone of `time.source_zone`.
+    pub fn zone(&self) -> Result<jiff::tz::TimeZone> {
+        let name = &self.time.source_zone;
+        jiff::tz::TimeZone::get(name).with_context(|| {
+            format!("time.source_zone: {name:?} is not an IANA zone such as Asia/Tokyo or UTC")
+        })
+    }
+
+    fn listen_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let syslog = self.syslog.udp.iter().chain(&self.syslog.tcp).copied();
+        syslog.chain([self.http.listen])
+    }
+}
+
+/// Until an administrator can exist, nothing beyond this machine may reach us.
+fn refuse_open_address(address: SocketAddr) -> Result<()> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    bail!(
+        "refusing to listen on {address}: Yagura has no administrator yet, so anyone who reaches \
+         that address could read and write logs. Listen on 127.0.0.1 or [::1] and let a local \
+         forwarder (rsyslog, stunnel, an SSH tunnel) bring remote logs here"
+    )
+}
+
+fn in_range<T: PartialOrd + std::fmt::Display>(key: &str, value: T, min: T, max: T) -> Result<()> {
+    if value < min || value > max {
+        bail!("{key}: {value} is out of range ({min} to {max})");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("yagura.toml");
+        std::fs::write(&path, text)?;
+        Config::load(Some(&path))
+    }
+
+    #[test]
+    fn the_defaults_survive_a_round_trip_and_pass_their_own_check() {
+        let defaults = Config::default();
+        defaults.check().unwrap();
+        assert_eq!(read(&toml::to_string(&defaults).unwrap()).unwrap(), defaults);
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_name_their_place() {
+        for (text, place) in [
+            ("[htpp]\nlisten = '127.0.0.1:1'\n", "htpp"),
+            ("[http]\nlisten = 'everywhere'\n", "line 2"),
+            ("[lake]\nhot_mib = 1\n", "lake.hot_mib: 1 is out of range (16 to 65536)"),
+            ("[time]\nsource_zone = 'Mars/Olympus'\n", "time.source_zone"),
+            ("[rules]\ndirs = ['/nonexistent']\n", "/nonexistent is not a directory"),
+            ("[webhook]\nurl='ftp://x'\nsecret_file='s'\n", "webhook.url"),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(place), "{text} gave {error}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_listened_on() {
+        for open in ["0.0.0.0:8440", "192.168.1.5:8440", "[::]:8440"] {
+            let error = read(&format!("[http]\nlisten = '{open}'\n")).unwrap_err();
+            assert!(format!("{error:#}").contains("administrator"), "{open}");
+            let error = read(&format!("[syslog]\nudp = ['{open}']\n")).unwrap_err();
+            assert!(format!("{error:#}").contains("administrator"), "{open}");
+        }
+        read("[http]\nlisten = '[::1]:8440'\n").unwrap();
+    }
+}
