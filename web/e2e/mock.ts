@@ -86,6 +86,10 @@ export class Mock {
       json(response, 400, { error: { code: "query.syntax", message: "this '(' is never closed", message_ja: "この「(」が閉じられていません", place: open } });
       return;
     }
+    if (query.includes("| stats")) {
+      json(response, 200, { rows: [{ "user.name": "<b>tanaka</b>", n: 12 }, { "user.name": "佐藤\u202e", n: 7 }], total_known: true, cut: false, limit: 100, took_ms: 3 });
+      return;
+    }
     const words = query.toLowerCase().split(/\s+/);
     const found = this.rows.filter((row) => words.every((word) => JSON.stringify(row).toLowerCase().includes(word)));
     const limit = Number(parameters.get("limit") ?? "100");

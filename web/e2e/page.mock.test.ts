@@ -129,6 +129,12 @@ describe("the page", () => {
     expect(caret).toBeCloseTo(character, 0);
     await shot(page, "error-ja-light");
 
+    await box.fill("* | stats count() as n by user.name");
+    await box.press("Enter");
+    await page.getByText("2 行（3 ミリ秒）").waitFor();
+    expect(await page.locator("tbody tr:visible").allTextContents()).toEqual(["<b>tanaka</b>12", "佐藤‹U+202E›7"]);
+    await shot(page, "groups-ja-light");
+
     await box.fill("バックアップ");
     await box.press("Enter");
     await page.getByText("100 件で打ち切りました").waitFor();

@@ -1,6 +1,7 @@
 import type { Range, Row, StatusAnswer } from "./api";
 import { EmptyState } from "./EmptyState";
 import type { Feed, FeedState } from "./feed";
+import { GroupTable } from "./GroupTable";
 import { Hostile } from "./Hostile";
 import { useWords } from "./i18n";
 import { highest, LevelBadge } from "./LevelBadge";
@@ -21,19 +22,21 @@ interface Props {
 export function EventList({ events, feed, now, opened, open, ask, storeEmpty, listeners }: Props) {
   const { lang, t } = useWords();
   const { rows } = events;
-  const empty = rows.length === 0 && events.phase === "done";
+  const { groups } = events;
+  const empty = rows.length === 0 && groups === undefined && events.phase === "done";
   return (
     <section className="panel events" id="events" aria-label={t.events} tabIndex={-1}>
       <div className="panel-head">
         <h2>{t.events}</h2>
         <output>{summary(events, t, lang)}</output>
-        {events.phase === "failed" ? null : <span className={`live live-${events.paused ? "paused" : events.live}`}>
+        {events.phase === "failed" || groups !== undefined ? null : <span className={`live live-${events.paused ? "paused" : events.live}`}>
           {events.live === "lost" ? t.liveLost : events.paused ? t.livePaused : t.liveNow}
         </span>}
         <button
           type="button"
           className="pause"
           title="p"
+          hidden={groups !== undefined}
           onClick={() => {
             if (events.paused) feed.resume();
             else feed.pause();
@@ -46,7 +49,8 @@ export function EventList({ events, feed, now, opened, open, ask, storeEmpty, li
         <EmptyState searched={events.query !== ""} storeEmpty={storeEmpty} range={events.range} ask={ask} listeners={listeners} />
       ) : (
         <div className="rows" tabIndex={-1}>
-          <table>
+          {groups === undefined ? null : <GroupTable groups={groups} />}
+          <table hidden={groups !== undefined}>
             <thead>
               <tr>
                 <th scope="col">{t.time}</th>
@@ -115,6 +119,7 @@ function EventRow({ row, now, open, current }: { row: Row; now: Date; open: (row
 function summary(events: FeedState, t: ReturnType<typeof useWords>["t"], lang: string): string {
   if (events.phase === "running") return t.running;
   if (events.phase === "failed") return "";
+  if (events.groups !== undefined) return t.groups(events.groups.length.toLocaleString(lang), events.tookMs.toLocaleString(lang));
   const count = events.rows.length.toLocaleString(lang);
   const ms = events.tookMs.toLocaleString(lang);
   return events.cut ? t.foundMore(count, ms) : t.found(count, ms);

@@ -28,8 +28,11 @@ export interface Row {
   alerts?: RowAlert[];
 }
 
+/** A row that is no event: a group of `... | stats`. */
+export type Group = Record<string, unknown>;
+
 export interface SearchAnswer {
-  rows: Row[];
+  rows: (Row | Group)[];
   total_known: boolean;
   cut: boolean;
   limit: number;

@@ -109,6 +109,18 @@ describe("the feed", () => {
     expect(tails).toHaveLength(2);
   });
 
+  it("keeps groups apart from events and does not follow them", async () => {
+    pages["* | stats count() 0"] = [{ "user.name": "tanaka", n: 3 } as unknown as Row];
+    feed.ask("* | stats count()", "24h");
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(feed.snapshot()).toMatchObject({ phase: "done", rows: [], groups: [{ "user.name": "tanaka", n: 3 }] });
+    expect(tail().closed).toBe(true);
+    tail().readyState = 2;
+    tail().onerror?.();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(tails).toHaveLength(1);
+  });
+
   it("tells a wrong query apart and drops the answer to an earlier question", async () => {
     pages["old 0"] = [row(1)];
     feed.ask("old", "24h");

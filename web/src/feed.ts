@@ -1,12 +1,14 @@
-import { ApiError, search, tailAddress, type Range, type Row } from "./api";
+import { ApiError, search, tailAddress, type Group, type Range, type Row } from "./api";
 import { LIST_ROWS_MAX, TAIL_DRAW_MS } from "./limits";
-import { append, parseRow, prepend } from "./rows";
+import { append, isEvent, parseRow, prepend } from "./rows";
 
 /** What the page shows of one question: a page of the past, and what arrives since. */
 export interface FeedState {
   query: string;
   range: Range;
   rows: readonly Row[];
+  /** The answer when it is groups (`... | stats`) instead of events; it is not live. */
+  groups: readonly Group[] | undefined;
   /** Rows that search (not the live view) has given so far: where the next page begins. */
   fetched: number;
   /** Search stopped at `limit`: there is more below. */
@@ -33,7 +35,7 @@ const RETRY_MS = 3_000;
  */
 export class Feed {
   private state: FeedState = {
-    query: "", range: "24h", rows: [], fetched: 0, cut: false, limit: 0, tookMs: 0, phase: "running", error: undefined,
+    query: "", range: "24h", rows: [], groups: undefined, fetched: 0, cut: false, limit: 0, tookMs: 0, phase: "running", error: undefined,
     paused: false, waiting: 0, live: "connecting",
   };
   private readonly listeners = new Set<() => void>();
@@ -61,7 +63,7 @@ export class Feed {
   ask(query: string, range: Range): void {
     this.stop();
     this.abort = new AbortController();
-    this.change({ query, range, rows: [], fetched: 0, cut: false, phase: "running", error: undefined, paused: false, waiting: 0, live: "connecting" });
+    this.change({ query, range, rows: [], groups: undefined, fetched: 0, cut: false, phase: "running", error: undefined, paused: false, waiting: 0, live: "connecting" });
     this.listen();
     void this.page(0);
   }
@@ -101,8 +103,15 @@ export class Feed {
     try {
       const answer = await search(query, range, offset, signal);
       if (signal.aborted) return;
+      const events = answer.rows.filter(isEvent);
+      if (events.length < answer.rows.length) {
+        this.tail?.close();
+        clearTimeout(this.retryTimer);
+        const groups = answer.rows.map((row): Group => ({ ...row }));
+        this.change({ groups: [...(this.state.groups ?? []), ...groups] });
+      }
       this.change({
-        rows: append(this.state.rows, answer.rows), fetched: offset + answer.rows.length,
+        rows: append(this.state.rows, events), fetched: offset + answer.rows.length,
         cut: answer.cut, limit: answer.limit, tookMs: answer.took_ms, phase: "done", error: undefined,
       });
     } catch (error) {
@@ -123,7 +132,7 @@ export class Feed {
         phase: "done", error: undefined, tookMs: answer.took_ms, limit: answer.limit,
         ...(nothingYet ? { fetched: answer.rows.length, cut: answer.cut } : {}),
       });
-      this.take([...answer.rows].reverse().filter((row) => !this.known(row)));
+      this.take(answer.rows.filter(isEvent).reverse().filter((row) => !this.known(row)));
     } catch {
       // The live view is open, so the server is there; the next interruption or search tries again.
     }
@@ -157,10 +166,10 @@ export class Feed {
     };
   }
 
-  /** The server answered and said no: the same question would be refused again. */
+  /** The server said no, or answered with groups: the live view would be refused again. */
   private refused(): boolean {
     const { error } = this.state;
-    return error instanceof ApiError && !error.gone;
+    return this.state.groups !== undefined || (error instanceof ApiError && !error.gone);
   }
 
   private known(row: Row): boolean {

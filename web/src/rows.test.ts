@@ -18,7 +18,7 @@ describe("the list", () => {
   });
 
   it("refuses what is no row", () => {
-    for (const data of ["", "null", "[]", "3", "{}", '{"event.id":1}', '{"event.id":"x","@timestamp":"t"}', "{"]) {
+    for (const data of ["", "null", "[]", "3", "{}", '{"event.id":1}', '{"event.id":"x","@timestamp":"t"}', "{", '{"event.id":"x","@timestamp":"t","sentence":null,"fields":{}}']) {
       expect(parseRow(data), data).toBeUndefined();
     }
     expect(parseRow(JSON.stringify(row(1)))).toEqual(row(1));

@@ -14,12 +14,20 @@ export function append(list: readonly Row[], page: readonly Row[]): Row[] {
 /** Takes a row that came over the wire, or nothing where it is not one. */
 export function parseRow(data: string): Row | undefined {
   try {
-    const value = JSON.parse(data) as Partial<Row> | null;
-    const whole = typeof value?.["event.id"] === "string" && typeof value["@timestamp"] === "string" && typeof value.sentence === "object";
-    return whole ? (value as Row) : undefined;
+    const value: unknown = JSON.parse(data);
+    return isEvent(value) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Whether this is an event. `... | stats` answers with rows that are not: groups, with columns of their own. */
+export function isEvent(value: unknown): value is Row {
+  if (typeof value !== "object" || value === null) return false;
+  const row = value as Partial<Row>;
+  const sentence: unknown = row.sentence;
+  return typeof row["event.id"] === "string" && typeof row["@timestamp"] === "string"
+    && typeof sentence === "object" && sentence !== null && typeof row.fields === "object";
 }
 
 /** A value of a field as text: text as it is, everything else as JSON. */

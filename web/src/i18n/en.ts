@@ -31,6 +31,7 @@ export const en = {
   running: "Searching…",
   found: (count: string, ms: string) => `${count} events (${ms} ms)`,
   foundMore: (count: string, ms: string) => `${count} events shown, more exist (${ms} ms)`,
+  groups: (count: string, ms: string) => `${count} rows (${ms} ms)`,
   cutAt: (limit: string) => `Cut at ${limit}: narrow the search or load more.`,
   loadMore: "Load more",
   liveNow: "Live",

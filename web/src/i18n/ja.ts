@@ -33,6 +33,7 @@ export const ja: Catalogue = {
   running: "検索中…",
   found: (count, ms) => `${count} 件（${ms} ミリ秒）`,
   foundMore: (count, ms) => `${count} 件を表示、ほかにもあります（${ms} ミリ秒）`,
+  groups: (count, ms) => `${count} 行（${ms} ミリ秒）`,
   cutAt: (limit) => `${limit} 件で打ち切りました。条件を絞るか、続きを読み込んでください。`,
   loadMore: "続きを読み込む",
   liveNow: "ライブ",
