@@ -43,7 +43,8 @@ where = [
 ]
 "#;
 
-/// Text that often collides: few letters, cases, wildcards, dashes, non-ASCII.
+/// Text that often collides: few letters in two cases, and now and then a dash, a backslash or
+/// letters beyond ASCII.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         6 => "[abAB]{1,3}",
@@ -53,7 +54,8 @@ fn text() -> impl Strategy<Value = String> {
         1 => "[ΣσſsKÉé東İ]",
         1 => Just("/a".to_owned()),
     ];
-    prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
+    let mixed = prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat());
+    prop_oneof![3 => "[abA]{0,4}", 2 => mixed]
 }
 
 fn event_value(field: &str) -> BoxedStrategy<String> {
@@ -97,7 +99,8 @@ fn pattern() -> impl Strategy<Value = String> {
         1 => Just("\\*".to_owned()),
         1 => Just("\\\\*".to_owned()),
     ];
-    prop::collection::vec(piece, 1..4).prop_map(|pieces| pieces.concat())
+    let mixed = prop::collection::vec(piece, 1..4).prop_map(|pieces| pieces.concat());
+    prop_oneof![3 => "[abA]{1,3}", 2 => mixed]
 }
 
 fn words() -> impl Strategy<Value = String> {
@@ -241,13 +244,13 @@ fn rule() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_engine_agrees_with_the_reference(
         rules in prop::collection::vec(rule(), 1..6),
-        events in prop::collection::vec(event(), 1..8),
-        dataset in prop::sample::select(vec!["test.one", "test.two", "other"]),
+        events in prop::collection::vec(event(), 4..16),
+        dataset in prop::sample::select(vec!["test.one", "test.one", "test.two", "other"]),
     ) {
         let dictionary = Arc::new(FieldDictionary::from_toml(FIELDS).unwrap());
         let sources = LogSources::from_toml(SOURCES).unwrap();
