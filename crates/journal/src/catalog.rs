@@ -48,6 +48,14 @@ pub(crate) struct SegmentSeen {
     pub(crate) batches: BTreeSet<u64>,
 }
 
+/// Damage that may turn out to be a torn tail.
+struct Suspect {
+    damage: Damage,
+    bytes: Vec<u8>,
+    /// Batch and index of the record that was here, where its head says so.
+    record: Option<(u64, u32)>,
+}
+
 /// One batch.
 #[derive(Default)]
 pub(crate) struct BatchSeen {
@@ -201,16 +209,20 @@ impl Catalog {
             self.damage(Damage::at(&file, 0, bytes.len(), DamageKind::Header));
         }
         seen.damaged |= !seen.pieces.is_empty();
-        for (mut damage, piece) in damages {
+        for Suspect { mut damage, bytes, record } in damages {
             let in_tail = damage.offset >= seen.sound_end;
             if in_tail && last {
+                // Never acknowledged, so nothing is missing when it is cut off.
                 continue;
             }
-            if in_tail && damage.what == DamageKind::Frame && !last {
+            if in_tail && damage.what == DamageKind::Frame {
                 damage.what = DamageKind::Tail;
             }
+            if let Some((batch, index)) = record {
+                self.state(batch, index.saturating_add(1));
+            }
             seen.damaged = true;
-            seen.pieces.push((damage.offset, piece));
+            seen.pieces.push((damage.offset, bytes));
             self.damage(damage);
         }
         self.segments.push(seen);
@@ -223,7 +235,7 @@ impl Catalog {
         file: &std::path::Path,
         openings: &HashMap<u64, Opening>,
         seen: &mut SegmentSeen,
-        damages: &mut Vec<(Damage, Vec<u8>)>,
+        damages: &mut Vec<Suspect>,
     ) {
         let mut decoder = RecordDecoder::default();
         // The place after the last record: a damaged head that follows was probably its.
@@ -241,23 +253,20 @@ impl Catalog {
                         let mut damage =
                             Damage::at(file, offset, end - offset, DamageKind::Nonsense);
                         damage.batch = Some(head.batch);
-                        damages.push((damage, bytes[offset..end].to_vec()));
+                        let bytes = bytes[offset..end].to_vec();
+                        damages.push(Suspect { damage, bytes, record: None });
                     }
                 }
                 Item::Damage { offset, bytes, head } => {
                     let mut damage = Damage::at(file, offset, bytes.len(), DamageKind::Frame);
-                    if let Some(head) = head.filter(|head| head.kind != Kind::Commit) {
-                        damage.batch = Some(head.batch);
-                        if head.kind == Kind::Record {
-                            damage.index = Some(head.index);
-                            self.state(head.batch, head.index.saturating_add(1));
-                        }
-                    } else if head.is_none()
-                        && let Some((batch, index)) = next_place
-                    {
+                    let head = head.filter(|head| head.kind != Kind::Commit);
+                    let of_record = head.filter(|head| head.kind == Kind::Record);
+                    let record = of_record.map(|head| (head.batch, head.index));
+                    damage.batch = head.map(|head| head.batch);
+                    if let Some((batch, index)) = record.or(next_place.filter(|_| head.is_none())) {
                         (damage.batch, damage.index) = (Some(batch), Some(index));
                     }
-                    damages.push((damage, bytes.to_vec()));
+                    damages.push(Suspect { damage, bytes: bytes.to_vec(), record });
                 }
             }
         }

@@ -65,9 +65,8 @@ impl SegmentHeader {
 
     /// The first sound copy, and the offset of a damaged one.
     pub(crate) fn decode(segment: &[u8]) -> Option<(SegmentHeader, Option<usize>)> {
-        let first = segment.get(..COPY_BYTES).and_then(Self::decode_copy);
-        let second = segment.get(COPY_BYTES..HEADER_BYTES).and_then(Self::decode_copy);
-        match (first, second) {
+        let (first, second) = segment.get(..HEADER_BYTES)?.split_at(COPY_BYTES);
+        match (Self::decode_copy(first), Self::decode_copy(second)) {
             (Some(header), again) if again == Some(header) => Some((header, None)),
             (Some(header), _) => Some((header, Some(COPY_BYTES))),
             (None, Some(header)) => Some((header, Some(0))),

@@ -218,6 +218,7 @@ fn a_full_disk_refuses_and_resumes_by_itself() {
 #[test]
 fn too_many_streams_are_refused_one_by_one() {
     let mut bench = Bench::new();
+    bench.core.options.segment_bytes = 64 * 1024 * 1024;
     for number in 0..crate::limits::STREAMS_MAX {
         bench.append(&format!("s{number}"), &["x"]).unwrap();
     }

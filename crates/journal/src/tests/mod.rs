@@ -5,7 +5,6 @@ mod faults;
 mod lifecycle;
 mod sim;
 
-use crate::catalog::Catalog;
 use crate::core::{Ack, Append, Core};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use crate::recover::{Recovered, RecoveryReport, recover};
