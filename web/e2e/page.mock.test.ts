@@ -201,6 +201,21 @@ describe("the page", () => {
     await page.getByText("The server does not answer.").waitFor({ state: "detached" });
   });
 
+  it("keeps up with a flood, shows the newest and holds its list", async () => {
+    const { page } = await open(browser, mock.origin);
+    await page.getByText("No logs yet").waitFor();
+    for (let burst = 0; burst < 20; burst += 1) {
+      for (let count = 0; count < 1_000; count += 1) mock.send(event(`flood ${burst * 1_000 + count}`, "洪水"));
+      await new Promise((next) => setImmediate(next));
+    }
+    await page.getByText("flood 19999", { exact: true }).waitFor();
+    expect(await page.locator("tbody tr").count()).toBe(500);
+    expect(await page.locator("tbody tr").first().textContent()).toContain("flood 19999");
+    await page.getByText("The list keeps the newest 500 rows").waitFor();
+    await page.getByRole("button", { name: "日本語" }).click();
+    await page.getByText("一覧に残るのは最新の 500 件です").waitFor();
+  });
+
   it("shows hostile text as text, in every place it can reach", async () => {
     const lines = [...XSS_LINES, ...FORGING_LINES];
     const { page, dialogs, violations, errors, foreign } = await open(browser, mock.origin, {}, "/?last=all");
