@@ -27,7 +27,7 @@ pub(super) fn recover(
     {
         return Ok(length);
     }
-    for torn in 0..note.len().min(tail.len() + 1) {
+    for torn in 0..=note.len().min(tail.len()) {
         let (before, end) = tail.split_at(tail.len() - torn);
         if is_torn(end, note) && precedes(before, length, checkpoint, key) {
             let start = length - torn as u64;

@@ -5,6 +5,7 @@ use crate::disk::{self, DirtyDirs};
 use crate::tiles::{Row, TileName};
 use crate::tree::{consistency_proof, root, verify_consistency};
 use crate::{Checkpoint, Hash, LedgerError, SigningKey};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -27,8 +28,9 @@ pub(super) struct Publisher {
     history_bytes: u64,
     /// Notes that are signed and public but not yet in the history.
     unrecorded: String,
-    /// Files of attempts that failed; a later success removes what it does not use.
-    leftovers: Vec<TileName>,
+    /// Files that a later checkpoint may make superfluous: the last of each row, and those staged
+    /// by attempts that failed.
+    removable: BTreeSet<TileName>,
     #[cfg(test)]
     pub(super) on_step: Option<Box<dyn FnMut(Step) + Send>>,
 }
@@ -59,13 +61,18 @@ impl Publisher {
                 let checkpoint = state.checkpoint.clone();
                 drop(state);
                 self.record(dir)?;
+                self.tidy(dir, checkpoint.size());
                 return Ok(checkpoint);
             }
             let old = state.checkpoint.clone();
             let files = state.files_since(old.size());
             Growth { old, size: state.size(), root: state.tree.root(), files }
         };
-        self.leftovers.extend(growth.files.iter().map(|(name, _)| *name));
+        let old = growth.old.size();
+        let last_of_old =
+            Row::all(old).filter_map(|row| TileName::holding(row, row.items(old) - 1, old));
+        self.removable.extend(last_of_old);
+        self.removable.extend(growth.files.iter().map(|(name, _)| *name));
         self.stage(dir, &growth.files)?;
         let checkpoint = self.sign(dir, key, &growth)?;
         disk::rename_durably(&disk::temporary_of(&dir.join(CHECKPOINT)), &dir.join(CHECKPOINT))?;
@@ -81,7 +88,7 @@ impl Publisher {
         }
         self.record(dir)?;
         self.reached(Step::Recorded);
-        self.tidy(dir, growth.old.size(), growth.size);
+        self.tidy(dir, growth.size);
         self.reached(Step::Tidied);
         Ok(checkpoint)
     }
@@ -136,11 +143,11 @@ impl Publisher {
     }
 
     /// Removes what the new checkpoint has superseded. Failing is harmless: the next open tidies.
-    fn tidy(&mut self, dir: &Path, old: u64, size: u64) {
-        let last_of_old =
-            Row::all(old).filter_map(|row| TileName::holding(row, row.items(old) - 1, old));
-        let superseded = last_of_old.chain(self.leftovers.drain(..));
-        for name in superseded.filter(|name| !name.belongs_to(size)) {
+    fn tidy(&mut self, dir: &Path, size: u64) {
+        for name in std::mem::take(&mut self.removable) {
+            if name.belongs_to(size) {
+                continue;
+            }
             let path = dir.join(name.to_string());
             if disk::remove_file(&path).is_ok() {
                 // Succeeds only for the `.p` directory of a tile that is full now.
