@@ -85,6 +85,63 @@ impl Phase {
     }
 }
 
+impl Phase {
+    /// The phase that a rule's ATT&CK tags speak of, for rules that name none themselves: what its
+    /// techniques say where they are about hiding or destroying, or else its first tactic.
+    pub fn of_tags(tags: &[String]) -> Option<Phase> {
+        // T1070 Indicator Removal, T1485 Data Destruction, T1486 Data Encrypted for Impact,
+        // T1489 Service Stop, T1490 Inhibit System Recovery.
+        const FINAL: [&str; 5] = ["t1070", "t1485", "t1486", "t1489", "t1490"];
+        let words = || tags.iter().filter_map(|tag| tag.strip_prefix("attack."));
+        let technique = |word: &str| word.split('.').next().is_some_and(|t| FINAL.contains(&t));
+        if words().any(technique) {
+            return Some(Phase::ObjectiveAntiForensics);
+        }
+        words().find_map(|word| match word {
+            "reconnaissance" | "resource-development" | "initial-access" => {
+                Some(Phase::InitialAccess)
+            }
+            // Newer versions of ATT&CK say stealth and defense-impairment for defense-evasion.
+            "execution"
+            | "persistence"
+            | "defense-evasion"
+            | "stealth"
+            | "defense-impairment"
+            | "command-and-control" => Some(Phase::PersistenceDefenseEvasion),
+            "privilege-escalation" | "credential-access" | "discovery" | "lateral-movement" => {
+                Some(Phase::PrivilegeLateral)
+            }
+            "collection" | "exfiltration" | "impact" => Some(Phase::ObjectiveAntiForensics),
+            _ => None,
+        })
+    }
+}
+
+impl From<&yagura_detect::RuleInfo> for RuleCopy {
+    fn from(rule: &yagura_detect::RuleInfo) -> Self {
+        RuleCopy {
+            uuid: rule.id.clone(),
+            name: rule.title.clone(),
+            name_ja: rule.title_ja.clone(),
+            level: rule.level,
+            tags: rule.tags.clone(),
+            author: rule.author.clone(),
+            license: rule.license.clone(),
+            phase: Phase::of_tags(&rule.tags),
+        }
+    }
+}
+
+impl From<yagura_detect::Evidence> for EvidenceItem {
+    fn from(evidence: yagura_detect::Evidence) -> Self {
+        EvidenceItem {
+            field: evidence.field.to_string(),
+            value: evidence.value,
+            predicate: evidence.predicate,
+        }
+    }
+}
+
 impl FromStr for Phase {
     type Err = String;
 

@@ -1,0 +1,160 @@
+//! Our own rules, each against events that it must and must not match (`content/rules/tests.jsonl`),
+//! given as columns of a dataset or as a raw line that is read first.
+
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use yagura_desk::{Phase, RuleCopy};
+use yagura_detect::{Engine, LogSources, RuleFile, Ruleset};
+use yagura_event::{
+    BatchBuilder, CommittedRun, EventBatch, FieldDictionary, Record, StreamName, Transport,
+    UtcMicros,
+};
+use yagura_normalize::Normalizer;
+
+/// One line of `tests.jsonl`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// Id of the rule.
+    rule: String,
+    /// Whether the rule must match.
+    r#match: bool,
+    /// The event as received; or else `dataset` and `fields`.
+    raw: Option<String>,
+    dataset: Option<String>,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
+}
+
+fn content() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../content")
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn rule_files() -> Vec<RuleFile> {
+    let mut files = Vec::new();
+    for folder in std::fs::read_dir(content().join("rules")).unwrap() {
+        let folder = folder.unwrap().path();
+        if !folder.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            files.push(RuleFile { path: path.display().to_string(), text: read(&path) });
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+fn ruleset() -> Arc<Ruleset> {
+    let dictionary = FieldDictionary::from_toml(&read(&content().join("fields.toml"))).unwrap();
+    let sources = LogSources::from_toml(&read(&content().join("logsources.toml"))).unwrap();
+    let files = rule_files();
+    let (ruleset, report) = Ruleset::compile(&files, Arc::new(dictionary), &sources);
+    let refused: Vec<_> = report.refused.iter().map(ToString::to_string).collect();
+    assert!(refused.is_empty(), "refused:\n{}", refused.join("\n"));
+    assert_eq!(report.loaded, files.len(), "one rule a file");
+    Arc::new(ruleset)
+}
+
+fn run(line: &str) -> CommittedRun {
+    CommittedRun {
+        stream: StreamName::new("rules").unwrap(),
+        batch: 1,
+        batch_salt: [0; 32],
+        first_index: 0,
+        records: vec![Record {
+            received: "2026-11-21T09:00:00Z".parse::<UtcMicros>().unwrap(),
+            transport: Transport::SyslogTcp,
+            peer: "192.0.2.1:514".into(),
+            identity: "none".into(),
+            bytes: line.as_bytes().to_vec().into(),
+        }],
+    }
+}
+
+/// The event of a case as batches of one row.
+fn event(case: &Case, normalizer: &mut Normalizer) -> Vec<EventBatch> {
+    match (&case.raw, &case.dataset) {
+        (Some(line), None) => {
+            normalizer.normalize(&run(line));
+            normalizer.take_batches()
+        }
+        (None, Some(dataset)) => {
+            let run = run("");
+            let mut builder = BatchBuilder::new(dataset, normalizer.dictionary().clone());
+            builder.begin_row(&run, 0, &run.records[0]);
+            for (name, value) in &case.fields {
+                builder.set(name, value);
+            }
+            builder.finish().into_iter().collect()
+        }
+        _ => panic!("a case has either raw, or dataset and fields: {case:?}"),
+    }
+}
+
+#[test]
+fn every_rule_matches_what_it_should_and_not_its_near_misses() {
+    let ruleset = ruleset();
+    let mut engine = Engine::new(ruleset.clone());
+    let mut normalizer = Normalizer::new(Normalizer::embedded_dictionary()).unwrap();
+    let titles: BTreeMap<_, _> =
+        ruleset.rules().map(|rule| (rule.id.clone(), rule.title.clone())).collect();
+    let mut tried: BTreeMap<String, BTreeSet<bool>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (number, line) in (1..).zip(read(&content().join("rules/tests.jsonl")).lines()) {
+        let case: Case = serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("tests.jsonl, line {number}: {error}"));
+        let Some(title) = titles.get(&case.rule) else {
+            panic!("tests.jsonl, line {number}: no rule has the id {}", case.rule)
+        };
+        let batches = event(&case, &mut normalizer);
+        assert_eq!(batches.len(), 1, "tests.jsonl, line {number}: not one event");
+        let matched =
+            batches.iter().flat_map(|batch| engine.evaluate(batch)).any(|m| m.rule.id == case.rule);
+        if matched != case.r#match {
+            let dataset = &batches[0].dataset;
+            wrong.push(format!("line {number}: {title} ({dataset}): match is {matched}\n  {line}"));
+        }
+        tried.entry(case.rule).or_default().insert(case.r#match);
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    let untried: Vec<_> = titles
+        .iter()
+        .filter(|(id, _)| tried.get(*id).is_none_or(|cases| cases.len() < 2))
+        .map(|(_, title)| title)
+        .collect();
+    assert!(untried.is_empty(), "no true event or no near miss: {untried:?}");
+}
+
+#[test]
+fn every_rule_has_what_people_read_and_what_a_licence_asks() {
+    let ruleset = ruleset();
+    let files = rule_files();
+    let mut ids = BTreeSet::new();
+    for rule in ruleset.rules() {
+        let path = &rule.path;
+        assert!(ids.insert(rule.id.clone()), "{path}: the id is another rule's");
+        assert_eq!(rule.author.as_deref(), Some("Yagura"), "{path}");
+        assert_eq!(rule.license.as_deref(), Some("Apache-2.0"), "{path}");
+        for (what, text) in [("title", &rule.title_ja), ("description", &rule.description_ja)] {
+            let japanese = |c: char| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}');
+            let has = text.as_ref().is_some_and(|text| text.contains(japanese));
+            assert!(has, "{path}: no Japanese {what}");
+        }
+        assert!(rule.description.as_ref().is_some_and(|text| text.len() > 20), "{path}");
+        assert!(!rule.falsepositives.is_empty() && !rule.references.is_empty(), "{path}");
+        assert!(rule.tags.iter().any(|tag| tag.starts_with("attack.t")), "{path}: no technique");
+        let text = &files.iter().find(|file| *file.path == **path).unwrap().text;
+        let word = text.lines().find_map(|line| line.strip_prefix("  phase: ")).unwrap_or_default();
+        let phase = word.parse::<Phase>().unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert!(Phase::of_tags(&rule.tags).is_some(), "{path}: {phase:?} but no tactic");
+        assert_eq!(RuleCopy::from(&**rule).name, rule.title);
+    }
+}
