@@ -83,7 +83,8 @@ pub const EXPANSION_RATIO_MAX: u64 = 1_000;
 /// A file on disk may always expand to this many bytes, whatever the ratio.
 pub const EXPANSION_FREE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Members read from one archive file on disk, those of nested archives included.
+/// Members read from one archive file on disk, those of nested archives included, unless
+/// configured otherwise.
 pub const ARCHIVE_MEMBERS_MAX: u64 = 100_000;
 
 /// Files one import may name.

@@ -1,5 +1,7 @@
 //! Real sockets on the loopback address, real bytes, hostile senders.
 
+#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+
 mod common;
 
 use common::{Gate, MemorySink};

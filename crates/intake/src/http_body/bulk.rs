@@ -211,8 +211,8 @@ impl Lines<'_> {
 /// Gives each Elasticsearch index its stream, `elastic/<name>`; after [`ELASTIC_STREAMS_MAX`] names
 /// all further ones share `elastic/other`, so that a sender cannot make streams without end.
 ///
-/// A name is lowercased, characters a stream may not have become `_`, and the date or counter that
-/// senders append for rollover (`-2026.11.21`, `-000001`) is dropped: it names a period, not a source.
+/// A name is lowercased, characters a stream may not have become `_`, and the date, counter or version
+/// that senders append (`-2026.11.21`, `-000001`, `-8.15.0`) is dropped: it does not name a source.
 #[derive(Debug, Default)]
 pub struct BulkStreams {
     known: Mutex<HashSet<StreamName>>,
@@ -258,15 +258,17 @@ fn stream_of_index(index: &str) -> StreamName {
     StreamName::new(&format!("elastic/{kept}")).unwrap_or_else(|_| constant("elastic/_"))
 }
 
-/// A date (`-2026.11.21`, `-2026.11`, `-2026-11-21`) or a counter (`-000001`), or both; possibly after
-/// a version (`-8.15.0-2026.11.21`), which is dropped with it.
+/// A date (`-2026.11.21`, `-2026.11`, `-2026-11-21`), a counter (`-000001`), a version of three parts
+/// (`-8.15.0`), or several of them.
 fn is_rollover(suffix: &str) -> bool {
-    let mut numbers = suffix.split(['.', '-', '_']).filter(|part| !part.is_empty());
-    numbers.any(|number| match number.len() {
-        4 => number.starts_with("19") || number.starts_with("20"),
-        6 | 8 => true,
-        _ => false,
-    })
+    let numbers = || suffix.split(['.', '-', '_']).filter(|part| !part.is_empty());
+    let version = suffix.starts_with('-') && suffix[1..].split('.').count() >= 3;
+    version
+        || numbers().any(|number| match number.len() {
+            4 => number.starts_with("19") || number.starts_with("20"),
+            6 | 8 => true,
+            _ => false,
+        })
 }
 
 /// What became of one item.
@@ -439,7 +441,9 @@ mod tests {
             ("winlogbeat", "elastic/winlogbeat"),
             ("logstash-2026.11.21", "elastic/logstash"),
             ("filebeat-8.15.0-2026.11.21-000001", "elastic/filebeat"),
+            ("winlogbeat-8.15.0", "elastic/winlogbeat"),
             ("audit-000012", "elastic/audit"),
+            ("host-10.1", "elastic/host-10.1"),
             ("firewall-2", "elastic/firewall-2"),
             ("logs-nginx.access-default", "elastic/logs-nginx.access-default"),
             (".ds-logs-2026.11.21-000001", "elastic/.ds-logs"),

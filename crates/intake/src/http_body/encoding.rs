@@ -13,8 +13,7 @@ pub fn decode_body(content_encoding: Option<&str>, body: Bytes) -> Result<Bytes,
         return Err(BodyError::TooLarge { what: "has", limit_bytes: BODY_BYTES_MAX });
     }
     let encoding = content_encoding.unwrap_or_default().trim().to_ascii_lowercase();
-    let limit =
-        (body.len() * BODY_RATIO_MAX).max(BODY_RATIO_FREE_BYTES).min(BODY_EXPANDED_BYTES_MAX);
+    let limit = (body.len() * BODY_RATIO_MAX).clamp(BODY_RATIO_FREE_BYTES, BODY_EXPANDED_BYTES_MAX);
     match encoding.as_str() {
         "" | "identity" => Ok(body),
         "gzip" | "x-gzip" => expand("gzip", flate2::read::MultiGzDecoder::new(&body[..]), limit),

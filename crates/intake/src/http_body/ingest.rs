@@ -250,13 +250,13 @@ mod tests {
         let ingest = parse("[{\"a\":1},\n {\"b\":2}, {\"c\" 3}, {\"d\":4}]").unwrap();
         assert_eq!(ingest.events.len(), 2);
         let error = &ingest.errors[0];
-        assert_eq!((error.item, error.line, error.column), (2, 2, 17));
+        assert_eq!((error.item, error.line, error.column), (2, 2, 16));
     }
 
     #[test]
     fn what_is_not_json_at_all_is_refused_with_its_place() {
         for (body, line, column) in
-            [("<13>Oct 11 sshd", 1, 1), ("\n\n  hello", 3, 3), ("[{\"a\":1", 1, 8), ("[1,]x", 1, 4)]
+            [("<13>Oct 11 sshd", 1, 1), ("\n\n  hello", 3, 3), ("[{\"a\":1", 1, 7), ("[1,]x", 1, 4)]
         {
             match parse(body) {
                 Err(BodyError::NotJson { line: l, column: c, .. }) => {

@@ -1,9 +1,8 @@
+use super::ImportOptions;
 use super::content::{Content, Hashing};
 use super::kind::Sniffed;
-use super::session::{Halt, Session};
-use crate::limits::{
-    ARCHIVE_DEPTH_MAX, ARCHIVE_MEMBERS_MAX, EXPANSION_FREE_BYTES, ZSTD_WINDOW_LOG_MAX,
-};
+use super::session::{COPY_BYTES, Halt, Session};
+use crate::limits::{ARCHIVE_DEPTH_MAX, EXPANSION_FREE_BYTES, ZSTD_WINDOW_LOG_MAX};
 use std::cell::Cell;
 use std::io::{self, Read, Seek, Write};
 use std::rc::Rc;
@@ -17,9 +16,12 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub fn new(file_bytes: u64, ratio_max: u64, bytes_max: u64) -> Self {
-        let by_ratio = file_bytes.saturating_mul(ratio_max).max(EXPANSION_FREE_BYTES);
-        Budget { bytes: by_ratio.min(bytes_max), members: ARCHIVE_MEMBERS_MAX }
+    pub fn new(file_bytes: u64, options: &ImportOptions) -> Self {
+        let by_ratio = file_bytes.saturating_mul(options.expansion_ratio_max);
+        Budget {
+            bytes: by_ratio.max(EXPANSION_FREE_BYTES).min(options.expanded_bytes_max),
+            members: options.archive_members_max,
+        }
     }
 }
 
@@ -188,11 +190,13 @@ impl Session<'_> {
         layers: Layers,
         budget: &mut Budget,
     ) -> Result<bool, Halt> {
-        if budget.members == 0 {
-            self.skip(name, format!("more than {ARCHIVE_MEMBERS_MAX} members in one file"));
+        let is_member = !layers.compressed;
+        if is_member && budget.members == 0 {
+            let most = self.options.archive_members_max;
+            self.skip(name, format!("past the limit of {most} members in one file"));
             return Ok(false);
         }
-        budget.members -= 1;
+        budget.members -= u64::from(is_member);
         match self.spool(reader, budget) {
             Ok(expanded) => {
                 self.content(expanded, name, layers, budget)?;
@@ -218,7 +222,8 @@ impl Session<'_> {
     fn spool(&mut self, reader: impl Read, budget: &mut Budget) -> Result<Expanded, Refusal> {
         let mut spool = self.new_spool();
         let mut reader = Hashing::new(reader);
-        let mut buffer = vec![0; 256 * 1024];
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(COPY_BYTES, 0);
         let mut damage = None;
         loop {
             self.check_cancelled().map_err(Refusal::Halt)?;
@@ -235,6 +240,7 @@ impl Session<'_> {
             budget.bytes = budget.bytes.checked_sub(length as u64).ok_or(Refusal::TooLarge)?;
             spool.write_all(&buffer[..length]).map_err(Refusal::Io)?;
         }
+        self.buffer = buffer;
         spool.rewind().map_err(Refusal::Io)?;
         let bytes = reader.bytes;
         let content = Content::Spooled(Box::new(spool));

@@ -91,7 +91,7 @@ fn find_end(end: LineEnd, available: &[u8], before: Option<u8>, offset: u64) -> 
         LineEnd::Utf16Be => (0, b'\n'),
     };
     // A character's second byte stands at an odd offset.
-    let start = usize::from(offset % 2 == 0);
+    let start = usize::from(offset.is_multiple_of(2));
     (start..available.len()).step_by(2).find(|&at| {
         let previous = at.checked_sub(1).map_or(before, |at| available.get(at).copied());
         available.get(at) == Some(&second) && previous == Some(first)

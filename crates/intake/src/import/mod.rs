@@ -27,7 +27,9 @@ pub use plan::{Plan, PlannedFile, Problem, plan};
 pub use report::{Damage, FileReport, ImportReport, Outcome, Progress, ProgressState};
 
 use crate::SinkError;
-use crate::limits::{EXPANDED_BYTES_DEFAULT, EXPANSION_RATIO_MAX, SPOOL_MEMORY_BYTES};
+use crate::limits::{
+    ARCHIVE_MEMBERS_MAX, EXPANDED_BYTES_DEFAULT, EXPANSION_RATIO_MAX, SPOOL_MEMORY_BYTES,
+};
 use session::Session;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub struct ImportOptions {
     pub expanded_bytes_max: u64,
     /// Most expanded bytes per byte of the file on disk.
     pub expansion_ratio_max: u64,
+    /// Most members read from one file on disk, those of nested archives included.
+    pub archive_members_max: u64,
     /// Expanded files up to this size stay in memory, in bytes.
     pub spool_memory_bytes: usize,
     /// Where larger ones go, as unnamed temporary files; the system's own folder when `None`.
@@ -67,6 +71,7 @@ impl Default for ImportOptions {
         ImportOptions {
             expanded_bytes_max: EXPANDED_BYTES_DEFAULT,
             expansion_ratio_max: EXPANSION_RATIO_MAX,
+            archive_members_max: ARCHIVE_MEMBERS_MAX,
             spool_memory_bytes: SPOOL_MEMORY_BYTES,
             spool_dir: None,
             clock: Arc::new(SystemClock),

@@ -24,6 +24,9 @@ use yagura_event::{Record, StreamName, Transport, UtcMicros};
 /// Hexadecimal digits of the content's SHA-256 that name its stream.
 const STREAM_DIGITS: usize = 16;
 
+/// Bytes copied at once.
+pub(super) const COPY_BYTES: usize = 256 * 1024;
+
 /// Bytes hashed or passed over between two calls of [`Progress::update`].
 const PROGRESS_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -52,6 +55,8 @@ pub(super) struct Session<'a> {
     known: HashMap<StreamName, u64>,
     reports: Vec<FileReport>,
     meter: Meter<'a>,
+    /// For copying; kept from one archive member to the next.
+    pub buffer: Vec<u8>,
 }
 
 struct Meter<'a> {
@@ -117,6 +122,7 @@ impl<'a> Session<'a> {
                     bytes_total: plan.bytes(),
                     file: String::new(),
                 },
+                buffer: Vec::new(),
             };
             let halted = plan.files.iter().try_for_each(|file| session.file(file)).err();
             let Session { jobs, reports, meter, .. } = session;
@@ -148,9 +154,7 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
         };
-        let options = self.options;
-        let mut budget =
-            Budget::new(metadata.len(), options.expansion_ratio_max, options.expanded_bytes_max);
+        let mut budget = Budget::new(metadata.len(), self.options);
         let mut content = Content::Disk(file);
         match content.head(SNIFF_BYTES).map(|head| sniff(&head)) {
             Ok(Sniffed::Log(kind, mark)) => {
@@ -215,7 +219,7 @@ impl<'a> Session<'a> {
 
     fn hash(&mut self, content: &mut Content) -> Result<io::Result<(String, u64)>, Halt> {
         let mut reader = Hashing::new(content);
-        let mut buffer = vec![0; 256 * 1024];
+        let mut buffer = vec![0; COPY_BYTES];
         let mut told = 0;
         loop {
             self.check_cancelled()?;
@@ -413,7 +417,11 @@ impl Leaf<'_, '_> {
         if self.produced <= self.held {
             self.report.records_already_there += 1;
             // Passing over is fast; a look at the flag now and then is enough.
-            return if self.produced % 1024 == 0 { self.check_cancelled() } else { Ok(()) };
+            return if self.produced.is_multiple_of(1024) {
+                self.check_cancelled()
+            } else {
+                Ok(())
+            };
         }
         let kept = if bytes.len() > IMPORT_RECORD_BYTES_MAX {
             self.report.records_cut += 1;

@@ -207,7 +207,8 @@ impl FrameDecoder {
     /// Keeps a piece of a line whose end has not come. A line that is already too long is let go
     /// at once: its end may never come. One byte more than the limit may be the CR of its end.
     fn hold_line(&mut self, piece: &[u8], frames: &mut Vec<Frame>) {
-        let room = self.frame_bytes_max + 1 - self.held.len();
+        // Held digits may already be more than a very small limit.
+        let room = (self.frame_bytes_max + 1).saturating_sub(self.held.len());
         if piece.len() <= room {
             self.held.extend_from_slice(piece);
             return;

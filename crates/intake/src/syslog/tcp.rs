@@ -43,6 +43,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Reads of one connection once we are stopping, so that an endless sender cannot keep us.
 const LAST_READS_MAX: usize = 64;
 
+/// How long we look for what has arrived, once we are stopping.
+pub(super) const LAST_WAIT: Duration = Duration::from_millis(20);
+
 /// Receives syslog over TCP until `stop`; then reads what has already arrived, delivers it and
 /// returns once every connection is done.
 ///
@@ -124,14 +127,7 @@ impl<S: RecordSink> Connection<S> {
     async fn run(mut self, mut stop: StopSignal, _slot: OwnedSemaphorePermit) {
         let stopping = self.receive(&mut stop).await;
         if stopping {
-            for _ in 0..LAST_READS_MAX {
-                let (pause, records) = self.read_available();
-                if self.hand_over(records, &mut stop).await.is_err()
-                    || !matches!(pause, Pause::BatchFull)
-                {
-                    break;
-                }
-            }
+            self.receive_last(&mut stop).await;
         }
         if let Some(frame) = self.decoder.finish() {
             self.server.counters.unfinished.add(1);
@@ -165,6 +161,20 @@ impl<S: RecordSink> Connection<S> {
             let (pause, records) = self.read_available();
             if self.hand_over(records, stop).await.is_err() || matches!(pause, Pause::Ended) {
                 return false;
+            }
+        }
+    }
+
+    /// Reads what has arrived by now.
+    async fn receive_last(&mut self, stop: &mut StopSignal) {
+        for _ in 0..LAST_READS_MAX {
+            let Ok(Ok(())) = tokio::time::timeout(LAST_WAIT, self.socket.readable()).await else {
+                return;
+            };
+            let (pause, records) = self.read_available();
+            let delivered = self.hand_over(records, stop).await;
+            if delivered.is_err() || matches!(pause, Pause::Ended) {
+                return;
             }
         }
     }

@@ -1,3 +1,4 @@
+use super::tcp::LAST_WAIT;
 use super::{IDENTITY, SyslogCounters, deliver, peer_name, stream};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, READ_BYTES, SYSLOG_FRAME_BYTES_DEFAULT,
@@ -37,6 +38,9 @@ const DROPS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pause after a failed receive.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(10);
+
+/// Batches read once we are stopping, so that an endless sender cannot keep us.
+const LAST_READS_MAX: usize = 64;
 
 /// Receives syslog over UDP until `stop`: each datagram is one record, exactly as it came. Then
 /// takes what has already arrived, delivers it and returns.
@@ -80,32 +84,34 @@ struct Reader {
 
 impl Reader {
     async fn run(&mut self, waiting: mpsc::Sender<Vec<Record>>, mut stop: StopSignal) {
-        let mut stopping = false;
         loop {
-            let mut failed = false;
-            if !stopping {
-                tokio::select! {
-                    biased;
-                    () = stop.stopped() => stopping = true,
-                    readable = self.socket.readable() => failed = readable.is_err(),
-                }
+            let readable = tokio::select! {
+                biased;
+                () = stop.stopped() => break,
+                readable = self.socket.readable() => readable,
+            };
+            if readable.is_err() {
+                self.counters.receive_errors.add(1);
+                tokio::time::sleep(RECEIVE_PAUSE).await;
             }
-            let (records, more) = self.read_available();
+            let records = self.read_available();
             if !records.is_empty() && waiting.send(records).await.is_err() {
                 return;
             }
-            if stopping && !more {
+        }
+        for _ in 0..LAST_READS_MAX {
+            let Ok(Ok(())) = tokio::time::timeout(LAST_WAIT, self.socket.readable()).await else {
                 return;
-            }
-            if failed {
-                self.counters.receive_errors.add(1);
-                tokio::time::sleep(RECEIVE_PAUSE).await;
+            };
+            let records = self.read_available();
+            if !records.is_empty() && waiting.send(records).await.is_err() {
+                return;
             }
         }
     }
 
-    /// Takes what the kernel holds, up to one batch, and whether there may be more.
-    fn read_available(&mut self) -> (Vec<Record>, bool) {
+    /// Takes what the kernel holds, up to one batch.
+    fn read_available(&mut self) -> Vec<Record> {
         let mut records = Vec::new();
         let mut batch_bytes = 0;
         while records.len() < BATCH_RECORDS_MAX && batch_bytes < BATCH_BYTES_MAX {
@@ -116,15 +122,15 @@ impl Reader {
                     self.counters.bytes.add(length as u64);
                     records.extend(self.record(length, peer));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (records, false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return records,
                 Err(_) => {
                     // Such as an ICMP error that belongs to nobody here; the next receive is fine.
                     self.counters.receive_errors.add(1);
-                    return (records, false);
+                    return records;
                 }
             }
         }
-        (records, true)
+        records
     }
 
     fn record(&mut self, length: usize, peer: SocketAddr) -> Option<Record> {

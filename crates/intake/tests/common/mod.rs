@@ -1,5 +1,6 @@
 //! Sinks that keep records in memory, and clocks.
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
