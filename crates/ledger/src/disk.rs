@@ -98,8 +98,9 @@ pub(crate) fn read_file(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(LedgerError::io("open", path)(error)),
     };
-    let mut bytes = Vec::new();
     let limit = bytes_max as u64 + 1;
+    let expected = file.metadata().map_or(0, |metadata| metadata.len()).min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
     file.take(limit).read_to_end(&mut bytes).map_err(LedgerError::io("read", path))?;
     if bytes.len() > bytes_max {
         return Err(LedgerError::damaged(path.to_owned(), "it is longer than it may be"));

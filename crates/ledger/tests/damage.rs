@@ -1,4 +1,5 @@
 //! Whatever is changed in a log directory is found, and the file is named (I4).
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 mod common;
 

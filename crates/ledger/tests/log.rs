@@ -1,4 +1,5 @@
 //! A log as its users see it: places, streams, proofs, reopening, refusals.
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 mod common;
 

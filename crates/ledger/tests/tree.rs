@@ -1,4 +1,5 @@
 //! The tree against published answers, another implementation, and every small change (I1, I2).
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
 //! Small logs and batches for the tests.
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 use bytes::Bytes;
