@@ -96,6 +96,10 @@ describe("the page", () => {
     const proof = await details.getByRole("link").getAttribute("href");
     expect(proof).toMatch(/^\/api\/v1\/events\/syslog\/\d+\/\d+\/proof$/);
     expect(await page.locator(".details time").first().getAttribute("title")).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC$/);
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await details.getByRole("button", { name: "Copy id" }).click();
+    await details.getByText("Copied").waitFor();
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(await details.locator("code").textContent());
     await shot(page, "details-en-light");
     await page.keyboard.press("Escape");
     expect(await details.count()).toBe(0);

@@ -7,7 +7,7 @@ import { Feed } from "./feed";
 import { isTyping, useNow, usePolled } from "./hooks";
 import { catalogues, initialLang, LANGS, storedLang, storeLang, WordsContext, type Lang } from "./i18n";
 import { LedgerState } from "./LedgerState";
-import { LEDGER_POLL_MS } from "./limits";
+import { HIDDEN_TAIL_MS, LEDGER_POLL_MS } from "./limits";
 import { SearchBar } from "./SearchBar";
 
 export function App() {
@@ -39,6 +39,20 @@ export function App() {
     feed.ask(asked.query, asked.range);
     return () => {
       feed.stop();
+    };
+  }, [feed]);
+
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const onVisibility = () => {
+      clearTimeout(timer);
+      if (document.visibilityState === "visible") feed.wake();
+      else timer = setTimeout(() => { feed.sleep(); }, HIDDEN_TAIL_MS);
+    };
+    document.addEventListener("visibilitychange", onVisibility);
+    return () => {
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", onVisibility);
     };
   }, [feed]);
 

@@ -69,7 +69,7 @@ export function EventList({ events, feed, now, opened, open, ask, storeEmpty, li
           <div className="rows-end">
             {events.cut ? (
               <>
-                <span>{t.cutAt(events.fetched.toLocaleString(lang))}</span>
+                <span>{t.cutAt((groups ?? rows).length.toLocaleString(lang))}</span>
                 <button
                   type="button"
                   disabled={events.phase === "running"}

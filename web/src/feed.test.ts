@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Row, SearchAnswer } from "./api";
 import { Feed } from "./feed";
-import { LIST_ROWS_MAX } from "./limits";
+import { LIST_ROWS_MAX, LOAD_PAGES_MAX } from "./limits";
 
 const row = (id: number): Row => ({ "event.id": `s/1/${id}`, "@timestamp": "2026-11-21T19:30:00Z", sentence: { ja: "あ", en: "a" }, fields: {} });
 
@@ -98,6 +98,72 @@ describe("the feed", () => {
     await vi.advanceTimersByTimeAsync(1_000);
     expect(ids()).toEqual([3, 2, 1]);
     expect(feed.snapshot().live).toBe("open");
+  });
+
+  it("begins anew rather than hide a gap, also after a pause", async () => {
+    pages[" 0"] = [row(1)];
+    feed.ask("", "24h");
+    tail().onopen?.();
+    await vi.advanceTimersByTimeAsync(1_000);
+    tail().onerror?.();
+    pages[" 0"] = [row(300), row(299)];
+    tail().onopen?.();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([300, 299]);
+
+    feed.pause();
+    tail().onerror?.();
+    pages[" 0"] = [row(600), row(599)];
+    tail().onopen?.();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([300, 299]);
+    feed.resume();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([600, 599]);
+  });
+
+  it("loads on until something new comes, past what was already seen live", async () => {
+    pages[" 0"] = [row(1)];
+    feed.ask("", "24h");
+    await vi.advanceTimersByTimeAsync(1_000);
+    tail().send(row(2), row(3));
+    await vi.advanceTimersByTimeAsync(1_000);
+    pages[" 1"] = [row(2)];
+    pages[" 2"] = [row(1)];
+    pages[" 3"] = [row(0)];
+    feed.loadMore();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([3, 2, 1, 0]);
+    expect(feed.snapshot().fetched).toBe(4);
+  });
+
+  it("gives up loading on after its limit of pages", async () => {
+    pages[" 0"] = [row(1)];
+    feed.ask("", "24h");
+    await vi.advanceTimersByTimeAsync(1_000);
+    for (let offset = 1; offset <= LOAD_PAGES_MAX; offset += 1) pages[` ${offset}`] = [row(1)];
+    pages[` ${LOAD_PAGES_MAX + 1}`] = [row(0)];
+    feed.loadMore();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([1]);
+    feed.loadMore();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([1, 0]);
+  });
+
+  it("gives its connection back while nobody looks and catches up afterwards", async () => {
+    pages[" 0"] = [row(1)];
+    feed.ask("", "24h");
+    tail().onopen?.();
+    await vi.advanceTimersByTimeAsync(1_000);
+    feed.sleep();
+    expect(tail().closed).toBe(true);
+    pages[" 0"] = [row(2), row(1)];
+    feed.wake();
+    expect(tails).toHaveLength(2);
+    tail().onopen?.();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ids()).toEqual([2, 1]);
   });
 
   it("opens a live view anew that the server refused", async () => {

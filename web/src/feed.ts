@@ -1,5 +1,5 @@
-import { ApiError, search, tailAddress, type Group, type Range, type Row } from "./api";
-import { LIST_ROWS_MAX, TAIL_DRAW_MS } from "./limits";
+import { ApiError, search, tailAddress, type Group, type Range, type Row, type SearchAnswer } from "./api";
+import { LIST_ROWS_MAX, LOAD_PAGES_MAX, TAIL_DRAW_MS } from "./limits";
 import { append, isEvent, parseRow, prepend } from "./rows";
 
 /** What the page shows of one question: a page of the past, and what arrives since. */
@@ -43,6 +43,9 @@ export class Feed {
   private tail: EventSource | undefined;
   private abort = new AbortController();
   private arrived: Row[] = [];
+  /** While paused: more was missed than a page holds, so resuming asks anew. */
+  private gapAbove = false;
+  private asleep = false;
   private drawTimer: ReturnType<typeof setTimeout> | undefined;
   private retryTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -65,7 +68,7 @@ export class Feed {
     this.abort = new AbortController();
     this.change({ query, range, rows: [], groups: undefined, fetched: 0, cut: false, phase: "running", error: undefined, paused: false, waiting: 0, live: "connecting" });
     this.listen();
-    void this.page(0);
+    void this.page();
   }
 
   /** Keeps the list still; what arrives is held back, at most one list of it. */
@@ -75,6 +78,10 @@ export class Feed {
   }
 
   resume(): void {
+    if (this.gapAbove) {
+      this.ask(this.state.query, this.state.range);
+      return;
+    }
     this.change({ paused: false });
     this.draw();
   }
@@ -84,7 +91,23 @@ export class Feed {
     if (this.state.phase === "running") return;
     this.pause();
     this.change({ phase: "running" });
-    void this.page(this.state.fetched);
+    void this.page();
+  }
+
+  /** Gives the live connection back while nobody looks. */
+  sleep(): void {
+    this.tail?.close();
+    clearTimeout(this.retryTimer);
+    this.asleep = true;
+  }
+
+  /** Goes on after `sleep`, with what came meanwhile. */
+  wake(): void {
+    if (!this.asleep) return;
+    this.asleep = false;
+    if (this.state.groups !== undefined || this.refused()) return;
+    this.change({ live: "lost" });
+    this.listen();
   }
 
   /** Ends every request, connection and timer. */
@@ -95,44 +118,63 @@ export class Feed {
     clearTimeout(this.retryTimer);
     this.drawTimer = undefined;
     this.arrived = [];
+    this.gapAbove = false;
+    this.asleep = false;
   }
 
-  private async page(offset: number): Promise<void> {
+  private async page(): Promise<void> {
     const { signal } = this.abort;
     const { query, range } = this.state;
     try {
-      const answer = await search(query, range, offset, signal);
-      if (signal.aborted) return;
-      const events = answer.rows.filter(isEvent);
-      if (events.length < answer.rows.length) {
-        this.tail?.close();
-        clearTimeout(this.retryTimer);
-        const groups = answer.rows.map((row): Group => ({ ...row }));
-        this.change({ groups: [...(this.state.groups ?? []), ...groups] });
+      // Rows that came live stand above those the search gave, so an older page may hold nothing new.
+      for (let pages = 0; pages < LOAD_PAGES_MAX; pages += 1) {
+        const offset = this.state.fetched;
+        const answer = await search(query, range, offset, signal);
+        if (signal.aborted) return;
+        const shown = this.show(answer, offset);
+        if (shown || !answer.cut || answer.rows.length === 0) break;
       }
-      this.change({
-        rows: append(this.state.rows, events), fetched: offset + answer.rows.length,
-        cut: answer.cut, limit: answer.limit, tookMs: answer.took_ms, phase: "done", error: undefined,
-      });
+      this.change({ phase: "done", error: undefined });
     } catch (error) {
       if (signal.aborted) return;
       this.change({ phase: "failed", error });
     }
   }
 
-  /** After an interruption: the newest page again, above what is there. */
+  /** Puts a page below what is there; says whether it held anything new. */
+  private show(answer: SearchAnswer, offset: number): boolean {
+    const { rows, groups } = this.state;
+    const page = { fetched: offset + answer.rows.length, cut: answer.cut, limit: answer.limit, tookMs: answer.took_ms };
+    const events = answer.rows.filter(isEvent);
+    if (events.length < answer.rows.length) {
+      this.tail?.close();
+      clearTimeout(this.retryTimer);
+      this.change({ ...page, groups: [...(groups ?? []), ...answer.rows.map((row): Group => ({ ...row }))] });
+      return true;
+    }
+    const below = append(rows, events);
+    this.change({ ...page, rows: below });
+    return below.length > rows.length;
+  }
+
+  /**
+   * After an interruption: the newest page again, above what is there. When it does not reach down to
+   * what is there, the list begins anew from it, rather than hide a gap.
+   */
   private async catchUp(): Promise<void> {
     const { signal } = this.abort;
     const { query, range } = this.state;
     try {
       const answer = await search(query, range, 0, signal);
       if (signal.aborted) return;
-      const nothingYet = this.state.phase !== "done";
-      this.change({
-        phase: "done", error: undefined, tookMs: answer.took_ms, limit: answer.limit,
-        ...(nothingYet ? { fetched: answer.rows.length, cut: answer.cut } : {}),
-      });
-      this.take(answer.rows.filter(isEvent).reverse().filter((row) => !this.known(row)));
+      const events = answer.rows.filter(isEvent);
+      const fresh = events.filter((row) => !this.known(row));
+      const gap = answer.cut && fresh.length === events.length && this.state.rows.length > 0;
+      if (this.state.phase !== "done") this.show(answer, 0);
+      else if (!gap) this.take(fresh.reverse());
+      else if (this.state.paused) this.gapAbove = true;
+      else this.change({ rows: events, fetched: events.length, cut: true, limit: answer.limit, tookMs: answer.took_ms });
+      this.change({ phase: "done", error: undefined });
     } catch {
       // The live view is open, so the server is there; the next interruption or search tries again.
     }

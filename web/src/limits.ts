@@ -4,6 +4,10 @@
 export const LIST_ROWS_MAX = 500;
 /** Rows asked for at a time. */
 export const PAGE_ROWS = 100;
+/** Pages that "load more" may ask for until one of them has a row that is not yet shown. */
+export const LOAD_PAGES_MAX = 10;
+/** A page nobody looks at keeps its live connection this long, in milliseconds: a browser has few to give. */
+export const HIDDEN_TAIL_MS = 60_000;
 /** Alerts asked for at a time. */
 export const ALERTS_MAX = 100;
 /** Characters of one sentence shown in the list. */
