@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::frame::{
     HEADER_BYTES, Head, Kind, Opening, RecordDecoder, SegmentHeader, commit_counts,
 };
-use crate::limits::{BATCH_RECORDS_MAX, DAMAGE_LISTED_MAX, SEGMENT_BYTES_MAX};
+use crate::limits::{BATCH_NUMBER_MAX, BATCH_RECORDS_MAX, DAMAGE_LISTED_MAX, SEGMENT_BYTES_MAX};
 use crate::scan::{Item, Scanner};
 use crate::{Damage, DamageKind, JournalError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -192,7 +192,7 @@ impl Catalog {
         if let Some((header, damaged_copy)) = SegmentHeader::decode(bytes) {
             seen.sound_end = HEADER_BYTES as u64;
             seen.key = header.key;
-            self.next_batch = self.next_batch.max(header.next_batch);
+            self.next_batch = self.next_batch.max(header.next_batch.min(BATCH_NUMBER_MAX));
             if let Some(at) = damaged_copy {
                 seen.pieces.push((at as u64, bytes[at..at + HEADER_BYTES / 2].to_vec()));
                 self.damage(Damage::at(&file, at, HEADER_BYTES / 2, DamageKind::HeaderCopy));
@@ -281,6 +281,9 @@ impl Catalog {
         openings: &HashMap<u64, Opening>,
         decoder: &mut RecordDecoder,
     ) -> Option<()> {
+        if head.batch > BATCH_NUMBER_MAX {
+            return None;
+        }
         if head.kind == Kind::Commit {
             self.next_batch = self.next_batch.max(head.batch);
             for (batch, count) in commit_counts(body) {
@@ -297,7 +300,7 @@ impl Catalog {
         {
             return None;
         }
-        self.next_batch = self.next_batch.max(head.batch.checked_add(1)?);
+        self.next_batch = self.next_batch.max(head.batch + 1);
         let batch = self.batches.entry(head.batch).or_default();
         if batch.opening.is_none() {
             batch.opening = openings.get(&head.batch).cloned();
@@ -467,4 +470,28 @@ pub(crate) fn read_segment(disk: &dyn Disk, name: &str) -> Result<Vec<u8>, Journ
         return Err(failed(std::io::Error::other("larger than any segment: not one of ours")));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_past_the_limit_is_counted_and_not_listed() {
+        let mut catalog = Catalog::default();
+        for _ in 0..=DAMAGE_LISTED_MAX {
+            catalog.damage(Damage::missing(PathBuf::from("x"), DamageKind::Frame));
+        }
+        assert_eq!(catalog.damages.len(), DAMAGE_LISTED_MAX);
+        assert_eq!(catalog.damage_count, DAMAGE_LISTED_MAX as u64 + 1);
+    }
+
+    #[test]
+    fn a_segment_name_has_one_spelling() {
+        assert_eq!(segment_number("00000007.seg"), Some(7));
+        assert_eq!(segment_number(&segment_name(1_234_567_890)), Some(1_234_567_890));
+        for name in ["7.seg", "000000007.seg", "+0000007.seg", "00000007.SEG", "00000007.seg.tmp"] {
+            assert_eq!(segment_number(name), None, "{name}");
+        }
+    }
 }

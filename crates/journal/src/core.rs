@@ -147,6 +147,7 @@ impl Core {
                 self.sealed(seals, now);
             }
             Err(error) => {
+                self.shared.poisoned.store(self.segments.is_poisoned(), Relaxed);
                 for (ack, count, _) in stage.receipts {
                     self.refuse(ack, count, error.clone());
                 }

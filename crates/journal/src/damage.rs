@@ -1,5 +1,6 @@
 use std::fmt;
 use std::path::PathBuf;
+use yagura_event::Lang;
 
 /// Something wrong in a journal's directory, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,29 +54,62 @@ pub enum DamageKind {
 }
 
 impl DamageKind {
-    fn words(self) -> &'static str {
-        match self {
-            DamageKind::HeaderCopy => "one of two header copies is damaged",
-            DamageKind::Header => "the header is damaged twice: the segment cannot be read",
-            DamageKind::Number => "the segment number is not the one in the file name",
-            DamageKind::MissingSegment => "the segment is missing",
-            DamageKind::Frame => "damaged bytes",
-            DamageKind::Nonsense => "a frame says something impossible",
-            DamageKind::Tail => "bytes after the last sound frame",
-            DamageKind::LostRecord => "a record is lost",
-            DamageKind::LostSalt => "the salt is lost: both opening frames are damaged",
-            DamageKind::Root => "the records do not give the root that was sealed",
-            DamageKind::LedgerDiffers => "the sealed header differs from the ledger",
-            DamageKind::MissingBatch => "the ledger has this batch, the journal does not",
-            DamageKind::Quarantine => "the copy of damaged bytes was changed",
-            DamageKind::UnknownFile => "not a file of the journal",
+    /// What is wrong, as a sentence without the place.
+    pub fn sentence(self, lang: Lang) -> &'static str {
+        let (en, ja) = match self {
+            DamageKind::HeaderCopy => {
+                ("one of two header copies is damaged", "二重のヘッダーの一方が壊れています")
+            }
+            DamageKind::Header => (
+                "the header is damaged twice: the segment cannot be read",
+                "ヘッダーが二つとも壊れており、セグメントを読めません",
+            ),
+            DamageKind::Number => (
+                "the segment number is not the one in the file name",
+                "セグメント番号がファイル名と一致しません",
+            ),
+            DamageKind::MissingSegment => ("the segment is missing", "セグメントがありません"),
+            DamageKind::Frame => ("damaged bytes", "壊れたバイト列です"),
+            DamageKind::Nonsense => {
+                ("a frame says something impossible", "フレームの内容に矛盾があります")
+            }
+            DamageKind::Tail => (
+                "bytes after the last sound frame",
+                "最後の正常なフレームの後に余分なバイト列があります",
+            ),
+            DamageKind::LostRecord => ("a record is lost", "レコードが失われています"),
+            DamageKind::LostSalt => (
+                "the salt is lost: both opening frames are damaged",
+                "開始フレームが二つとも壊れ、ソルトが失われています",
+            ),
+            DamageKind::Root => (
+                "the records do not give the root that was sealed",
+                "レコードから計算したルートが封印時の値と一致しません",
+            ),
+            DamageKind::LedgerDiffers => {
+                ("the sealed header differs from the ledger", "封印ヘッダーが台帳と一致しません")
+            }
+            DamageKind::MissingBatch => (
+                "the ledger has this batch, the journal does not",
+                "台帳にあるバッチがジャーナルにありません",
+            ),
+            DamageKind::Quarantine => {
+                ("the copy of damaged bytes was changed", "隔離した破損データが改変されています")
+            }
+            DamageKind::UnknownFile => {
+                ("not a file of the journal", "ジャーナルに属さないファイルです")
+            }
+        };
+        match lang {
+            Lang::En => en,
+            Lang::Ja => ja,
         }
     }
 }
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file.display(), self.what.words())?;
+        write!(f, "{}: {}", self.file.display(), self.what.sentence(Lang::En))?;
         if self.bytes > 0 {
             write!(f, ", {} bytes at offset {}", self.bytes, self.offset)?;
         }

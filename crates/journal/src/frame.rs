@@ -133,7 +133,7 @@ impl FrameWriter<'_> {
         });
     }
 
-    fn frame(
+    pub(crate) fn frame(
         &mut self,
         kind: Kind,
         way: u8,

@@ -35,3 +35,6 @@ pub const SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Most damaged places that a report lists one by one; the rest are counted.
 pub const DAMAGE_LISTED_MAX: usize = 1_000;
+
+/// Batch numbers beyond this are nonsense: a batch each microsecond would take 146,000 years.
+pub const BATCH_NUMBER_MAX: u64 = 1 << 62;

@@ -154,6 +154,16 @@ impl Queue {
         self.room_async.notify_waiters();
     }
 
+    /// Drops what waits, so that nobody waits for an answer that will not come.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        let mut inner = self.lock();
+        inner.bytes = 0;
+        let waiting = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        drop(waiting);
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.lock().bytes
     }
@@ -183,5 +193,63 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // The state is whole after every statement, so a panic elsewhere cannot have broken it.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request::Seal(None, crossbeam_channel::bounded(1).0)
+    }
+
+    #[test]
+    fn the_queue_is_full_by_bytes_and_by_calls() {
+        let queue = Queue::new(100);
+        assert!(queue.try_push(101, request()).is_ok(), "one call always enters an empty queue");
+        assert!(matches!(queue.try_push(0, request()), Err((JournalError::Full, _))));
+        queue.take(Duration::ZERO, Duration::ZERO, 0);
+        assert!(queue.try_push(60, request()).is_ok());
+        assert!(queue.try_push(40, request()).is_ok());
+        assert!(matches!(queue.try_push(1, request()), Err((JournalError::Full, _))));
+
+        let queue = Queue::new(100);
+        for _ in 0..QUEUE_REQUESTS_MAX {
+            assert!(queue.try_push(0, request()).is_ok());
+        }
+        assert!(matches!(queue.try_push(0, request()), Err((JournalError::Full, _))));
+        queue.close();
+        assert!(matches!(queue.try_push(0, request()), Err((JournalError::Closed, _))));
+    }
+
+    #[test]
+    fn a_group_ends_at_its_limits() {
+        let append = || {
+            let ack = crate::core::Ack::Blocking(crossbeam_channel::bounded(1).0);
+            let stream = StreamName::new("s").unwrap();
+            Request::Append(Append { stream, records: Vec::new(), ack })
+        };
+        let queue = Queue::new(usize::MAX);
+        for _ in 0..=GROUP_REQUESTS_MAX {
+            assert!(queue.try_push(0, append()).is_ok());
+        }
+        let take = || queue.take(Duration::ZERO, Duration::ZERO, 0).appends.len();
+        assert_eq!((take(), take()), (GROUP_REQUESTS_MAX, 1));
+        for bytes in [GROUP_BYTES_MAX - 1, 1, 1] {
+            assert!(queue.try_push(bytes, append()).is_ok());
+        }
+        assert_eq!((take(), take()), (2, 1));
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_queue_that_was_abandoned() {
+        let queue = Queue::new(100);
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        assert!(queue.try_push(1, Request::Seal(None, sender)).is_ok());
+        queue.abandon();
+        assert!(receiver.recv().is_err());
+        assert!(matches!(queue.push(1, request()), Err(JournalError::Closed)));
     }
 }

@@ -15,10 +15,8 @@ impl Core {
         let now = self.clock.now();
         self.close_due(now);
         self.beat(now);
-        if !self.closing.is_empty() || !self.unlogged.is_empty() {
-            if let Err(error) = self.seal_closing() {
-                tracing::warn!(%error, "batches wait to be sealed");
-            }
+        if let Err(error) = self.seal_closing() {
+            tracing::warn!(%error, "batches wait to be sealed");
         }
         if has_passed(self.published_at, now, self.options.checkpoint_interval) {
             // Counted and logged there; the next tick tries again.

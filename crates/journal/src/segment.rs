@@ -55,6 +55,11 @@ impl SegmentWriter {
         self.active.as_ref().is_none_or(|active| active.len >= segment_bytes)
     }
 
+    /// Whether an earlier error has poisoned the journal.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poison.is_some()
+    }
+
     /// Fails when an earlier error has poisoned the journal.
     pub(crate) fn check(&self) -> Result<(), JournalError> {
         match &self.poison {
@@ -134,7 +139,9 @@ impl SegmentWriter {
             if !is_disk_full(&error) {
                 return Err(self.poison("writing", &error));
             }
-            return Err(match active.file.truncate(active.len) {
+            // Durable as well: should the next group go to a new segment, nothing may be left behind
+            // the end of this one.
+            return Err(match active.file.truncate(active.len).and_then(|()| active.file.sync()) {
                 Ok(()) => self.disk_full(bytes),
                 Err(error) => self.poison("cutting back after a full disk", &error),
             });

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use yagura_event::StreamName;
 
@@ -26,6 +26,8 @@ pub struct JournalStats {
     pub segments: u64,
     /// Raw bytes waiting in the queue at present.
     pub queued_bytes: u64,
+    /// Whether a write or `fdatasync` failed: every call is refused until the process restarts.
+    pub poisoned: bool,
 }
 
 /// What the writer and the handles share.
@@ -40,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) sealed: AtomicU64,
     pub(crate) ledger_failures: AtomicU64,
     pub(crate) segments: AtomicU64,
+    pub(crate) poisoned: AtomicBool,
     /// Records ever committed, for the streams that are active; others are asked of the ledger.
     counts: Mutex<HashMap<StreamName, u64>>,
 }
@@ -65,6 +68,7 @@ impl Shared {
             ledger_failures: self.ledger_failures.load(Relaxed),
             segments: self.segments.load(Relaxed),
             queued_bytes: queued_bytes as u64,
+            poisoned: self.poisoned.load(Relaxed),
         }
     }
 }

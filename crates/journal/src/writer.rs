@@ -24,6 +24,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Replays, then serves the queue until it is closed and empty.
     pub(crate) fn run(mut self, replay: Replay) {
+        let _abandon = AbandonOnExit(self.queue.clone());
         self.replay(replay);
         let mut next_tick = Instant::now();
         let mut busy = 0;
@@ -110,6 +111,15 @@ impl Writer {
     /// gone will read the records at the next start.
     fn send(&self, output: JournalOutput) {
         drop(self.output.send(output));
+    }
+}
+
+/// Should the writer ever panic, its senders get an error instead of no answer.
+struct AbandonOnExit(Arc<Queue>);
+
+impl Drop for AbandonOnExit {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 

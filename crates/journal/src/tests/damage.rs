@@ -1,8 +1,10 @@
 //! N6 and N7: every byte flipped, every length cut.
 
 use super::*;
+use crate::frame::{FrameWriter, Kind, SegmentHeader};
 use crate::verify::verify_disk;
 use crate::{Damage, Expect};
+use proptest::prelude::*;
 
 /// Four segments: sealed and published, sealed and not in the ledger, and open batches.
 fn filled() -> Bench {
@@ -173,6 +175,49 @@ fn a_batch_that_lost_both_openings_is_reported_at_every_start() {
     assert!(bench.report.damages.iter().any(|d| d.what == crate::DamageKind::LostSalt));
     let receipt = bench.append("a", &["two"]).unwrap();
     assert_eq!(receipt.runs[0].batch, 2, "a number is never used twice");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Frames whose checksums are right and whose contents are anything.
+    #[test]
+    fn any_frames_are_read_repaired_and_continued(
+        frames in proptest::collection::vec(
+            (
+                1u8..5,
+                prop_oneof![0u64..4, any::<u64>()],
+                prop_oneof![0u32..6, any::<u32>()],
+                prop_oneof![
+                    proptest::collection::vec(any::<u8>(), 0..80),
+                    Just([&[7; 32][..], &[0; 8], b"stream"].concat()),
+                    Just([&[0; 8][..], &[1, 0, 1, 0], b"pq raw"].concat()),
+                ],
+                0u8..20,
+            ),
+            0..30,
+        ),
+        next_batch in prop_oneof![0u64..9, any::<u64>()],
+    ) {
+        let header = SegmentHeader { number: 1, next_batch, key: 9 };
+        let mut bytes = header.encode().to_vec();
+        for (kind, batch, index, body, flip) in frames {
+            let start = bytes.len();
+            let kind = [Kind::Open, Kind::Record, Kind::Seal, Kind::Commit][usize::from(kind) - 1];
+            let mut writer = FrameWriter { buffer: &mut bytes, base: 0, key: 9 };
+            writer.frame(kind, 1 + flip % 7, batch, index, |buffer| buffer.extend_from_slice(&body));
+            if flip == 0 {
+                bytes[start + 9] ^= 1;
+            }
+        }
+        let bench = Bench::new();
+        bench.disk.put("00000001.seg", &bytes);
+        verify_disk(&bench.disk, &bench.log, Expect::Everything).unwrap();
+        let mut bench = bench.restart();
+        bench.append("stream", &["new"]).unwrap();
+        bench.core.seal(None).unwrap();
+        prop_assert!(texts(&bench.take_outputs()).into_values().any(|text| text == "new"));
+    }
 }
 
 impl FakeLog {

@@ -117,9 +117,9 @@ fn record(received: UtcMicros, text: &str) -> Record {
     }
 }
 
-fn runs(outputs: &[JournalOutput]) -> Vec<&CommittedRun> {
-    let run = |output| match output {
-        &JournalOutput::Run(ref run) => Some(run),
+fn runs<'a>(outputs: &'a [JournalOutput]) -> Vec<&'a CommittedRun> {
+    let run = |output: &'a JournalOutput| match output {
+        JournalOutput::Run(run) => Some(run),
         JournalOutput::Sealed(_) => None,
     };
     outputs.iter().filter_map(run).collect()
