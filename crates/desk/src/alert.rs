@@ -232,7 +232,8 @@ words! {
 }
 
 words! {
-    /// What kind of thing an alert is about: the first of these that the event names.
+    /// What kind of thing an alert is about: the first of these that the event names; for events of
+    /// gateways and web servers (`network.*`, `web.*`) the host comes last.
     EntityKind {
         /// A machine (`host.name`).
         Host "host" "端末" "Host",
@@ -255,13 +256,15 @@ pub struct Entity {
 }
 
 impl Entity {
+    /// Whom the finding is about. On a machine's own log that is the machine. The log of a gateway
+    /// or a web server speaks of those who come to it, so the host is what it is least about.
     pub(crate) fn of(finding: &Finding) -> Self {
-        let (kind, value) = match (&finding.host, &finding.user, &finding.source_ip) {
-            (Some(host), _, _) => (EntityKind::Host, host),
-            (None, Some(user), _) => (EntityKind::User, user),
-            (None, None, Some(address)) => (EntityKind::SourceIp, address),
-            (None, None, None) => (EntityKind::Dataset, &finding.dataset),
-        };
+        let host = finding.host.as_ref().map(|host| (EntityKind::Host, host));
+        let user = finding.user.as_ref().map(|user| (EntityKind::User, user));
+        let address = finding.source_ip.as_ref().map(|ip| (EntityKind::SourceIp, ip));
+        let of_visitors = ["network.", "web."].iter().any(|p| finding.dataset.starts_with(p));
+        let named = if of_visitors { user.or(address).or(host) } else { host.or(user).or(address) };
+        let (kind, value) = named.unwrap_or((EntityKind::Dataset, &finding.dataset));
         Entity { kind, value: value.clone() }
     }
 }

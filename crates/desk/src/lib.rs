@@ -36,6 +36,7 @@ mod filter;
 mod finding;
 mod fold;
 pub mod limits;
+mod maker;
 mod plan;
 mod recent;
 mod signature;
@@ -53,6 +54,7 @@ pub use desk::{AlertChange, ChangeKind, Desk, DeskError, DeskOptions, Replayed};
 pub use filter::{AlertFilter, AlertPage, AlertSort};
 pub use finding::{EvidenceItem, Finding, Phase, RuleCopy};
 pub use fold::DeskStats;
+pub use maker::FindingMaker;
 pub use signature::{SIGNATURE_HEADER, sign, verify};
 pub use webhook::{
     DELIVERY_HEADER, Webhook, WebhookError, WebhookOptions, WebhookSecret, WebhookStats,

@@ -247,7 +247,7 @@ impl Shared {
                 return;
             }
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(WEBHOOK_BACKOFF_SECONDS_MAX));
+            wait = longer(wait);
         }
     }
 
@@ -292,6 +292,11 @@ impl Shared {
             Attempt::Never(Some(code), format!("the receiver refused it ({code})"))
         }
     }
+}
+
+/// The wait after `wait`: twice as long, up to [`WEBHOOK_BACKOFF_SECONDS_MAX`].
+fn longer(wait: Duration) -> Duration {
+    wait.saturating_mul(2).min(Duration::from_secs(WEBHOOK_BACKOFF_SECONDS_MAX))
 }
 
 fn failed_request(error: reqwest::Error) -> Attempt {
@@ -466,6 +471,15 @@ mod tests {
         assert!(refusal("https://a:b@example.net/", true).contains("password"));
         assert!(refusal("example", true).contains("not a URL"));
         assert_eq!(check_url("https://example.net/t?k=1", false).unwrap().1, "example.net:443");
+    }
+
+    #[test]
+    fn waits_double_up_to_their_limit() {
+        let most = Duration::from_secs(WEBHOOK_BACKOFF_SECONDS_MAX);
+        assert_eq!(longer(Duration::from_secs(1)), Duration::from_secs(2));
+        assert_eq!(longer(most / 2), most);
+        assert_eq!(longer(most / 2 + Duration::from_millis(1)), most);
+        assert_eq!(longer(Duration::MAX), most);
     }
 
     #[test]

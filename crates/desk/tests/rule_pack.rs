@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use yagura_desk::{Phase, RuleCopy};
+use yagura_desk::{FindingMaker, Phase, RuleCopy};
 use yagura_detect::{Engine, LogSources, RuleFile, Ruleset};
 use yagura_event::{
     BatchBuilder, CommittedRun, EventBatch, FieldDictionary, Record, StreamName, Transport,
@@ -77,6 +77,38 @@ fn run(line: &str) -> CommittedRun {
             bytes: line.as_bytes().to_vec().into(),
         }],
     }
+}
+
+#[test]
+fn a_match_becomes_a_finding_that_names_event_host_and_user() {
+    let mut engine = Engine::new(ruleset());
+    let mut normalizer = Normalizer::new(Normalizer::embedded_dictionary()).unwrap();
+    let mut maker = FindingMaker::new();
+    let line = "<38>Nov 21 08:59:58 web01 sshd[42]: Accepted password for root from 192.0.2.7 port 50022 ssh2";
+    let mut run = run(line);
+    run.first_index = 5;
+    run.records.insert(
+        0,
+        Record { bytes: "<13>Nov 21 08:59:57 web01 x: y".into(), ..run.records[0].clone() },
+    );
+    normalizer.normalize(&run);
+    let mut findings = Vec::new();
+    for batch in normalizer.take_batches() {
+        for found in engine.evaluate(&batch) {
+            let level = found.rule.level;
+            let finding = maker.make(&batch, found, "日".into(), "en".into()).unwrap();
+            assert_eq!(finding.rule.level, level);
+            findings.push(finding);
+        }
+    }
+    let finding = findings.iter().max_by_key(|finding| finding.rule.level).unwrap();
+    assert_eq!(finding.rule.name, "SSH logon of root with a password");
+    assert_eq!(finding.event_id.to_string(), "rules/1/6");
+    assert_eq!(finding.host.as_deref(), Some("web01"));
+    assert_eq!(finding.user.as_deref(), Some("root"));
+    assert_eq!(finding.source_ip.as_deref(), Some("192.0.2.7"));
+    assert!(finding.timestamp < finding.received);
+    assert!(!finding.evidence.is_empty());
 }
 
 /// The event of a case as batches of one row.

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -215,6 +215,37 @@ async fn an_endless_reply_is_cut_off() {
     let mut scene = Scene::new();
     let webhook = scene.webhook(format!("http://{address}/hook"), true);
     assert_eq!(scene.deliver(&webhook).await["event.outcome"], "success");
+}
+
+#[tokio::test]
+async fn requests_are_sent_in_parallel_up_to_the_limit() {
+    let most = yagura_desk::limits::WEBHOOK_PARALLEL_MAX;
+    let (inside, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    // Nobody is answered before `most` are here: fewer at a time would wait for ever.
+    let barrier = Arc::new(tokio::sync::Barrier::new(most));
+    let highest = peak.clone();
+    let hook = post(move || async move {
+        highest.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        barrier.wait().await;
+        inside.fetch_sub(1, Ordering::SeqCst);
+        StatusCode::NO_CONTENT
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/hook", hook)).await });
+
+    let mut scene = Scene::new();
+    let webhook = scene.webhook(format!("http://{address}/hook"), true);
+    let deliveries = most as u64 * 3;
+    for number in 0..deliveries {
+        let changes = scene.desk.observe(vec![finding(number, Level::High)]).unwrap();
+        webhook.deliver(changes[0].alert.clone());
+    }
+    for _ in 0..deliveries * 2 {
+        scene.records.recv().await.unwrap();
+    }
+    assert_eq!(webhook.stats().delivered, deliveries);
+    assert_eq!(peak.load(Ordering::SeqCst), most);
 }
 
 #[tokio::test]

@@ -27,24 +27,23 @@ fn one_rule_on_one_host_is_one_alert_and_one_append() {
 
 #[test]
 fn the_entity_is_the_first_that_the_event_names() {
-    let room = Room::new();
-    let rule = rule(1, Level::High);
-    let mut event = finding(&rule, "", 1);
-    let mut entities = Vec::new();
-    for round in 0..3 {
-        event.event_id.index = round;
-        entities.push(room.observe([event.clone()])[0].alert.entity.clone());
-        if round == 0 { event.user = Some(String::new()) } else { event.source_ip = None }
-    }
-    let kinds: Vec<_> = entities.iter().map(|e| (e.kind, e.value.as_str())).collect();
-    assert_eq!(
-        kinds,
-        [
-            (EntityKind::User, "田中"),
-            (EntityKind::SourceIp, "10.1.2.3"),
-            (EntityKind::Dataset, "windows.sysmon")
-        ]
-    );
+    let entity = |dataset: &str, host: &str, user: &str, address: &str| {
+        let room = Room::new();
+        let mut event = finding(&rule(1, Level::High), host, 1);
+        event.dataset = dataset.into();
+        event.user = Some(user.into());
+        event.source_ip = Some(address.into());
+        let entity = room.observe([event])[0].alert.entity.clone();
+        (entity.kind, entity.value)
+    };
+    let (machine, gateway) = ("windows.security", "network.vpn");
+    assert_eq!(entity(machine, "PC1", "田中", "10.0.0.1"), (EntityKind::Host, "PC1".into()));
+    assert_eq!(entity(machine, "", "田中", "10.0.0.1"), (EntityKind::User, "田中".into()));
+    assert_eq!(entity(machine, "", "", "10.0.0.1"), (EntityKind::SourceIp, "10.0.0.1".into()));
+    assert_eq!(entity(machine, "", "", ""), (EntityKind::Dataset, machine.into()));
+    assert_eq!(entity(gateway, "FW1", "田中", "10.0.0.1"), (EntityKind::User, "田中".into()));
+    assert_eq!(entity("web.access", "W1", "", "10.0.0.1").0, EntityKind::SourceIp);
+    assert_eq!(entity("web.access", "W1", "", ""), (EntityKind::Host, "W1".into()));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 use super::*;
 use crate::limits::{
-    EVENT_IDS_PER_ENTRY_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX,
-    OPEN_ALERTS_PER_GROUP_LOOKED_AT, PAGE_MAX, SENTENCE_BYTES_MAX, TAGS_MAX, WHO_BYTES_MAX,
+    EVENT_IDS_PER_ENTRY_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_MAX, LISTENER_LAG_MAX, NAME_BYTES_MAX,
+    NOTE_BYTES_MAX, OPEN_ALERTS_PER_GROUP_LOOKED_AT, PAGE_MAX, QUIET_RULES_MAX, SENTENCE_BYTES_MAX,
+    TAGS_MAX, WHO_BYTES_MAX,
 };
 use crate::{DeskError, EvidenceItem, Verdict};
 
@@ -154,4 +155,34 @@ fn a_page_has_at_most_its_limit() {
     room.observe((0..=most).map(|n| finding(&rule(n, Level::High), "PC1", n)));
     let page = room.desk.alerts(&AlertFilter { limit: PAGE_MAX + 1, ..AlertFilter::default() });
     assert_eq!((page.alerts.len(), page.next_offset), (PAGE_MAX, Some(PAGE_MAX)));
+}
+
+#[test]
+fn quiet_rules_past_the_limit_share_a_count() {
+    let room = Room::new();
+    let most = u32::try_from(QUIET_RULES_MAX).unwrap();
+    room.observe((0..most).map(|n| finding(&rule(n, Level::Low), "PC1", n)));
+    assert!(!room.desk.stats().below_level_by_rule.contains_key(""));
+    let beyond = [most, most + 1, 0];
+    room.observe(beyond.map(|n| finding(&rule(n, Level::Low), "PC1", n)));
+    let stats = room.desk.stats();
+    assert_eq!(stats.below_level, u64::from(most) + 3);
+    assert_eq!(stats.below_level_by_rule[""], 2);
+    assert_eq!(stats.below_level_by_rule[&rule(0, Level::Low).uuid], 2);
+}
+
+#[test]
+fn a_listener_that_falls_behind_is_told_how_far() {
+    use tokio::sync::broadcast::error::TryRecvError;
+    let room = Room::new();
+    let mut in_time = room.desk.subscribe();
+    let mut behind = room.desk.subscribe();
+    let rule = rule(1, Level::High);
+    let change = |index| assert_eq!(room.observe([finding(&rule, "PC1", index)]).len(), 1);
+    let most = u32::try_from(LISTENER_LAG_MAX).unwrap();
+    (0..most).for_each(change);
+    assert!(in_time.try_recv().is_ok());
+    change(most);
+    assert!(in_time.try_recv().is_ok());
+    assert!(matches!(behind.try_recv(), Err(TryRecvError::Lagged(1))));
 }

@@ -1,5 +1,6 @@
 //! The desk as a whole: grouping, limits, commands, and that a replay ends where life did.
 
+mod format;
 mod grouping;
 mod limits;
 mod replay;
