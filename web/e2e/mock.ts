@@ -83,7 +83,8 @@ export class Mock {
     const query = parameters.get("query") ?? "";
     const open = [...query].indexOf("(");
     if (open !== -1 && !query.includes(")")) {
-      json(response, 400, { error: { code: "query.syntax", message: "this '(' is never closed", message_ja: "この「(」が閉じられていません", place: open } });
+      const columns = [...query].slice(0, open).reduce((sum, character) => sum + (character > "\u2e80" ? 2 : 1), 0);
+      json(response, 400, { error: { code: "query.syntax", message: "this '(' is never closed", message_ja: "この「(」が閉じられていません", place: `${query}\n${" ".repeat(columns)}^` } });
       return;
     }
     if (query.includes("| stats")) {

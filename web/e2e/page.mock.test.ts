@@ -82,6 +82,9 @@ describe("the page", () => {
     mock.send(event("yamada logged on to FS02", "山田 が FS02 にログオンした"));
     await page.getByText("yamada logged on to FS02").waitFor();
     expect(await page.locator("tbody tr").first().textContent()).toContain("yamada");
+    const named = mock.rows[1];
+    mock.alerts[0]?.["event.ids"].push(named?.["event.id"] ?? "");
+    await page.locator("tbody tr").nth(1).getByText("critical").waitFor();
 
     await page.keyboard.press("p");
     mock.send(event("kato logged on to FS03", "加藤 が FS03 にログオンした"));

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "react";
-import { acknowledge, alerts, ApiError, closeAlert, reopen, type Alert, type AlertState, type Range, type Verdict } from "./api";
+import { acknowledge, alerts as askAlerts, ApiError, closeAlert, reopen, type Alert, type AlertsAnswer, type AlertState, type Range, type Verdict } from "./api";
 import { Hostile } from "./Hostile";
 import { usePolled } from "./hooks";
 import { useWords, type Catalogue, type Words } from "./i18n";
@@ -35,6 +35,22 @@ const ENTITIES: ReadonlyMap<string, keyof Catalogue> = new Map([
 /** Events of an alert that "show its events" asks for. */
 const ALERT_EVENTS_MAX = 20;
 
+/** The alerts in one state, as last seen, and the choice of that state. */
+export interface Alerts {
+  state: AlertState | "all";
+  setState: (state: AlertState | "all") => void;
+  answer: AlertsAnswer | undefined;
+  refresh: () => void;
+}
+
+/** Looks at the alerts again and again. */
+export function useAlerts(): Alerts {
+  const [state, setState] = useState<AlertState | "all">("new");
+  const look = useCallback((signal: AbortSignal) => askAlerts(state, signal).then((answer) => ({ ...answer, state })), [state]);
+  const { value, refresh } = usePolled(look, ALERTS_POLL_MS);
+  return { state, setState, answer: value?.state === state ? value : undefined, refresh };
+}
+
 /** What was just done, and how to take it back. */
 interface Done {
   text: string;
@@ -46,13 +62,10 @@ interface Props {
   ask: (query: string, range: Range) => void;
 }
 
-export function AlertPanel({ now, ask }: Props) {
+export function AlertPanel({ now, ask, alerts }: Props & { alerts: Alerts }) {
   const words = useWords();
   const { lang, t } = words;
-  const [state, setState] = useState<AlertState | "all">("new");
-  const look = useCallback((signal: AbortSignal) => alerts(state, signal).then((answer) => ({ ...answer, state })), [state]);
-  const polled = usePolled(look, ALERTS_POLL_MS);
-  const answer = polled.value?.state === state ? polled.value : undefined;
+  const { state, setState, answer, refresh } = alerts;
   const [done, setDone] = useState<Done>();
   const announced = useAnnouncement(answer?.alerts, state, words);
 
@@ -63,7 +76,7 @@ export function AlertPanel({ now, ask }: Props) {
     } catch (error) {
       setDone({ text: failureText(error, words) });
     }
-    polled.refresh();
+    refresh();
   };
 
   return (

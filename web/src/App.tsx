@@ -1,11 +1,12 @@
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
-import { AlertPanel } from "./AlertPanel";
-import { ApiError, ledger, status, RANGES, type Range, type Row } from "./api";
+import { AlertPanel, useAlerts } from "./AlertPanel";
+import { ApiError, ledger, status, RANGES, type Alert, type Level, type Range, type Row } from "./api";
 import { EventDetails } from "./EventDetails";
 import { EventList } from "./EventList";
 import { Feed } from "./feed";
 import { isTyping, useNow, usePolled } from "./hooks";
 import { catalogues, initialLang, LANGS, storedLang, storeLang, WordsContext, type Lang } from "./i18n";
+import { highest } from "./LevelBadge";
 import { LedgerState } from "./LedgerState";
 import { HIDDEN_TAIL_MS, LEDGER_POLL_MS } from "./limits";
 import { SearchBar } from "./SearchBar";
@@ -85,6 +86,8 @@ export function App() {
     };
   }, [close, feed]);
 
+  const alerts = useAlerts();
+  const levels = useMemo(() => levelsOf(alerts.answer?.alerts ?? []), [alerts.answer]);
   const sealed = usePolled(ledger, LEDGER_POLL_MS);
   const server = usePolled(status, LEDGER_POLL_MS);
   const now = useNow();
@@ -124,8 +127,8 @@ export function App() {
       ) : null}
       <SearchBar events={events} ask={ask} text={text} setText={setText} searchBox={searchBox} />
       <main>
-        <EventList events={events} feed={feed} now={now} opened={opened} open={setOpened} ask={ask} storeEmpty={sealed.value?.events.size === 0} listeners={server.value?.listeners ?? []} />
-        <AlertPanel now={now} ask={ask} />
+        <EventList events={events} feed={feed} now={now} levels={levels} opened={opened} open={setOpened} ask={ask} storeEmpty={sealed.value?.events.size === 0} listeners={server.value?.listeners ?? []} />
+        <AlertPanel now={now} ask={ask} alerts={alerts} />
       </main>
       {opened === undefined ? null : <EventDetails key={opened["event.id"]} row={opened} now={now} close={close} ask={ask} />}
       <footer>
@@ -134,6 +137,15 @@ export function App() {
       </footer>
     </WordsContext>
   );
+}
+
+/** The level of each event that an alert names; the highest of several. */
+function levelsOf(alerts: readonly Alert[]): ReadonlyMap<string, Level> {
+  const levels = new Map<string, Level>();
+  for (const alert of alerts) {
+    for (const id of alert["event.ids"]) levels.set(id, highest([levels.get(id), alert["rule.level"]]) ?? alert["rule.level"]);
+  }
+  return levels;
 }
 
 function askedBy(locationSearch: string): { query: string; range: Range } {

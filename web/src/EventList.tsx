@@ -1,5 +1,5 @@
 import { memo } from "react";
-import type { Range, Row, StatusAnswer } from "./api";
+import type { Level, Range, Row, StatusAnswer } from "./api";
 import { EmptyState } from "./EmptyState";
 import type { Feed, FeedState } from "./feed";
 import { GroupTable } from "./GroupTable";
@@ -13,6 +13,8 @@ interface Props {
   events: FeedState;
   feed: Feed;
   now: Date;
+  /** Levels of events that alerts name. */
+  levels: ReadonlyMap<string, Level>;
   opened: Row | undefined;
   open: (row: Row) => void;
   ask: (query: string, range: Range) => void;
@@ -20,7 +22,7 @@ interface Props {
   listeners: StatusAnswer["listeners"];
 }
 
-export function EventList({ events, feed, now, opened, open, ask, storeEmpty, listeners }: Props) {
+export function EventList({ events, feed, now, levels, opened, open, ask, storeEmpty, listeners }: Props) {
   const { lang, t } = useWords();
   const { rows } = events;
   const { groups } = events;
@@ -62,7 +64,14 @@ export function EventList({ events, feed, now, opened, open, ask, storeEmpty, li
             </thead>
             <tbody>
               {rows.map((row) => (
-                <EventRow key={row["event.id"]} row={row} now={now} open={open} current={row["event.id"] === opened?.["event.id"]} />
+                <EventRow
+                  key={row["event.id"]}
+                  row={row}
+                  level={highest([levels.get(row["event.id"]), ...(row.alerts ?? []).map((alert) => alert["rule.level"])])}
+                  now={now}
+                  open={open}
+                  current={row["event.id"] === opened?.["event.id"]}
+                />
               ))}
             </tbody>
           </table>
@@ -90,10 +99,17 @@ export function EventList({ events, feed, now, opened, open, ask, storeEmpty, li
   );
 }
 
+interface RowProps {
+  row: Row;
+  level: Level | undefined;
+  now: Date;
+  open: (row: Row) => void;
+  current: boolean;
+}
+
 /** Drawn again only when it changes itself: a busy live view replaces few of its rows at a time. */
-const EventRow = memo(function EventRow({ row, now, open, current }: { row: Row; now: Date; open: (row: Row) => void; current: boolean }) {
+const EventRow = memo(function EventRow({ row, level, now, open, current }: RowProps) {
   const { lang, t } = useWords();
-  const level = highest((row.alerts ?? []).map((alert) => alert["rule.level"]));
   return (
     <tr
       className={current ? "current" : undefined}

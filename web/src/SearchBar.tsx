@@ -1,5 +1,6 @@
 import type { RefObject } from "react";
 import { ApiError, RANGES, type Range } from "./api";
+import { caretOf } from "./caret";
 import type { FeedState } from "./feed";
 import { takenByIme } from "./hooks";
 import { useWords, type Catalogue } from "./i18n";
@@ -81,33 +82,19 @@ function SearchError({ error, query }: { error: unknown; query: string }) {
   const body = error instanceof ApiError ? error.body : undefined;
   if (error instanceof ApiError && error.gone) return <p className="error">{t.serverGone}</p>;
   const message = (lang === "ja" ? body?.message_ja : undefined) ?? body?.message ?? t.requestFailed;
-  const characters = [...query];
-  const at = placeOf(body?.place, characters.length);
+  const caret = caretOf(body?.place, query);
   return (
     <div className="error">
-      {at === undefined ? null : (
+      {caret === undefined ? null : (
         // The caret stands under its character whatever the widths before it: they are set again, unseen.
         <pre aria-hidden="true">
-          {query}
+          {visibleText(caret.line)}
           {"\n"}
-          <span className="unseen">{characters.slice(0, at).join("")}</span>
-          <span className="caret">^</span>
+          <span className="unseen">{visibleText([...caret.line].slice(0, caret.at).join(""))}</span>
+          <span className="caret">{"^".repeat(caret.length)}</span>
         </pre>
       )}
-      {typeof body?.place === "string" ? <pre>{visibleLines(body.place)}</pre> : null}
       <p>{message}</p>
     </div>
   );
-}
-
-/** Lines that came from the server, with everything hidden in them made visible but the line ends. */
-function visibleLines(text: string): string {
-  return text.split("\n").map(visibleText).join("\n");
-}
-
-/** A place is an offset in characters from 0, bare or as `{offset}`; the end of the text counts too. */
-function placeOf(place: unknown, length: number): number | undefined {
-  const offset: unknown = typeof place === "object" && place !== null && "offset" in place ? place.offset : place;
-  if (typeof offset !== "number" || !Number.isInteger(offset) || offset < 0) return undefined;
-  return Math.min(offset, length);
 }

@@ -122,6 +122,17 @@ describe("the feed", () => {
     expect(ids()).toEqual([600, 599]);
   });
 
+  it("begins anew when the server left rows out of the live view", async () => {
+    pages[" 0"] = [row(1)];
+    feed.ask("", "24h");
+    await vi.advanceTimersByTimeAsync(1_000);
+    tail().send(row(9));
+    tail().onmessage?.({ data: JSON.stringify({ "yagura.missed": 7, sentence: { ja: "", en: "" } }) });
+    pages[" 0"] = [row(9), row(8)];
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(ids()).toEqual([9, 8]);
+  });
+
   it("loads on until something new comes, past what was already seen live", async () => {
     pages[" 0"] = [row(1)];
     feed.ask("", "24h");

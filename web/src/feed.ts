@@ -1,6 +1,6 @@
 import { ApiError, search, tailAddress, type Group, type Range, type Row, type SearchAnswer } from "./api";
-import { LIST_ROWS_MAX, LOAD_PAGES_MAX, TAIL_DRAW_MS } from "./limits";
-import { append, isEvent, parseRow, prepend } from "./rows";
+import { BEHIND_MS, LIST_ROWS_MAX, LOAD_PAGES_MAX, TAIL_DRAW_MS } from "./limits";
+import { append, isEvent, parseRow, prepend, saysMissed } from "./rows";
 
 /** What the page shows of one question: a page of the past, and what arrives since. */
 export interface FeedState {
@@ -47,6 +47,7 @@ export class Feed {
   private gapAbove = false;
   private asleep = false;
   private drawTimer: ReturnType<typeof setTimeout> | undefined;
+  private behindTimer: ReturnType<typeof setTimeout> | undefined;
   private retryTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(openTail: OpenTail = (address) => new EventSource(address)) {
@@ -116,7 +117,9 @@ export class Feed {
     this.tail?.close();
     clearTimeout(this.drawTimer);
     clearTimeout(this.retryTimer);
+    clearTimeout(this.behindTimer);
     this.drawTimer = undefined;
+    this.behindTimer = undefined;
     this.arrived = [];
     this.gapAbove = false;
     this.asleep = false;
@@ -161,7 +164,7 @@ export class Feed {
    * After an interruption: the newest page again, above what is there. When it does not reach down to
    * what is there, the list begins anew from it, rather than hide a gap.
    */
-  private async catchUp(): Promise<void> {
+  private async catchUp(rowsMissed = false): Promise<void> {
     const { signal } = this.abort;
     const { query, range } = this.state;
     try {
@@ -169,11 +172,11 @@ export class Feed {
       if (signal.aborted) return;
       const events = answer.rows.filter(isEvent);
       const fresh = events.filter((row) => !this.known(row));
-      const gap = answer.cut && fresh.length === events.length && this.state.rows.length > 0;
+      const gap = rowsMissed || (answer.cut && fresh.length === events.length && this.state.rows.length > 0);
       if (this.state.phase !== "done") this.show(answer, 0);
       else if (!gap) this.take(fresh.reverse());
       else if (this.state.paused) this.gapAbove = true;
-      else this.change({ rows: events, fetched: events.length, cut: true, limit: answer.limit, tookMs: answer.took_ms });
+      else this.change({ rows: events, fetched: events.length, cut: answer.cut, limit: answer.limit, tookMs: answer.took_ms });
       this.change({ phase: "done", error: undefined });
     } catch {
       // The live view is open, so the server is there; the next interruption or search tries again.
@@ -192,8 +195,10 @@ export class Feed {
       if (wasLost) void this.catchUp();
     };
     tail.onmessage = (message: MessageEvent<unknown>) => {
-      const row = typeof message.data === "string" ? parseRow(message.data) : undefined;
+      if (typeof message.data !== "string") return;
+      const row = parseRow(message.data);
       if (row !== undefined) this.take([row]);
+      else if (saysMissed(message.data)) this.fellBehind();
     };
     tail.onerror = () => {
       interrupted = true;
@@ -206,6 +211,14 @@ export class Feed {
         }, RETRY_MS);
       }
     };
+  }
+
+  /** More came than the live view could show: the list begins anew, since it now has a gap. */
+  private fellBehind(): void {
+    this.behindTimer ??= setTimeout(() => {
+      this.behindTimer = undefined;
+      void this.catchUp(true);
+    }, BEHIND_MS);
   }
 
   /** The server said no, or answered with groups: the live view would be refused again. */

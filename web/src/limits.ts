@@ -6,6 +6,8 @@ export const LIST_ROWS_MAX = 500;
 export const PAGE_ROWS = 100;
 /** Pages that "load more" may ask for until one of them has a row that is not yet shown. */
 export const LOAD_PAGES_MAX = 10;
+/** When the live view fell behind, the list begins anew at most this often, in milliseconds. */
+export const BEHIND_MS = 2_000;
 /** A page nobody looks at keeps its live connection this long, in milliseconds: a browser has few to give. */
 export const HIDDEN_TAIL_MS = 60_000;
 /** Alerts asked for at a time. */

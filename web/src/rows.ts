@@ -30,6 +30,11 @@ export function isEvent(value: unknown): value is Row {
     && typeof sentence === "object" && sentence !== null && typeof row.fields === "object";
 }
 
+/** Whether the server says that it left out rows of the live view. */
+export function saysMissed(data: string): boolean {
+  return data.includes('"yagura.missed"') && parseRow(data) === undefined;
+}
+
 /** A value of a field as text: text as it is, everything else as JSON. */
 export function valueText(value: unknown): string {
   if (typeof value === "string") return value;
