@@ -3,6 +3,10 @@
 /// Hashes in a full tile and headers in a full bundle (c2sp.org/tlog-tiles).
 pub const TILE_WIDTH: u64 = 256;
 
+/// Directories between a log directory and a tile at most: `tile`, the row, six of thousands of a
+/// 64-bit index, and the `.p` of a partial tile.
+pub const TILE_DEPTH_MAX: usize = 9;
+
 /// Longest batch header text, in bytes.
 pub const HEADER_BYTES_MAX: usize = 4_096;
 

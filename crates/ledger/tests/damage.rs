@@ -6,6 +6,7 @@ mod common;
 use common::{ORIGIN, SALT, files, fill, header, key, open, records, stream};
 use std::fs;
 use std::path::Path;
+use yagura_ledger::limits::{FINDINGS_MAX, TILE_DEPTH_MAX};
 use yagura_ledger::{Finding, Log, LogReport, LogVerifier, Problem, verify_batch};
 
 fn verify(dir: &Path) -> LogReport {
@@ -126,6 +127,35 @@ fn files_that_do_not_belong_are_named() {
     fs::remove_file(&link).unwrap();
     fs::create_dir(dir.path().join("extra")).unwrap();
     assert_names(&verify(dir.path()), &dir.path().join("extra"), "directory");
+}
+
+#[test]
+fn findings_past_the_limit_are_counted_only() {
+    let dir = log_of(&[1]);
+    for n in 0..=FINDINGS_MAX {
+        fs::write(dir.path().join(format!("stranger-{n}")), b"").unwrap();
+        let listed = n + 1;
+        if listed >= FINDINGS_MAX {
+            let report = verify(dir.path());
+            assert_eq!(report.findings_total, listed as u64);
+            assert_eq!(report.findings.len(), listed.min(FINDINGS_MAX));
+        }
+    }
+}
+
+#[test]
+fn a_directory_deeper_than_any_tile_is_named_and_left_alone() {
+    let dir = log_of(&[1]);
+    let index = "x001/".repeat(TILE_DEPTH_MAX - 3);
+    let deepest = dir.path().join(format!("tile/0/{index}001.p"));
+    fs::create_dir_all(&deepest).unwrap();
+    assert!(verify(dir.path()).is_sound(), "an empty directory holds nothing");
+    let deeper = deepest.join("001.p");
+    fs::create_dir(&deeper).unwrap();
+    assert_names(&verify(dir.path()), &deeper, "one directory too deep");
+    fs::write(deeper.join("1"), b"x").unwrap();
+    drop(open(dir.path()));
+    assert_names(&verify(dir.path()), &deeper, "after an open");
 }
 
 /// Someone with the signing key rewrites history; the history of checkpoints gives him away (I5).

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use yagura_event::Record;
+use yagura_ledger::limits::PROOF_BYTES_MAX;
 use yagura_ledger::{EventProof, EventProofError, SigningKey};
 
 /// A proof of record `index` of a batch of `records` amid other batches.
@@ -41,6 +42,19 @@ fn a_proof_proves_its_event() {
     assert!(
         EventProof::build(&proven.header, &SALT, &records, 100, read.outer().clone()).is_none()
     );
+}
+
+#[test]
+fn the_longest_record_has_a_proof_and_nothing_longer_is_read() {
+    let mut longest = record(0, &vec![0xff; yagura_event::limits::RECORD_BYTES_MAX]);
+    longest.peer = "p".repeat(4_096).into();
+    let text = prove_small(&longest).encode();
+    assert!(text.len() < PROOF_BYTES_MAX, "{}", text.len());
+    let proof = EventProof::parse(text.as_bytes()).unwrap();
+    assert_eq!(proof.verify(key().verifier_key()).unwrap().leaf.record, longest);
+    let refusal = |bytes: usize| EventProof::parse(&vec![b'x'; bytes]).unwrap_err().to_string();
+    assert!(refusal(PROOF_BYTES_MAX).contains("yagura-proof v1"));
+    assert!(refusal(PROOF_BYTES_MAX + 1).contains("length"));
 }
 
 #[test]

@@ -150,6 +150,26 @@ fn the_limit_of_signatures_holds() {
 }
 
 #[test]
+fn the_limits_of_a_note_and_of_a_path_hold() {
+    let own = Checkpoint::sign(1, Hash::of(b""), &key());
+    let padded = |bytes: usize| {
+        let filler = bytes - own.note().len() - "\u{2014} w AAAAAAAA\n".len();
+        format!("{}\u{2014} w{} AAAAAAAA\n", own.note(), "w".repeat(filler))
+    };
+    let max = limits::NOTE_BYTES_MAX;
+    assert_eq!(padded(max).len(), max);
+    assert!(Checkpoint::open(padded(max).as_bytes(), key().verifier_key()).is_ok());
+    assert!(Checkpoint::open(padded(max + 1).as_bytes(), key().verifier_key()).is_err());
+
+    let proof = |hashes: usize| {
+        let (path, checkpoint) = (vec![Hash::of(b""); hashes], own.note().to_owned());
+        TlogProof { index: 0, path, checkpoint }.encode()
+    };
+    assert!(TlogProof::parse(&proof(limits::PATH_HASHES_MAX)).is_ok());
+    assert!(TlogProof::parse(&proof(limits::PATH_HASHES_MAX + 1)).is_err());
+}
+
+#[test]
 fn a_changed_key_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys/events.key");

@@ -4,7 +4,7 @@ use super::tile_reader::{TileReader, edges};
 use super::{CHECKPOINT, HISTORY, StreamState, TILE_DIR, history};
 use crate::disk::{self, DirtyDirs};
 use crate::header::HeaderGlance;
-use crate::limits::{NOTE_BYTES_MAX, TILE_WIDTH};
+use crate::limits::{NOTE_BYTES_MAX, TILE_DEPTH_MAX, TILE_WIDTH};
 use crate::tiles::{BUNDLE_BYTES_MAX, Row, TileName, decode_bundle};
 use crate::tree::{inclusion_path, verify_inclusion};
 use crate::{BatchTree, Checkpoint, Hash, LedgerError, SigningKey};
@@ -32,7 +32,7 @@ pub(super) fn recover(dir: &Path, key: &SigningKey) -> Result<(State, Publisher)
         dirty.sync()?;
     }
     let history_bytes = history::recover(dir, &checkpoint, key.verifier_key())?;
-    remove_unsigned(dir, &dir.join(TILE_DIR), checkpoint.size())?;
+    remove_unsigned(dir, &dir.join(TILE_DIR), checkpoint.size(), TILE_DEPTH_MAX)?;
     let state = load(dir, checkpoint)?;
     Ok((state, Publisher::new(history_bytes)))
 }
@@ -53,8 +53,10 @@ fn exists(path: &Path) -> Result<bool, LedgerError> {
 }
 
 /// Removes tiles and bundles that no checkpoint signed, and partial ones since superseded. Files
-/// with other names are not ours to remove; verification names them.
-fn remove_unsigned(dir: &Path, at: &Path, size: u64) -> Result<(), LedgerError> {
+/// with other names are not ours to remove, nor are directories deeper than ours; verification
+/// names them.
+fn remove_unsigned(dir: &Path, at: &Path, size: u64, depth: usize) -> Result<(), LedgerError> {
+    let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
     let entries = match fs::read_dir(at) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(LedgerError::io("list", at))?,
@@ -64,7 +66,7 @@ fn remove_unsigned(dir: &Path, at: &Path, size: u64) -> Result<(), LedgerError> 
         let path = entry.path();
         let file_type = entry.file_type().map_err(LedgerError::io("read", &path))?;
         if file_type.is_dir() {
-            remove_unsigned(dir, &path, size)?;
+            remove_unsigned(dir, &path, size, depth)?;
             // Succeeds only when it is empty now.
             let _ = fs::remove_dir(&path);
         } else if tile_name(dir, &path).is_some_and(|name| !name.belongs_to(size)) {

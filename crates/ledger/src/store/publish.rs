@@ -26,7 +26,7 @@ pub(super) enum Step {
 pub(super) struct Publisher {
     /// Length of the history that is whole and durable, in bytes.
     history_bytes: u64,
-    /// Notes that are signed and public but not yet in the history.
+    /// The newest note, while it is signed and public but not yet in the history.
     unrecorded: String,
     /// Files that a later checkpoint may make superfluous: the last of each row, and those staged
     /// by attempts that failed.
@@ -55,12 +55,13 @@ impl Publisher {
         state: &Mutex<State>,
     ) -> Result<Checkpoint, LedgerError> {
         let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
+        // The history never lacks more than the last note: that is all an open can restore.
+        self.record(dir)?;
         let growth = {
             let state = lock();
             if state.pending() == 0 {
                 let checkpoint = state.checkpoint.clone();
                 drop(state);
-                self.record(dir)?;
                 self.tidy(dir, checkpoint.size());
                 return Ok(checkpoint);
             }
@@ -78,7 +79,7 @@ impl Publisher {
         disk::rename_durably(&disk::temporary_of(&dir.join(CHECKPOINT)), &dir.join(CHECKPOINT))?;
         self.reached(Step::Replaced);
         // From here on the log has grown, whatever happens to history and tidying.
-        self.unrecorded.push_str(checkpoint.note());
+        checkpoint.note().clone_into(&mut self.unrecorded);
         {
             let mut state = lock();
             for (name, _) in &growth.files {
@@ -134,9 +135,9 @@ impl Publisher {
     /// Adds to the history what it lacks.
     fn record(&mut self, dir: &Path) -> Result<(), LedgerError> {
         if !self.unrecorded.is_empty() {
-            let notes = self.unrecorded.as_bytes();
-            disk::rewrite_tail(&dir.join(HISTORY), self.history_bytes, notes)?;
-            self.history_bytes += notes.len() as u64;
+            let note = self.unrecorded.as_bytes();
+            disk::rewrite_tail(&dir.join(HISTORY), self.history_bytes, note)?;
+            self.history_bytes += note.len() as u64;
             self.unrecorded.clear();
         }
         Ok(())

@@ -1,5 +1,6 @@
 use crate::disk;
 use crate::finding::Problem;
+use crate::limits::TILE_DEPTH_MAX;
 use crate::store::{CHECKPOINT, HISTORY, TILE_DIR};
 use crate::tiles::TileName;
 use std::fs;
@@ -53,8 +54,7 @@ fn judge(relative: &str, is_file: bool, size: u64) -> Option<Problem> {
     }
 }
 
-/// Whether a directory may lead to tiles. Bounds the depth of the walk: an index of 64 bits has
-/// at most seven parts.
+/// Whether a directory may lead to tiles. Bounds the depth of the walk.
 fn is_tile_dir(relative: &str) -> bool {
     let mut parts = relative.split('/');
     if parts.next() != Some(TILE_DIR) {
@@ -67,5 +67,5 @@ fn is_tile_dir(relative: &str) -> bool {
         None => part.strip_prefix('x').is_some_and(three_digits),
     };
     let is_row = row == "entries" || (row.len() == 1 && row.as_bytes()[0].is_ascii_digit());
-    is_row && parts.clone().count() <= 8 && parts.all(is_index)
+    is_row && parts.clone().count() <= TILE_DEPTH_MAX - 2 && parts.all(is_index)
 }
