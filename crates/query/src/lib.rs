@@ -1,1 +1,41 @@
+//! Questions to the lake: a search language, and guarded SQL.
+//!
+//! * [`parse`] reads the search language (`docs/search.md`) into an [`Expr`]; a mistake is a
+//!   [`ParseError`] that shows the place and says what to write instead, in both languages.
+//! * [`Searcher::search`] runs it over everything in the lake, newest first, and stops early.
+//! * [`Searcher::live`] asks the same question of events as they arrive.
+//! * [`Searcher::sql`] answers one `SELECT` over the table `events`, and nothing else.
+//!
+//! Text is compared folded ([`fold`]): case, full and half width, compatibility forms and some
+//! Japanese spellings do not matter.
+//!
+//! Queries run in a runtime of their own with deep stacks, bounded memory, time, rows and
+//! concurrency: neither a long query nor a hostile one stops the intake.
 
+#![forbid(unsafe_code)]
+
+mod answer;
+mod ast;
+mod cursor;
+mod error;
+mod fold;
+pub mod limits;
+mod live;
+mod parse;
+mod pipes;
+mod plan;
+mod searcher;
+mod sql;
+mod suggest;
+mod text;
+mod time;
+mod value;
+
+pub use answer::Answer;
+pub use ast::{Aggregate, Bound, Compare, Expr, FieldTest, Filter, Pattern, Pipe, Test};
+pub use error::{ParseError, QueryError};
+pub use fold::fold;
+pub use live::Live;
+pub use parse::parse;
+pub use searcher::{Order, SearchRequest, Searcher};
+pub use time::parse_instant;

@@ -1,0 +1,104 @@
+use crate::QueryError;
+use crate::limits::SECONDS_MAX;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::{FutureExt, Stream, StreamExt};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// The rows of an answer as they are found. Dropping it ends the query.
+#[derive(Debug)]
+pub struct Answer {
+    schema: SchemaRef,
+    rows: mpsc::Receiver<Result<RecordBatch, QueryError>>,
+    truncated: Arc<AtomicBool>,
+}
+
+impl Answer {
+    /// The columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// Whether the limit cut the answer: there are more rows. Final once the stream has ended.
+    pub fn truncated(&self) -> bool {
+        self.truncated.load(Ordering::Acquire)
+    }
+
+    /// All rows, and whether there would be more.
+    pub async fn collect(mut self) -> Result<(Vec<RecordBatch>, bool), QueryError> {
+        let mut all = Vec::new();
+        while let Some(rows) = self.next().await {
+            all.push(rows?);
+        }
+        Ok((all, self.truncated()))
+    }
+}
+
+impl Stream for Answer {
+    type Item = Result<RecordBatch, QueryError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.rows.poll_recv(context)
+    }
+}
+
+/// Where a running query puts its rows.
+pub(crate) struct Rows {
+    sender: mpsc::Sender<Result<RecordBatch, QueryError>>,
+    truncated: Arc<AtomicBool>,
+}
+
+pub(crate) fn answer(schema: SchemaRef, ahead: usize) -> (Answer, Rows) {
+    let (sender, rows) = mpsc::channel(ahead);
+    let truncated = Arc::new(AtomicBool::new(false));
+    (Answer { schema, rows, truncated: truncated.clone() }, Rows { sender, truncated })
+}
+
+impl Rows {
+    /// Sends rows until the end, the limit, the time or the reader says stop. A panic of a decoder
+    /// on a damaged file becomes an error.
+    pub(crate) async fn send_all(
+        self,
+        mut rows: impl Stream<Item = datafusion::error::Result<RecordBatch>> + Unpin,
+        limit: usize,
+    ) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(SECONDS_MAX);
+        let mut left = limit;
+        loop {
+            let next = AssertUnwindSafe(rows.next()).catch_unwind();
+            let next = match tokio::time::timeout_at(deadline, next).await {
+                Err(_) => Err(QueryError::Timeout(SECONDS_MAX)),
+                Ok(Err(_)) => Err(QueryError::Failed(
+                    "a stored file is damaged; run yagura verify".to_owned(),
+                )),
+                Ok(Ok(None)) => return,
+                Ok(Ok(Some(Err(error)))) => Err(error.into()),
+                Ok(Ok(Some(Ok(rows)))) => Ok(rows),
+            };
+            let (part, end) = match next {
+                Err(error) => (Err(error), true),
+                Ok(rows) if rows.num_rows() > left => {
+                    self.truncated.store(true, Ordering::Release);
+                    (Ok(rows.slice(0, left)), true)
+                }
+                Ok(rows) => {
+                    left -= rows.num_rows();
+                    (Ok(rows), false)
+                }
+            };
+            let empty = matches!(&part, Ok(rows) if rows.num_rows() == 0);
+            if !empty && self.sender.send(part).await.is_err() {
+                return;
+            }
+            if end {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Named limits of queries. Every one has a test at the limit and one past it.
+
+/// Longest search expression or SQL statement, in bytes.
+pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Deepest nesting of parentheses and negations in a search expression.
+pub const DEPTH_MAX: usize = 64;
+
+/// Most terms in a search expression.
+pub const TERMS_MAX: usize = 256;
+
+/// Most commands after the filter.
+pub const PIPES_MAX: usize = 32;
+
+/// Largest compiled regular expression or wildcard, in bytes of its automaton.
+pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most rows one answer has.
+pub const ROWS_MAX: usize = 1_000_000;
+
+/// Memory all running queries share, in bytes.
+pub const MEMORY_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Longest time a query may run, in seconds.
+pub const SECONDS_MAX: u64 = 60;
+
+/// Queries that run at once; further ones wait.
+pub const QUERIES_MAX: usize = 8;
+
+/// Batches of rows computed ahead of the reader of an answer.
+pub const BATCHES_AHEAD: usize = 4;
+
+/// Stack of threads that plan and run queries, in bytes. Planning recurses over the expression.
+pub const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// Deepest nesting of parentheses and brackets in SQL.
+pub const SQL_DEPTH_MAX: usize = 64;
+
+/// Most operators in an SQL statement (`AND`, `OR`, `NOT`, `+`, `=`, `LIKE`, `CASE`, ...).
+pub const SQL_OPERATORS_MAX: usize = 500;
+
+/// Most set operations (`UNION`, `INTERSECT`, `EXCEPT`) and joins in an SQL statement.
+pub const SQL_UNIONS_MAX: usize = 16;
+
+/// Most tokens in an SQL statement.
+pub const SQL_TOKENS_MAX: usize = 10_000;

@@ -1,0 +1,507 @@
+use crate::answer::{Answer, answer};
+use crate::ast::{Aggregate, Expr, Pipe};
+use crate::limits::{
+    BATCHES_AHEAD, MEMORY_BYTES_MAX, QUERIES_MAX, ROWS_MAX, SQL_OPERATORS_MAX, STACK_BYTES,
+};
+use crate::plan::{Kind, Planner, column, one_event, timestamp};
+use crate::{Live, ParseError, QueryError};
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum};
+use datafusion::logical_expr::{Expr as Condition, SortExpr, cast as cast_expr, lit};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use yagura_event::{EventBatch, EventId, FieldDictionary, UtcMicros, columns as envelope};
+use yagura_lake::{DATASET, EVENT_ID, Lake};
+
+/// Answers questions about everything in a lake. Cheap to clone.
+#[derive(Clone)]
+pub struct Searcher {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    lake: Arc<Lake>,
+    dictionary: Arc<FieldDictionary>,
+    environment: Arc<RuntimeEnv>,
+    runtime: Option<tokio::runtime::Runtime>,
+    running: Arc<Semaphore>,
+}
+
+/// Order of the events of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Latest `@timestamp` first.
+    #[default]
+    NewestFirst,
+    /// Earliest `@timestamp` first.
+    OldestFirst,
+    /// As found: the quickest way to many rows, for exports.
+    Any,
+}
+
+/// A search.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    /// What is searched for.
+    pub expr: Expr,
+    /// Only events whose `@timestamp` is at or after this.
+    pub from: Option<UtcMicros>,
+    /// Only events whose `@timestamp` is before this.
+    pub to: Option<UtcMicros>,
+    /// Most rows of the answer, at most [`ROWS_MAX`].
+    pub limit: usize,
+    /// Rows to leave out first, for paging.
+    pub offset: usize,
+    /// Order of events; an expression's own `sort` wins.
+    pub order: Order,
+    /// Columns of the answer where the expression does not choose them (`fields`, `stats`); empty
+    /// for `event.id`, `@timestamp`, `event.dataset`, `message` and `event.original`.
+    pub columns: Vec<String>,
+}
+
+impl SearchRequest {
+    /// The newest 100 events that match.
+    pub fn new(expr: Expr) -> Self {
+        SearchRequest {
+            expr,
+            from: None,
+            to: None,
+            limit: 100,
+            offset: 0,
+            order: Order::default(),
+            columns: Vec::new(),
+        }
+    }
+}
+
+const COLUMNS_DEFAULT: [&str; 5] =
+    [EVENT_ID, envelope::TIMESTAMP, DATASET, "message", envelope::ORIGINAL];
+
+impl Searcher {
+    /// A searcher with threads, memory and limits of its own.
+    pub fn new(lake: Arc<Lake>, dictionary: Arc<FieldDictionary>) -> Result<Searcher, QueryError> {
+        // Events are never written to a temporary directory: a query that needs more memory fails.
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES_MAX)))
+            .with_disk_manager_builder(disk)
+            .build_arc()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("yagura-query")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(|error| QueryError::Failed(format!("cannot start query threads: {error}")))?;
+        let inner = Inner {
+            lake,
+            dictionary,
+            environment,
+            runtime: Some(runtime),
+            running: Arc::new(Semaphore::new(QUERIES_MAX)),
+        };
+        Ok(Searcher { inner: Arc::new(inner) })
+    }
+
+    /// Runs a search. The answer streams; errors of the expression come at once.
+    pub async fn search(&self, request: SearchRequest) -> Result<Answer, QueryError> {
+        let limit = request.limit.min(ROWS_MAX);
+        let inner = self.inner.clone();
+        self.run(limit, async move { inner.plan(request, limit).await }).await
+    }
+
+    /// The events with these ids, all columns, as batches by dataset; unknown ids are left out.
+    /// For showing what a search over few columns found.
+    pub async fn events(&self, ids: &[EventId]) -> Result<Vec<EventBatch>, QueryError> {
+        let conditions: Vec<_> = ids.iter().take(ROWS_MAX).map(one_event).collect();
+        let batches: std::collections::BTreeSet<_> =
+            ids.iter().map(|id| i64::try_from(id.batch).unwrap_or(-1)).collect();
+        let inner = self.inner.clone();
+        let count = conditions.len();
+        let answer = self
+            .run(count, async move {
+                let table = inner.lake.events();
+                // The first condition prunes files, the second chooses rows.
+                let listed = batches.into_iter().map(lit).collect();
+                let mut rows = inner.context().read_table(Arc::new(table))?;
+                rows = rows.filter(column(envelope::BATCH).in_list(listed, false))?;
+                if let Some(any) = any_of(conditions) {
+                    rows = rows.filter(any)?;
+                }
+                Ok(rows)
+            })
+            .await?;
+        let schema = answer.schema();
+        let (rows, _) = answer.collect().await?;
+        let rows = concat_batches(&schema, &rows).map_err(|e| QueryError::Failed(e.to_string()))?;
+        by_dataset(&rows).map_err(|error| QueryError::Failed(error.to_string()))
+    }
+
+    /// A predicate for events as they arrive (`tail -f`). Commands other than `where` have no
+    /// meaning there and are an error.
+    pub fn live(&self, expr: &Expr) -> Result<Live, QueryError> {
+        Live::new(expr, &self.inner.lake.columns(), self.inner.dictionary.clone())
+    }
+
+    /// The lake.
+    pub fn lake(&self) -> &Arc<Lake> {
+        &self.inner.lake
+    }
+
+    /// Plans and runs within the searcher's own runtime and limits.
+    pub(crate) async fn run(
+        &self,
+        limit: usize,
+        plan: impl Future<Output = Result<DataFrame, QueryError>> + Send + 'static,
+    ) -> Result<Answer, QueryError> {
+        let stopped = || QueryError::Failed("the searcher is shutting down".to_owned());
+        let runtime = self.inner.runtime.as_ref().ok_or_else(stopped)?;
+        let (send_answer, receive_answer) = tokio::sync::oneshot::channel();
+        let running = self.inner.running.clone();
+        runtime.spawn(async move {
+            let Ok(_permit) = running.acquire_owned().await else { return };
+            if send_answer.is_closed() {
+                return;
+            }
+            let started = async {
+                let frame = plan.await?;
+                let schema = Arc::new(frame.schema().as_arrow().clone());
+                // One row more than wanted tells whether there are more.
+                Ok::<_, QueryError>((schema, frame.execute_stream().await?))
+            };
+            match started.await {
+                Err(error) => {
+                    let _ = send_answer.send(Err(error));
+                }
+                Ok((schema, stream)) => {
+                    let (answer, rows) = answer(schema, BATCHES_AHEAD);
+                    if send_answer.send(Ok(answer)).is_ok() {
+                        rows.send_all(stream, limit).await;
+                    }
+                }
+            }
+        });
+        receive_answer.await.map_err(|_| QueryError::Failed("the planner gave up".to_owned()))?
+    }
+}
+
+fn any_of(mut list: Vec<Condition>) -> Option<Condition> {
+    if list.len() > 1 {
+        let right = list.split_off(list.len() / 2);
+        return Some(any_of(list)?.or(any_of(right)?));
+    }
+    list.pop()
+}
+
+/// Rows of the table as [`EventBatch`]es, without columns that hold nothing.
+fn by_dataset(rows: &RecordBatch) -> Result<Vec<EventBatch>, arrow::error::ArrowError> {
+    use arrow::array::AsArray;
+    let Some(datasets) = rows.column_by_name(DATASET) else { return Ok(Vec::new()) };
+    let datasets = cast(datasets, &DataType::Utf8)?;
+    let datasets = datasets.as_string::<i32>();
+    let mut rows_of: BTreeMap<&str, Vec<Option<bool>>> = BTreeMap::new();
+    for (row, dataset) in datasets.iter().enumerate() {
+        let mask = rows_of.entry(dataset.unwrap_or_default());
+        let mask = mask.or_insert_with(|| vec![Some(false); rows.num_rows()]);
+        if let Some(keep) = mask.get_mut(row) {
+            *keep = Some(true);
+        }
+    }
+    let mut batches = Vec::with_capacity(rows_of.len());
+    for (dataset, mask) in rows_of {
+        let part = arrow::compute::filter_record_batch(rows, &mask.into())?;
+        let mut fields = Vec::new();
+        let mut arrays = Vec::new();
+        for (field, array) in part.schema().fields().iter().zip(part.columns()) {
+            let computed = [DATASET, EVENT_ID].contains(&field.name().as_str());
+            if computed || array.logical_null_count() == array.len() {
+                continue;
+            }
+            // As `BatchBuilder` makes them.
+            let data_type = match field.data_type() {
+                DataType::Utf8View => DataType::Utf8,
+                DataType::BinaryView => DataType::Binary,
+                other => other.clone(),
+            };
+            arrays.push(cast(array, &data_type)?);
+            fields.push(Field::new(field.name(), data_type, true));
+        }
+        let columns = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
+        batches.push(EventBatch { dataset: dataset.into(), columns });
+    }
+    Ok(batches)
+}
+
+impl Inner {
+    /// A session that knows no tables, files or variables.
+    pub(crate) fn context(&self) -> SessionContext {
+        let config = SessionConfig::new()
+            .with_information_schema(false)
+            // Our own count of tokens is the limit; the parser's would refuse less than that.
+            .set_usize("datafusion.sql_parser.recursion_limit", SQL_OPERATORS_MAX * 2);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(self.environment.clone())
+            .with_default_features()
+            .with_table_functions(HashMap::new())
+            .build();
+        SessionContext::new_with_state(state)
+    }
+
+    pub(crate) fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    async fn plan(&self, request: SearchRequest, limit: usize) -> Result<DataFrame, QueryError> {
+        let table = self.lake.events();
+        let SearchRequest { expr, from, to, offset, order, columns, .. } = request;
+        let mut planner = Planner::new(&expr, table.columns(), &self.dictionary, false);
+        let mut steps = Steps::new(&mut planner, order);
+        if let Some(from) = from {
+            steps.keep(column(envelope::TIMESTAMP).gt_eq(timestamp(from)));
+        }
+        if let Some(to) = to {
+            steps.keep(column(envelope::TIMESTAMP).lt(timestamp(to)));
+        }
+        let filter = steps.planner.filter(&expr.filter, false)?;
+        steps.keep(filter);
+        steps.planner.needed.insert(envelope::TIMESTAMP.to_owned());
+        for pipe in &expr.pipes {
+            steps.pipe(pipe)?;
+        }
+        if !steps.chosen {
+            let names: Vec<String> = match columns.as_slice() {
+                [] => COLUMNS_DEFAULT.iter().map(|name| (*name).to_owned()).collect(),
+                names => names.to_vec(),
+            };
+            steps.fields(names.into_iter().map(|name| (name, 0..0)).collect(), true)?;
+        }
+        if let Some(keys) = steps.pending_sort() {
+            // The order is applied before the last projection, which may drop its columns.
+            let at =
+                steps.list.len() - usize::from(matches!(steps.list.last(), Some(Step::Select(_))));
+            steps.list.insert(at, Step::Sort(keys));
+        }
+        steps.list.push(Step::Limit(offset, limit.saturating_add(1)));
+        let Steps { list, .. } = steps;
+        let needed = std::mem::take(&mut planner.needed);
+        let narrow = table.narrowed(needed.iter().map(String::as_str));
+        let mut frame = self.context().read_table(Arc::new(narrow))?;
+        for step in list {
+            frame = match step {
+                Step::Keep(condition) => frame.filter(condition)?,
+                Step::Sort(keys) => frame.sort(keys)?,
+                Step::Limit(skip, rows) => frame.limit(skip, Some(rows))?,
+                Step::Select(columns) => frame.select(columns)?,
+                Step::Aggregate(by, aggregates) => frame.aggregate(by, aggregates)?,
+            };
+        }
+        Ok(frame)
+    }
+}
+
+enum Step {
+    Keep(Condition),
+    Sort(Vec<SortExpr>),
+    Limit(usize, usize),
+    Select(Vec<Condition>),
+    Aggregate(Vec<Condition>, Vec<Condition>),
+}
+
+/// The commands as steps of a plan.
+struct Steps<'p, 'a> {
+    planner: &'p mut Planner<'a>,
+    list: Vec<Step>,
+    /// The order the rows should have, and whether a step made it already.
+    order: Option<Vec<SortExpr>>,
+    sorted: bool,
+    /// Whether a command chose the columns.
+    chosen: bool,
+}
+
+type Named = (String, Range<usize>);
+
+impl<'p, 'a> Steps<'p, 'a> {
+    fn new(planner: &'p mut Planner<'a>, order: Order) -> Self {
+        let by_place = |descending: bool| {
+            // The place in the ledger makes the order total, so that pages do not overlap.
+            [envelope::TIMESTAMP, envelope::BATCH, envelope::INDEX]
+                .map(|name| column(name).sort(!descending, false))
+                .to_vec()
+        };
+        let order = match order {
+            Order::NewestFirst => Some(by_place(true)),
+            Order::OldestFirst => Some(by_place(false)),
+            Order::Any => None,
+        };
+        planner.needed.extend([envelope::BATCH, envelope::INDEX].map(str::to_owned));
+        Steps { planner, list: Vec::new(), order, sorted: false, chosen: false }
+    }
+
+    fn keep(&mut self, condition: Condition) {
+        self.list.push(Step::Keep(condition));
+    }
+
+    /// The sort that is still to be done.
+    fn pending_sort(&self) -> Option<Vec<SortExpr>> {
+        self.order.clone().filter(|_| !self.sorted)
+    }
+
+    fn pipe(&mut self, pipe: &Pipe) -> Result<(), ParseError> {
+        match pipe {
+            Pipe::Where(filter) => {
+                let condition = self.planner.filter(filter, false)?;
+                self.keep(condition);
+            }
+            Pipe::Head(rows) => {
+                self.list.extend(self.pending_sort().map(Step::Sort));
+                self.sorted = false;
+                self.list.push(Step::Limit(0, *rows));
+            }
+            Pipe::Tail(rows) => {
+                let keys = self.order.clone().unwrap_or_default();
+                let reversed =
+                    keys.into_iter().map(|key| SortExpr { asc: !key.asc, ..key }).collect();
+                self.list.push(Step::Sort(reversed));
+                self.sorted = false;
+                self.list.push(Step::Limit(0, *rows));
+            }
+            Pipe::Sort(keys) => {
+                let mut order = Vec::with_capacity(keys.len());
+                for (name, at, descending) in keys {
+                    let target = self.target(name, at)?;
+                    order.push(target.sort(!descending, false));
+                }
+                self.order = Some(order);
+                self.sorted = false;
+            }
+            Pipe::Fields(names) => {
+                self.list.extend(self.pending_sort().map(Step::Sort));
+                self.fields(names.clone(), false)?;
+                self.order = None;
+                self.chosen = true;
+            }
+            Pipe::Stats(aggregates, by) => self.stats(aggregates, by)?,
+            Pipe::Top(rows, name, at) => {
+                let count = Aggregate { function: "count", field: None, name: "count".to_owned() };
+                self.stats(&[count], &[(name.clone(), at.clone())])?;
+                let mut order = vec![column("count").sort(false, false)];
+                order.extend(self.order.take().unwrap_or_default());
+                self.list.push(Step::Sort(order));
+                self.list.push(Step::Limit(0, *rows));
+                self.sorted = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn fields(&mut self, names: Vec<Named>, lenient: bool) -> Result<(), ParseError> {
+        let mut columns = Vec::with_capacity(names.len());
+        let mut made: Vec<String> = Vec::new();
+        for (name, at) in names {
+            let shown = match self.planner.resolve(&name, &at) {
+                Ok((name, Kind::Absent)) => null_text().alias(&name),
+                Ok((name, _)) => column(&name),
+                Err(error) if !lenient || !at.is_empty() => return Err(error),
+                // A column asked for by the caller, not in the expression.
+                Err(_) => null_text().alias(&name),
+            };
+            let shown_name = shown.schema_name().to_string();
+            if !made.contains(&shown_name) {
+                made.push(shown_name);
+                columns.push(shown);
+            }
+        }
+        self.planner.made = Some(made);
+        self.list.push(Step::Select(columns));
+        Ok(())
+    }
+
+    fn target(&mut self, name: &str, at: &Range<usize>) -> Result<Condition, ParseError> {
+        Ok(match self.planner.resolve(name, at)? {
+            (_, Kind::Absent) => null_text(),
+            (name, _) => column(&name),
+        })
+    }
+
+    fn stats(&mut self, aggregates: &[Aggregate], by: &[Named]) -> Result<(), ParseError> {
+        let mut groups = Vec::with_capacity(by.len());
+        let mut made = Vec::new();
+        for (name, at) in by {
+            let group = match self.planner.resolve(name, at)? {
+                (name, Kind::Absent) => null_text().alias(name),
+                (name, _) => column(&name),
+            };
+            made.push(group.schema_name().to_string());
+            groups.push(group);
+        }
+        let mut computed = Vec::with_capacity(aggregates.len());
+        for aggregate in aggregates {
+            let value = self.aggregate(aggregate)?;
+            computed.push(value.alias(&aggregate.name));
+            if made.contains(&aggregate.name) {
+                let at = aggregate.field.as_ref().map_or(0..0, |(_, at)| at.clone());
+                return Err(self.planner.error(
+                    &at,
+                    format!(
+                        "列名 {} が重なっています。as で別の名前を付けてください。",
+                        aggregate.name
+                    ),
+                    format!("two columns are called {}; rename one with as", aggregate.name),
+                ));
+            }
+            made.push(aggregate.name.clone());
+        }
+        let order: Vec<_> =
+            made.iter().take(groups.len()).map(|name| column(name).sort(true, false)).collect();
+        self.list.push(Step::Aggregate(groups, computed));
+        self.planner.made = Some(made);
+        self.order = Some(order).filter(|order| !order.is_empty());
+        self.sorted = false;
+        self.chosen = true;
+        Ok(())
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Condition, ParseError> {
+        let Some((name, at)) = &aggregate.field else { return Ok(count(lit(1i64))) };
+        let target = self.target(name, at)?;
+        // Numbers are often keywords; what is not a number counts as absent.
+        let number = || datafusion::logical_expr::try_cast(text(target.clone()), DataType::Float64);
+        Ok(match aggregate.function {
+            "count" => count(target),
+            "dc" => count_distinct(target),
+            "sum" => sum(number()),
+            "avg" => avg(number()),
+            "min" => min(target),
+            _ => max(target),
+        })
+    }
+}
+
+/// A value as text, whatever its type.
+fn text(target: Condition) -> Condition {
+    cast_expr(target, DataType::Utf8)
+}
+
+fn null_text() -> Condition {
+    lit(ScalarValue::Utf8(None))
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // The ordinary drop blocks, which panics inside another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}

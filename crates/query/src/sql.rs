@@ -1,0 +1,156 @@
+//! One `SELECT` over the table `events`, and nothing else.
+//!
+//! A statement is measured by its tokens before any recursive code sees it: nesting, operators and
+//! unions are what makes planners recurse. What passes is planned with `SQLOptions` that refuse
+//! everything but queries, in a session that knows one table and no table functions, and with
+//! bounded memory, time and rows.
+
+use crate::answer::Answer;
+use crate::limits::{
+    ROWS_MAX, SQL_DEPTH_MAX, SQL_OPERATORS_MAX, SQL_TOKENS_MAX, SQL_UNIONS_MAX, TEXT_BYTES_MAX,
+};
+use crate::{QueryError, Searcher};
+use datafusion::execution::context::SQLOptions;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use std::sync::Arc;
+
+impl Searcher {
+    /// Answers a `SELECT` (or `WITH ... SELECT`, `EXPLAIN SELECT`) over the table `events`. At
+    /// most [`ROWS_MAX`] rows. Column names have dots: write `"source.ip"` in double quotes.
+    pub async fn sql(&self, text: &str) -> Result<Answer, QueryError> {
+        check(text)?;
+        let inner = self.inner.clone();
+        let text = text.to_owned();
+        self.run(ROWS_MAX, async move {
+            let context = inner.context();
+            context.register_table("events", Arc::new(inner.lake().events()))?;
+            let options = SQLOptions::new()
+                .with_allow_ddl(false)
+                .with_allow_dml(false)
+                .with_allow_statements(false);
+            let frame = context.sql_with_options(&text, options).await?;
+            // One row more than allowed tells whether there are more.
+            Ok(match frame.logical_plan() {
+                datafusion::logical_expr::LogicalPlan::Explain(_) => frame,
+                _ => frame.limit(0, Some(ROWS_MAX + 1))?,
+            })
+        })
+        .await
+    }
+}
+
+/// Refuses a statement that is too long, nested or large, or of another kind.
+fn check(text: &str) -> Result<(), QueryError> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(QueryError::too_long());
+    }
+    let tokens = Tokenizer::new(&GenericDialect {}, text)
+        .tokenize()
+        .map_err(|error| QueryError::Statement(error.to_string()))?;
+    let mut measure = Measure::default();
+    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
+        measure.add(token)?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Measure {
+    tokens: usize,
+    depth: usize,
+    operators: usize,
+    unions: usize,
+}
+
+impl Measure {
+    fn add(&mut self, token: &Token) -> Result<(), QueryError> {
+        self.tokens += 1;
+        if self.tokens == 1 {
+            first_word(token)?;
+        }
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => self.depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                self.depth = self.depth.saturating_sub(1);
+            }
+            Token::Word(word) => match word.keyword {
+                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::JOIN => {
+                    self.unions += 1;
+                }
+                // Each of these nests in the parser without a parenthesis.
+                Keyword::AND
+                | Keyword::OR
+                | Keyword::NOT
+                | Keyword::XOR
+                | Keyword::LIKE
+                | Keyword::ILIKE
+                | Keyword::RLIKE
+                | Keyword::REGEXP
+                | Keyword::SIMILAR
+                | Keyword::BETWEEN
+                | Keyword::IS
+                | Keyword::IN
+                | Keyword::CASE
+                | Keyword::WHEN
+                | Keyword::INTERVAL
+                | Keyword::COLLATE
+                | Keyword::OPERATOR
+                | Keyword::AT
+                | Keyword::WITH
+                | Keyword::SELECT
+                | Keyword::EXPLAIN
+                | Keyword::ARRAY => self.operators += 1,
+                _ => {}
+            },
+            // Values, names and separators; everything else that a tokenizer knows is an operator.
+            Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::DoubleQuotedString(_)
+            | Token::Comma
+            | Token::Period
+            | Token::SemiColon
+            | Token::EOF
+            | Token::Whitespace(_) => {}
+            _ => self.operators += 1,
+        }
+        let too = |what_ja: &str, what_en: &str, most: usize| {
+            Err(QueryError::refused(
+                format!("{what_ja}が {most} を超えています。"),
+                format!("it has more than {most} {what_en}"),
+            ))
+        };
+        if self.tokens > SQL_TOKENS_MAX {
+            return too("語の数", "words", SQL_TOKENS_MAX);
+        }
+        if self.depth > SQL_DEPTH_MAX {
+            return too("括弧の深さ", "levels of parentheses", SQL_DEPTH_MAX);
+        }
+        if self.operators > SQL_OPERATORS_MAX {
+            return too("演算子の数", "operators", SQL_OPERATORS_MAX);
+        }
+        if self.unions > SQL_UNIONS_MAX {
+            return too("UNION や JOIN の数", "unions and joins", SQL_UNIONS_MAX);
+        }
+        Ok(())
+    }
+}
+
+/// Only queries begin with these. The plan is checked again by kind.
+fn first_word(token: &Token) -> Result<(), QueryError> {
+    let query = match token {
+        Token::Word(word) => {
+            matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::EXPLAIN)
+        }
+        Token::LParen => true,
+        _ => false,
+    };
+    if query {
+        return Ok(());
+    }
+    Err(QueryError::refused(
+        "SELECT（または WITH、EXPLAIN）だけを実行します。",
+        "only SELECT (or WITH, EXPLAIN) is run",
+    ))
+}

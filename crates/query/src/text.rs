@@ -1,0 +1,460 @@
+//! Looking for words in an event's text.
+
+use crate::ast::Pattern;
+use crate::fold::{fold, fold_into};
+use crate::limits::REGEX_BYTES_MAX;
+use arrow::array::{Array, AsArray, BinaryViewArray, BooleanArray, StringViewArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
+use memchr::memmem::Finder;
+use regex::{Regex, RegexBuilder};
+use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// A condition on an event's text alone, computed in one pass over the text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum TextCondition {
+    Contains(Pattern),
+    And(Vec<TextCondition>),
+    Or(Vec<TextCondition>),
+    Not(Box<TextCondition>),
+}
+
+/// The function `yagura_text(event.original, message)`: whether the condition holds. Never null.
+#[derive(Debug)]
+pub(crate) struct TextFunction {
+    condition: TextCondition,
+    compiled: Arc<Compiled>,
+    signature: Signature,
+}
+
+impl PartialEq for TextFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.condition == other.condition
+    }
+}
+
+impl Eq for TextFunction {}
+
+impl Hash for TextFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.condition.hash(state);
+    }
+}
+
+impl TextFunction {
+    /// Fails for a regular expression that is wrong or too large.
+    pub(crate) fn new(condition: TextCondition) -> Result<Self, regex::Error> {
+        let mut needles = Vec::new();
+        let tree = compile(&condition, &mut needles)?;
+        let compiled = Arc::new(Compiled { tree, needles });
+        Ok(TextFunction {
+            condition,
+            compiled,
+            signature: Signature::variadic_any(Volatility::Immutable),
+        })
+    }
+}
+
+impl ScalarUDFImpl for TextFunction {
+    fn name(&self) -> &str {
+        "yagura_text"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn schema_name(&self, _: &[datafusion::logical_expr::Expr]) -> Result<String> {
+        Ok(format!("yagura_text({:?})", self.condition))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = args.number_rows;
+        let mut arrays = args.args.iter().map(|value| value.to_array(rows));
+        let original = arrays
+            .next()
+            .ok_or_else(|| DataFusionError::Internal("yagura_text without columns".to_owned()))??;
+        let original = cast(&original, &DataType::BinaryView)?;
+        let message = match arrays.next() {
+            Some(message) => Some(cast(&message?, &DataType::Utf8View)?),
+            None => None,
+        };
+        let answers = self
+            .compiled
+            .evaluate(original.as_binary_view(), message.as_ref().map(|m| m.as_string_view()));
+        Ok(ColumnarValue::Array(Arc::new(answers)))
+    }
+}
+
+/// The condition with its patterns replaced by positions in a list.
+#[derive(Debug)]
+enum Tree {
+    Needle(usize),
+    And(Vec<Tree>),
+    Or(Vec<Tree>),
+    Not(Box<Tree>),
+}
+
+#[derive(Debug)]
+struct Compiled {
+    tree: Tree,
+    needles: Vec<Needle>,
+}
+
+fn compile(condition: &TextCondition, needles: &mut Vec<Needle>) -> Result<Tree, regex::Error> {
+    let mut all = |list: &[TextCondition]| {
+        list.iter().map(|part| compile(part, needles)).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(match condition {
+        TextCondition::And(list) => Tree::And(all(list)?),
+        TextCondition::Or(list) => Tree::Or(all(list)?),
+        TextCondition::Not(inner) => Tree::Not(Box::new(compile(inner, needles)?)),
+        TextCondition::Contains(pattern) => {
+            needles.push(Needle::new(pattern)?);
+            Tree::Needle(needles.len() - 1)
+        }
+    })
+}
+
+impl Compiled {
+    fn evaluate(
+        &self,
+        original: &BinaryViewArray,
+        message: Option<&StringViewArray>,
+    ) -> BooleanArray {
+        let mut scratch = Scratch::default();
+        let mut found = vec![false; self.needles.len()];
+        (0..original.len())
+            .map(|row| {
+                found.fill(false);
+                let raw: &[u8] = if original.is_valid(row) { original.value(row) } else { &[] };
+                self.look(raw, &mut scratch, &mut found);
+                let message = message.filter(|message| message.is_valid(row));
+                if let Some(message) = message.map(|message| message.value(row))
+                    && !found.iter().all(|found| *found)
+                    // Most messages are a part of the raw text, which was looked at already.
+                    && memchr::memmem::find(raw, message.as_bytes()).is_none()
+                {
+                    self.look_at_text(message, &mut scratch, &mut found);
+                }
+                Some(holds(&self.tree, &found))
+            })
+            .collect()
+    }
+
+    fn look(&self, raw: &[u8], scratch: &mut Scratch, found: &mut [bool]) {
+        let json = matches!(raw.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['));
+        let escaped = memchr::memchr(b'\\', raw).is_some();
+        if !(json && escaped) {
+            self.look_at_text(&String::from_utf8_lossy(raw), scratch, found);
+        }
+        if escaped && !found.iter().all(|found| *found) {
+            let plain = unescape(raw);
+            self.look_at_text(&String::from_utf8_lossy(&plain), scratch, found);
+        }
+    }
+
+    fn look_at_text(&self, text: &str, scratch: &mut Scratch, found: &mut [bool]) {
+        scratch.folded.clear();
+        fold_into(text, &mut scratch.folded);
+        for (needle, found) in self.needles.iter().zip(found) {
+            *found = *found || needle.is_in(text, &scratch.folded);
+        }
+    }
+}
+
+fn holds(tree: &Tree, found: &[bool]) -> bool {
+    match tree {
+        Tree::Needle(number) => found.get(*number).copied().unwrap_or(false),
+        Tree::And(list) => list.iter().all(|part| holds(part, found)),
+        Tree::Or(list) => list.iter().any(|part| holds(part, found)),
+        Tree::Not(inner) => !holds(inner, found),
+    }
+}
+
+#[derive(Default)]
+struct Scratch {
+    folded: String,
+}
+
+/// Something to find in a text.
+#[derive(Debug)]
+pub(crate) enum Needle {
+    /// A folded word or phrase. Where it begins or ends with an ASCII letter or digit, so must a
+    /// word of the text: `cat` is not in `concat`. Japanese has no such borders.
+    Literal { finder: Box<Finder<'static>>, word_start: bool, word_end: bool },
+    /// A wildcard, as an expression over folded text.
+    Folded(Regex),
+    /// The user's own expression, over the text as it is.
+    Raw(Regex),
+}
+
+impl Needle {
+    pub(crate) fn new(pattern: &Pattern) -> Result<Needle, regex::Error> {
+        Ok(match pattern {
+            Pattern::Literal(text) => {
+                let folded = fold(text.trim());
+                let bytes = folded.as_bytes();
+                Needle::Literal {
+                    finder: Box::new(Finder::new(bytes).into_owned()),
+                    word_start: bytes.first().is_some_and(u8::is_ascii_alphanumeric),
+                    word_end: bytes.last().is_some_and(u8::is_ascii_alphanumeric),
+                }
+            }
+            Pattern::Wildcard(text) => {
+                let mut expression = wildcard(text, r"\S*", r"\S");
+                let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+                let folded = fold(text);
+                if edge(folded.chars().next()) {
+                    expression.insert_str(0, "(?:^|[^0-9a-z])");
+                }
+                if edge(folded.chars().last()) {
+                    expression.push_str("(?:$|[^0-9a-z])");
+                }
+                Needle::Folded(regex(&expression, false)?)
+            }
+            Pattern::Regex(expression) => Needle::Raw(regex(expression, true)?),
+        })
+    }
+
+    pub(crate) fn is_in(&self, text: &str, folded: &str) -> bool {
+        match self {
+            Needle::Folded(regex) => regex.is_match(folded),
+            Needle::Raw(regex) => regex.is_match(text),
+            Needle::Literal { finder, word_start, word_end } => {
+                let bytes = folded.as_bytes();
+                let length = finder.needle().len();
+                let mut from = 0;
+                while let Some(at) = bytes.get(from..).and_then(|rest| finder.find(rest)) {
+                    let start = from + at;
+                    let end = start + length;
+                    let inside = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+                    let cut_before = *word_start && start > 0 && inside(bytes.get(start - 1));
+                    let cut_after = *word_end && inside(bytes.get(end));
+                    if !cut_before && !cut_after {
+                        return true;
+                    }
+                    from = start + 1;
+                }
+                false
+            }
+        }
+    }
+}
+
+/// A wildcard as a regular expression over folded text.
+pub(crate) fn wildcard(text: &str, many: &str, one: &str) -> String {
+    let mut expression = String::new();
+    let mut literal = String::new();
+    for c in text.chars() {
+        let part = match c {
+            '*' => many,
+            '?' => one,
+            c => {
+                literal.push(c);
+                continue;
+            }
+        };
+        expression.push_str(&regex::escape(&fold(&literal)));
+        literal.clear();
+        expression.push_str(part);
+    }
+    expression.push_str(&regex::escape(&fold(&literal)));
+    expression
+}
+
+/// Compiles an expression within [`REGEX_BYTES_MAX`]. The engine's time is linear in the text.
+pub(crate) fn regex(expression: &str, any_case: bool) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(expression)
+        .case_insensitive(any_case)
+        .size_limit(REGEX_BYTES_MAX)
+        .dfa_size_limit(REGEX_BYTES_MAX)
+        .build()
+}
+
+/// The text with JSON's escapes (RFC 8259 section 7) undone; what is no escape stays.
+fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(b'\\', raw) else { return Cow::Borrowed(raw) };
+    let mut plain = raw[..first].to_vec();
+    let mut rest = &raw[first..];
+    while let [b'\\', escape, tail @ ..] = rest {
+        let simple = match escape {
+            b'"' | b'\\' | b'/' => Some(*escape),
+            b'n' => Some(b'\n'),
+            b't' => Some(b'\t'),
+            b'r' => Some(b'\r'),
+            b'b' => Some(8),
+            b'f' => Some(12),
+            _ => None,
+        };
+        rest = tail;
+        match (simple, *escape == b'u', code_unit(tail)) {
+            (Some(byte), ..) => plain.push(byte),
+            (None, true, Some(unit)) => {
+                rest = &tail[4..];
+                let pair = match rest {
+                    [b'\\', b'u', low @ ..] => code_unit(low),
+                    _ => None,
+                };
+                let text = match pair {
+                    Some(low) => char::decode_utf16([unit, low]).collect::<Vec<_>>(),
+                    None => char::decode_utf16([unit]).collect(),
+                };
+                match text.as_slice() {
+                    [Ok(c)] => {
+                        plain.extend(c.encode_utf8(&mut [0; 4]).bytes());
+                        if pair.is_some() {
+                            rest = &rest[6..];
+                        }
+                    }
+                    [first, ..] => {
+                        let c = first.as_ref().copied().unwrap_or(char::REPLACEMENT_CHARACTER);
+                        plain.extend(c.encode_utf8(&mut [0; 4]).bytes());
+                    }
+                    [] => {}
+                }
+            }
+            _ => plain.extend([b'\\', *escape]),
+        }
+        let next = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+        plain.extend_from_slice(&rest[..next]);
+        rest = &rest[next..];
+    }
+    plain.extend_from_slice(rest);
+    Cow::Owned(plain)
+}
+
+fn code_unit(digits: &[u8]) -> Option<u16> {
+    let digits = std::str::from_utf8(digits.get(..4)?).ok()?;
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(pattern: Pattern, raw: &[u8], message: Option<&str>) -> bool {
+        let function = TextFunction::new(TextCondition::Contains(pattern)).unwrap();
+        let raw = BinaryViewArray::from(vec![Some(raw)]);
+        let message = message.map(|message| StringViewArray::from(vec![Some(message)]));
+        function.compiled.evaluate(&raw, message.as_ref()).value(0)
+    }
+
+    fn literal(text: &str) -> Pattern {
+        Pattern::Literal(text.to_owned())
+    }
+
+    #[test]
+    fn japanese_search_suite() {
+        for (needle, text) in [
+            ("ｻｰﾊﾞ", "基幹サーバーが停止"),
+            ("サーバー", "サーバが停止"),
+            ("サーバ", "サーバーが停止"),
+            ("鍵", "秘密鍵を削除"),
+            ("承認", "未承認の接続"),
+            ("レストラン", "レストランテスト"),
+            ("第3営業部", "第3営業部file.xlsx を開いた"),
+            ("営業部file.xlsx", "\\\\fs01\\第3営業部file.xlsx"),
+            ("第３営業部", "第3営業部file.xlsx"),
+            ("10～20", "範囲 10〜20 件"),
+            ("10〜20", "範囲 10～20 件"),
+            ("A−1", "機器 A-1"),
+            ("サ−バ", "サーバー"),
+            ("￥temp", "C:\\TEMP"),
+            ("①", "項目① 完了"),
+            ("㈱", "(株)山田"),
+            ("高崎", "髙﨑さん"),
+            ("髙﨑", "高崎さん"),
+            ("ガス", "ｶﾞｽ漏れ"),
+            ("吉野", "𠮷野家"),
+            ("𩸽", "焼き𩸽"),
+            ("ＡＤＭＩＮ", "user=admin"),
+            ("admin", "user=ＡＤＭＩＮ"),
+            ("エラー", "重大なｴﾗｰ"),
+        ] {
+            assert!(found(literal(needle), text.as_bytes(), None), "{needle} in {text}");
+        }
+        for (needle, text) in [
+            ("熱力学", "熱と力の学問"),
+            ("ビル", "ビール"),
+            ("admin", "administrator"),
+            ("cat", "concat"),
+            ("ほげ", ""),
+        ] {
+            assert!(!found(literal(needle), text.as_bytes(), None), "{needle} in {text}");
+        }
+    }
+
+    #[test]
+    fn json_escapes_are_seen_through() {
+        let raw = br#"{"Path":"C:\\Windows\\nul.exe","m":"a\r\n\tSubject: \"x\" \u9375 \ud842\udfb7 \ud800"}"#;
+        for needle in ["C:\\Windows\\nul.exe", "subject", "\"x\"", "鍵", "𠮷"] {
+            assert!(found(literal(needle), raw, None), "{needle}");
+        }
+        assert!(!found(literal("tSubject"), raw, None));
+        // What is not JSON is searched as it is, and also unescaped.
+        assert!(found(literal("c:\\new"), b"opened C:\\new", None));
+        assert!(found(literal("C:\\x"), br#"<13>app: {"p":"C:\\x"}"#, None));
+    }
+
+    #[test]
+    fn the_message_is_searched_where_the_bytes_are_not_text() {
+        let cp932 = b"\x83T\x81[\x83o\x81[ down";
+        assert!(!found(literal("サーバ"), cp932, None));
+        assert!(found(literal("サーバ"), cp932, Some("サーバー down")));
+        assert!(found(literal("down"), cp932, None));
+    }
+
+    #[test]
+    fn wildcards_and_expressions() {
+        let raw = "powershell.exe -EncodedCommand SQBFAFgA サーバー01".as_bytes();
+        for (pattern, answer) in [
+            ("-enc*", true),
+            ("power*.exe", true),
+            ("ower*", false),
+            ("p?wershell*", true),
+            ("サ*01", true),
+            ("powershell*SQB*", false),
+        ] {
+            assert_eq!(found(Pattern::Wildcard(pattern.into()), raw, None), answer, "{pattern}");
+        }
+        assert!(found(Pattern::Regex("sqb[a-z]+".into()), raw, None));
+        assert!(!found(Pattern::Regex("^sqb".into()), raw, None));
+        assert!(Needle::new(&Pattern::Regex("(".into())).is_err());
+        assert!(Needle::new(&Pattern::Regex("(a{1000}){1000}".into())).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn unescaping_never_panics_and_leaves_plain_text(raw in prop::collection::vec(any::<u8>(), 0..64)) {
+            let plain = unescape(&raw);
+            if !raw.contains(&b'\\') {
+                prop_assert_eq!(&*plain, &raw[..]);
+            }
+        }
+
+        #[test]
+        fn a_word_is_found_in_any_spelling(word in "[a-z]{1,6}|[ァ-ヴ]{1,6}|[一-龥]{1,4}") {
+            let wide: String = word.chars().map(|c| match c {
+                'a'..='z' => char::from_u32(u32::from(c) + 0xfee0 - 32).unwrap(),
+                c => c,
+            }).collect();
+            let text = format!("x {wide} y");
+            prop_assert!(found(literal(&word), text.as_bytes(), None));
+        }
+    }
+}
