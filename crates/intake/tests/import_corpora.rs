@@ -142,6 +142,12 @@ fn damaged_windows_event_logs_lose_only_the_damaged_place() {
     assert!(report.records_added < intact.records_added);
     assert!(report.records_added + 60 > intact.records_added, "{report:?}");
 
+    // An offset in its table of names: every record is read all the same.
+    let mut broken = whole.clone();
+    broken[second_chunk + 128..second_chunk + 384].fill(0x7f);
+    let report = import(&broken);
+    assert_eq!((report.damaged, report.records_added), (2, intact.records_added), "{report:?}");
+
     // Its header: the chunk is lost, the others are not.
     let mut broken = whole.clone();
     broken[second_chunk..second_chunk + 8].fill(0);

@@ -10,6 +10,9 @@ use std::sync::Arc;
 const FILE_HEADER_BYTES: u64 = 4_096;
 const CHUNK_BYTES: u64 = 65_536;
 
+/// Where a chunk's header has the offsets of its names.
+const STRING_TABLE: std::ops::Range<usize> = 128..384;
+
 /// Reads a Windows event log chunk by chunk, oldest records first, as compact JSON.
 ///
 /// A damaged chunk or record is reported with its place and the rest is read. A chunk whose
@@ -67,21 +70,45 @@ fn read_chunk(
         let reason = "the checksum does not match; what can be read of its records is kept";
         leaf.report.damage(place.clone(), reason);
     }
+    let Err(reason) = read_records(&mut chunk, settings, &place, leaf)? else { return Ok(()) };
+    leaf.report.damage(place.clone(), reason);
+    if let Some(mut chunk) = without_string_table(chunk)
+        && let Err(reason) = read_records(&mut chunk, settings, &place, leaf)?
+    {
+        leaf.report.damage(place, reason);
+    }
+    Ok(())
+}
+
+/// Takes each record of a chunk; or says why the chunk as a whole cannot be read.
+fn read_records(
+    chunk: &mut EvtxChunkData,
+    settings: &Arc<ParserSettings>,
+    place: &str,
+    leaf: &mut Leaf<'_, '_>,
+) -> Result<Result<(), String>, Halt> {
     let mut records = match chunk.parse(settings.clone()) {
         Ok(records) => records,
-        Err(error) => {
-            leaf.report.damage(place, with_causes(&error));
-            return Ok(());
-        }
+        Err(error) => return Ok(Err(with_causes(&error))),
     };
     for record in records.iter() {
         match record.and_then(|record| record.into_json_bytes()) {
             // `from_utf8_lossy` copies only what is not UTF-8.
             Ok(record) => leaf.record(String::from_utf8_lossy(&record.data).as_bytes())?,
-            Err(error) => leaf.report.damage(place.clone(), with_causes(&error)),
+            Err(error) => leaf.report.damage(place, with_causes(&error)),
         }
     }
-    Ok(())
+    Ok(Ok(()))
+}
+
+/// The chunk with its table of names emptied. The table only speeds up finding names, and one
+/// damaged name would otherwise cost the whole chunk.
+fn without_string_table(chunk: EvtxChunkData) -> Option<EvtxChunkData> {
+    let mut data = chunk.data;
+    data.get_mut(STRING_TABLE)?.fill(0);
+    let mut emptied = EvtxChunkData::new(data, false).ok()?;
+    emptied.number = chunk.number;
+    Some(emptied)
 }
 
 /// The chunk that the end of the file cuts off, filled up with zeros, which the decoder takes for
