@@ -1,6 +1,8 @@
 //! Our own rules, each against events that it must and must not match (`content/rules/tests.jsonl`),
 //! given as columns of a dataset or as a raw line that is read first.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

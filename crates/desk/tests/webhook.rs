@@ -1,5 +1,7 @@
 //! A webhook against a real HTTP server on the loopback interface.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
