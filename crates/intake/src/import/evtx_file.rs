@@ -1,5 +1,6 @@
 use super::content::Content;
-use super::session::{Halt, Leaf};
+use super::leaf::Leaf;
+use super::session::Halt;
 use evtx::{EvtxChunkData, EvtxParser, ParserSettings};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};

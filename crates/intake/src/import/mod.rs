@@ -17,6 +17,7 @@ mod evtx_file;
 mod expand;
 mod json_objects;
 mod kind;
+mod leaf;
 mod lines;
 mod plan;
 mod report;
