@@ -60,6 +60,8 @@ pub struct BatchBuilder {
     by_name: HashMap<Arc<str>, usize, RandomState>,
     columns: Vec<Column>,
     overflow: Vec<(String, String)>,
+    /// The salt of the newest row and its hexadecimal digits: a run shares one.
+    salt: ([u8; 32], String),
     rows: usize,
 }
 
@@ -88,6 +90,7 @@ impl BatchBuilder {
             by_name: HashMap::default(),
             columns: Vec::new(),
             overflow: Vec::new(),
+            salt: ([0; 32], hex(&[0; 32])),
             rows: 0,
         };
         for name in ENVELOPE {
@@ -108,7 +111,10 @@ impl BatchBuilder {
         self.rows += 1;
         let rows = self.rows;
         let received = Some(record.received.as_micros());
-        let salt = hex(&run.batch_salt);
+        if self.salt.0 != run.batch_salt {
+            self.salt = (run.batch_salt, hex(&run.batch_salt));
+        }
+        let salt = &self.salt.1;
         for (position, column) in self.columns.iter_mut().take(ENVELOPE.len()).enumerate() {
             match (position, column) {
                 (0 | 1, Column::Date(column)) => column.push(received),
@@ -119,7 +125,7 @@ impl BatchBuilder {
                 (6, Column::Keyword(column)) => column.push(record.transport.as_str()),
                 (7, Column::Keyword(column)) => column.push(&record.peer),
                 (8, Column::Keyword(column)) => column.push(&record.identity),
-                (9, Column::Keyword(column)) => column.push(&salt),
+                (9, Column::Keyword(column)) => column.push(salt),
                 (_, column) => column.pad(rows),
             }
         }

@@ -5,7 +5,7 @@ use arrow::array::{
     ArrayRef, BinaryBuilder, DictionaryArray, Int32Array, Int64Array, StringArray, StringBuilder,
     TimestampMicrosecondArray,
 };
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int32Type, TimeUnit};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -118,10 +118,10 @@ impl KeywordColumn {
     }
 
     fn finish(&mut self) -> ArrayRef {
-        let keys: Int32Array = std::mem::take(&mut self.keys)
-            .into_iter()
-            .map(|key| (key >= 0).then_some(key))
-            .collect();
+        let keys = std::mem::take(&mut self.keys);
+        let present = BooleanBuffer::collect_bool(keys.len(), |row| keys[row] >= 0);
+        let nulls = Some(NullBuffer::new(present)).filter(|nulls| nulls.null_count() > 0);
+        let keys = Int32Array::new(ScalarBuffer::from(keys), nulls);
         let mut offsets = Vec::with_capacity(self.ends.len() + 1);
         offsets.push(0);
         offsets.append(&mut self.ends);

@@ -108,8 +108,10 @@ impl Rows {
                 self.put(flat, slot, value);
             }
             Target::Guid(slot) => {
-                let braces =
-                    |text: &str| windows::is_bare_guid(text).then(|| format!("{{{text}}}"));
+                let braces = |text: &str| {
+                    windows::is_bare_guid(text)
+                        .then(|| format!("{{{}}}", text.to_ascii_lowercase()))
+                };
                 let value = flat.derive(value, braces).unwrap_or(value);
                 self.put(flat, slot, value);
             }

@@ -1,7 +1,8 @@
 //! Sentences as data: `content/sentences/*.toml` says in Japanese and English what happened.
 //!
 //! A template is text with `{field}` gaps: `{a,b}` takes the first field present, `{a|basename}`
-//! shortens, `{a|words:logon_type}` looks the value up, `{a|default:someone}` stands in. What is in
+//! shortens, `{a|words:logon_type}` looks the value up (`known:` drops it where the list lacks it),
+//! `{a|default:someone}` stands in. What is in
 //! `[...]` appears only if every gap inside has a value; outside of brackets a gap without a default
 //! is refused, so that a missing field never leaves a hole. `\[`, `\]` and `\{` are literal.
 
@@ -69,8 +70,10 @@ enum Node {
 #[derive(Debug)]
 enum Filter {
     Basename,
-    /// `(table)`.
+    /// The word of the value in this list, else the value itself.
     Words(Box<str>),
+    /// The word of the value in this list, else nothing.
+    Known(Box<str>),
     /// At most so many characters.
     Short(usize),
 }
@@ -139,8 +142,12 @@ impl Sentences {
         lang: Lang,
         text: &mut String,
     ) -> Option<()> {
+        // In Japanese, blanks set off values from logs; a default is a word like its neighbours.
+        let mut after_default = false;
         for node in nodes {
+            let close_up = std::mem::take(&mut after_default);
             match node {
+                Node::Text(literal) if close_up => text.push_str(literal.trim_start_matches(' ')),
                 Node::Text(literal) => text.push_str(literal),
                 Node::Optional(inner) => {
                     let before = text.len();
@@ -155,7 +162,10 @@ impl Sentences {
                     });
                     match (found, default) {
                         (Some(value), _) => text.push_str(&value),
-                        (None, Some(default)) => text.push_str(default),
+                        (None, Some(default)) => {
+                            push_default(text, default, lang);
+                            after_default = lang == Lang::Ja;
+                        }
                         (None, None) => return None,
                     }
                 }
@@ -178,11 +188,12 @@ impl Sentences {
                     let base = value.trim_end_matches(['\\', '/']).rsplit(['\\', '/']).next()?;
                     value = base.to_owned().into();
                 }
-                Filter::Words(table) => {
+                Filter::Words(table) | Filter::Known(table) => {
                     let word = self.words.get(&**table)?.get(value.trim());
                     value = match (word, lang) {
                         (Some(word), Lang::Ja) => word.ja.clone().into(),
                         (Some(word), Lang::En) => word.en.clone().into(),
+                        (None, _) if matches!(filter, Filter::Known(_)) => return None,
                         (None, _) => value,
                     };
                 }
@@ -303,11 +314,14 @@ impl Check<'_> {
                     let chars = chars.parse().map_err(|_| format!("not a number: {chars:?}"))?;
                     filters.push(Filter::Short(chars));
                 }
-                ("words", table) => {
+                (kind @ ("words" | "known"), table) => {
                     if !self.words.contains_key(table) {
                         return Err(format!("no word list is called {table:?}"));
                     }
-                    filters.push(Filter::Words(table.into()));
+                    filters.push(match kind {
+                        "words" => Filter::Words(table.into()),
+                        _ => Filter::Known(table.into()),
+                    });
                 }
                 ("default", word) if !word.is_empty() => default = Some(word.into()),
                 _ => return Err(format!("no filter is called {part:?}")),
@@ -349,6 +363,20 @@ pub(crate) fn cell(column: &dyn Array, row: usize) -> Option<Cow<'_, str>> {
         }
         _ => return None,
     })
+}
+
+fn push_default(text: &mut String, default: &str, lang: Lang) {
+    match lang {
+        Lang::Ja => text.truncate(text.trim_end_matches(' ').len()),
+        Lang::En if text.is_empty() => {
+            let mut characters = default.chars();
+            text.extend(characters.next().into_iter().flat_map(char::to_uppercase));
+            text.push_str(characters.as_str());
+            return;
+        }
+        Lang::En => {}
+    }
+    text.push_str(default);
 }
 
 /// Control characters, line breaks and text-direction marks become blanks: a sentence is one line,

@@ -59,7 +59,7 @@ pub(crate) enum Meaning<'a> {
     Both(&'static str, &'static str),
     /// A signed 64-bit number that Windows itself writes in hexadecimal.
     Hex64(&'static str),
-    /// Perhaps a GUID, which Windows writes in braces.
+    /// Perhaps a GUID, which Windows writes in braces and small letters.
     Guid(Cow<'a, str>),
     /// NXLog's `EventType`, which is the event's own field of that name where there is one.
     EventType,
@@ -160,6 +160,9 @@ fn flat(raw: &str) -> Meaning<'_> {
 }
 
 fn evtx(raw: &str) -> Meaning<'_> {
+    if raw.starts_with("Event_attributes.") {
+        return Meaning::Ignore;
+    }
     let Some(inner) = raw.strip_prefix("Event.") else { return plain(raw) };
     if let Some(system) = inner.strip_prefix("System.") {
         return evtx_system(system);

@@ -1,6 +1,7 @@
 //! Shared by the integration tests.
 #![allow(dead_code)]
 
+use std::sync::OnceLock;
 use yagura_event::{CommittedRun, Record, StreamName, Transport};
 use yagura_normalize::{Described, Normalizer};
 
@@ -34,7 +35,8 @@ pub fn run_of<I: IntoIterator<Item = B>, B: Into<Vec<u8>>>(
 }
 
 pub fn describe(line: impl Into<Vec<u8>>) -> Described {
-    normalizer().describe(&run([line])).unwrap()
+    static SHARED: OnceLock<Normalizer> = OnceLock::new();
+    SHARED.get_or_init(normalizer).describe(&run([line])).unwrap()
 }
 
 /// The fields apart from the envelope.
