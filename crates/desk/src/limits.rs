@@ -59,8 +59,7 @@ pub const LISTENER_LAG_MAX: usize = 1_024;
 /// Raised alerts remembered as not yet delivered, the newest ones.
 pub const UNDELIVERED_MAX: usize = 1_024;
 
-/// Deliveries a webhook has under way or waiting. Past it an alert is not sent, which is counted; it
-/// stays undelivered.
+/// Deliveries a webhook has under way or waiting. Past it an alert is put off, which is counted.
 pub const WEBHOOK_QUEUE_MAX: usize = 1_024;
 
 /// Requests a webhook sends at the same time.

@@ -1,5 +1,5 @@
 use crate::address::is_public;
-use crate::alert::Alert;
+use crate::alert::{Alert, AlertId};
 use crate::desk::Desk;
 use crate::entry::{Delivery, Outcome};
 use crate::limits::{
@@ -11,12 +11,13 @@ use crate::signature::{SIGNATURE_HEADER, sign};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url, redirect};
 use serde_json::json;
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yagura_event::Level;
@@ -76,8 +77,8 @@ pub struct WebhookStats {
     pub delivered: u64,
     /// Given up.
     pub failed: u64,
-    /// Not tried, because [`WEBHOOK_QUEUE_MAX`] were waiting.
-    pub dropped: u64,
+    /// Put off, because [`WEBHOOK_QUEUE_MAX`] were waiting; one alert may be put off repeatedly.
+    pub put_off: u64,
     /// Requests sent.
     pub attempts: u64,
     /// Under way or waiting.
@@ -87,7 +88,6 @@ pub struct WebhookStats {
 /// Tells another system of alerts: signed, with bounded retries, never following redirects.
 pub struct Webhook {
     shared: Arc<Shared>,
-    min_level: Level,
 }
 
 struct Shared {
@@ -96,14 +96,19 @@ struct Shared {
     url: Url,
     receiver: String,
     secret: WebhookSecret,
+    min_level: Level,
     first_wait: Duration,
+    /// Alerts being delivered, at most [`WEBHOOK_QUEUE_MAX`].
+    under_way: Mutex<HashSet<AlertId>>,
+    /// Whether an alert found no place since the desk was last asked for undelivered ones.
+    missed: AtomicBool,
     /// One permit for each delivery that may wait.
     places: Arc<Semaphore>,
     /// One permit for each request that may be under way.
     senders: Semaphore,
     delivered: AtomicU64,
     failed: AtomicU64,
-    dropped: AtomicU64,
+    put_off: AtomicU64,
     attempts: AtomicU64,
 }
 
@@ -129,33 +134,32 @@ impl Webhook {
             url,
             receiver,
             secret: options.secret,
+            min_level: options.min_level,
             first_wait: options.first_wait,
+            under_way: Mutex::new(HashSet::new()),
+            missed: AtomicBool::new(false),
             places: Arc::new(Semaphore::new(WEBHOOK_QUEUE_MAX)),
             senders: Semaphore::new(WEBHOOK_PARALLEL_MAX),
             delivered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
+            put_off: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
         };
-        Ok(Webhook { shared: Arc::new(shared), min_level: options.min_level })
+        Ok(Webhook { shared: Arc::new(shared) })
     }
 
     /// Sends `alert` as `alert.raised`, if it is severe enough, and returns at once. How it ends is
     /// written to the audit log. To be called in a tokio runtime, after the alert is durable.
     ///
-    /// Where [`WEBHOOK_QUEUE_MAX`] deliveries wait already, nothing is sent: it is counted, and the
-    /// alert stays in [`Desk::undelivered`].
+    /// Where [`WEBHOOK_QUEUE_MAX`] deliveries wait already, it is counted and sent once there is
+    /// room, as long as it is among [`Desk::undelivered`].
     pub fn deliver(&self, alert: Arc<Alert>) {
-        if alert.rule.level < self.min_level {
-            return;
-        }
-        match self.shared.places.clone().try_acquire_owned() {
-            Ok(place) => drop(tokio::spawn(Shared::run(self.shared.clone(), alert, place))),
-            Err(_) => {
-                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(alert = %alert.id, "webhook is full: alert not sent");
-            }
-        }
+        Shared::deliver(&self.shared, alert);
+    }
+
+    /// Sends what the desk holds for undelivered: to be called once after a restart.
+    pub fn deliver_missed(&self) {
+        Shared::deliver_missed(&self.shared);
     }
 
     /// What became of the deliveries.
@@ -164,7 +168,7 @@ impl Webhook {
         WebhookStats {
             delivered: shared.delivered.load(Ordering::Relaxed),
             failed: shared.failed.load(Ordering::Relaxed),
-            dropped: shared.dropped.load(Ordering::Relaxed),
+            put_off: shared.put_off.load(Ordering::Relaxed),
             attempts: shared.attempts.load(Ordering::Relaxed),
             waiting: WEBHOOK_QUEUE_MAX - shared.places.available_permits(),
         }
@@ -181,6 +185,38 @@ enum Attempt {
 }
 
 impl Shared {
+    fn deliver(shared: &Arc<Shared>, alert: Arc<Alert>) {
+        if alert.rule.level < shared.min_level || shared.under_way().contains(&alert.id) {
+            return;
+        }
+        match shared.places.clone().try_acquire_owned() {
+            Ok(place) => {
+                shared.under_way().insert(alert.id);
+                drop(tokio::spawn(Shared::run(shared.clone(), alert, place)));
+            }
+            Err(_) => {
+                // Said once for each time the queue fills up: an alert storm is loud enough.
+                if !shared.missed.swap(true, Ordering::AcqRel) {
+                    tracing::warn!(alert = %alert.id, "webhook is full: alerts are sent later");
+                }
+                shared.put_off.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn deliver_missed(shared: &Arc<Shared>) {
+        for alert in shared.desk.undelivered() {
+            Shared::deliver(shared, alert);
+            if shared.missed.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashSet<AlertId>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One delivery from its first attempt to its audit record. Holds its place all the while.
     async fn run(self: Arc<Self>, alert: Arc<Alert>, place: OwnedSemaphorePermit) {
         let id = alert.id;
@@ -204,12 +240,21 @@ impl Shared {
         let desk = self.desk.clone();
         // The append waits for the disk; it must not hold up the runtime.
         let recorded = tokio::task::spawn_blocking(move || desk.record_delivery(delivery)).await;
-        match recorded {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(alert = %id, %error, "delivery not recorded"),
-            Err(error) => tracing::error!(alert = %id, %error, "delivery not recorded"),
-        }
+        self.under_way().remove(&id);
         drop(place);
+        match recorded
+            .map_err(|error| error.to_string())
+            .and_then(|result| result.map_err(|error| error.to_string()))
+        {
+            // What could not be recorded is still undelivered to the desk: sending it again at once
+            // would go on for as long as the audit log is out of order.
+            Err(reason) => tracing::error!(alert = %id, reason, "delivery not recorded"),
+            Ok(()) => {
+                if self.missed.swap(false, Ordering::AcqRel) {
+                    Shared::deliver_missed(&self);
+                }
+            }
+        }
     }
 
     async fn attempt_until_done(&self, alert: &Alert, delivery: &mut Delivery) {

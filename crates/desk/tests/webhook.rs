@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -251,20 +252,51 @@ async fn requests_are_sent_in_parallel_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn no_more_deliveries_wait_than_the_limit_says() {
+async fn deliveries_past_the_limit_are_put_off_and_made_up_for() {
     let most = yagura_desk::limits::WEBHOOK_QUEUE_MAX;
-    let scene = Scene::new();
-    let (address, _) = server(Vec::new()).await;
+    let mut scene = Scene::new();
+    let (address, seen) = server(Vec::new()).await;
     let webhook = scene.webhook(format!("http://{address}/hook"), true);
     let quiet = scene.desk.observe(vec![finding(0, Level::Medium)]).unwrap();
     webhook.deliver(quiet[0].alert.clone());
     assert_eq!(webhook.stats().waiting, 0, "below the level");
-    let changes = scene.desk.observe(vec![finding(1, Level::High)]).unwrap();
+    let raised = (1..=most as u64 + 1).map(|number| finding(number, Level::High)).collect();
+    let changes = scene.desk.observe(raised).unwrap();
     // On a single-threaded runtime no delivery ends before this test waits for something.
-    for _ in 0..most {
-        webhook.deliver(changes[0].alert.clone());
+    for change in &changes[..most] {
+        webhook.deliver(change.alert.clone());
     }
-    assert_eq!((webhook.stats().waiting, webhook.stats().dropped), (most, 0));
     webhook.deliver(changes[0].alert.clone());
-    assert_eq!((webhook.stats().waiting, webhook.stats().dropped), (most, 1));
+    assert_eq!((webhook.stats().waiting, webhook.stats().put_off), (most, 0), "one is known");
+    webhook.deliver(changes[most].alert.clone());
+    assert_eq!((webhook.stats().waiting, webhook.stats().put_off), (most, 1));
+    let mut delivered = BTreeSet::new();
+    while delivered.len() <= most {
+        let record = scene.records.recv().await.unwrap();
+        if record["event.action"] == "alert.delivery" {
+            assert!(delivered.insert(record["alert.id"].to_string()), "twice: {record}");
+        }
+    }
+    assert_eq!(seen.lock().unwrap().len(), most + 1);
+}
+
+#[tokio::test]
+async fn what_was_not_delivered_before_a_restart_is_delivered_after_it() {
+    let (address, seen) = server(Vec::new()).await;
+    let mut before = Scene::new();
+    before.desk.observe(vec![finding(1, Level::High), finding(2, Level::High)]).unwrap();
+    let mut after = Scene::new();
+    for _ in 0..2 {
+        let record = before.records.recv().await.unwrap();
+        after.desk.replay(record.to_string().as_bytes());
+    }
+    let webhook = after.webhook(format!("http://{address}/hook"), true);
+    webhook.deliver_missed();
+    webhook.deliver_missed();
+    let mut told = BTreeSet::new();
+    for _ in 0..2 {
+        told.insert(after.records.recv().await.unwrap()["alert.id"].to_string());
+    }
+    assert_eq!(told.len(), 2);
+    assert_eq!(seen.lock().unwrap().len(), 2);
 }
