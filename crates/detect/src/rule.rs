@@ -34,6 +34,8 @@ pub struct RuleInfo {
     pub falsepositives: Vec<String>,
     /// Where to read more.
     pub references: Vec<String>,
+    /// Phase of the attack, such as `initial-access`: `x-yagura.phase` of the rule.
+    pub phase: Option<String>,
 }
 
 /// Maturity of a rule: Sigma 2.1 `status`. Rules that are `unsupported` are never loaded.
@@ -60,6 +62,7 @@ impl RuleInfo {
             id: rule.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| id_of(rule)),
             title: rule.title.clone(),
             title_ja: ours("title_ja"),
+            phase: ours("phase"),
             level: rule.level.map_or(Level::Medium, level_of),
             author: rule.author.clone(),
             license: rule.license.clone(),

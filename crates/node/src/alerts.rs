@@ -27,6 +27,25 @@ pub struct AlertQuery {
     pub sort: Order,
 }
 
+impl AlertQuery {
+    /// From names and values, as in the query part of an address.
+    pub fn from_pairs(
+        pairs: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, NodeError> {
+        let mut object = serde_json::Map::new();
+        for (name, value) in pairs {
+            let number = matches!(name.as_str(), "limit" | "offset");
+            let value = match value.parse::<u64>() {
+                Ok(count) if number => json!(count),
+                _ => json!(value),
+            };
+            object.insert(name, value);
+        }
+        serde_json::from_value(Value::Object(object))
+            .map_err(|error| NodeError::request(error.to_string(), error.to_string()))
+    }
+}
+
 /// Order of a list of alerts.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -90,7 +109,7 @@ impl Node {
             "acknowledge" => desk.acknowledge(id, who, note),
             "reopen" => desk.reopen(id, who, note),
             "close" => match request.verdict {
-                Some(verdict) => desk.close(id, verdict, who, note),
+                Some(verdict) => desk.close(id, who, verdict, note),
                 None => {
                     return Err(NodeError::request(
                         "closing needs a verdict: true_positive, false_positive, benign or duplicate",
@@ -101,13 +120,15 @@ impl Node {
             _ => {
                 return Err(NodeError::request(
                     format!("unknown act {act:?}: use acknowledge, close or reopen"),
-                    format!("不明な操作 {act:?} です。acknowledge、close、reopen のいずれかを使ってください"),
+                    format!(
+                        "不明な操作 {act:?} です。acknowledge、close、reopen のいずれかを使ってください"
+                    ),
                 ));
             }
         };
         match done {
             Ok(alert) => Ok(shown(&alert)),
-            Err(yagura_desk::DeskError::NoSuchAlert(_)) => Err(no_such()),
+            Err(yagura_desk::DeskError::NoSuchAlert { .. }) => Err(no_such()),
             Err(error) => Err(NodeError::request(error.to_string(), error.to_string())),
         }
     }

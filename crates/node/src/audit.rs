@@ -30,8 +30,8 @@ impl Audit {
         clock: Arc<dyn Clock>,
         digests: FileDigests,
     ) -> Result<Self, NodeError> {
-        let stream = StreamName::new(AUDIT_STREAM)
-            .map_err(|error| NodeError::Content(error.to_string()))?;
+        let stream =
+            StreamName::new(AUDIT_STREAM).map_err(|error| NodeError::Content(error.to_string()))?;
         Ok(Audit { journal, stream, clock, digests: Mutex::new(digests) })
     }
 
@@ -80,7 +80,7 @@ impl Audit {
 
 impl AuditLog for Audit {
     fn append(&self, entries: Vec<Value>) -> Result<(), AuditError> {
-        self.write(&entries).map_err(|error| AuditError::new(error.to_string()))
+        self.write(&entries).map_err(|error| AuditError { reason: error.to_string() })
     }
 }
 

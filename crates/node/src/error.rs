@@ -42,6 +42,9 @@ pub enum NodeError {
     /// The lake refused or failed.
     #[error(transparent)]
     Lake(#[from] yagura_lake::LakeError),
+    /// A query failed for a reason that is not the caller's.
+    #[error(transparent)]
+    Query(yagura_query::QueryError),
     /// A file operation of our own failed.
     #[error("{}: {source}", path.display())]
     Io {

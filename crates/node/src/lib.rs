@@ -12,7 +12,6 @@ mod alerts;
 mod audit;
 mod data_dir;
 mod error;
-mod findings;
 mod node;
 mod pipeline;
 mod rows;

@@ -14,8 +14,11 @@ use yagura_event::{Clock, EventId, FieldDictionary};
 use yagura_journal::{DirLock, Journal, JournalOptions, RecoveryReport};
 use yagura_lake::{Lake, LakeOptions};
 use yagura_ledger::{EventProof, Log, SigningKey, VerifierKey};
-use yagura_normalize::{Normalizer, PARSER_VERSION};
+use yagura_normalize::{Described, Normalizer, PARSER_VERSION};
 use yagura_query::Searcher;
+
+/// Which events a Sigma log source means.
+const LOG_SOURCES: &str = include_str!("../../../content/logsources.toml");
 
 /// How a node is opened.
 #[derive(Debug, Clone)]
@@ -55,7 +58,7 @@ pub struct Node {
     data: DataDir,
     clock: Arc<dyn Clock>,
     dictionary: Arc<FieldDictionary>,
-    normalizer: Mutex<Normalizer>,
+    normalizer: Normalizer,
     rules: CompileReport,
     journal: Journal,
     events_log: Arc<Log>,
@@ -85,9 +88,7 @@ impl Node {
         create_dir(data.root())?;
         let lock = DirLock::acquire(&data.lock())?;
         let dictionary = Normalizer::embedded_dictionary();
-        let mut normalizer = Normalizer::new(dictionary.clone())
-            .map_err(|error| NodeError::Content(error.to_string()))?;
-        normalizer.set_default_zone(options.source_zone.clone());
+        let normalizer = new_normalizer(&options, &dictionary)?;
         let (ruleset, rules) = compile_rules(&options, &dictionary)?;
 
         let events_log = open_log(&data, &data.events_log(), "events")?;
@@ -112,13 +113,8 @@ impl Node {
         }
         let (ignored, drain) = bounded(OUTPUT_QUEUE_MAX);
         spawn_drain(drain)?;
-        let (audit_journal, _) = Journal::open(
-            &data.audit(),
-            audit_options,
-            audit_log.clone(),
-            clock.clone(),
-            ignored,
-        )?;
+        let (audit_journal, _) =
+            Journal::open(&data.audit(), audit_options, audit_log.clone(), clock.clone(), ignored)?;
         let audit = Arc::new(Audit::new(audit_journal.clone(), clock.clone(), digests)?);
         let desk = Arc::new(Desk::new(options.desk.clone(), audit.clone(), clock.clone()));
         for entry in &entries {
@@ -148,10 +144,11 @@ impl Node {
             clock.clone(),
             output,
         )?;
-        let searcher = Searcher::new(lake.clone(), dictionary.clone());
+        let searcher = Searcher::new(lake.clone(), dictionary.clone())
+            .map_err(|error| NodeError::Content(error.to_string()))?;
         let (alerts_changed_sender, alerts_changed) = tokio::sync::watch::channel(0);
         let parts = Parts {
-            normalizer: normalizer.clone(),
+            normalizer: new_normalizer(&options, &dictionary)?,
             engine: Engine::new(ruleset),
             desk: desk.clone(),
             lake: lake.clone(),
@@ -159,12 +156,13 @@ impl Node {
             alerts_changed: alerts_changed_sender,
         };
         let table = Arc::new(Mutex::new(()));
-        let pipeline = Pipeline::start(parts, journal.clone(), outputs, table.clone())?;
+        let pipeline =
+            Pipeline::start(parts, journal.clone(), outputs, table.clone(), options.hot_bytes_max)?;
         Ok(Node {
             data,
             clock,
             dictionary,
-            normalizer: Mutex::new(normalizer),
+            normalizer,
             rules,
             journal,
             events_log,
@@ -235,8 +233,8 @@ impl Node {
         (&self.events_log, &self.audit_log)
     }
 
-    pub(crate) fn with_normalizer<T>(&self, read: impl FnOnce(&mut Normalizer) -> T) -> T {
-        read(&mut self.normalizer.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn describe(&self, run: &yagura_event::CommittedRun) -> Option<Described> {
+        self.normalizer.describe(run)
     }
 
     /// Told whenever alerts change; the number itself means nothing.
@@ -341,7 +339,9 @@ impl Node {
                 "lake.files": lake.files,
                 "lake.file_rows": lake.file_rows,
                 "lake.file_bytes": lake.file_bytes,
-                "desk.alerts": desk.alerts,
+                "desk.alerts": desk.raised,
+                "desk.below_level": desk.below_level,
+                "pipeline.findings_lost": count(&counters.findings_lost),
             },
             "rules": { "loaded": self.rules.loaded, "refused": self.rules.refused.len() },
         })
@@ -376,14 +376,24 @@ impl Node {
     }
 }
 
+fn new_normalizer(
+    options: &NodeOptions,
+    dictionary: &Arc<FieldDictionary>,
+) -> Result<Normalizer, NodeError> {
+    let mut normalizer = Normalizer::new(dictionary.clone())
+        .map_err(|error| NodeError::Content(error.to_string()))?;
+    normalizer.set_default_zone(options.source_zone.clone());
+    Ok(normalizer)
+}
+
 fn compile_rules(
     options: &NodeOptions,
     dictionary: &Arc<FieldDictionary>,
 ) -> Result<(Arc<Ruleset>, CompileReport), NodeError> {
     let mut files = if options.builtin_rules { rules::builtin() } else { Vec::new() };
     files.extend(rules::from_dirs(&options.rule_dirs)?);
-    let sources =
-        LogSources::embedded().map_err(|error| NodeError::Content(error.to_string()))?;
+    let sources = LogSources::from_toml(LOG_SOURCES)
+        .map_err(|error| NodeError::Content(error.to_string()))?;
     let (ruleset, report) = Ruleset::compile(&files, dictionary.clone(), &sources);
     Ok((Arc::new(ruleset), report))
 }

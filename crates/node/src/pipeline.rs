@@ -3,15 +3,14 @@
 
 use crate::NodeError;
 use crate::audit::{Audit, FileDigest};
-use crate::findings::finding;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use yagura_desk::Desk;
+use yagura_desk::{Desk, FindingMaker};
 use yagura_detect::Engine;
-use yagura_event::EventBatch;
+use yagura_event::{EventBatch, Lang};
 use yagura_journal::{Journal, JournalOutput};
 use yagura_lake::{AddError, FileWritten, FlushReport, Lake};
 use yagura_normalize::Normalizer;
@@ -80,22 +79,28 @@ impl Pipeline {
         journal: Journal,
         output: Receiver<JournalOutput>,
         table: Arc<Mutex<()>>,
+        hot_bytes_max: usize,
     ) -> Result<Self, NodeError> {
         let counters = Arc::new(PipelineCounters::default());
         let (wake, woken) = bounded(16);
         let (lake, audit) = (parts.lake.clone(), parts.audit.clone());
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|source| {
-                NodeError::Io { path: name.into(), source }
-            })
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(body)
+                .map_err(|source| NodeError::Io { path: name.into(), source })
         };
         let counting = counters.clone();
         let reader = spawn(
             "yagura-pipeline",
-            Box::new(move || Reader { parts, counters: counting }.run(&output)),
+            Box::new(move || {
+                Reader { parts, maker: FindingMaker::new(), counters: counting }.run(&output)
+            }),
         )?;
-        let writer =
-            spawn("yagura-lake", Box::new(move || Writer { lake, audit, journal, table }.run(&woken)))?;
+        let writer = spawn(
+            "yagura-lake",
+            Box::new(move || Writer { lake, audit, journal, table, hot_bytes_max }.run(&woken)),
+        )?;
         Ok(Pipeline { reader: Some(reader), writer: Some(writer), wake, counters })
     }
 
@@ -129,6 +134,7 @@ impl Pipeline {
 
 struct Reader {
     parts: Parts,
+    maker: FindingMaker,
     counters: Arc<PipelineCounters>,
 }
 
@@ -180,7 +186,6 @@ impl Reader {
                 sealed.push(header.batch);
                 0
             }
-            _ => 0,
         }
     }
 
@@ -220,7 +225,9 @@ impl Reader {
         let mut findings = Vec::new();
         for batch in batches {
             for matched in self.parts.engine.evaluate(batch) {
-                findings.extend(finding(batch, &matched, &self.parts.normalizer));
+                let say = |lang| self.parts.normalizer.sentence(batch, matched.row, lang);
+                let (ja, en) = (say(Lang::Ja), say(Lang::En));
+                findings.extend(self.maker.make(batch, matched, ja, en));
             }
         }
         if findings.is_empty() {
@@ -248,6 +255,7 @@ struct Writer {
     audit: Arc<Audit>,
     journal: Journal,
     table: Arc<Mutex<()>>,
+    hot_bytes_max: usize,
 }
 
 impl Writer {
@@ -256,7 +264,7 @@ impl Writer {
             match woken.recv_timeout(FLUSH_TICK) {
                 Err(RecvTimeoutError::Timeout) => {
                     // Half full is early enough to make room before senders have to wait.
-                    let urgent = self.lake.stats().hot_bytes >= self.lake.options().hot_bytes_max / 2;
+                    let urgent = self.lake.stats().hot_bytes >= self.hot_bytes_max / 2;
                     if let Err(error) = self.flush(urgent) {
                         tracing::error!(%error, "sealed batches could not be written to the table");
                         // The rows stay in memory and in the journal; the next tick tries again.

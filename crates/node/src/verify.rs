@@ -14,7 +14,9 @@ use std::sync::Arc;
 use yagura_event::{Clock, EventId, Lang, UtcMicros};
 use yagura_journal::{DamageKind, Expect, verify_segments};
 use yagura_lake::{Lake, LakeError, LakeOptions, StoredBatch};
-use yagura_ledger::{BatchHeader, EventProof, Log, LogVerifier, VerifierKey, verify_batch};
+use yagura_ledger::{
+    BatchHeader, EventProof, Log, LogVerifier, SigningKey, VerifierKey, verify_batch,
+};
 
 /// Most findings a report spells out; it counts all.
 const FINDINGS_MAX: usize = 100;
@@ -92,7 +94,9 @@ impl VerifyScope {
             Some(text) => text.parse().map(Some).map_err(|_| {
                 NodeError::request(
                     format!("{text:?} is not an ISO 8601 instant such as 2026-11-21T09:00:00Z"),
-                    format!("{text:?} は ISO 8601 の時刻ではありません（例: 2026-11-21T09:00:00Z）"),
+                    format!(
+                        "{text:?} は ISO 8601 の時刻ではありません（例: 2026-11-21T09:00:00Z）"
+                    ),
                 )
             }),
         };
@@ -179,7 +183,12 @@ struct Verifier<'a> {
 
 impl<'a> Verifier<'a> {
     fn new(data: &'a DataDir, scope: &'a VerifyScope, at: UtcMicros) -> Self {
-        Verifier { data, scope, live: false, report: VerifyReport { at, ..VerifyReport::default() } }
+        Verifier {
+            data,
+            scope,
+            live: false,
+            report: VerifyReport { at, ..VerifyReport::default() },
+        }
     }
 
     fn checked(&mut self, (name, name_ja): Name, checked: u64) {
@@ -215,7 +224,8 @@ impl<'a> Verifier<'a> {
         let key = self.data.keys().join(format!("{name}.vkey"));
         match VerifierKey::load(&key) {
             Ok(key) => {
-                let dir = if name == "events" { self.data.events_log() } else { self.data.audit_log() };
+                let dir =
+                    if name == "events" { self.data.events_log() } else { self.data.audit_log() };
                 let report = LogVerifier::new(&dir, key).run();
                 self.log_report(name, &report);
             }
@@ -295,8 +305,7 @@ impl<'a> Verifier<'a> {
                     }
                     let mut place = self.place(&damage.file, damage.batch, damage.index);
                     place.push_str(&format!(", offset {}", damage.offset));
-                    let (en, ja) =
-                        (damage.what.sentence(Lang::En), damage.what.sentence(Lang::Ja));
+                    let (en, ja) = (damage.what.sentence(Lang::En), damage.what.sentence(Lang::Ja));
                     self.found(name, place, en.to_owned(), ja.to_owned());
                 }
             }
@@ -362,12 +371,8 @@ impl<'a> Verifier<'a> {
 
     /// Files that are neither recorded nor in a directory that checks itself.
     fn strays(&self, dir: &Path, digests: &FileDigests, stray: &mut Vec<String>) {
-        let checked_elsewhere = [
-            self.data.journal(),
-            self.data.audit(),
-            self.data.events_log(),
-            self.data.audit_log(),
-        ];
+        let checked_elsewhere =
+            [self.data.journal(), self.data.audit(), self.data.events_log(), self.data.audit_log()];
         if checked_elsewhere.iter().any(|known| known == dir) {
             return;
         }
@@ -440,7 +445,8 @@ impl<'a> Verifier<'a> {
     /// Every header with records must have them somewhere: absent unexplained is an alarm.
     fn presence(&mut self, events: &Log, in_lake: &BTreeSet<u64>) {
         let mut in_journal = BTreeSet::new();
-        if let Ok(runs) = yagura_journal::read_segments(&self.data.journal()) {
+        let dir = self.data.journal();
+        if let Ok(runs) = yagura_journal::read_segments(&dir) {
             in_journal.extend(runs.flatten().map(|run| run.batch));
         }
         for leaf in 0..events.checkpoint().size() {
@@ -514,7 +520,8 @@ impl<'a> Verifier<'a> {
         if let Some(stored) = lake.and_then(|lake| lake.stored_batch(id.batch).ok()) {
             return Some(stored).filter(has);
         }
-        let runs = yagura_journal::read_segments(&self.data.journal()).ok()?;
+        let dir = self.data.journal();
+        let runs = yagura_journal::read_segments(&dir).ok()?;
         let mut found: Option<StoredBatch> = None;
         for run in runs.flatten().filter(|run| run.batch == id.batch) {
             let stored = found.get_or_insert_with(|| StoredBatch {

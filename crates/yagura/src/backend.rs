@@ -229,8 +229,8 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         flush_interval: seconds(config.lake.flush_interval_s),
         desk: yagura_desk::DeskOptions {
             min_level: config.alerts.min_level,
-            group_window: seconds(config.alerts.group_window_h * 3_600),
-            ..defaults.desk
+            window_micros: i64::try_from(config.alerts.group_window_h * 3_600_000_000)?,
+            notify_level: config.webhook.as_ref().map(|webhook| webhook.min_level),
         },
     })
 }

@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     let lang = cli.lang.unwrap_or_else(lang_of_environment);
     let serving = matches!(cli.command, Command::Serve(_));
     let filter = std::env::var("YAGURA_LOG")
-        .unwrap_or_else(|_| if serving { "info".to_owned() } else { "error".to_owned() });
+        if serving { "warn,yagura=info".to_owned() } else { "error".to_owned() });
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)

@@ -103,7 +103,7 @@ impl<W: Write> RowWriter<W> {
             return Ok(());
         }
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
         table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
         table.set_header(&self.columns);
         for row in self.waiting.drain(..) {

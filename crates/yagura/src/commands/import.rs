@@ -228,8 +228,8 @@ impl ImportSink for RemoteSink {
     }
 
     fn stream_records(&self, stream: &StreamName) -> Result<u64, SinkError> {
-        let asked = self.client.get(&format!("/api/v1/streams/{stream}"), &[]);
-        let answer = self.runtime.block_on(asked);
+        let path = format!("/api/v1/streams/{stream}");
+        let answer = self.runtime.block_on(self.client.get(&path, &[]));
         let answer = answer.map_err(|error| SinkError::Closed(format!("{error:#}")))?;
         answer["records"].as_u64().ok_or_else(|| SinkError::Closed("no count".to_owned()))
     }

@@ -72,6 +72,7 @@ impl Search {
             to: self.to.clone(),
             last: self.last.clone(),
             limit: self.limit,
+            offset: 0,
         };
         let mut printer = Printer::new(self.output, self.columns.clone(), lang);
         let found = if self.follow {

@@ -136,7 +136,9 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     if ended.await.is_err() {
         tracing::warn!("connections were still open and are cut off");
     }
-    drop(webhook);
+    if let Some(webhook) = webhook {
+        webhook.abort();
+    }
     tokio::task::spawn_blocking(move || node.close()).await??;
     Ok(())
 }

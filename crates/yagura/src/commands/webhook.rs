@@ -1,23 +1,43 @@
 //! Sends raised alerts to the configured webhook.
 
 use crate::config::Config;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::sync::Arc;
-use yagura_desk::{Webhook, WebhookOptions, WebhookSecret};
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+use yagura_desk::{ChangeKind, Webhook, WebhookOptions, WebhookSecret};
 use yagura_node::Node;
 
-/// Starts sending, if a webhook is configured. Sending ends when the result is dropped.
-pub fn start(config: &Config, node: &Arc<Node>) -> Result<Option<Webhook>> {
+/// Starts sending, if a webhook is configured: first what an earlier process left undelivered.
+pub fn start(config: &Config, node: &Arc<Node>) -> Result<Option<JoinHandle<()>>> {
     let Some(section) = &config.webhook else { return Ok(None) };
-    let secret = WebhookSecret::from_file(&section.secret_file).with_context(|| {
-        format!("webhook.secret_file: cannot use {}", section.secret_file.display())
-    })?;
     let options = WebhookOptions {
         url: section.url.clone(),
+        secret: WebhookSecret::read(&section.secret_file)?,
         min_level: section.min_level,
         allow_private: section.allow_private,
-        ..WebhookOptions::default()
+        first_wait: Duration::from_secs(1),
     };
-    let webhook = Webhook::start(options, secret, node.desk().clone(), node.audit().clone())?;
-    Ok(Some(webhook))
+    let desk = node.desk().clone();
+    let webhook = Webhook::new(desk.clone(), options)?;
+    let mut changes = desk.subscribe();
+    for alert in desk.undelivered() {
+        webhook.deliver(alert);
+    }
+    Ok(Some(tokio::spawn(async move {
+        loop {
+            match changes.recv().await {
+                Ok(change) if matches!(change.kind, ChangeKind::Raised) => {
+                    webhook.deliver(change.alert);
+                }
+                Ok(_) => {}
+                // What was missed is still undelivered, and is sent at the next start.
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "alerts came faster than the webhook took them");
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    })))
 }

@@ -1,0 +1,412 @@
+//! What people see of events: found rows, in words and fields, with their ids.
+
+use crate::{Node, NodeError};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use yagura_event::{
+    CommittedRun, EventBatch, Lang, Record, StreamName, Transport, UtcMicros, columns,
+};
+use yagura_query::{Answer, Expr, QueryError, SearchRequest};
+
+/// One row: names and values, in order.
+pub type Row = Map<String, Value>;
+
+/// Rows of a finished question.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Page {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Whether there are more.
+    pub cut: bool,
+    /// How many rows an answer may have.
+    pub limit: usize,
+}
+
+/// What is searched for.
+#[derive(Debug, Clone, Default)]
+pub struct SearchQuery {
+    /// The expression; empty finds everything.
+    pub query: String,
+    /// Events from this instant on.
+    pub from: Option<String>,
+    /// Events before this instant.
+    pub to: Option<String>,
+    /// The last so many minutes, hours or days, such as `24h`; instead of `from` and `to`.
+    pub last: Option<String>,
+    /// Most rows; 0 for as many as an answer may have.
+    pub limit: usize,
+    /// Rows to leave out first.
+    pub offset: usize,
+}
+
+/// How a search ended.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct SearchEnd {
+    /// Whether the limit cut it: there are more rows.
+    pub cut: bool,
+}
+
+/// Columns from which a record and its id are rebuilt.
+const RECORD_COLUMNS: [&str; 8] = [
+    columns::INGESTED,
+    columns::ORIGINAL,
+    columns::STREAM,
+    columns::BATCH,
+    columns::INDEX,
+    columns::TRANSPORT,
+    columns::PEER,
+    columns::IDENTITY,
+];
+
+/// Events that may wait for a reader of [`Node::tail`]; a reader that is slower misses some and is
+/// told how many.
+const TAIL_WAITING_MAX: usize = 1_024;
+
+impl Node {
+    /// Finds events, newest first. An expression with `stats` and the like gives plain rows, any
+    /// other one events: `event.id`, `@timestamp`, `event.dataset`, `sentence`, `fields`,
+    /// `event.original`.
+    pub async fn search(self: &Arc<Self>, asked: &SearchQuery) -> Result<RowStream, NodeError> {
+        let zone = jiff::tz::TimeZone::UTC;
+        let now = self.clock().now();
+        let parsed = self.parse(&asked.query)?;
+        let instant = |text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => match yagura_query::parse_instant(text, now, &zone) {
+                Some((instant, _)) => Ok(Some(instant)),
+                None => Err(NodeError::request(
+                    format!("{text:?} is no instant: write 2026-11-21T09:00:00Z or now-15m"),
+                    format!("{text:?} は時刻として読めません（例: 2026-11-21T09:00:00Z、now-15m）"),
+                )),
+            },
+        };
+        let mut request = SearchRequest::new(parsed);
+        request.from = match &asked.last {
+            Some(span) => instant(&Some(format!("now-{}", span.trim_start_matches('-'))))?,
+            None => instant(&asked.from)?,
+        };
+        request.to = instant(&asked.to)?;
+        request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
+        request.offset = asked.offset;
+        request.columns = RECORD_COLUMNS.map(str::to_owned).to_vec();
+        let answer = self.searcher().search(request).await.map_err(wrong_query)?;
+        let fields = answer.schema();
+        let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
+        Ok(RowStream { node: self.clone(), answer, events, waiting: VecDeque::new() })
+    }
+
+    /// Events that match, as they arrive.
+    pub async fn tail(
+        self: &Arc<Self>,
+        query: &str,
+    ) -> Result<impl Stream<Item = Row> + Send + 'static, NodeError> {
+        let live = self.searcher().live(&self.parse(query)?).map_err(wrong_query)?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(TAIL_WAITING_MAX);
+        let mut arriving = self.lake().subscribe();
+        let node = self.clone();
+        tokio::spawn(async move {
+            use tokio::sync::broadcast::error::RecvError;
+            loop {
+                let batch = tokio::select! {
+                    batch = arriving.recv() => batch,
+                    () = sender.closed() => return,
+                };
+                let rows = match batch {
+                    Ok(batch) => node.matching(&live, &batch),
+                    Err(RecvError::Lagged(missed)) => vec![missed_row(missed)],
+                    Err(RecvError::Closed) => return,
+                };
+                for row in rows {
+                    if sender.send(row).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(futures::stream::unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|row| (row, receiver))
+        }))
+    }
+
+    /// Answers one SELECT over the table `events`.
+    pub async fn sql(&self, statement: &str) -> Result<Page, NodeError> {
+        let answer = self.searcher().sql(statement).await.map_err(wrong_query)?;
+        let schema = answer.schema();
+        let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let (batches, cut) = answer.collect().await.map_err(wrong_query)?;
+        let rows = batches.iter().flat_map(plain_rows).collect();
+        Ok(Page { columns, rows, cut, limit: yagura_query::limits::ROWS_MAX })
+    }
+
+    fn parse(&self, query: &str) -> Result<Expr, NodeError> {
+        let now = self.clock().now();
+        let parsed = yagura_query::parse(query, now, &jiff::tz::TimeZone::UTC);
+        parsed.map_err(|error| wrong_query(QueryError::Parse(error)))
+    }
+
+    fn matching(&self, live: &yagura_query::Live, batch: &EventBatch) -> Vec<Row> {
+        let matches = match live.matches(batch) {
+            Ok(matches) => matches,
+            Err(error) => {
+                tracing::warn!(%error, "a live search failed");
+                return Vec::new();
+            }
+        };
+        let found = (0..matches.len()).filter(|row| matches.value(*row));
+        let mut rows = Vec::new();
+        let found: Vec<usize> = found.collect();
+        if !found.is_empty() {
+            rows = self.event_rows(&batch.columns, found.into_iter());
+        }
+        rows
+    }
+
+    /// Events in words and fields, rebuilt from their received bytes.
+    fn event_rows(&self, batch: &RecordBatch, rows: impl Iterator<Item = usize>) -> Vec<Row> {
+        let Some(envelope) = Envelope::of(batch) else { return Vec::new() };
+        rows.filter_map(|row| self.event_row(&envelope, row)).collect()
+    }
+
+    fn event_row(&self, envelope: &Envelope, row: usize) -> Option<Row> {
+        let run = envelope.run(row)?;
+        let record = run.records.first()?;
+        let id = run.event_id(run.first_index);
+        let described = self.describe(&run)?;
+        let mut shown = Row::new();
+        let mut fields = Row::new();
+        for (name, value) in described.fields {
+            // The envelope is shown beside the fields, not among them.
+            if !name.starts_with("yagura.batch") && name != "yagura.index" {
+                fields.insert(name, Value::String(value));
+            }
+        }
+        shown.insert("event.id".to_owned(), json!(id));
+        shown.insert(columns::TIMESTAMP.to_owned(), json!(described.timestamp));
+        shown.insert(columns::INGESTED.to_owned(), json!(record.received));
+        shown.insert("event.dataset".to_owned(), json!(described.dataset));
+        if let Some(host) = fields.get("host.name") {
+            shown.insert("host.name".to_owned(), host.clone());
+        }
+        let sentence = json!({ "ja": described.sentence_ja, "en": described.sentence_en });
+        shown.insert("sentence".to_owned(), sentence);
+        shown.insert("fields".to_owned(), Value::Object(fields));
+        match std::str::from_utf8(&record.bytes) {
+            Ok(text) => shown.insert(columns::ORIGINAL.to_owned(), json!(text)),
+            Err(_) => {
+                let text = String::from_utf8_lossy(&record.bytes);
+                shown.insert(columns::ORIGINAL.to_owned(), json!(text));
+                let encoded = STANDARD.encode(&record.bytes);
+                shown.insert("event.original.base64".to_owned(), json!(encoded))
+            }
+        };
+        Some(shown)
+    }
+}
+
+/// The bytes of a row's `event.original.base64`.
+pub fn from_base64(text: &str) -> Result<Vec<u8>, NodeError> {
+    STANDARD.decode(text).map_err(|error| NodeError::request(error.to_string(), error.to_string()))
+}
+
+/// Rows of a search as they are found. Dropping it ends the search.
+pub struct RowStream {
+    node: Arc<Node>,
+    answer: Answer,
+    events: bool,
+    waiting: VecDeque<Row>,
+}
+
+impl RowStream {
+    /// How it ended; final once the stream has.
+    pub fn end(&self) -> SearchEnd {
+        SearchEnd { cut: self.answer.truncated() }
+    }
+}
+
+impl Stream for RowStream {
+    type Item = Result<Row, NodeError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(row) = self.waiting.pop_front() {
+                return Poll::Ready(Some(Ok(row)));
+            }
+            match self.answer.poll_next_unpin(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(wrong_query(error)))),
+                Poll::Ready(Some(Ok(batch))) => {
+                    let rows = match self.events {
+                        true => self.node.event_rows(&batch, 0..batch.num_rows()),
+                        false => plain_rows(&batch),
+                    };
+                    self.waiting.extend(rows);
+                }
+            }
+        }
+    }
+}
+
+/// The columns of a record, in plain types.
+struct Envelope {
+    received: ArrayRef,
+    original: ArrayRef,
+    stream: ArrayRef,
+    batch: ArrayRef,
+    index: ArrayRef,
+    transport: ArrayRef,
+    peer: ArrayRef,
+    identity: ArrayRef,
+}
+
+impl Envelope {
+    fn of(batch: &RecordBatch) -> Option<Envelope> {
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let column = |name: &str, kind: &DataType| cast(batch.column_by_name(name)?, kind).ok();
+        let text = |name: &str| column(name, &DataType::Utf8);
+        Some(Envelope {
+            received: column(columns::INGESTED, &micros)?,
+            original: column(columns::ORIGINAL, &DataType::Binary)?,
+            stream: text(columns::STREAM)?,
+            batch: column(columns::BATCH, &DataType::Int64)?,
+            index: column(columns::INDEX, &DataType::Int64)?,
+            transport: text(columns::TRANSPORT)?,
+            peer: text(columns::PEER)?,
+            identity: text(columns::IDENTITY)?,
+        })
+    }
+
+    /// The record at `row`, as the journal would hand it on. The salt is not needed to show it.
+    fn run(&self, row: usize) -> Option<CommittedRun> {
+        let text = |array: &ArrayRef| {
+            let array = array.as_string::<i32>();
+            array.is_valid(row).then(|| array.value(row).to_owned())
+        };
+        let record = Record {
+            received: UtcMicros::from_micros(
+                self.received.as_primitive::<TimestampMicrosecondType>().value(row),
+            ),
+            transport: text(&self.transport)?.parse::<Transport>().ok()?,
+            peer: text(&self.peer)?.into(),
+            identity: text(&self.identity)?.into(),
+            bytes: self.original.as_binary::<i32>().value(row).to_vec().into(),
+        };
+        Some(CommittedRun {
+            stream: StreamName::new(&text(&self.stream)?).ok()?,
+            batch: u64::try_from(self.batch.as_primitive::<Int64Type>().value(row)).ok()?,
+            batch_salt: [0; 32],
+            first_index: u32::try_from(self.index.as_primitive::<Int64Type>().value(row)).ok()?,
+            records: vec![record],
+        })
+    }
+}
+
+/// Rows of a statistic or an SQL answer.
+fn plain_rows(batch: &RecordBatch) -> Vec<Row> {
+    let mut rows = vec![Row::new(); batch.num_rows()];
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        for (row, shown) in rows.iter_mut().enumerate() {
+            shown.insert(field.name().clone(), plain_value(column, row));
+        }
+    }
+    rows
+}
+
+fn plain_value(column: &ArrayRef, row: usize) -> Value {
+    if column.is_null(row) {
+        return Value::Null;
+    }
+    match column.data_type() {
+        DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32 => number::<Int64Type>(column, row, &DataType::Int64),
+        DataType::UInt64 => number::<arrow::datatypes::UInt64Type>(column, row, &DataType::UInt64),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            number::<Float64Type>(column, row, &DataType::Float64)
+        }
+        DataType::Boolean => json!(column.as_boolean().value(row)),
+        DataType::Timestamp(..) => {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+            match cast(&column.slice(row, 1), &micros) {
+                Ok(cell) => json!(UtcMicros::from_micros(
+                    cell.as_primitive::<TimestampMicrosecondType>().value(0)
+                )),
+                Err(_) => shown(column, row),
+            }
+        }
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            match cast(&column.slice(row, 1), &DataType::Binary) {
+                Ok(cell) => json!(String::from_utf8_lossy(cell.as_binary::<i32>().value(0))),
+                Err(_) => shown(column, row),
+            }
+        }
+        _ => shown(column, row),
+    }
+}
+
+fn number<T: arrow::datatypes::ArrowPrimitiveType>(
+    column: &ArrayRef,
+    row: usize,
+    kind: &DataType,
+) -> Value
+where
+    T::Native: Serialize,
+{
+    match cast(&column.slice(row, 1), kind) {
+        Ok(cell) => json!(cell.as_primitive::<T>().value(0)),
+        Err(_) => shown(column, row),
+    }
+}
+
+fn shown(column: &ArrayRef, row: usize) -> Value {
+    match ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default()) {
+        Ok(formatter) => json!(formatter.value(row).to_string()),
+        Err(error) => json!(error.to_string()),
+    }
+}
+
+/// What a live search shows where it fell behind.
+fn missed_row(missed: u64) -> Row {
+    let mut row = Row::new();
+    let sentence = json!({
+        "ja": format!("表示が追いつかず、{missed}件のまとまりを省略しました（保存はされています）"),
+        "en": format!("the view fell behind: {missed} groups of events are not shown (all are stored)"),
+    });
+    row.insert("yagura.missed".to_owned(), json!(missed));
+    row.insert("sentence".to_owned(), sentence);
+    row
+}
+
+fn wrong_query(error: QueryError) -> NodeError {
+    match &error {
+        QueryError::Parse(parse) => {
+            let place = parse.render(Lang::En);
+            // The caret lines; the message stands beside them.
+            let lines: Vec<&str> = place.lines().take(2).collect();
+            NodeError::Request {
+                message: parse.message(Lang::En).to_owned(),
+                message_ja: parse.message(Lang::Ja).to_owned(),
+                place: Some(lines.join("\n")),
+            }
+        }
+        QueryError::Failed(_) => NodeError::Query(error),
+        _ => NodeError::request(error.render(Lang::En), error.render(Lang::Ja)),
+    }
+}

@@ -1,0 +1,170 @@
+//! The real binary, as a user would start it.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub const YAGURA: &str = env!("CARGO_BIN_EXE_yagura");
+
+/// A running `yagura serve`. Killed when dropped.
+pub struct Server {
+    child: Child,
+    pub http: String,
+    pub syslog_tcp: String,
+    pub syslog_udp: String,
+}
+
+impl Server {
+    pub fn start(data: &Path, extra: &[&str]) -> Server {
+        let mut child = Command::new(YAGURA)
+            .args(["serve", "--http", "127.0.0.1:0", "--syslog-tcp", "127.0.0.1:0"])
+            .args(["--syslog-udp", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(extra)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let mut addresses = std::collections::HashMap::new();
+        while addresses.len() < 3 {
+            let line = match lines.next() {
+                Some(Ok(line)) => line,
+                _ => panic!("yagura serve ended before it listened:\n{}", said.join("\n")),
+            };
+            if let ["listening", kind, address] = line.split(' ').collect::<Vec<_>>()[..] {
+                addresses.insert(kind.to_owned(), address.to_owned());
+            }
+            said.push(line);
+        }
+        // Keep reading, so that the server never blocks on a full pipe; show what it says.
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"))
+        });
+        Server {
+            child,
+            http: addresses["http"].clone(),
+            syslog_tcp: addresses["syslog-tcp"].clone(),
+            syslog_udp: addresses["syslog-udp"].clone(),
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`, and nothing else.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; the server must end by itself, with success.
+    pub fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "yagura serve ended with {status}");
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "yagura serve does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends lines over syslog TCP, newline framed, and waits until the server has taken them.
+    pub fn send_syslog(&self, lines: &[&str]) {
+        let mut stream = TcpStream::connect(&self.syslog_tcp).unwrap();
+        for line in lines {
+            stream.write_all(line.as_bytes()).unwrap();
+            stream.write_all(b"\n").unwrap();
+        }
+    }
+
+    /// Runs a command against this server and returns what it printed.
+    pub fn yagura(&self, arguments: &[&str]) -> Output {
+        Command::new(YAGURA).args(arguments).args(["--server", &self.http]).output().unwrap()
+    }
+
+    /// Runs `yagura search` until it finds `expected` events, at most ten seconds.
+    pub fn wait_for(&self, expression: &str, expected: usize) -> Vec<Value> {
+        let began = Instant::now();
+        loop {
+            let rows =
+                rows(&self.yagura(&["search", expression, "--limit", "0", "--output", "jsonl"]));
+            if rows.len() >= expected || began.elapsed() > Duration::from_secs(20) {
+                assert_eq!(rows.len(), expected, "{expression}");
+                return rows;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command on a directory.
+pub fn yagura(data: &Path, arguments: &[&str]) -> Output {
+    Command::new(YAGURA).args(arguments).arg("--data").arg(data).output().unwrap()
+}
+
+/// The JSON lines a command printed; its exit code must be 0.
+pub fn rows(output: &Output) -> Vec<Value> {
+    succeeded(output);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+pub fn succeeded(output: &Output) {
+    assert!(
+        output.status.success(),
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Verifies a directory; returns the exit code and everything it said.
+pub fn verify(data: &Path) -> (i32, String) {
+    let output = yagura(data, &["verify", "--lang", "en"]);
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    (output.status.code().unwrap(), said)
+}
+
+/// The corpora directory, or `None` (with a word about it) where none is set; in CI it must be.
+pub fn corpora() -> Option<PathBuf> {
+    match std::env::var_os("YAGURA_CORPORA") {
+        Some(dir) => Some(dir.into()),
+        None if std::env::var_os("CI").is_some() => panic!("CI must set YAGURA_CORPORA"),
+        None => {
+            eprintln!("skipped: set YAGURA_CORPORA to a corpora directory");
+            None
+        }
+    }
+}
+
+/// Whether a program is there; in CI it must be.
+pub fn has_program(name: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().unwrap();
+    let there = found.status.success();
+    assert!(there || std::env::var_os("CI").is_none(), "CI must have {name}");
+    if !there {
+        eprintln!("skipped: {name} is not installed");
+    }
+    there
+}
