@@ -78,11 +78,13 @@ pub(crate) fn recover(
     let mut core = Core::new(disk.clone(), log, clock, options, entropy, next_segment);
     core.next_batch = catalog.next_batch.max(next_batch_of(&*core.log)?);
     resume_last(&mut core, &catalog)?;
-    let plan = Plan::make(&mut core, &mut catalog, &mut report)?;
+    let mut known = known_headers(&*core.log, &catalog)?;
+    let plan = Plan::make(&mut core, &mut catalog, &known, &mut report);
     report.damages = std::mem::take(&mut catalog.damages);
+    known.extend(plan.pending.iter().map(|header| (header.batch, header.clone())));
     plan.carry_out(&mut core, &mut report)?;
     find_heartbeats(&mut core)?;
-    let replay = Replay::of(&core, &catalog)?;
+    let replay = Replay::of(&core, &catalog, known)?;
     Ok(Recovered { core, report, replay })
 }
 
@@ -169,8 +171,9 @@ impl Plan {
     fn make(
         core: &mut Core,
         catalog: &mut Catalog,
+        known: &Known,
         report: &mut RecoveryReport,
-    ) -> Result<Plan, JournalError> {
+    ) -> Plan {
         let mut plan = Plan::default();
         let mut tails = HashMap::new();
         let now = core.clock.now();
@@ -178,7 +181,7 @@ impl Plan {
         for batch in catalog.sealed.clone() {
             let Some(seen) = catalog.batches.get_mut(&batch) else { continue };
             let Some(header) = seen.header.clone() else { continue };
-            if in_ledger(&*core.log, batch)?.is_some() {
+            if known.contains_key(&batch) {
                 continue;
             }
             let complete = seen.opening.is_none() || seen.missing().is_empty();
@@ -190,7 +193,7 @@ impl Plan {
             }
         }
         for (&batch, seen) in &catalog.batches {
-            if in_ledger(&*core.log, batch)?.is_some() {
+            if known.contains_key(&batch) {
                 core.book.published(batch);
                 let is_heartbeat = seen.opening.is_none() && seen.orphans == 0;
                 if seen.from > 0 || is_heartbeat {
@@ -207,7 +210,7 @@ impl Plan {
         }
         core.closing.sort_by_key(|open| open.batch);
         check_roots(core, catalog, report);
-        Ok(plan)
+        plan
     }
 
     /// Whether the ledger will accept the header as the next one.
@@ -352,8 +355,34 @@ fn find_heartbeats(core: &mut Core) -> Result<(), JournalError> {
     Ok(())
 }
 
-fn in_ledger(log: &dyn SealLog, batch: u64) -> Result<Option<BatchHeader>, JournalError> {
-    log.header_of_batch(batch).map_err(|cause| JournalError::Ledger { cause })
+/// Headers of the ledger by batch.
+type Known = HashMap<u64, BatchHeader>;
+
+/// The ledger's headers of the batches in the catalog.
+///
+/// Asking for each costs a search, so the newest headers are read in a row first; what is not
+/// among them (open batches, mostly) is then asked for.
+pub(crate) fn known_headers(log: &dyn SealLog, catalog: &Catalog) -> Result<Known, JournalError> {
+    let failed = |cause| JournalError::Ledger { cause };
+    let Some((&oldest, _)) = catalog.batches.first_key_value() else { return Ok(Known::new()) };
+    let mut known = Known::new();
+    for leaf in (0..log.size()).rev() {
+        let header = log.header(leaf).map_err(failed)?;
+        if header.batch.saturating_add(BATCH_LOOKBACK) < oldest {
+            break;
+        }
+        if catalog.batches.contains_key(&header.batch) {
+            known.insert(header.batch, header);
+        }
+    }
+    for &batch in catalog.batches.keys() {
+        if !known.contains_key(&batch)
+            && let Some(header) = log.header_of_batch(batch).map_err(failed)?
+        {
+            known.insert(batch, header);
+        }
+    }
+    Ok(known)
 }
 
 fn next_batch_of(log: &dyn SealLog) -> Result<u64, JournalError> {
@@ -369,7 +398,7 @@ fn next_batch_of(log: &dyn SealLog) -> Result<u64, JournalError> {
 /// Tells the pipeline again what it may not have stored before the crash.
 pub(crate) struct Replay {
     reader: SegmentReader,
-    log: Arc<dyn SealLog>,
+    known: Known,
     /// Batches stored already: their first segments are gone.
     skip: HashSet<u64>,
     /// Headers of the ledger that no seal frame repeats.
@@ -377,7 +406,7 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    fn of(core: &Core, catalog: &Catalog) -> Result<Replay, JournalError> {
+    fn of(core: &Core, catalog: &Catalog, known: Known) -> Result<Replay, JournalError> {
         let mut openings = HashMap::new();
         let mut skip = HashSet::new();
         let mut late = Vec::new();
@@ -385,16 +414,15 @@ impl Replay {
             if let Some(opening) = seen.opening.as_ref().filter(|_| seen.orphans > 0) {
                 openings.insert(batch, opening.clone());
             }
-            let known = in_ledger(&*core.log, batch)?;
-            if seen.from > 0 && known.is_some() {
+            let Some(header) = known.get(&batch) else { continue };
+            if seen.from > 0 {
                 skip.insert(batch);
-            } else if let Some(header) = known.filter(|header| seen.header.as_ref() != Some(header))
-            {
-                late.push(header);
+            } else if seen.header.as_ref() != Some(header) {
+                late.push(header.clone());
             }
         }
         let reader = SegmentReader::new(core.disk.clone(), segment_names(&*core.disk)?, openings);
-        Ok(Replay { reader, log: core.log.clone(), skip, late: late.into_iter() })
+        Ok(Replay { reader, known, skip, late: late.into_iter() })
     }
 }
 
@@ -408,12 +436,9 @@ impl Iterator for Replay {
                     return Some(Ok(JournalOutput::Run(run)));
                 }
                 Ok(ReadItem::Seal(header)) if !self.skip.contains(&header.batch) => {
-                    match in_ledger(&*self.log, header.batch) {
-                        Ok(known) if known.as_ref() == Some(&header) => {
-                            return Some(Ok(JournalOutput::Sealed(header)));
-                        }
-                        Ok(_) => {}
-                        Err(error) => return Some(Err(error)),
+                    // A seal that was replaced is not what the ledger says.
+                    if self.known.get(&header.batch) == Some(&header) {
+                        return Some(Ok(JournalOutput::Sealed(header)));
                     }
                 }
                 Ok(_) => {}

@@ -2,6 +2,7 @@ use crate::catalog::{BatchSeen, Catalog, segment_name, segment_number};
 use crate::disk::{Disk, RealDisk};
 use crate::journal::LOCK_FILE;
 use crate::limits::SEGMENT_BYTES_MAX;
+use crate::recover::known_headers;
 use crate::{Damage, DamageKind, JournalError, SealLog, quarantine};
 use std::path::Path;
 use yagura_ledger::BatchHeader;
@@ -58,11 +59,11 @@ pub(crate) fn verify_disk(
     };
     check_tail(disk, &mut catalog);
     check_files(disk, &mut catalog)?;
+    let known = known_headers(log, &catalog)?;
     let mut found = Vec::new();
     for (&batch, seen) in &catalog.batches {
         let file = disk.path().join(segment_name(seen.segment));
-        let known = log.header_of_batch(batch).map_err(|cause| JournalError::Ledger { cause })?;
-        match check_batch(seen, known.as_ref()) {
+        match check_batch(seen, known.get(&batch)) {
             Verdict::Proved => report.batches_proved += 1,
             Verdict::Unsealed => report.unsealed_records += seen.tree.len(),
             Verdict::NotHere => {}

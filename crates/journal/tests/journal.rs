@@ -1,5 +1,7 @@
 //! The whole journal on a real disk, with its threads and a real ledger.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
 use crossbeam_channel::{Receiver, bounded};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
