@@ -25,13 +25,13 @@ const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const NOW: i64 = 1_795_000_000;
 
 /// An audit log that hands each record on.
-struct Channel(mpsc::UnboundedSender<Value>);
+struct Channel(mpsc::Sender<Value>);
 
 impl AuditLog for Channel {
     fn append(&self, entries: Vec<Value>) -> Result<(), AuditError> {
         entries
             .into_iter()
-            .try_for_each(|entry| self.0.send(entry))
+            .try_for_each(|entry| self.0.try_send(entry))
             .map_err(|error| AuditError { reason: error.to_string() })
     }
 }
@@ -58,13 +58,13 @@ async fn server(answers: Vec<Response>) -> (SocketAddr, Arc<Mutex<Vec<Received>>
 
 struct Scene {
     desk: Arc<Desk>,
-    records: mpsc::UnboundedReceiver<Value>,
+    records: mpsc::Receiver<Value>,
     events: AtomicU64,
 }
 
 impl Scene {
     fn new() -> Self {
-        let (sender, records) = mpsc::unbounded_channel();
+        let (sender, records) = mpsc::channel(4_096);
         let clock = Arc::new(ManualClock::at(UtcMicros::from_micros(NOW * 1_000_000)));
         let options = DeskOptions { notify_level: Some(Level::High), ..DeskOptions::default() };
         let desk = Arc::new(Desk::new(options, Arc::new(Channel(sender)), clock));
