@@ -114,6 +114,11 @@ impl TableColumns {
         self.by_name.get(name).and_then(|&position| self.list.get(position))
     }
 
+    /// Whether only the overflow column could still be added.
+    fn is_full(&self) -> bool {
+        self.list.len() + 1 >= TABLE_COLUMNS_MAX
+    }
+
     /// Takes a column as the table's log describes it.
     pub(crate) fn insert_stored(&mut self, stored_name: &str, kind: ColumnKind) {
         let name = unescape(stored_name);
@@ -168,6 +173,8 @@ pub(crate) fn fit(
         let known = columns.get(field.name()).cloned();
         let column = match known {
             Some(column) => Some(column),
+            // Asked first, because the next step copies the whole list.
+            None if columns.is_full() && field.name() != envelope::OVERFLOW => None,
             None => Arc::make_mut(columns).admit(field.name(), field.data_type()).cloned(),
         };
         match column {

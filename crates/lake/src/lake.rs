@@ -32,8 +32,8 @@ impl Default for LakeOptions {
     fn default() -> Self {
         LakeOptions {
             hot_bytes_max: HOT_BYTES_DEFAULT,
-            flush_bytes_min: HOT_BYTES_DEFAULT / 4,
-            flush_age_max_micros: 60_000_000,
+            flush_bytes_min: HOT_BYTES_DEFAULT / 2,
+            flush_age_max_micros: 300_000_000,
             path_prefix: "lake/events".to_owned(),
         }
     }

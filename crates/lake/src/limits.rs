@@ -21,6 +21,3 @@ pub const ROW_GROUP_ROWS: usize = 131_072;
 /// Size at which a Parquet data page ends. Large pages compress far better: a log line resembles
 /// lines that came long before it.
 pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
-
-/// Commits after which opening the table would take too long without a checkpoint.
-pub const COMMITS_PER_CHECKPOINT: u64 = 1_000;

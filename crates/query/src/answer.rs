@@ -68,11 +68,15 @@ impl Rows {
         mut rows: impl Stream<Item = datafusion::error::Result<RecordBatch>> + Unpin,
         limit: usize,
     ) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(SECONDS_MAX);
+        // Only the time the query itself takes counts, not that of a slow reader.
+        let mut time_left = Duration::from_secs(SECONDS_MAX);
         let mut left = limit;
         loop {
+            let asked = tokio::time::Instant::now();
             let next = AssertUnwindSafe(rows.next()).catch_unwind();
-            let next = match tokio::time::timeout_at(deadline, next).await {
+            let next = tokio::time::timeout(time_left, next).await;
+            time_left = time_left.saturating_sub(asked.elapsed());
+            let next = match next {
                 Err(_) => Err(QueryError::Timeout(SECONDS_MAX)),
                 Ok(Err(_)) => Err(QueryError::Failed(
                     "a stored file is damaged; run yagura verify".to_owned(),

@@ -157,6 +157,10 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::SchemaError(reason, _) => QueryError::Statement(reason.to_string()),
             DataFusionError::SQL(reason, _) => QueryError::Statement(reason.to_string()),
             DataFusionError::NotImplemented(reason) => QueryError::Statement(reason.clone()),
+            damaged @ DataFusionError::ParquetError(_) => QueryError::Failed(format!(
+                "a stored file cannot be read, run yagura verify to name it: {}",
+                damaged.strip_backtrace()
+            )),
             other => QueryError::Failed(other.strip_backtrace()),
         }
     }

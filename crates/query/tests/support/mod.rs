@@ -1,5 +1,6 @@
 //! A lake with a few telling events.
 #![allow(dead_code, reason = "each test file uses its share")]
+#![allow(clippy::unwrap_used, reason = "a test may stop")]
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::{cast, concat_batches};
