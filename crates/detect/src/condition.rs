@@ -14,7 +14,8 @@ pub(crate) fn compile(
         return Err("timeframe: counting over time needs a correlation rule".into());
     }
     let mut named = BTreeMap::new();
-    for (name, detection) in &detections.named {
+    // In one order, so that the same rules always give the same reasons and statistics.
+    for (name, detection) in detections.named.iter().collect::<BTreeMap<_, _>>() {
         if name.is_empty() {
             return Err("a selection without a name, or whose name is not text".into());
         }

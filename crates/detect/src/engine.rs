@@ -1,6 +1,6 @@
 use crate::expression::AtomId;
 use crate::group::OTHER;
-use crate::limits::{DATASETS_MAX, EVIDENCE_CHARS_MAX, EVIDENCE_MAX, GROUPS_MAX};
+use crate::limits::{CACHED_BYTES_MAX, DATASETS_MAX, EVIDENCE_CHARS_MAX, EVIDENCE_MAX, GROUPS_MAX};
 use crate::matcher::Scratch;
 use crate::memory::{Memory, UNSET};
 use crate::plan::{Plan, PlanAtom};
@@ -19,6 +19,7 @@ use yagura_event::{EventBatch, columns};
 pub struct Engine {
     ruleset: Arc<Ruleset>,
     states: HashMap<Arc<str>, State, RandomState>,
+    scratch: Scratch,
     stats: Stats,
 }
 
@@ -91,7 +92,7 @@ impl Engine {
     /// An engine that has seen nothing yet.
     pub fn new(ruleset: Arc<Ruleset>) -> Engine {
         let stats = Stats { atoms: ruleset.atoms(), ..Stats::default() };
-        Engine { ruleset, states: HashMap::default(), stats }
+        Engine { ruleset, states: HashMap::default(), scratch: Scratch::default(), stats }
     }
 
     /// What has been done so far.
@@ -107,21 +108,15 @@ impl Engine {
     /// Every rule that holds for an event of `batch`, by row, then in the order of the rule set.
     pub fn evaluate(&mut self, batch: &EventBatch) -> Vec<Match> {
         self.stats.events += batch.rows() as u64;
-        if !self.states.contains_key(&batch.dataset) {
-            if self.states.len() >= DATASETS_MAX {
-                self.states.clear();
-            }
-            let state = State::new(self.ruleset.plan(&batch.dataset));
-            self.states.insert(batch.dataset.clone(), state);
-        }
+        self.make_room(&batch.dataset);
         let Some(state) = self.states.get_mut(&batch.dataset) else { return Vec::new() };
         if state.plan.rules.is_empty() {
             return Vec::new();
         }
-        state.make_room();
         let groups = state.group_rows(&batch.columns);
         let plan = state.plan.clone();
-        let mut run = Run::new(&plan, state, &batch.columns, &mut self.stats);
+        let work = (&mut self.scratch, &mut self.stats);
+        let mut run = Run::new(&plan, state, &batch.columns, work);
         let candidates = run.candidates(&groups);
         let mut matches = Vec::new();
         for (row, rule) in candidates {
@@ -134,6 +129,22 @@ impl Engine {
             }
         }
         matches
+    }
+
+    /// Sees to it that there is a state for `dataset`, and forgets what has reached a limit.
+    fn make_room(&mut self, dataset: &Arc<str>) {
+        if self.states.values().map(State::bytes).sum::<usize>() >= CACHED_BYTES_MAX {
+            self.states.values_mut().for_each(State::forget);
+        }
+        if let Some(state) = self.states.get_mut(dataset) {
+            state.make_room();
+            return;
+        }
+        if self.states.len() >= DATASETS_MAX {
+            self.states.clear();
+        }
+        let state = State::new(self.ruleset.plan(dataset));
+        self.states.insert(dataset.clone(), state);
     }
 }
 
@@ -149,13 +160,22 @@ impl State {
         }
     }
 
+    /// Forgets what has reached a limit. Only between batches.
     fn make_room(&mut self) {
-        self.columns.iter_mut().for_each(Memory::make_room);
-        self.keywords.make_room();
+        let memories = self.columns.iter_mut().chain([&mut self.keywords]);
+        memories.filter(|memory| memory.is_full()).for_each(Memory::clear);
         if self.groups.len() >= GROUPS_MAX {
             self.groups.clear();
             self.group_ids.clear();
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.columns.iter().chain([&self.keywords]).map(Memory::bytes).sum()
+    }
+
+    fn forget(&mut self) {
+        self.columns.iter_mut().chain([&mut self.keywords]).for_each(Memory::clear);
     }
 
     /// The group of each row.
@@ -251,7 +271,7 @@ struct Run<'a> {
     columns: Vec<Option<Seen>>,
     /// Every column that keywords are looked for in.
     texts: Vec<Seen>,
-    scratch: Scratch,
+    scratch: &'a mut Scratch,
     stats: &'a mut Stats,
 }
 
@@ -260,7 +280,7 @@ impl<'a> Run<'a> {
         plan: &'a Plan,
         state: &'a mut State,
         batch: &RecordBatch,
-        stats: &'a mut Stats,
+        (scratch, stats): (&'a mut Scratch, &'a mut Stats),
     ) -> Run<'a> {
         let mut seen: Vec<Option<Seen>> = plan.columns.iter().map(|_| None).collect();
         let mut texts = Vec::new();
@@ -287,7 +307,7 @@ impl<'a> Run<'a> {
             groups: &state.groups,
             columns: seen,
             texts,
-            scratch: Scratch::default(),
+            scratch,
             stats,
         }
     }
@@ -347,8 +367,7 @@ impl<'a> Run<'a> {
             let memory = &mut self.memories[column];
             let text = seen.view.text(slot);
             let anchored = &self.plan.anchored;
-            seen.sets[slot] =
-                memory.set_of(&text, matcher, anchored, &mut self.scratch, self.stats);
+            seen.sets[slot] = memory.set_of(&text, matcher, anchored, self.scratch, self.stats);
         }
         Some(seen.sets[slot])
     }
@@ -361,8 +380,7 @@ impl<'a> Run<'a> {
             let text = seen.view.text(slot);
             let anchored = &self.plan.anchored;
             let memory = &mut *self.keyword_memory;
-            seen.sets[slot] =
-                memory.set_of(&text, matcher, anchored, &mut self.scratch, self.stats);
+            seen.sets[slot] = memory.set_of(&text, matcher, anchored, self.scratch, self.stats);
         }
         Some(seen.sets[slot])
     }

@@ -4,10 +4,6 @@
 /// Longest rule file, in bytes. SigmaHQ's longest is 295,078 bytes (a list of vulnerable drivers).
 pub const RULE_FILE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Longest rule file that uses YAML aliases, in bytes. An alias repeats what it names, and the
-/// YAML library allows about a hundred repetitions per node, so such files must be short.
-pub const ALIASED_FILE_BYTES_MAX: usize = 16 * 1024;
-
 /// Most predicates one rule may have, after modifiers have multiplied its values.
 pub const PREDICATES_PER_RULE_MAX: usize = 32_768;
 
@@ -30,11 +26,13 @@ pub const GATE_FIELDS_MAX: usize = 6;
 /// Most rules one rule set may hold.
 pub const RULES_MAX: usize = 100_000;
 
-/// Most values a column's cache remembers; when full it is emptied before the next batch.
+/// Most values a column's cache remembers, and most different sets of predicates; when full it is
+/// emptied before the next batch.
 pub const CACHED_VALUES_MAX: usize = 65_536;
 
-/// Most bytes of values a column's cache remembers; when full it is emptied before the next batch.
-pub const CACHED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most bytes that the caches of one engine take together; when full they are all emptied before
+/// the next batch.
+pub const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Longest value that is remembered at all, in bytes.
 pub const CACHED_VALUE_BYTES_MAX: usize = 4 * 1024;

@@ -2,13 +2,16 @@
 
 use crate::engine::Stats;
 use crate::expression::AtomId;
-use crate::limits::{CACHED_BYTES_MAX, CACHED_VALUE_BYTES_MAX, CACHED_VALUES_MAX};
+use crate::limits::{CACHED_VALUE_BYTES_MAX, CACHED_VALUES_MAX};
 use crate::matcher::{Matcher, Scratch};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 /// No set has been looked up yet.
 pub(crate) const UNSET: u32 = u32::MAX;
+
+/// What an entry of a table takes beside its text.
+const ENTRY_BYTES: usize = 48;
 
 /// One column's memory. Sets are numbered; the numbers stay good until [`Memory::make_room`].
 #[derive(Debug, Default)]
@@ -29,17 +32,19 @@ struct Set {
 }
 
 impl Memory {
-    /// Forgets everything when full. Only between batches: sets of a batch must keep their number.
-    pub(crate) fn make_room(&mut self) {
-        let full = self.values.len() >= CACHED_VALUES_MAX
-            || self.bytes >= CACHED_BYTES_MAX
-            || self.sets.len() >= CACHED_VALUES_MAX;
-        if full {
-            self.values.clear();
-            self.sets.clear();
-            self.set_ids.clear();
-            self.bytes = 0;
-        }
+    /// Forgets everything. Only between batches: sets of a batch must keep their number.
+    pub(crate) fn clear(&mut self) {
+        *self = Memory::default();
+    }
+
+    /// Whether it holds as many values as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.values.len() >= CACHED_VALUES_MAX || self.sets.len() >= CACHED_VALUES_MAX
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The number of the set of atoms that hold for `value`.
@@ -61,10 +66,9 @@ impl Memory {
             Some(set) => *set,
             None => self.add_set(anchored),
         };
-        let room = self.values.len() < CACHED_VALUES_MAX && self.bytes < CACHED_BYTES_MAX;
-        if room && value.len() <= CACHED_VALUE_BYTES_MAX {
+        if self.values.len() < CACHED_VALUES_MAX && value.len() <= CACHED_VALUE_BYTES_MAX {
             self.values.insert(value.into(), set);
-            self.bytes += value.len();
+            self.bytes += value.len() + ENTRY_BYTES;
         }
         set
     }
@@ -77,6 +81,7 @@ impl Memory {
         rules.dedup();
         // Proof: the limit on sets plus one batch's values stay far below 2^32.
         let number = u32::try_from(self.sets.len()).unwrap_or(UNSET - 1);
+        self.bytes += 2 * ENTRY_BYTES + 4 * (2 * atoms.len() + rules.len());
         self.set_ids.insert(atoms.clone(), number);
         self.sets.push(Set { atoms, rules: rules.into() });
         number

@@ -10,6 +10,7 @@ use rsigma_parser::{
     ConditionExpr, Detection, DetectionItem, Modifier, Quantifier, SelectorPattern, SigmaRule,
     SigmaString, SigmaValue, SpecialChar, StringPart,
 };
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use yagura_detect::LogSources;
@@ -136,8 +137,9 @@ impl Reference<'_> {
                 let chosen = rule.detection.named.iter().filter(|(name, _)| match pattern {
                     SelectorPattern::Them => !name.starts_with('_'),
                     SelectorPattern::Pattern(pattern) => {
-                        let source = regex::escape(pattern).replace("\\*", ".*");
-                        regex::Regex::new(&format!("^{source}$")).unwrap().is_match(name)
+                        let piece = |c| if c == '*' { Piece::Many } else { Piece::Char(c) };
+                        let pattern: Vec<Piece> = pattern.chars().map(piece).collect();
+                        fits(&pattern, &name.chars().collect::<Vec<_>>())
                     }
                 });
                 let results: Vec<bool> = chosen.map(|(_, d)| self.selection(d, event)).collect();
@@ -240,7 +242,7 @@ fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str) -> bool {
             [(Modifier::IgnoreCase, "i"), (Modifier::Multiline, "m"), (Modifier::DotAll, "s")];
         let flags: String = flags.iter().filter(|(m, _)| has(*m)).map(|(_, flag)| *flag).collect();
         let source = if flags.is_empty() { wanted } else { format!("(?{flags}){wanted}") };
-        return regex::Regex::new(&source).unwrap().is_match(found);
+        return expression(&source).is_match(found);
     }
     if has(Modifier::Cidr) {
         return in_block(&wanted, found);
@@ -281,6 +283,17 @@ fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str) -> bool {
             false => pattern.iter().map(Piece::lower).collect(),
         };
         fits(&pattern, &found.chars().collect::<Vec<_>>())
+    })
+}
+
+/// A regular expression, compiled once per test.
+fn expression(source: &str) -> regex::Regex {
+    thread_local! {
+        static KNOWN: RefCell<BTreeMap<String, regex::Regex>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let compiled = || regex::Regex::new(source).unwrap();
+        known.entry(source.to_owned()).or_insert_with(compiled).clone()
     })
 }
 
@@ -425,11 +438,8 @@ fn fits(pattern: &[Piece], text: &[char]) -> bool {
 
 fn number(text: &str) -> Option<f64> {
     let text = text.trim();
-    let shape = regex::Regex::new(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$").unwrap();
-    if !shape.is_match(text) {
-        return None;
-    }
-    text.parse::<f64>().ok().filter(|number| number.is_finite())
+    let written_so = text.chars().all(|c| "0123456789+-.eE".contains(c));
+    text.parse::<f64>().ok().filter(|number| written_so && number.is_finite())
 }
 
 fn instant(text: &str) -> Option<jiff::Zoned> {
