@@ -48,11 +48,7 @@ fn legacy(bytes: &[u8]) -> (Cow<'_, str>, Option<&'static str>) {
 
 /// Characters that are rare in Japanese log text.
 fn strangeness(text: &str) -> usize {
-    let strange = |c: &char| match c {
-        '\u{FF61}'..='\u{FF9F}' | '\u{E000}'..='\u{F8FF}' => true,
-        '\u{80}'..='\u{2FFF}' => true,
-        _ => false,
-    };
+    let strange = |c: &char| matches!(c, '\u{FF61}'..='\u{FF9F}' | '\u{E000}'..='\u{F8FF}' | '\u{80}'..='\u{2FFF}');
     text.chars().filter(strange).count()
 }
 

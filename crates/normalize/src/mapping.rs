@@ -14,6 +14,12 @@ use yagura_event::{FieldDictionary, FieldType};
 
 pub(crate) type Map<K, V> = HashMap<K, V, RandomState>;
 
+/// Fields and the values they are set to.
+type Constants = Vec<(Box<str>, Box<str>)>;
+
+/// Translation tables by name.
+type Tables = BTreeMap<String, Arc<Map<Box<str>, Box<str>>>>;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -96,7 +102,8 @@ pub(crate) struct Mappings {
     index: Map<Box<str>, usize>,
     channels: Map<Box<str>, usize>,
     programs: Map<Box<str>, usize>,
-    patterns: Map<Box<str>, Vec<(Pattern, Vec<(Box<str>, Box<str>)>)>>,
+    /// By program: what a message looks like, and the constants to set where it does.
+    patterns: Map<Box<str>, Vec<(Pattern, Constants)>>,
 }
 
 /// The mappings of one dataset.
@@ -182,7 +189,7 @@ impl Mappings {
             })?;
             parsed.push((*file, content));
         }
-        let mut tables = BTreeMap::new();
+        let mut tables = Tables::new();
         for (_, content) in &mut parsed {
             for (name, table) in std::mem::take(&mut content.table) {
                 let table = table.into_iter().map(|(k, v)| (k.into(), v.into()));
@@ -244,7 +251,7 @@ impl Mappings {
             known_field(name, dictionary).map_err(|reason| meaning(file, &place, reason))?;
         }
         let set = entry.set.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into()));
-        let set: Vec<(Box<str>, Box<str>)> = set.collect();
+        let set: Constants = set.collect();
         for program in entry.program.iter() {
             let patterns = self.patterns.entry(program.into()).or_default();
             patterns.push((pattern.clone(), set.clone()));
@@ -337,7 +344,7 @@ impl DatasetBuilder {
         file: &str,
         number: usize,
         entry: &MappingEntry,
-        tables: &BTreeMap<String, Arc<Map<Box<str>, Box<str>>>>,
+        tables: &Tables,
         dictionary: &FieldDictionary,
     ) -> Result<(), NormalizeError> {
         let wrong = |reason: String| meaning(file, &format!("mapping {number}"), reason);
@@ -357,7 +364,7 @@ impl DatasetBuilder {
     fn rule(
         &mut self,
         entry: &MappingEntry,
-        tables: &BTreeMap<String, Arc<Map<Box<str>, Box<str>>>>,
+        tables: &Tables,
         dictionary: &FieldDictionary,
     ) -> Result<Rule, String> {
         let mut rule =
@@ -422,4 +429,41 @@ pub(crate) fn known_field(name: &str, dictionary: &FieldDictionary) -> Result<()
 
 pub(crate) fn meaning(file: &str, entry: &str, reason: String) -> NormalizeError {
     NormalizeError::Meaning { file: file.into(), entry: entry.into(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content;
+
+    fn refusal(mapping: &str) -> String {
+        let dictionary = FieldDictionary::from_toml(content::FIELDS).unwrap();
+        let text = format!("[[dataset]]\nname='a'\n{mapping}");
+        match Mappings::new(&[("x.toml", &text)], &dictionary) {
+            Ok(_) => "accepted".into(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_content_cannot_mean_is_refused_by_name() {
+        let mapping = |rest: &str| refusal(&format!("[[mapping]]\ndataset='a'\n{rest}"));
+        assert_eq!(mapping("set={'user.name'='x'}"), "accepted");
+        assert_eq!(mapping("copy={'user.name'='winlog.event_data.Anything'}"), "accepted");
+        for (wrong, named) in [
+            ("set={'user.nmae'='x'}", "user.nmae"),
+            ("copy={'user.name'='user.nmae'}", "user.nmae"),
+            ("copy={'user.name'='user.id|shout'}", "shout"),
+            ("when={'user.nmae'='x'}", "user.nmae"),
+            ("translate=[{from='user.id',to='user.name',table='none'}]", "none"),
+            ("colour='red'", "colour"),
+        ] {
+            let error = mapping(wrong);
+            assert!(error.starts_with("x.toml") && error.contains(named), "{wrong}: {error}");
+        }
+        let unknown = refusal("[[mapping]]\ndataset='b'\nset={'user.name'='x'}");
+        assert!(unknown.contains("\"b\""), "{unknown}");
+        let pattern = refusal("[[pattern]]\nprogram='p'\nmatch='a {user.nmae}'");
+        assert!(pattern.contains("user.nmae"), "{pattern}");
+    }
 }

@@ -407,3 +407,43 @@ fn shorten(text: &str, chars: usize) -> Cow<'_, str> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content;
+
+    #[test]
+    fn templates_that_could_leave_a_hole_are_refused() {
+        let dictionary = FieldDictionary::from_toml(content::FIELDS).unwrap();
+        let read = |template: &str| {
+            let text = format!("[[sentence]]\ndataset='a'\nja='x'\nen='{template}'");
+            match Sentences::new(&[("x.toml", &text)], &dictionary) {
+                Ok(_) => "accepted".into(),
+                Err(error) => error.to_string(),
+            }
+        };
+        assert_eq!(read("[{user.name} ]was here"), "accepted");
+        assert_eq!(read("{user.name|default:someone} \\[was\\] here"), "accepted");
+        for (wrong, named) in [
+            ("{user.name} was here", "user.name"),
+            ("[{user.nmae}]", "user.nmae"),
+            ("[{user.name|shout}]", "shout"),
+            ("[{user.name|words:none}]", "none"),
+            ("[a [b]]", "nested"),
+            ("a ]", "without"),
+            ("a [", "without"),
+            ("a {", "without"),
+        ] {
+            let error = read(wrong);
+            assert!(error.starts_with("x.toml") && error.contains(named), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_stay_on_one_line_and_short() {
+        assert_eq!(one_line("a\r\n\u{202e}b\t c".into()), "a b c");
+        assert_eq!(shorten("田中田中", 4), "田中田中");
+        assert_eq!(shorten("田中田中", 3), "田中…");
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! Needs the folder of corpora in `YAGURA_CORPORA`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use arrow::array::Array;

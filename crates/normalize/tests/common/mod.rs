@@ -1,5 +1,6 @@
 //! Shared by the integration tests.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
 use std::sync::OnceLock;
 use yagura_event::{CommittedRun, Record, StreamName, Transport};
