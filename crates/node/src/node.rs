@@ -98,7 +98,7 @@ impl Node {
         let mut entries = Vec::new();
         let audit_options = JournalOptions {
             retain_all: true,
-            parser: PARSER_VERSION.to_owned(),
+            parser: parser_version(),
             heartbeat_interval: options.journal.heartbeat_interval,
             checkpoint_interval: options.journal.checkpoint_interval,
             ..JournalOptions::default()
@@ -135,7 +135,7 @@ impl Node {
         record_lake_files(&lake, &audit)?;
 
         let journal_options =
-            JournalOptions { parser: PARSER_VERSION.to_owned(), ..options.journal.clone() };
+            JournalOptions { parser: parser_version(), ..options.journal.clone() };
         let (output, outputs) = bounded(OUTPUT_QUEUE_MAX);
         let (journal, recovery) = Journal::open(
             &data.journal(),
@@ -396,6 +396,11 @@ fn compile_rules(
         .map_err(|error| NodeError::Content(error.to_string()))?;
     let (ruleset, report) = Ruleset::compile(&files, dictionary.clone(), &sources);
     Ok((Arc::new(ruleset), report))
+}
+
+/// The parser's version as batch headers spell it: without blanks.
+fn parser_version() -> String {
+    PARSER_VERSION.replace(' ', "/")
 }
 
 fn open_log(data: &DataDir, dir: &Path, name: &str) -> Result<Arc<Log>, NodeError> {

@@ -46,8 +46,14 @@ impl Server {
                 _ => {}
             }
         }
-        // Keep reading, so that the server never blocks on a full pipe.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        // Keep reading, so that the server never blocks on a full pipe; show what it warns of.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line.contains("WARN") || line.contains("ERROR") {
+                    eprintln!("{line}");
+                }
+            }
+        });
         let (Some(http), Some(syslog_tcp), Some(syslog_udp)) = (http, tcp, udp) else {
             bail!("yagura serve did not say where it listens");
         };

@@ -88,8 +88,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let lang = cli.lang.unwrap_or_else(lang_of_environment);
     let serving = matches!(cli.command, Command::Serve(_));
-    let filter = std::env::var("YAGURA_LOG")
-        if serving { "warn,yagura=info".to_owned() } else { "error".to_owned() });
+    let default = if serving { "warn,yagura=info" } else { "error" };
+    let filter = std::env::var("YAGURA_LOG").unwrap_or_else(|_| default.to_owned());
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
