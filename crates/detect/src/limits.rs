@@ -4,6 +4,10 @@
 /// Longest rule file, in bytes. SigmaHQ's longest is 295,078 bytes (a list of vulnerable drivers).
 pub const RULE_FILE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most brackets and braces of a rule file that may be open at once, counted without regard to
+/// quotes. The YAML library's time grows with the square of it.
+pub const OPEN_BRACKETS_MAX: usize = 1_000;
+
 /// Most predicates one rule may have, after modifiers have multiplied its values.
 pub const PREDICATES_PER_RULE_MAX: usize = 32_768;
 

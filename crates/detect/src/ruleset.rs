@@ -1,7 +1,7 @@
 use crate::condition;
 use crate::expression::Expression;
 use crate::item::{AtomTable, RuleAtoms};
-use crate::limits::{DATASETS_MAX, RULE_FILE_BYTES_MAX, RULES_MAX};
+use crate::limits::{DATASETS_MAX, OPEN_BRACKETS_MAX, RULE_FILE_BYTES_MAX, RULES_MAX};
 use crate::logsource::{Clause, LogSources};
 use crate::plan::Plan;
 use crate::rule::RuleInfo;
@@ -149,7 +149,7 @@ impl Compiler<'_> {
     }
 
     fn parse(&mut self, file: &RuleFile) -> Option<SigmaCollection> {
-        let parsed = match check_size(&file.text) {
+        let parsed = match check_text(&file.text) {
             Ok(()) => rsigma_parser::parse_sigma_yaml(&file.text).map_err(|e| e.to_string()),
             Err(reason) => Err(reason),
         };
@@ -271,9 +271,12 @@ fn correlated_rules(parsed: &[(&RuleFile, SigmaCollection)]) -> BTreeMap<String,
         .collect()
 }
 
-fn check_size(text: &str) -> Result<(), String> {
+fn check_text(text: &str) -> Result<(), String> {
     if text.len() > RULE_FILE_BYTES_MAX {
         return Err(format!("it is longer than {RULE_FILE_BYTES_MAX} bytes"));
+    }
+    if open_brackets(text) > OPEN_BRACKETS_MAX {
+        return Err(format!("more than {OPEN_BRACKETS_MAX} brackets are open at once"));
     }
     // A few lines of aliases of aliases expand to many gigabytes before the YAML library's own
     // limit stops them, and no rule needs them.
@@ -281,6 +284,21 @@ fn check_size(text: &str) -> Result<(), String> {
         return Err("it uses YAML anchors and aliases: write the values out".into());
     }
     Ok(())
+}
+
+/// How many brackets and braces are open where most are.
+fn open_brackets(text: &str) -> usize {
+    let mut open = 0usize;
+    let mut most = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
 }
 
 /// Whether something that looks like an anchor is named again by something like an alias. Finds

@@ -110,8 +110,14 @@ fn correlations_take_the_rules_they_count_with_them() {
 
 #[test]
 fn hostile_yaml_is_refused_and_costs_little() {
+    use yagura_detect::limits::OPEN_BRACKETS_MAX;
     let (_, refused) = compile(&[("deep.yml", &"[".repeat(100_000))]);
-    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("brackets"), "{refused:?}");
+    let quoted = |count: usize| rule("x", &format!("description: '{}'\n", "[".repeat(count)));
+    // `detection: {s: {` opens two more.
+    let own = 2;
+    assert!(compile(&[("x.yml", &quoted(OPEN_BRACKETS_MAX - own))]).1.is_empty());
+    assert_eq!(compile(&[("x.yml", &quoted(OPEN_BRACKETS_MAX - own + 1))]).1.len(), 1);
     let deep = format!("a: {}1{}", "{b: ".repeat(500), "}".repeat(500));
     assert_eq!(compile(&[("deep.yml", &deep)]).1.len(), 1);
 
