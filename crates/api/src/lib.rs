@@ -45,11 +45,12 @@ pub struct Api {
 
 /// The routes of a node. `listeners` is what the status says of the ports.
 pub fn router(node: Arc<Node>, listeners: Vec<Listener>) -> Router {
+    let streams = node.streams();
     let api = Api {
         node,
         listeners: Arc::new(listeners),
         began: Instant::now(),
-        streams: Arc::default(),
+        streams: Arc::new(BulkStreams::with_known(streams)),
     };
     Router::new()
         .route("/", get(root).head(elastic::probe))

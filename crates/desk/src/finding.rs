@@ -127,7 +127,11 @@ impl From<&yagura_detect::RuleInfo> for RuleCopy {
             tags: rule.tags.clone(),
             author: rule.author.clone(),
             license: rule.license.clone(),
-            phase: Phase::of_tags(&rule.tags),
+            phase: rule
+                .phase
+                .as_deref()
+                .and_then(|word| word.parse().ok())
+                .or_else(|| Phase::of_tags(&rule.tags)),
         }
     }
 }

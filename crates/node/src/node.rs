@@ -47,7 +47,7 @@ impl Default for NodeOptions {
             source_zone: jiff::tz::TimeZone::UTC,
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
-            flush_interval: Duration::from_secs(30),
+            flush_interval: Duration::from_secs(300),
             desk: DeskOptions::default(),
         }
     }
@@ -125,7 +125,7 @@ impl Node {
 
         let lake_options = LakeOptions {
             hot_bytes_max: options.hot_bytes_max,
-            flush_bytes_min: options.hot_bytes_max / 4,
+            flush_bytes_min: options.hot_bytes_max / 2,
             flush_age_max_micros: i64::try_from(options.flush_interval.as_micros())
                 .unwrap_or(i64::MAX),
             path_prefix: data.relative(&data.lake().join("events")),
@@ -144,6 +144,7 @@ impl Node {
             clock.clone(),
             output,
         )?;
+        remove_orphans(&data, &lake)?;
         let searcher = Searcher::new(lake.clone(), dictionary.clone())
             .map_err(|error| NodeError::Content(error.to_string()))?;
         let (alerts_changed_sender, alerts_changed) = tokio::sync::watch::channel(0);
@@ -156,8 +157,7 @@ impl Node {
             alerts_changed: alerts_changed_sender,
         };
         let table = Arc::new(Mutex::new(()));
-        let pipeline =
-            Pipeline::start(parts, journal.clone(), outputs, table.clone(), options.hot_bytes_max)?;
+        let pipeline = Pipeline::start(parts, journal.clone(), outputs, table.clone())?;
         Ok(Node {
             data,
             clock,
@@ -189,6 +189,11 @@ impl Node {
     /// Where records go in.
     pub fn sink(&self) -> JournalSink {
         JournalSink::new(self.journal.clone(), self.clock.clone())
+    }
+
+    /// Every stream that has a sealed batch.
+    pub fn streams(&self) -> Vec<yagura_event::StreamName> {
+        self.events_log.streams().into_iter().map(|(stream, _)| stream).collect()
     }
 
     /// The clock everything here reads.
@@ -443,6 +448,23 @@ fn record_lake_files(lake: &Lake, audit: &Audit) -> Result<(), NodeError> {
         .map(|file| FileDigest { path: file.path, sha256: file.sha256, bytes: file.bytes })
         .collect();
     audit.record_files(&missing)
+}
+
+/// Parquet files of a flush that a crash cut off before its commit: their events are still in the
+/// journal and will be written again. One that the journal does not vouch for stays, for
+/// `yagura verify` to name.
+fn remove_orphans(data: &DataDir, lake: &Lake) -> Result<(), NodeError> {
+    let orphans = &lake.open_report().orphans;
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    let in_journal = crate::verify::batches_in_journal(data);
+    for orphan in orphans {
+        if !lake.remove_orphan(orphan, |batch| in_journal.contains(&batch))? {
+            tracing::warn!(path = %orphan.display(), "a file of the table belongs to no commit");
+        }
+    }
+    Ok(())
 }
 
 /// The audit journal's output is already folded; nobody else reads it.

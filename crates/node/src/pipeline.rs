@@ -79,7 +79,6 @@ impl Pipeline {
         journal: Journal,
         output: Receiver<JournalOutput>,
         table: Arc<Mutex<()>>,
-        hot_bytes_max: usize,
     ) -> Result<Self, NodeError> {
         let counters = Arc::new(PipelineCounters::default());
         let (wake, woken) = bounded(16);
@@ -99,7 +98,7 @@ impl Pipeline {
         )?;
         let writer = spawn(
             "yagura-lake",
-            Box::new(move || Writer { lake, audit, journal, table, hot_bytes_max }.run(&woken)),
+            Box::new(move || Writer { lake, audit, journal, table }.run(&woken)),
         )?;
         Ok(Pipeline { reader: Some(reader), writer: Some(writer), wake, counters })
     }
@@ -255,7 +254,6 @@ struct Writer {
     audit: Arc<Audit>,
     journal: Journal,
     table: Arc<Mutex<()>>,
-    hot_bytes_max: usize,
 }
 
 impl Writer {
@@ -263,9 +261,7 @@ impl Writer {
         loop {
             match woken.recv_timeout(FLUSH_TICK) {
                 Err(RecvTimeoutError::Timeout) => {
-                    // Half full is early enough to make room before senders have to wait.
-                    let urgent = self.lake.stats().hot_bytes >= self.hot_bytes_max / 2;
-                    if let Err(error) = self.flush(urgent) {
+                    if let Err(error) = self.flush(false) {
                         tracing::error!(%error, "sealed batches could not be written to the table");
                         // The rows stay in memory and in the journal; the next tick tries again.
                         std::thread::sleep(FLUSH_TICK);

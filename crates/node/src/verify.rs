@@ -283,7 +283,7 @@ impl<'a> Verifier<'a> {
         }
         let digests = self.audit_entries(audit);
         if self.scope.is_whole() {
-            self.files(&digests);
+            self.files(&digests, lake);
         }
         self.segments(JOURNAL, &self.data.journal(), events, Expect::Unretired);
         let in_lake = self.batches(events, lake);
@@ -333,7 +333,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Files that never change, against their digests; and files nobody knows.
-    fn files(&mut self, digests: &FileDigests) {
+    fn files(&mut self, digests: &FileDigests, lake: Option<&Lake>) {
         for file in digests.iter() {
             self.checked(FILES, 1);
             match digest_of(self.data, &self.data.root().join(&file.path)) {
@@ -359,7 +359,8 @@ impl<'a> Verifier<'a> {
         }
         let mut stray = Vec::new();
         self.strays(self.data.root(), digests, &mut stray);
-        for path in stray {
+        let explained = lake.map(|lake| self.after_a_crash(lake)).unwrap_or_default();
+        for path in stray.into_iter().filter(|path| !explained.contains(path)) {
             self.found(
                 FILES,
                 path,
@@ -367,6 +368,29 @@ impl<'a> Verifier<'a> {
                 "この保管庫に属さないファイルです".into(),
             );
         }
+    }
+
+    /// Files of the table that a crash explains and the next start puts in order: those of a flush
+    /// before its commit, whose events the journal still has, and those after it whose digests were
+    /// not recorded yet. The latter must still be what the table's own log says they are.
+    fn after_a_crash(&self, lake: &Lake) -> BTreeSet<String> {
+        let in_journal = batches_in_journal(self.data);
+        let mut explained = BTreeSet::new();
+        for orphan in &lake.open_report().orphans {
+            let batches = yagura_lake::batches_of_file(orphan).unwrap_or_default();
+            let known = |batch: u64| in_journal.contains(&batch) || lake.contains_batch(batch);
+            if !batches.is_empty() && batches.iter().all(|rows| known(rows.batch)) {
+                explained.insert(self.data.relative(orphan));
+            }
+        }
+        for file in lake.inventory().unwrap_or_default() {
+            let stated = FileDigest { path: file.path, sha256: file.sha256, bytes: file.bytes };
+            let found = digest_of(self.data, &self.data.root().join(&stated.path));
+            if found.is_ok_and(|found| found == stated) {
+                explained.insert(stated.path);
+            }
+        }
+        explained
     }
 
     /// Files that are neither recorded nor in a directory that checks itself.
@@ -444,11 +468,7 @@ impl<'a> Verifier<'a> {
 
     /// Every header with records must have them somewhere: absent unexplained is an alarm.
     fn presence(&mut self, events: &Log, in_lake: &BTreeSet<u64>) {
-        let mut in_journal = BTreeSet::new();
-        let dir = self.data.journal();
-        if let Ok(runs) = yagura_journal::read_segments(&dir) {
-            in_journal.extend(runs.flatten().map(|run| run.batch));
-        }
+        let in_journal = batches_in_journal(self.data);
         for leaf in 0..events.checkpoint().size() {
             let header = match events.header(leaf) {
                 Ok(header) => header,
@@ -543,6 +563,15 @@ impl<'a> Verifier<'a> {
         parts.extend(batch.map(|batch| format!("batch {batch}")));
         parts.extend(index.map(|index| format!("index {index}")));
         parts.join(", ")
+    }
+}
+
+/// Every batch the journal has a record of.
+pub(crate) fn batches_in_journal(data: &DataDir) -> BTreeSet<u64> {
+    let dir = data.journal();
+    match yagura_journal::read_segments(&dir) {
+        Ok(runs) => runs.flatten().map(|run| run.batch).collect(),
+        Err(_) => BTreeSet::new(),
     }
 }
 

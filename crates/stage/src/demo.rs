@@ -21,6 +21,7 @@ struct Words {
     alerts: &'static str,
     none: &'static str,
     proof: &'static str,
+    no_python: &'static str,
     page: &'static str,
     next: &'static str,
     stop: &'static str,
@@ -35,6 +36,7 @@ const EN: Words = Words {
     alerts: "Alerts, in the order things happened",
     none: "no alert was raised, which is a fault: please report it",
     proof: "One event proved, offline, with public tools only",
+    no_python: "python3 is not installed; check it elsewhere with docs/format/verify.py",
     page: "Look around",
     next: "Try next",
     stop: "Press Ctrl-C to end the demo; its directory is then removed.",
@@ -49,6 +51,7 @@ const JA: Words = Words {
     alerts: "アラート（起きた順）",
     none: "アラートが出ませんでした。これは不具合です。ご報告ください",
     proof: "1件のイベントを、公開ツールだけでオフライン証明",
+    no_python: "python3がないため、ここでは検証していません。docs/format/verify.py で検証できます",
     page: "画面",
     next: "次に試せること",
     stop: "Ctrl-C で終了します。デモのディレクトリは終了時に消えます。",
@@ -62,7 +65,11 @@ pub async fn run(yagura: &Path, lang: &str, seconds: u64, exit: bool) -> Result<
     let scratch = tempfile::Builder::new().prefix("yagura-demo-").tempdir()?;
     let data = scratch.path().join("data");
     println!("\n■ {}  ({})", words.starting, data.display());
-    let server = Server::start(yagura, &data, &["--lang", lang]).await?;
+    // One guess at a password is no alert on a busy day; the demo shows how it would look.
+    let config = scratch.path().join("yagura.toml");
+    std::fs::write(&config, "[alerts]\nmin_level = \"low\"\n")?;
+    let config = config.to_string_lossy().into_owned();
+    let server = Server::start(yagura, &data, &["--lang", lang, "--config", &config]).await?;
     let ended = tokio::select! {
         result = show(yagura, &server, lang, words, seconds, scratch.path()) => result.map(|()| exit),
         _ = tokio::signal::ctrl_c() => Ok(true),
@@ -100,7 +107,7 @@ async fn show(
         let _ = std::io::stdout().flush();
     })
     .await?;
-    println!();
+    println!("\r  [{:<40}] 100 %", "#".repeat(40));
     println!("  {}: {}", words.first, sentence.await??);
     wait_until_searchable(base, sent as u64).await?;
     println!("  {sent} {}", words.sent);

@@ -50,7 +50,8 @@ pub struct Syslog {
     pub message_bytes_max: usize,
     /// Most TCP connections at once.
     pub connections_max: usize,
-    /// Seconds of silence after which a TCP connection is closed.
+    /// Seconds of silence after which a TCP connection is closed; long, because a sender may lose the
+    /// line it writes into a connection that was closed.
     pub idle_timeout_s: u64,
 }
 
@@ -90,7 +91,8 @@ pub struct JournalSection {
 pub struct LakeSection {
     /// Memory for events not yet written to the table, in MiB (16 to 65536).
     pub hot_mib: usize,
-    /// Seconds after which sealed batches are written to the table (1 to 3600).
+    /// Seconds after which sealed batches are written to the table, if memory does not call for it
+    /// before (1 to 3600).
     pub flush_interval_s: u64,
 }
 
@@ -138,7 +140,7 @@ impl Default for Syslog {
             tcp: vec![listen],
             message_bytes_max: 64 * 1024,
             connections_max: 12_000,
-            idle_timeout_s: 600,
+            idle_timeout_s: 14_400,
         }
     }
 }
@@ -163,7 +165,7 @@ impl Default for JournalSection {
 
 impl Default for LakeSection {
     fn default() -> Self {
-        LakeSection { hot_mib: 256, flush_interval_s: 30 }
+        LakeSection { hot_mib: 256, flush_interval_s: 300 }
     }
 }
 

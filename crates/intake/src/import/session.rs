@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use yagura_event::{Record, StreamName, UtcMicros};
 
 /// Hexadecimal digits of the content's SHA-256 that name its stream.
-const STREAM_DIGITS: usize = 16;
+const STREAM_DIGITS: usize = 32;
 
 /// Bytes copied at once.
 pub(super) const COPY_BYTES: usize = 256 * 1024;

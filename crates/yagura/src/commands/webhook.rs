@@ -22,9 +22,7 @@ pub fn start(config: &Config, node: &Arc<Node>) -> Result<Option<JoinHandle<()>>
     let desk = node.desk().clone();
     let webhook = Webhook::new(desk.clone(), options)?;
     let mut changes = desk.subscribe();
-    for alert in desk.undelivered() {
-        webhook.deliver(alert);
-    }
+    webhook.deliver_missed();
     Ok(Some(tokio::spawn(async move {
         loop {
             match changes.recv().await {
@@ -32,10 +30,7 @@ pub fn start(config: &Config, node: &Arc<Node>) -> Result<Option<JoinHandle<()>>
                     webhook.deliver(change.alert);
                 }
                 Ok(_) => {}
-                // What was missed is still undelivered, and is sent at the next start.
-                Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "alerts came faster than the webhook took them");
-                }
+                Err(RecvError::Lagged(_)) => webhook.deliver_missed(),
                 Err(RecvError::Closed) => return,
             }
         }
