@@ -9,6 +9,9 @@ use yagura_event::Level;
 /// Most alerts one answer carries.
 const ALERTS_PER_PAGE_MAX: usize = 1_000;
 
+/// Most event ids an alert carries: enough to look at it. `count` tells how many events it has.
+const EVENT_IDS_SHOWN_MAX: usize = 20;
+
 /// Which alerts are asked for.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -141,7 +144,7 @@ fn shown(alert: &Alert) -> Value {
     value["last_seen"] = json!(alert.last_seen);
     value["count"] = json!(alert.count);
     value["entity"] = json!({ "kind": alert.entity.kind, "value": alert.entity.value });
-    value["event.ids"] = json!(alert.event_ids);
+    value["event.ids"] = json!(&alert.event_ids[..alert.event_ids.len().min(EVENT_IDS_SHOWN_MAX)]);
     value["event.id"] = json!(alert.event_ids.first());
     value["sentence"] = json!({ "ja": alert.first_sentence_ja, "en": alert.first_sentence_en });
     value["phase"] = json!(alert.rule.phase);
