@@ -137,11 +137,11 @@ fn windows_security() {
     ];
     insta::assert_snapshot!(lines_of(&events), @r#"
     田中 が 10.1.2.3 から FS01 に ネットワークログオンした（成功）
-    田中 logged on over the network to FS01 from 10.1.2.3 (success)
+    田中 logged on to FS01 over the network from 10.1.2.3 (success)
     田中 が FS01 にログオンした（成功）
     田中 logged on to FS01 (success)
     田中 が 203.0.113.9 から FS01 に リモートデスクトップログオンしようとした（失敗：パスワード誤り）
-    田中 tried to log on over Remote Desktop to FS01 from 203.0.113.9 (failure: wrong password)
+    田中 tried to log on to FS01 over Remote Desktop from 203.0.113.9 (failure: wrong password)
     名前のない利用者が FS01 にログオンしようとした（失敗）
     An unnamed user tried to log on to FS01 (failure)
     田中 が FS01 からログオフした
@@ -186,8 +186,8 @@ fn windows_security() {
     admin01 on FS01 changed the permissions of D:\share
     admin01 が 10.1.2.3 から FS01 の共有 \\*\ADMIN$ を開いた
     admin01 opened the share \\*\ADMIN$ on FS01 from 10.1.2.3
-    admin01 が 10.1.2.3 から FS01 の共有 \\*\C$ で Windows\Temp\x.exe へのアクセスを確かめた
-    admin01 from 10.1.2.3 checked for access to Windows\Temp\x.exe on the share \\*\C$ of FS01
+    admin01 が 10.1.2.3 から FS01 の共有 \\*\C$ にある Windows\Temp\x.exe へのアクセスを要求した
+    admin01 from 10.1.2.3 requested access to Windows\Temp\x.exe on the share \\*\C$ of FS01
     admin01 が FS01 のセキュリティログを消去した
     admin01 cleared the Security log of FS01
     admin01 が FS01 の監査ポリシーを変更した（成功と失敗の監査を除外）
@@ -347,8 +347,8 @@ fn other_windows_logs() {
     The service evil was installed on FS01: C:\x\a.exe (starts automatically)
     FS01 のサービス Windows Update が停止状態になった
     The service Windows Update on FS01 entered the state "stopped"
-    admin01 が FS01 のイベントログ System を消去した
-    admin01 cleared the event log System of FS01
+    FS01 のイベントログ System が admin01 により消去された
+    The event log System of FS01 was cleared by admin01
     FS01 の System にイベント 7036 が記録された（Else）
     Event 7036 was logged to System on FS01 by Else
     PowerShell のコマンドが FS01 で実行された：CommandInvocation(Get-Process): "Get-Process"
