@@ -176,15 +176,13 @@ pub(crate) fn like(tokens: &[Token], text: &str) -> bool {
                     continue;
                 }
             }
-            Some(Token::Literal(literal)) => {
-                if rest.starts_with(&**literal) {
-                    token += 1;
-                    at += literal.len();
-                    continue;
-                }
+            Some(Token::Literal(literal)) if rest.starts_with(&**literal) => {
+                token += 1;
+                at += literal.len();
+                continue;
             }
             None if rest.is_empty() => return true,
-            None => {}
+            Some(Token::Literal(_)) | None => {}
         }
         // Only the last `*` need take more: what came before it fits already.
         let Some((after, from)) = retry else { return false };

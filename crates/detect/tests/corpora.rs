@@ -1,5 +1,7 @@
 //! Real rules on real events: the corpora that `YAGURA_CORPORA` names.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod reference;
 
 use reference::{Event, Reference, events_of};

@@ -1,5 +1,7 @@
 //! The engine agrees with the reference on random rules and events.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod reference;
 
 use proptest::prelude::*;

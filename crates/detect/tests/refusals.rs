@@ -1,5 +1,7 @@
 //! Files with errors in every place: each is refused by name, and the others are used.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use yagura_detect::{LogSources, RuleFile, RuleStatus, Ruleset};
 use yagura_event::{FieldDictionary, Lang, Level};
