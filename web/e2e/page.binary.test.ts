@@ -45,21 +45,25 @@ describe("the page of the real server", () => {
       line("web01", "sshd", "Accepted publickey for tanaka from 10.1.2.3 port 51022 ssh2: ED25519 SHA256:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"),
       line("web01", "sshd", "Accepted password for root from 203.0.113.9 port 40022 ssh2"),
       line("web01", "sudo", "  tanaka : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/tee -a /root/.ssh/authorized_keys"),
+      line("web01", "sudo", "  sato : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/less /srv/カルテ/第3病棟/申し送り.txt"),
     ]);
     const rows = page.locator(".rows tbody tr");
     await rows.filter({ hasText: "tanaka" }).filter({ hasText: "10.1.2.3" }).first().waitFor();
-    await expect.poll(() => rows.count()).toBe(3);
+    await expect.poll(() => rows.count()).toBe(4);
     await shot(page, "real-en-light");
 
     await page.getByRole("button", { name: "日本語" }).click();
     const box = page.getByRole("searchbox");
     const japanese = (await rows.filter({ hasText: "10.1.2.3" }).locator(".sentence").textContent()) ?? "";
     expect(japanese).toMatch(/[\u3041-\u30ff]/);
-    // Each word of the Japanese sentence that is Japanese finds the event again.
-    const word = /[\p{Script=Han}\p{Script=Katakana}ー]{2,}/u.exec(japanese)?.[0] ?? "";
-    await box.fill(`${word} 10.1.2.3`);
+    // A word from the middle of a Japanese log line finds it: Japanese has no blanks between words.
+    await box.fill("申し送り");
     await box.press("Enter");
     await expect.poll(() => rows.count()).toBe(1);
+    expect(await rows.first().locator(".sentence").textContent()).toContain("/srv/カルテ/第3病棟/申し送り.txt");
+    await box.fill("10.1.2.3 and user.name:tanaka");
+    await box.press("Enter");
+    await expect.poll(() => rows.locator(".sentence").allTextContents()).toEqual([japanese]);
     await rows.first().click();
     const details = page.getByRole("dialog");
     await details.getByText("Accepted publickey for tanaka from 10.1.2.3").first().waitFor();
@@ -138,12 +142,16 @@ describe("the page of the real server", () => {
     await expect.poll(() => rows.count(), { timeout: 30_000 }).toBeGreaterThan(lines.length);
     const shown = (await page.locator(".rows").textContent()) ?? "";
     expect(shown).not.toMatch(/[\p{Cc}\u200b\u202e\u2066\ufeff]/u);
-    expect(shown).toContain("invoice‹U+202E›gpj.exe");
+    expect(shown).toContain("invoice gpj.exe");
     for (let index = 0; index < 40; index += 5) {
       await page.locator(".row-open").nth(index).click();
       await page.getByRole("dialog").waitFor();
       await page.keyboard.press("Escape");
     }
+    // The sentence leaves out what would hide or move text; the details show it by name.
+    await page.locator(".rows tbody tr", { hasText: "invoice gpj.exe" }).first().locator(".row-open").click();
+    expect(await page.getByRole("dialog").textContent()).toContain("invoice‹U+202E›gpj.exe");
+    await page.keyboard.press("Escape");
     await shot(page, "real-hostile");
     await page.getByRole("button", { name: "日本語" }).click();
     await page.getByRole("button", { name: "一時停止" }).waitFor();
