@@ -1,0 +1,56 @@
+//! Writes the seeds that cannot be written by hand: `cargo run --example write_seeds` in `fuzz/`.
+
+use std::fs;
+use std::path::Path;
+use yagura_event::StreamName;
+use yagura_fuzz::{KnownLog, repair_segment};
+
+fn main() -> std::io::Result<()> {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    let write = |path: &str, bytes: &[u8]| {
+        let path = seeds.join(path);
+        fs::create_dir_all(path.parent().unwrap())?;
+        fs::write(path, bytes)
+    };
+    let log = KnownLog::new();
+    write("batch_header/sealed", log.header.encode().as_bytes())?;
+    write("signed_note/checkpoint", log.checkpoint.note().as_bytes())?;
+    write("signed_note/verifier-key", log.key.to_string().as_bytes())?;
+    for (number, (leaf, proof)) in log.leaves.iter().zip(&log.proofs).enumerate() {
+        write(&format!("event_leaf/{number}"), leaf)?;
+        write(&format!("event_proof/{number}"), proof.encode().as_bytes())?;
+    }
+    write("event_proof/tlog-proof", log.proofs[0].outer().encode().as_bytes())?;
+    write("journal_segment/one-batch", &segment(&log))
+}
+
+/// An odd first byte, and a segment: a batch opened twice, three records, a seal, a commit.
+fn segment(log: &KnownLog) -> Vec<u8> {
+    let mut bytes = vec![0; 64];
+    bytes[8] = 1;
+    bytes[16] = 1;
+    let mut frame = |kind: u8, way: u8, batch: u64, index: u32, body: &[&[u8]]| {
+        let body = body.concat();
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&[kind, way, 0, 0]);
+        bytes.extend_from_slice(&batch.to_le_bytes());
+        bytes.extend_from_slice(&index.to_le_bytes());
+        bytes.extend_from_slice(&body);
+    };
+    let micros = log.header.first_received.as_micros().to_le_bytes();
+    let stream: &StreamName = &log.header.stream;
+    for _ in 0..2 {
+        frame(1, 0, 1, 0, &[&[9; 32], &micros, stream.as_str().as_bytes()]);
+    }
+    for (index, raw) in [&b"first"[..], b"second\nline", b"\xff\x00\x1b[2J"].iter().enumerate() {
+        let lengths = [13, 0, 4, 0];
+        frame(2, 2, 1, index as u32, &[&micros, &lengths, b"192.0.2.1:514", b"none", raw]);
+    }
+    frame(4, 0, 2, 0, &[&1u64.to_le_bytes(), &3u32.to_le_bytes()]);
+    frame(3, 0, 1, 0, &[log.header.encode().as_bytes()]);
+    frame(4, 0, 2, 0, &[]);
+    repair_segment(&mut bytes);
+    bytes.insert(0, 1);
+    bytes
+}
