@@ -17,6 +17,9 @@ use yagura_ledger::{EventProof, Log, SigningKey, VerifierKey};
 use yagura_normalize::{Described, Normalizer, PARSER_VERSION};
 use yagura_query::Searcher;
 
+/// Refused rules that the status names; past it they are only counted.
+const REFUSALS_SHOWN_MAX: usize = 1_000;
+
 /// Which events a Sigma log source means.
 const LOG_SOURCES: &str = include_str!("../../../content/logsources.toml");
 
@@ -348,7 +351,16 @@ impl Node {
                 "desk.below_level": desk.below_level,
                 "pipeline.findings_lost": count(&counters.findings_lost),
             },
-            "rules": { "loaded": self.rules.loaded, "refused": self.rules.refused.len() },
+            "rules": {
+                "loaded": self.rules.loaded,
+                "refused": self.rules.refused.len(),
+                "refusals": self.rules.refused.iter().take(REFUSALS_SHOWN_MAX).map(|refusal| json!({
+                    "log.file.path": refusal.path,
+                    "rule.uuid": refusal.rule_id,
+                    "rule.name": refusal.title,
+                    "reason": refusal.reason,
+                })).collect::<Vec<_>>(),
+            },
         })
     }
 
@@ -396,10 +408,12 @@ fn compile_rules(
     dictionary: &Arc<FieldDictionary>,
 ) -> Result<(Arc<Ruleset>, CompileReport), NodeError> {
     let mut files = if options.builtin_rules { rules::builtin() } else { Vec::new() };
-    files.extend(rules::from_dirs(&options.rule_dirs)?);
+    let (named, unread) = rules::from_dirs(&options.rule_dirs)?;
+    files.extend(named);
     let sources = LogSources::from_toml(LOG_SOURCES)
         .map_err(|error| NodeError::Content(error.to_string()))?;
-    let (ruleset, report) = Ruleset::compile(&files, dictionary.clone(), &sources);
+    let (ruleset, mut report) = Ruleset::compile(&files, dictionary.clone(), &sources);
+    report.refused.extend(unread);
     Ok((Arc::new(ruleset), report))
 }
 

@@ -33,7 +33,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// Figures of the pipeline, for status and metrics. All only grow.
 #[derive(Debug, Default)]
 pub struct PipelineCounters {
-    /// Records read.
+    /// Records read, searchable, and matched against the rules.
     pub records: AtomicU64,
     /// Records of batches the table already had, skipped after a restart.
     pub already_stored: AtomicU64,
@@ -160,6 +160,7 @@ impl Reader {
                 tracing::error!(%error, "events could not be made searchable; restart Yagura");
                 return;
             }
+            self.counters.records.fetch_add(records as u64, Ordering::Release);
             if !open {
                 break;
             }
@@ -178,7 +179,6 @@ impl Reader {
                 let began = Instant::now();
                 self.parts.normalizer.normalize(&run);
                 spent(&self.counters.normalize_nanos, began);
-                self.counters.records.fetch_add(records as u64, Ordering::Relaxed);
                 records
             }
             JournalOutput::Sealed(header) => {

@@ -75,7 +75,9 @@ fn any_changed_byte_is_found_and_its_file_named() {
         copy(&original, &copied);
         std::fs::remove_file(copied.join(relative)).unwrap();
         let (code, said) = verify(&copied);
-        let may_be_absent = name.ends_with("LOCK") || name.ends_with(".vkey");
+        // A whole segment of records that no checkpoint covers yet is the one thing that can go
+        // unseen: until then this machine is trusted (at most ten seconds).
+        let may_be_absent = name.ends_with("LOCK") || name.starts_with("journal/");
         assert!(code == 1 || may_be_absent, "{name} was removed unseen:\n{said}");
         std::fs::remove_dir_all(&copied).unwrap();
     }

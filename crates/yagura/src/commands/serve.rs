@@ -48,6 +48,12 @@ pub struct Serve {
 /// How long open connections are given to end.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Refused rules told on the terminal; the status of the API names more.
+const REFUSALS_TOLD_MAX: usize = 200;
+
+/// Files kept for ourselves when connections could use up all that may be open.
+const OWN_FILES: usize = 512;
+
 impl Serve {
     pub async fn run(self, asked: Option<Lang>) -> Result<ExitCode> {
         let mut config = Config::load(self.config.as_deref())?;
@@ -78,6 +84,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     let node = Arc::new(opened.await??);
     report_opening(&node);
 
+    let connections_max = affordable_connections(&config);
     let (stop, signal) = stop_pair();
     let mut listeners = Vec::new();
     let mut tasks = Vec::new();
@@ -89,7 +96,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         listeners.push(told("syslog-tcp", listener.local_addr()?, Some(counters.clone())));
         let options = TcpOptions {
             frame_bytes_max: config.syslog.message_bytes_max,
-            connections_max: config.syslog.connections_max,
+            connections_max,
             idle_timeout: Duration::from_secs(config.syslog.idle_timeout_s),
         };
         let (sink, clock, signal) = (node.sink(), clock.clone(), signal.clone());
@@ -153,6 +160,31 @@ fn told(kind: &'static str, address: SocketAddr, syslog: Option<Arc<SyslogCounte
     Listener { kind, address, syslog }
 }
 
+/// Raises the number of files we may have open as far as we are allowed to, and says how many
+/// connections each syslog listener can then take without starving the journal of files.
+fn affordable_connections(config: &Config) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let asked = config.syslog.connections_max;
+    let mut limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if setrlimit(Resource::Nofile, raised).is_ok() {
+        limit = raised;
+    }
+    // `None` is no limit.
+    let files =
+        limit.current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let free = files.saturating_sub(OWN_FILES).max(files / 2);
+    let affordable = free / config.syslog.tcp.len().max(1);
+    if affordable < asked {
+        tracing::warn!(
+            asked,
+            affordable,
+            "fewer syslog connections than configured: raise the limit of open files (ulimit -n)"
+        );
+    }
+    asked.min(affordable)
+}
+
 fn report_opening(node: &Node) {
     let recovery = node.recovery();
     if recovery.torn_bytes > 0 || recovery.damage_count > 0 {
@@ -165,8 +197,11 @@ fn report_opening(node: &Node) {
     }
     let rules = node.rules();
     tracing::info!(loaded = rules.loaded, refused = rules.refused.len(), "rules");
-    for refusal in rules.refused.iter().take(20) {
-        tracing::warn!(path = %refusal.path, reason = %refusal.reason, "rule refused");
+    for refusal in rules.refused.iter().take(REFUSALS_TOLD_MAX) {
+        tracing::warn!(%refusal, "rule refused");
+    }
+    if let Some(more) = rules.refused.len().checked_sub(REFUSALS_TOLD_MAX + 1) {
+        tracing::warn!(more = more + 1, "rules refused; /api/v1/status names them");
     }
 }
 
