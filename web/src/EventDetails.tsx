@@ -56,7 +56,7 @@ export function EventDetails({ row, now, close, ask }: Props) {
             </tr>
           </thead>
           <tbody>
-            {Object.entries(row.fields).map(([name, value]) => (
+            {inReadingOrder(Object.entries(row.fields)).map(([name, value]) => (
               <tr key={name}>
                 <th scope="row">
                   <Hostile text={name} max={200} />
@@ -91,6 +91,12 @@ export function EventDetails({ row, now, close, ask }: Props) {
       </div>
     </aside>
   );
+}
+
+/** What the event says comes first; how it came here follows. */
+function inReadingOrder<T>(fields: [string, T][]): [string, T][] {
+  const ours = ([name]: [string, T]) => name.startsWith("yagura.");
+  return [...fields.filter((field) => !ours(field)), ...fields.filter(ours)];
 }
 
 function EventId({ id }: { id: string }) {

@@ -8,6 +8,7 @@ import { useWords } from "./i18n";
 import { highest, LevelBadge } from "./LevelBadge";
 import { LIST_ROWS_MAX, SENTENCE_CHARS_MAX } from "./limits";
 import { Time } from "./Time";
+import { zoneOffset } from "./time";
 
 interface Props {
   events: FeedState;
@@ -56,7 +57,9 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
           <table hidden={groups !== undefined}>
             <thead>
               <tr>
-                <th scope="col">{t.time}</th>
+                <th scope="col">
+                  {t.time} <span className="zone">{zoneOffset(now)}</span>
+                </th>
                 <th scope="col">{t.level}</th>
                 <th scope="col">{t.host}</th>
                 <th scope="col">{t.sentence}</th>

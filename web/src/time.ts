@@ -20,6 +20,13 @@ export function utcTitle(iso: string): string {
   return `${iso.replace(/(?:\+00:00|Z)$/, "").replace("T", " ")} UTC`;
 }
 
+/** The reader's zone as an offset, such as `UTC+9`, so that nobody has to guess what a time means. */
+export function zoneOffset(now: Date, zone?: string): string {
+  const options: Intl.DateTimeFormatOptions = { timeZoneName: "shortOffset", ...(zone === undefined ? {} : { timeZone: zone }) };
+  const parts = new Intl.DateTimeFormat("en", options).formatToParts(now);
+  return (parts.find((part) => part.type === "timeZoneName")?.value ?? "").replace("GMT", "UTC").replace(/\+0$/, "");
+}
+
 function dayOf(at: Date, lang: Lang, zone?: string): string {
   return formatter(lang, "day", zone).format(at);
 }

@@ -106,7 +106,7 @@ export const ja: Catalogue = {
   phasePersistence: "永続化・防御回避",
   phasePrivilege: "権限昇格・横展開",
   phaseObjective: "目的実行・痕跡消去",
-  entityHost: "端末",
+  entityHost: "ホスト",
   entityUser: "利用者",
   entityAddress: "送信元",
 
