@@ -14,7 +14,7 @@ export default defineConfig({
   },
   server: {
     // `npm run dev` beside `yagura serve`: the API answers on the same origin, as it does in the binary.
-    proxy: { "/api": process.env["YAGURA_SERVER"] ?? "http://127.0.0.1:8080" },
+    proxy: { "/api": process.env["YAGURA_SERVER"] ?? "http://127.0.0.1:8440" },
   },
   test: { include: ["src/**/*.test.ts"], environment: "node" },
 });
