@@ -1,10 +1,13 @@
-import { useEffect, useRef, useState } from "react";
+import { Fragment, useEffect, useRef, useState } from "react";
 import { proofAddress, type Range, type Row } from "./api";
 import { Hostile } from "./Hostile";
 import { useWords } from "./i18n";
 import { VALUE_CHARS_MAX } from "./limits";
 import { exactly, valueText } from "./rows";
 import { Time } from "./Time";
+
+/** Characters of a field's name shown in the details. */
+const NAME_CHARS_MAX = 200;
 
 interface Props {
   row: Row;
@@ -59,7 +62,7 @@ export function EventDetails({ row, now, close, ask }: Props) {
             {inReadingOrder(Object.entries(row.fields)).map(([name, value]) => (
               <tr key={name}>
                 <th scope="row">
-                  <Hostile text={name} max={200} />
+                  <FieldName name={name} />
                 </th>
                 <td>
                   <Hostile text={valueText(value)} max={VALUE_CHARS_MAX} lines cutNote={cutNote} />
@@ -93,10 +96,21 @@ export function EventDetails({ row, now, close, ask }: Props) {
   );
 }
 
-/** What the event says comes first; how it came here follows. */
+/** Who, where and what come first; what only one product calls so follows, then how the event came here. */
 function inReadingOrder<T>(fields: [string, T][]): [string, T][] {
-  const ours = ([name]: [string, T]) => name.startsWith("yagura.");
-  return [...fields.filter((field) => !ours(field)), ...fields.filter(ours)];
+  const rank = (name: string) => (name.startsWith("yagura.") ? 2 : /^(?:winlog|agent|ecs|log)\./.test(name) ? 1 : 0);
+  return fields.toSorted(([a], [b]) => rank(a) - rank(b));
+}
+
+/** A field's name, which breaks after a dot rather than within a word. */
+function FieldName({ name }: { name: string }) {
+  if (name.length > NAME_CHARS_MAX) return <Hostile text={name} max={NAME_CHARS_MAX} />;
+  return name.split(/(?<=\.)/).map((part, index) => (
+    <Fragment key={index}>
+      <Hostile text={part} max={NAME_CHARS_MAX} />
+      <wbr />
+    </Fragment>
+  ));
 }
 
 function EventId({ id }: { id: string }) {
