@@ -2,7 +2,7 @@
 //! clients send here unchanged: `_bulk`, and the questions they ask before it.
 
 use crate::ingest::{body_error, peer_of, sink_error};
-use crate::{Api, ApiError};
+use crate::{Api, ApiError, blocking};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, State};
@@ -119,10 +119,16 @@ async fn take(
 ) -> Response {
     let began = Instant::now();
     let encoding = headers.get(header::CONTENT_ENCODING).and_then(|name| name.to_str().ok());
-    let parsed = decode_body(encoding, body).and_then(|body| parse_bulk(&body, index.as_deref()));
-    let request = match parsed {
+    let encoding = encoding.map(str::to_owned);
+    // A large body takes long enough to expand and parse that others would wait.
+    let parsed = blocking(move || {
+        let body = decode_body(encoding.as_deref(), body);
+        let parsed = body.and_then(|body| parse_bulk(&body, index.as_deref()));
+        parsed.map_err(|error| body_error(&error))
+    });
+    let request = match parsed.await {
         Ok(request) => request,
-        Err(error) => return refused(body_error(&error), &headers),
+        Err(error) => return refused(error, &headers),
     };
     // One append per stream keeps the order of each stream's events.
     let mut by_stream: HashMap<StreamName, Vec<usize>> = HashMap::new();

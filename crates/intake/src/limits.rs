@@ -45,6 +45,9 @@ pub const BODY_RATIO_MAX: usize = 100;
 /// repeated event compress very well.
 pub const BODY_RATIO_FREE_BYTES: usize = 1024 * 1024;
 
+/// Bytes of a compressed HTTP body that are expanded before it is counted how many there would be.
+pub const BODY_KEPT_UNCOUNTED_BYTES: u64 = 4 * 1024 * 1024;
+
 /// Most events in one HTTP body.
 pub const BODY_ITEMS_MAX: usize = 100_000;
 
