@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use yagura_event::{CommittedRun, Lang, StreamName};
@@ -24,10 +25,14 @@ fuzz_target!(|bytes: &[u8]| {
     let runs = read();
     assert_eq!(format!("{runs:?}"), format!("{:?}", read()));
     let mut rest = &segment[..];
-    let mut count = 0;
+    let (mut count, mut once) = (0, true);
+    let mut places = HashSet::new();
     for run in &runs {
         assert!(!run.records.is_empty());
-        assert_eq!(run.indexed().count(), run.records.len());
+        for (index, _) in run.indexed() {
+            assert!(index < limits::BATCH_RECORDS_MAX && run.batch <= limits::BATCH_NUMBER_MAX);
+            once &= places.insert((run.batch, index));
+        }
         for record in &run.records {
             rest = after(rest, &record.bytes).expect("a record stands in the file, in its place");
             count += 1;
@@ -37,6 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(report.segments, 1);
     assert!(report.records >= count, "what is read is verified");
     assert!(report.records == count || report.damage_count > 0, "what is left out is named");
+    assert!(once || report.damage_count > 0, "a place that is taken twice is named");
     assert!(report.damages.len() as u64 <= report.damage_count);
     assert!(report.damages.len() <= limits::DAMAGE_LISTED_MAX);
     for damage in &report.damages {

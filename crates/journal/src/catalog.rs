@@ -6,6 +6,7 @@ use crate::frame::{
     HEADER_BYTES, Head, Kind, Opening, RecordDecoder, SegmentHeader, commit_counts,
 };
 use crate::limits::{BATCH_NUMBER_MAX, BATCH_RECORDS_MAX, DAMAGE_LISTED_MAX, SEGMENT_BYTES_MAX};
+use crate::places::Places;
 use crate::scan::{Item, Scanner};
 use crate::{Damage, DamageKind, JournalError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -72,7 +73,7 @@ pub(crate) struct BatchSeen {
     pub(crate) segment: u64,
     /// Leaf hashes that came before the ones left of them.
     early: BTreeMap<u32, Hash>,
-    present: BTreeMap<u32, u32>,
+    places: Places,
     /// Records found before any opening.
     pub(crate) orphans: u64,
     /// Records that only say what was lost in their place.
@@ -82,23 +83,15 @@ pub(crate) struct BatchSeen {
 impl BatchSeen {
     /// Indexes that were written and are not here.
     pub(crate) fn missing(&self) -> Vec<u32> {
-        let mut missing = Vec::new();
-        let mut next = self.from;
-        for (&start, &end) in &self.present {
-            missing.extend(next..start);
-            next = next.max(end);
-        }
-        missing.extend(next..self.stated);
-        missing
+        self.places.free(self.from, self.stated)
     }
 
     /// Fills a place, as [`Catalog::read`] does for records it finds. False if it is taken.
     pub(crate) fn place(&mut self, batch: u64, index: u32, record: &Record) -> bool {
-        let Some(opening) = self.opening.as_ref().filter(|_| !self.is_present(index)) else {
+        let Some(opening) = self.opening.as_ref().filter(|_| self.places.take(index)) else {
             return false;
         };
         let leaf = event_leaf_hash(&opening.stream, batch, index, record, &opening.salt);
-        self.mark(index);
         self.stated = self.stated.max(index + 1);
         self.from = self.from.min(index);
         self.bytes += record.bytes.len() as u64;
@@ -112,20 +105,6 @@ impl BatchSeen {
             self.tree.push(hash);
         }
         true
-    }
-
-    fn is_present(&self, index: u32) -> bool {
-        self.present.range(..=index).next_back().is_some_and(|(_, &end)| index < end)
-    }
-
-    fn mark(&mut self, index: u32) {
-        let end = self.present.remove(&(index + 1)).unwrap_or(index + 1);
-        match self.present.range_mut(..index).next_back() {
-            Some((_, before)) if *before == index => *before = end,
-            _ => {
-                self.present.insert(index, end);
-            }
-        }
     }
 }
 
@@ -281,7 +260,7 @@ impl Catalog {
         openings: &HashMap<u64, Opening>,
         decoder: &mut RecordDecoder,
     ) -> Option<()> {
-        if head.batch > BATCH_NUMBER_MAX {
+        if !head.makes_sense() {
             return None;
         }
         if head.kind == Kind::Commit {
@@ -295,11 +274,6 @@ impl Catalog {
             Kind::Open => Some(Opening::decode(body)?),
             _ => None,
         };
-        if head.index > BATCH_RECORDS_MAX
-            || (head.kind == Kind::Record && head.index == BATCH_RECORDS_MAX)
-        {
-            return None;
-        }
         self.next_batch = self.next_batch.max(head.batch + 1);
         let batch = self.batches.entry(head.batch).or_default();
         if batch.opening.is_none() {
@@ -316,12 +290,13 @@ impl Catalog {
             }
             Kind::Record => {
                 let record = decoder.decode(head.way, body)?;
-                self.records += 1;
                 if batch.opening.is_none() {
                     batch.orphans += 1;
-                } else {
-                    batch.place(head.batch, head.index, &record);
+                } else if !batch.place(head.batch, head.index, &record) {
+                    // We never write a place twice: whoever did wants the second one believed.
+                    return None;
                 }
+                self.records += 1;
             }
             Kind::Seal => {
                 let header = BatchHeader::parse(std::str::from_utf8(body).ok()?).ok()?;

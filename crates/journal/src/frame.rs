@@ -1,6 +1,6 @@
 //! Bytes of segments and frames, as `docs/format/journal.md` draws them.
 
-use crate::limits::{FRAME_BODY_BYTES_MAX, PEER_BYTES_MAX};
+use crate::limits::{BATCH_NUMBER_MAX, BATCH_RECORDS_MAX, FRAME_BODY_BYTES_MAX, PEER_BYTES_MAX};
 use bytes::Bytes;
 use std::sync::Arc;
 use yagura_event::{Record, StreamName, Transport, UtcMicros};
@@ -185,6 +185,16 @@ impl Head {
             body_bytes,
             body_crc: u32_at(head, 4)?,
         })
+    }
+
+    /// Whether batch and index are ones that a journal writes.
+    pub(crate) fn makes_sense(&self) -> bool {
+        let index_fits = match self.kind {
+            Kind::Record => self.index < BATCH_RECORDS_MAX,
+            Kind::Open | Kind::Seal => self.index <= BATCH_RECORDS_MAX,
+            Kind::Commit => true,
+        };
+        index_fits && self.batch <= BATCH_NUMBER_MAX
     }
 
     /// Whether `body` is what was written.

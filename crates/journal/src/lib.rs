@@ -25,6 +25,7 @@ mod journal;
 pub mod limits;
 mod lock;
 mod options;
+mod places;
 mod quarantine;
 mod queue;
 mod reader;

@@ -2,6 +2,7 @@ use crate::JournalError;
 use crate::catalog::{read_segment, segment_names};
 use crate::disk::{Disk, RealDisk};
 use crate::frame::{Head, Kind, Opening, RecordDecoder, SegmentHeader};
+use crate::places::Places;
 use crate::scan::{Item, Scanner};
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -41,6 +42,8 @@ pub(crate) struct SegmentReader {
     names: VecDeque<(u64, String)>,
     /// Salt and stream of the batches met so far.
     openings: HashMap<u64, Opening>,
+    /// Which of their records have been read.
+    places: HashMap<u64, Places>,
     found: VecDeque<ReadItem>,
 }
 
@@ -51,7 +54,8 @@ impl SegmentReader {
         names: Vec<(u64, String)>,
         openings: HashMap<u64, Opening>,
     ) -> Self {
-        SegmentReader { disk, names: names.into(), openings, found: VecDeque::new() }
+        let (places, found) = (HashMap::new(), VecDeque::new());
+        SegmentReader { disk, names: names.into(), openings, places, found }
     }
 
     fn read_next(&mut self, name: &str) -> Result<(), JournalError> {
@@ -61,6 +65,9 @@ impl SegmentReader {
         let mut run: Option<CommittedRun> = None;
         for item in Scanner::new(&bytes, &header) {
             let Item::Frame { head, body, .. } = item else { continue };
+            if !head.makes_sense() {
+                continue;
+            }
             match head.kind {
                 Kind::Record => {
                     let Some(record) = decoder.decode(head.way, body) else { continue };
@@ -73,7 +80,9 @@ impl SegmentReader {
                 }
                 Kind::Seal => {
                     let text = std::str::from_utf8(body).ok();
-                    if let Some(header) = text.and_then(|text| BatchHeader::parse(text).ok()) {
+                    let header = text.and_then(|text| BatchHeader::parse(text).ok());
+                    if let Some(header) = header.filter(|header| header.batch == head.batch) {
+                        self.places.remove(&head.batch);
                         self.openings.remove(&head.batch);
                         self.found.extend(run.take().map(ReadItem::Run));
                         self.found.push_back(ReadItem::Seal(header));
@@ -88,6 +97,11 @@ impl SegmentReader {
 
     /// Adds a record to the run, or begins another one.
     fn add(&mut self, run: &mut Option<CommittedRun>, head: &Head, record: Record) {
+        if !self.openings.contains_key(&head.batch)
+            || !self.places.entry(head.batch).or_default().take(head.index)
+        {
+            return;
+        }
         if let Some(run) = run
             && run.batch == head.batch
             && run.first_index as usize + run.records.len() == head.index as usize

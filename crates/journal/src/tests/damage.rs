@@ -177,6 +177,44 @@ fn a_batch_that_lost_both_openings_is_reported_at_every_start() {
     assert_eq!(receipt.runs[0].batch, 2, "a number is never used twice");
 }
 
+/// A segment of one batch with these records, with right checksums, and what it gives: what
+/// verifying names, and what is replayed.
+fn forged(records: &[(u32, &str)]) -> (Vec<Damage>, BTreeMap<(u64, u32), String>) {
+    let header = SegmentHeader { number: 1, next_batch: 1, key: 9 };
+    let mut bytes = header.encode().to_vec();
+    let mut writer = FrameWriter { buffer: &mut bytes, base: 0, key: 9 };
+    let opened_at = UtcMicros::from_micros(0);
+    writer.open(1, 0, &crate::frame::Opening { salt: [7; 32], opened_at, stream: stream("a") });
+    for (index, text) in records {
+        writer.record(1, *index, &record(opened_at, text));
+    }
+    writer.commit(2, &[]);
+    let bench = Bench::new();
+    bench.disk.put("00000001.seg", &bytes);
+    let damages = verify(&bench, &bench.disk);
+    (damages, texts(&bench.restart().replayed))
+}
+
+#[test]
+fn a_second_record_in_a_taken_place_is_named_and_not_believed() {
+    let (damages, replayed) = forged(&[(0, "true"), (1, "next"), (0, "false")]);
+    let named: Vec<_> = damages.iter().map(|damage| (damage.what, damage.batch)).collect();
+    assert_eq!(named, [(crate::DamageKind::Nonsense, Some(1))]);
+    assert_eq!(replayed.into_values().collect::<Vec<_>>(), ["true", "next"]);
+}
+
+#[test]
+fn a_record_in_an_impossible_place_is_named_and_not_believed() {
+    for beyond in [BATCH_RECORDS_MAX, u32::MAX] {
+        let (damages, replayed) = forged(&[(0, "true"), (beyond, "false")]);
+        assert_eq!(damages.len(), 1, "{damages:?}");
+        assert_eq!(damages[0].what, crate::DamageKind::Nonsense);
+        assert_eq!(replayed.into_values().collect::<Vec<_>>(), ["true"]);
+    }
+    let (_, replayed) = forged(&[(0, "true"), (BATCH_RECORDS_MAX - 1, "last")]);
+    assert_eq!(replayed[&(1, BATCH_RECORDS_MAX - 1)], "last");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
