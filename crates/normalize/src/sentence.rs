@@ -384,7 +384,7 @@ fn push_default(text: &mut String, default: &str, lang: Lang) {
 fn one_line(value: Cow<'_, str>) -> Cow<'_, str> {
     let unwanted = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
     };
     if !value.contains(unwanted) {
         let trimmed = value.trim();
@@ -443,6 +443,7 @@ mod tests {
     #[test]
     fn values_stay_on_one_line_and_short() {
         assert_eq!(one_line("a\r\n\u{202e}b\t c".into()), "a b c");
+        assert_eq!(one_line("a\u{61c}b".into()), "a b");
         assert_eq!(shorten("田中田中", 4), "田中田中");
         assert_eq!(shorten("田中田中", 3), "田中…");
     }
