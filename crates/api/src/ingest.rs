@@ -22,8 +22,7 @@ pub(crate) fn peer_of(peer: SocketAddr) -> Arc<str> {
 }
 
 pub(crate) fn body_error(error: &BodyError) -> ApiError {
-    let message = error.to_string();
-    ApiError::bad_request(message.clone(), message).status_code(error.status())
+    ApiError::bad_request(error.to_string(), error.message_ja()).status_code(error.status())
 }
 
 pub(crate) fn sink_error(error: &SinkError) -> ApiError {

@@ -205,11 +205,13 @@ impl Lake {
         Ok(safe)
     }
 
-    /// Makes events searchable, at once. Rows of batches the table already has are left out, so
+    /// Makes events searchable, at once. Refuses while the hot set is full and a flush could make
+    /// room; batches not sealed yet are always taken, because only taking them lets them be sealed
+    /// (and their size is bounded where they are made). Rows of batches the table already has are left out, so
     /// the journal may replay what it likes. All of the call is taken or nothing.
     pub fn add(&self, events: Vec<EventBatch>) -> Result<Added, AddError> {
         let mut state = self.lock();
-        if state.hot.bytes() >= self.options.hot_bytes_max {
+        if state.hot.bytes() >= self.options.hot_bytes_max && !state.sealed.is_empty() {
             return Err(AddError::Full { hot_bytes: state.hot.bytes(), events });
         }
         let mut added = Added::default();
@@ -217,6 +219,8 @@ impl Lake {
         let mut fitted = Vec::new();
         for batch in &events {
             let rows = fit(&mut columns, &batch.columns)?;
+            // Parts share the buffers of the whole: each is given its share of them by rows.
+            let bytes_per_row = rows.get_array_memory_size().div_ceil(rows.num_rows().max(1));
             let keys = batch_numbers(&rows)?;
             for (number, part) in split_by(&rows, &keys)? {
                 let number = u64::try_from(number).unwrap_or_default();
@@ -227,13 +231,13 @@ impl Lake {
                     return Err(LakeError::Sealed(number).into());
                 } else {
                     added.rows += count;
-                    fitted.push((number, batch.dataset.clone(), part));
+                    let bytes = bytes_per_row.saturating_mul(part.num_rows());
+                    fitted.push((number, batch.dataset.clone(), part, bytes));
                 }
             }
         }
         state.columns = columns;
-        for (number, dataset, part) in fitted {
-            let bytes = part.get_array_memory_size();
+        for (number, dataset, part, bytes) in fitted {
             state.hot.insert(number, &dataset, part, bytes)?;
         }
         added.hot_bytes = state.hot.bytes();

@@ -122,7 +122,7 @@ fn a_crash_before_the_commit_leaves_orphans_that_go_only_on_the_journals_word() 
     assert!(!lake.contains_batch(3));
     let found = lake.open_report().clone();
     let orphan = directory.path().canonicalize().unwrap().join(orphan);
-    assert_eq!(found.orphans, [orphan.clone()]);
+    assert_eq!(found.orphans, std::slice::from_ref(&orphan));
     assert_eq!(found.unfinished_removed.len(), 1);
     assert!(!lake.remove_orphan(&orphan, |_| false).unwrap());
     assert!(!lake.remove_orphan(Path::new("/etc/hostname"), |_| true).unwrap());

@@ -160,7 +160,8 @@ impl Node {
             alerts_changed: alerts_changed_sender,
         };
         let table = Arc::new(Mutex::new(()));
-        let pipeline = Pipeline::start(parts, journal.clone(), outputs, table.clone())?;
+        let pipeline =
+            Pipeline::start(parts, journal.clone(), outputs, table.clone(), options.hot_bytes_max)?;
         Ok(Node {
             data,
             clock,

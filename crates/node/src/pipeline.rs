@@ -21,6 +21,9 @@ pub const OUTPUT_QUEUE_MAX: usize = 256;
 /// Records that are read together at most.
 const GATHER_RECORDS_MAX: usize = 8_192;
 
+/// Bytes of records that are read together at most, give or take one run.
+const GATHER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// How long records wait for company, so that distinct values are worth sharing.
 const GATHER_TIME: Duration = Duration::from_millis(60);
 
@@ -79,6 +82,7 @@ impl Pipeline {
         journal: Journal,
         output: Receiver<JournalOutput>,
         table: Arc<Mutex<()>>,
+        hot_bytes_max: usize,
     ) -> Result<Self, NodeError> {
         let counters = Arc::new(PipelineCounters::default());
         let (wake, woken) = bounded(16);
@@ -93,12 +97,13 @@ impl Pipeline {
         let reader = spawn(
             "yagura-pipeline",
             Box::new(move || {
-                Reader { parts, maker: FindingMaker::new(), counters: counting }.run(&output)
+                Reader { parts, maker: FindingMaker::new(), gathered_bytes: 0, counters: counting }
+                    .run(&output)
             }),
         )?;
         let writer = spawn(
             "yagura-lake",
-            Box::new(move || Writer { lake, audit, journal, table }.run(&woken)),
+            Box::new(move || Writer { lake, audit, journal, table, hot_bytes_max }.run(&woken)),
         )?;
         Ok(Pipeline { reader: Some(reader), writer: Some(writer), wake, counters })
     }
@@ -134,6 +139,7 @@ impl Pipeline {
 struct Reader {
     parts: Parts,
     maker: FindingMaker,
+    gathered_bytes: usize,
     counters: Arc<PipelineCounters>,
 }
 
@@ -141,10 +147,11 @@ impl Reader {
     fn run(mut self, output: &Receiver<JournalOutput>) {
         let mut sealed = Vec::new();
         while let Ok(first) = output.recv() {
+            self.gathered_bytes = 0;
             let mut records = self.take(first, &mut sealed);
             let until = Instant::now() + GATHER_TIME;
             let mut open = true;
-            while records < GATHER_RECORDS_MAX {
+            while records < GATHER_RECORDS_MAX && self.gathered_bytes < GATHER_BYTES_MAX {
                 match output.recv_deadline(until) {
                     Ok(next) => records += self.take(next, &mut sealed),
                     Err(RecvTimeoutError::Timeout) => break,
@@ -172,6 +179,7 @@ impl Reader {
         match output {
             JournalOutput::Run(run) => {
                 let records = run.records.len();
+                self.gathered_bytes += run.records.iter().map(|r| r.bytes.len()).sum::<usize>();
                 if self.parts.lake.contains_batch(run.batch) {
                     self.counters.already_stored.fetch_add(records as u64, Ordering::Relaxed);
                     return 0;
@@ -254,6 +262,7 @@ struct Writer {
     audit: Arc<Audit>,
     journal: Journal,
     table: Arc<Mutex<()>>,
+    hot_bytes_max: usize,
 }
 
 impl Writer {
@@ -261,7 +270,9 @@ impl Writer {
         loop {
             match woken.recv_timeout(FLUSH_TICK) {
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = self.flush(false) {
+                    // Before it is full, so that senders need not wait for the disk.
+                    let urgent = self.lake.stats().hot_bytes >= self.hot_bytes_max / 4 * 3;
+                    if let Err(error) = self.flush(urgent) {
                         tracing::error!(%error, "sealed batches could not be written to the table");
                         // The rows stay in memory and in the journal; the next tick tries again.
                         std::thread::sleep(FLUSH_TICK);

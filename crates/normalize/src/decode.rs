@@ -99,6 +99,10 @@ impl Decoder<'_> {
     fn document(&self, text: &str, record: &Record, flat: &mut Flat, shell: Shell) -> Decoded {
         let plain = flat.len();
         json::flatten(text, flat);
+        if flat.problem().is_some() && flat.value("message").is_none() {
+            // What only looks like a document must not hide its words from searches and rules.
+            flat.push("message", text);
+        }
         if let Some(dialect) = Dialect::of(flat) {
             let channel = flat.value(dialect.channel());
             let dataset = channel.and_then(|channel| self.mappings.channel(channel));

@@ -214,12 +214,21 @@ fn prove(yagura: &Path, base: &str, id: &str, words: &Words, scratch: &Path) -> 
     if !status.success() {
         bail!("yagura prove {id} ended with {status}");
     }
-    let text = String::from_utf8_lossy(&std::fs::read(&proof)?).into_owned();
-    let root = text.lines().count();
-    println!(
-        "  {id}: {} ({root} lines) — docs/format/verify.py {}",
-        proof.display(),
-        proof.display()
-    );
-    Ok(())
+    println!("  {id}: {} ({} bytes)", proof.display(), std::fs::metadata(&proof)?.len());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/format/verify.py");
+    let key = scratch.join("data/keys/events.vkey");
+    match Command::new("python3").arg(script).arg(&proof).arg(&key).output() {
+        Ok(checked) if checked.status.success() => {
+            println!("  python3 docs/format/verify.py event.proof events.vkey");
+            for line in String::from_utf8_lossy(&checked.stdout).lines().take(6) {
+                println!("    {line}");
+            }
+            Ok(())
+        }
+        Ok(checked) => bail!("the proof was refused: {}", String::from_utf8_lossy(&checked.stderr)),
+        Err(_) => {
+            println!("  {}", words.no_python);
+            Ok(())
+        }
+    }
 }

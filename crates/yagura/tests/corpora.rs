@@ -1,4 +1,5 @@
 //! Real logs through the real binary.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

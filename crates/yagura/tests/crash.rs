@@ -1,5 +1,6 @@
 //! `kill -9` at random moments while records come in: no acknowledged record is lost, and the
 //! store verifies.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

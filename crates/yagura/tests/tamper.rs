@@ -1,4 +1,5 @@
 //! Changing any one byte under the data directory is found, and named by its file.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -83,6 +83,33 @@ impl BodyError {
             _ => 400,
         }
     }
+
+    /// The same in Japanese. What a parser or decoder said stays in its English.
+    pub fn message_ja(&self) -> String {
+        match self {
+            BodyError::NotJson { line, column, reason } => format!(
+                "{line}行目の{column}バイト目がJSONではありません（{reason}）。JSONオブジェクトを1行に1つ、または1つの配列で送ってください"
+            ),
+            BodyError::MalformedAction { line, reason } => {
+                format!("{line}行目の操作行が正しくありません（{reason}）")
+            }
+            BodyError::Damaged { encoding, reason } => {
+                format!("{encoding}で圧縮された本文が壊れています（{reason}）")
+            }
+            BodyError::Encoding(name) => format!(
+                "本文の圧縮形式{name:?}には対応していません。gzip、deflate、zstdで圧縮するか、圧縮せずに送ってください"
+            ),
+            BodyError::TooLarge { what: "expands to", limit_bytes } => {
+                format!("本文を展開すると{limit_bytes}バイトを超えます。小さく分けて送ってください")
+            }
+            BodyError::TooLarge { limit_bytes, .. } => {
+                format!("本文が{limit_bytes}バイトを超えています。小さく分けて送ってください")
+            }
+            BodyError::TooMany { limit } => {
+                format!("本文のイベントが{limit}件を超えています。小さく分けて送ってください")
+            }
+        }
+    }
 }
 
 /// Records of events that came together.

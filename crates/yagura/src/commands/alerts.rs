@@ -147,13 +147,17 @@ fn print_table(alerts: &[Value], lang: Lang) {
             text("alert.id"),
             text("last_seen"),
             level.label(lang),
-            text("alert.state"),
+            state_label(&text("alert.state"), lang),
             visible(&name),
             alert["count"],
             visible(alert["entity"]["value"].as_str().unwrap_or_default()),
         );
         println!("    {}", visible(alert["sentence"][lang.as_str()].as_str().unwrap_or_default()));
     }
+}
+
+fn state_label(state: &str, lang: Lang) -> &str {
+    state.parse::<yagura_desk::AlertState>().map_or(state, |known| known.label(lang))
 }
 
 impl Act {

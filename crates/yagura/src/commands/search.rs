@@ -99,9 +99,12 @@ enum Printer {
     Rows { writer: RowWriter<std::io::Stdout>, columns: Vec<String>, table: bool, lang: Lang },
 }
 
+/// Column with the sentence in the user's language.
+const SENTENCE: &str = "yagura.sentence";
+
 /// Columns of a table when none are asked for.
 const TABLE_COLUMNS: [&str; 5] =
-    ["@timestamp", "event.dataset", "host.name", "user.name", "message"];
+    ["@timestamp", "event.dataset", "host.name", "user.name", SENTENCE];
 
 impl Printer {
     fn new(output: EventFormat, columns: Vec<String>, lang: Lang) -> Self {
@@ -187,7 +190,7 @@ fn local_time(utc: &str) -> String {
     }
 }
 
-/// An event as one flat object with ECS names: its fields, its id and its sentence.
+/// An event as one flat object with ECS names: its id, its fields and its sentences.
 fn flat(mut row: Row, lang: Lang) -> Row {
     let mut flat = Row::new();
     let fields = row.remove("fields");
@@ -198,10 +201,10 @@ fn flat(mut row: Row, lang: Lang) -> Row {
         }
     }
     if let Some(Value::Object(fields)) = fields {
-        flat.extend(fields.into_iter().filter(|(name, _)| name != "message"));
+        flat.extend(fields);
     }
     if let Some(sentence) = sentence {
-        flat.insert("message".to_owned(), sentence[lang.as_str()].clone());
+        flat.insert(SENTENCE.to_owned(), sentence[lang.as_str()].clone());
         flat.insert("yagura.sentence.ja".to_owned(), sentence["ja"].clone());
         flat.insert("yagura.sentence.en".to_owned(), sentence["en"].clone());
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use yagura_api::Listener;
 use yagura_event::{Clock, Lang, SystemClock};
 use yagura_intake::stop_pair;
@@ -51,6 +51,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Refused rules told on the terminal; the status of the API names more.
 const REFUSALS_TOLD_MAX: usize = 200;
 
+/// Connections that may wait to be accepted; the kernel's `net.core.somaxconn` caps it.
+const WAITING_CONNECTIONS_MAX: u32 = 4_096;
+
 /// Files kept for ourselves when connections could use up all that may be open.
 const OWN_FILES: usize = 512;
 
@@ -89,8 +92,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     let mut listeners = Vec::new();
     let mut tasks = Vec::new();
     for address in &config.syslog.tcp {
-        let listener = TcpListener::bind(address)
-            .await
+        let listener = listen(*address)
             .with_context(|| format!("cannot listen on {address} for syslog over TCP"))?;
         let counters = Arc::new(SyslogCounters::default());
         listeners.push(told("syslog-tcp", listener.local_addr()?, Some(counters.clone())));
@@ -115,8 +117,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         let (sink, clock, signal) = (node.sink(), clock.clone(), signal.clone());
         tasks.push(tokio::spawn(serve_udp(socket, sink, clock, options, counters, signal)));
     }
-    let http = TcpListener::bind(config.http.listen)
-        .await
+    let http = listen(config.http.listen)
         .with_context(|| format!("cannot listen on {} for HTTP", config.http.listen))?;
     listeners.push(told("http", http.local_addr()?, None));
     let webhook = crate::commands::webhook::start(&config, &node)?;
@@ -148,6 +149,15 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     }
     tokio::task::spawn_blocking(move || node.close()).await??;
     Ok(())
+}
+
+/// Listens with room for a crowd: past the usual 128 waiting connections the kernel drops, and the
+/// sender tries again a second later.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING_CONNECTIONS_MAX)
 }
 
 /// Says where we listen, in a form that programs can read too.

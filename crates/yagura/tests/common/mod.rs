@@ -1,5 +1,6 @@
 //! The real binary, as a user would start it.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
