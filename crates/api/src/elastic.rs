@@ -2,7 +2,7 @@
 //! clients send here unchanged: `_bulk`, and the questions they ask before it.
 
 use crate::ingest::{body_error, peer_of, sink_error};
-use crate::{Api, ApiError, blocking};
+use crate::{Api, ApiError};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, State};
@@ -121,7 +121,7 @@ async fn take(
     let encoding = headers.get(header::CONTENT_ENCODING).and_then(|name| name.to_str().ok());
     let encoding = encoding.map(str::to_owned);
     // A large body takes long enough to expand and parse that others would wait.
-    let parsed = blocking(move || {
+    let parsed = api.read_body(move || {
         let body = decode_body(encoding.as_deref(), body);
         let parsed = body.and_then(|body| parse_bulk(&body, index.as_deref()));
         parsed.map_err(|error| body_error(&error))

@@ -41,7 +41,7 @@ pub(crate) async fn ingest(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     // A large body takes long enough to expand and parse that others would wait.
-    let parsed = blocking(move || {
+    let parsed = api.read_body(move || {
         let encoding = headers.get(header::CONTENT_ENCODING).and_then(|name| name.to_str().ok());
         let parsed = decode_body(encoding, body).and_then(|body| parse_ingest(&body));
         parsed.map_err(|error| body_error(&error))

@@ -27,12 +27,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use yagura_intake::http_body::BulkStreams;
 use yagura_node::Node;
 
 /// Largest request body, in bytes, as it is sent (before it is expanded).
 pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bodies that are expanded and parsed at once; further requests wait their turn. Each may need
+/// several times its size of memory for a moment.
+pub const BODIES_AT_ONCE_MAX: usize = 2;
 
 /// What every handler has.
 #[derive(Clone)]
@@ -41,6 +46,24 @@ pub struct Api {
     listeners: Arc<Vec<Listener>>,
     began: Instant,
     streams: Arc<BulkStreams>,
+    bodies: Arc<Semaphore>,
+}
+
+impl Api {
+    /// Expands and parses a body away from the threads that serve connections, a few at a time.
+    async fn read_body<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let turn = self.bodies.clone().acquire_owned().await;
+        let turn = turn.map_err(|error| ApiError::internal(&error))?;
+        blocking(move || {
+            let read = work();
+            drop(turn);
+            read
+        })
+        .await
+    }
 }
 
 /// The routes of a node. `listeners` is what the status says of the ports.
@@ -51,6 +74,7 @@ pub fn router(node: Arc<Node>, listeners: Vec<Listener>) -> Router {
         listeners: Arc::new(listeners),
         began: Instant::now(),
         streams: Arc::new(BulkStreams::with_known(streams)),
+        bodies: Arc::new(Semaphore::new(BODIES_AT_ONCE_MAX)),
     };
     Router::new()
         .route("/", get(root).head(elastic::probe))

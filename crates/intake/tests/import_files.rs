@@ -103,7 +103,7 @@ fn a_record_names_its_file_and_its_stream_the_content() {
     let file = &report.files[0];
     let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(file.sha256, digest);
-    assert_eq!(file.stream.as_ref().unwrap().as_str(), format!("import/{}", &digest[..16]));
+    assert_eq!(file.stream.as_ref().unwrap().as_str(), format!("import/{}", &digest[..32]));
     assert_eq!(records[0].transport, Transport::File);
     assert_eq!((&*records[0].peer, &*records[0].identity), (file.path.as_str(), "none"));
     let (report, records) = import_bytes(&zip(&[("dir/a\nb.log", b"abc")]));
