@@ -41,12 +41,14 @@ pub(crate) async fn ingest(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     // A large body takes long enough to expand and parse that others would wait.
-    let parsed = api.read_body(move || {
-        let encoding = headers.get(header::CONTENT_ENCODING).and_then(|name| name.to_str().ok());
-        let parsed = decode_body(encoding, body).and_then(|body| parse_ingest(&body));
-        parsed.map_err(|error| body_error(&error))
-    })
-    .await?;
+    let parsed = api
+        .read_body(move || {
+            let encoding =
+                headers.get(header::CONTENT_ENCODING).and_then(|name| name.to_str().ok());
+            let parsed = decode_body(encoding, body).and_then(|body| parse_ingest(&body));
+            parsed.map_err(|error| body_error(&error))
+        })
+        .await?;
     let stream = StreamName::new(INGEST_STREAM).map_err(|error| ApiError::internal(&error))?;
     let accepted = parsed.events.len();
     if accepted > 0 {
