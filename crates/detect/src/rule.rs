@@ -32,6 +32,12 @@ pub struct RuleInfo {
     pub status: Option<RuleStatus>,
     /// Known causes of false alarms, in the author's words.
     pub falsepositives: Vec<String>,
+    /// The same in Japanese: `x-yagura.falsepositives_ja` of the rule.
+    pub falsepositives_ja: Vec<String>,
+    /// What to look at next when it fires: `x-yagura.check` of the rule.
+    pub check: Vec<String>,
+    /// The same in Japanese: `x-yagura.check_ja` of the rule.
+    pub check_ja: Vec<String>,
     /// Where to read more.
     pub references: Vec<String>,
     /// Phase of the attack, such as `initial-access`: `x-yagura.phase` of the rule.
@@ -58,6 +64,12 @@ impl RuleInfo {
             let ours = rule.custom_attributes.get("x-yagura")?;
             Some(ours.get(key)?.as_str()?.trim().to_owned())
         };
+        let list = |key: &str| {
+            let ours = rule.custom_attributes.get("x-yagura");
+            let items = ours.and_then(|ours| ours.get(key)?.as_sequence());
+            let texts = items.into_iter().flatten().filter_map(|item| item.as_str());
+            texts.map(|text| text.trim().to_owned()).collect::<Vec<_>>()
+        };
         RuleInfo {
             id: rule.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| id_of(rule)),
             title: rule.title.clone(),
@@ -72,6 +84,9 @@ impl RuleInfo {
             path: path.clone(),
             status: rule.status.and_then(status_of),
             falsepositives: rule.falsepositives.clone(),
+            falsepositives_ja: list("falsepositives_ja"),
+            check: list("check"),
+            check_ja: list("check_ja"),
             references: rule.references.clone(),
         }
     }
