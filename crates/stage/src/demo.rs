@@ -8,7 +8,7 @@ use crate::{intrusion, ordinary};
 use anyhow::{Context, Result, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -102,12 +102,18 @@ async fn show(
     println!("■ {} ({}, {seconds} s)", words.playing, messages.len());
     let sentence = tokio::spawn(first_sentence(base.to_owned(), lang.to_owned()));
     let duration = Duration::from_secs(seconds.max(1));
+    let draws = std::io::stdout().is_terminal();
     let sent = play::play(messages, &server.ports, duration, |share| {
+        if !draws {
+            return;
+        }
         print!("\r  [{:<40}] {:>3.0} %", "#".repeat((share * 40.0) as usize), share * 100.0);
         let _ = std::io::stdout().flush();
     })
     .await?;
-    println!("\r  [{:<40}] 100 %", "#".repeat(40));
+    if draws {
+        println!("\r  [{:<40}] 100 %", "#".repeat(40));
+    }
     println!("  {}: {}", words.first, sentence.await??);
     wait_until_searchable(base, sent as u64).await?;
     println!("  {sent} {}", words.sent);

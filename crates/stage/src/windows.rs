@@ -139,6 +139,8 @@ pub fn share_access(
             ("ShareLocalPath", "\\??\\D:\\share"),
             ("RelativeTargetName", file),
             ("AccessMask", mask),
+            // Windows writes the same rights a second time as message numbers.
+            ("AccessList", if mask == "0x2" { "%%4417" } else { "%%4416" }),
         ],
     )
 }
