@@ -53,6 +53,8 @@ pub struct Stats {
     pub events: u64,
     /// Pairs of event and rule whose anchor held, or that had none: each was evaluated.
     pub candidates: u64,
+    /// Predicates asked for while those were evaluated and explained.
+    pub predicates: u64,
     /// Pairs of event and rule that matched.
     pub matches: u64,
     /// Values matched by a column's automaton and tables.
@@ -386,6 +388,7 @@ impl<'a> Run<'a> {
     }
 
     fn holds(&mut self, atom: AtomId, row: usize) -> bool {
+        self.stats.predicates += 1;
         match &self.plan.atoms[atom as usize] {
             PlanAtom::Exists { column } => self.has_value(*column, row),
             PlanAtom::Value { column, .. } => match self.set(*column, row) {
