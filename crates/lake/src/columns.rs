@@ -286,7 +286,7 @@ fn escape(name: &str, which: Escape) -> String {
     stored
 }
 
-fn unescape(stored: &str) -> String {
+pub(crate) fn unescape(stored: &str) -> String {
     let bytes = stored.as_bytes();
     let mut name = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -21,3 +21,6 @@ pub const ROW_GROUP_ROWS: usize = 131_072;
 /// Size at which a Parquet data page ends. Large pages compress far better: a log line resembles
 /// lines that came long before it.
 pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most rows that one step of a walk through everything stored hands on.
+pub const HISTORY_ROWS: usize = 32_768;

@@ -116,6 +116,11 @@ impl EventsTable {
         &self.files
     }
 
+    /// The pieces of the hot set of this picture.
+    pub(crate) fn pieces(&self) -> &[Arc<Piece>] {
+        &self.hot
+    }
+
     fn exposed_at(&self, index: usize) -> Result<&Exposed> {
         self.exposed.get(index).ok_or_else(|| {
             DataFusionError::Internal(format!("column {index} of events does not exist"))

@@ -222,16 +222,19 @@ fn row_groups_with(builder: &ParquetRecordBatchReaderBuilder<File>, batch: u64) 
     groups.filter(|(_, group)| may_hold(group)).map(|(number, _)| number).collect()
 }
 
-fn open(path: &Path) -> Result<File, LakeError> {
+pub(crate) fn open(path: &Path) -> Result<File, LakeError> {
     File::open(path).map_err(|source| LakeError::Io { path: path.to_path_buf(), source })
 }
 
-fn corrupt(path: &Path, reason: impl std::fmt::Display) -> LakeError {
+pub(crate) fn corrupt(path: &Path, reason: impl std::fmt::Display) -> LakeError {
     LakeError::Corrupt { path: path.to_path_buf(), reason: reason.to_string() }
 }
 
 /// Runs a decoder; a panic is damage of the file, not of us.
-fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T, LakeError>) -> Result<T, LakeError> {
+pub(crate) fn guarded<T>(
+    path: &Path,
+    decode: impl FnOnce() -> Result<T, LakeError>,
+) -> Result<T, LakeError> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
