@@ -3,7 +3,7 @@
 
 use crate::disk::Disk;
 use crate::frame::{
-    HEADER_BYTES, Head, Kind, Opening, RecordDecoder, SegmentHeader, commit_counts,
+    HEAD_BYTES, HEADER_BYTES, Head, Kind, Opening, RecordDecoder, SegmentHeader, commit_counts,
 };
 use crate::limits::{BATCH_NUMBER_MAX, BATCH_RECORDS_MAX, DAMAGE_LISTED_MAX, SEGMENT_BYTES_MAX};
 use crate::places::Places;
@@ -43,6 +43,9 @@ pub(crate) struct SegmentSeen {
     pub(crate) damaged: bool,
     /// Whether the last sound frame is a commit: nothing unacknowledged follows.
     pub(crate) committed: bool,
+    /// Whether what follows the last sound frame is the beginning of a frame that ends with the file:
+    /// a write that a crash cut short, within a group that nobody was told about.
+    pub(crate) cut_short: bool,
     /// Damaged places before `sound_end`.
     pub(crate) pieces: Vec<(u64, Vec<u8>)>,
     /// Batches with a frame of their own in it.
@@ -164,6 +167,7 @@ impl Catalog {
             key: 0,
             damaged: false,
             committed: false,
+            cut_short: false,
             pieces: Vec::new(),
             batches: BTreeSet::new(),
         };
@@ -223,12 +227,13 @@ impl Catalog {
             match item {
                 Item::Frame { end, head, body } => {
                     seen.sound_end = end as u64;
+                    seen.cut_short = false;
                     seen.committed = head.kind == Kind::Commit;
                     if head.kind == Kind::Record {
                         next_place = Some((head.batch, head.index.saturating_add(1)));
                     }
                     if self.frame(seen, &head, body, openings, &mut decoder).is_none() {
-                        let offset = end - body.len() - crate::frame::HEAD_BYTES;
+                        let offset = end - body.len() - HEAD_BYTES;
                         let mut damage =
                             Damage::at(file, offset, end - offset, DamageKind::Nonsense);
                         damage.batch = Some(head.batch);
@@ -237,6 +242,12 @@ impl Catalog {
                     }
                 }
                 Item::Damage { offset, bytes, head } => {
+                    let begun = offset as u64 == seen.sound_end;
+                    seen.cut_short = begun
+                        && match &head {
+                            Some(head) => bytes.len() < HEAD_BYTES + head.body_bytes,
+                            None => bytes.len() < HEAD_BYTES && !seen.committed,
+                        };
                     let mut damage = Damage::at(file, offset, bytes.len(), DamageKind::Frame);
                     let head = head.filter(|head| head.kind != Kind::Commit);
                     let of_record = head.filter(|head| head.kind == Kind::Record);

@@ -37,6 +37,8 @@ pub enum DamageKind {
     Nonsense,
     /// Bytes after the last sound frame.
     Tail,
+    /// The beginning of a frame at the end of the newest segment.
+    CutShort,
     /// A record that was written and cannot be found any more.
     LostRecord,
     /// Records whose batch has lost both opening frames, and with them the salt.
@@ -76,6 +78,10 @@ impl DamageKind {
             DamageKind::Tail => (
                 "bytes after the last sound frame",
                 "最後の正常なフレームの後に余分なバイト列があります",
+            ),
+            DamageKind::CutShort => (
+                "a write was cut short by a crash; nobody was told that it was taken, and the next start sets it aside",
+                "書き込みが異常終了で途切れています。受領を応答していない部分で、次の起動時に別ファイルへ移されます",
             ),
             DamageKind::LostRecord => ("a record is lost", "レコードが失われています"),
             DamageKind::LostSalt => (

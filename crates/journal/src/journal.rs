@@ -23,6 +23,8 @@ pub enum JournalOutput {
     Run(CommittedRun),
     /// A batch whose header is in the ledger: it may be stored, and then retired.
     Sealed(BatchHeader),
+    /// Once, after everything that the journal still held when it was opened.
+    Replayed,
 }
 
 /// Where the records of one call went.

@@ -20,7 +20,8 @@ use yagura_ledger::{BatchHeader, Hash};
 pub struct RecoveryReport {
     /// Segments read.
     pub segments: u64,
-    /// Records that can be read, all of which are replayed unless stored already.
+    /// Records that can be read. Those of batches whose first segments are gone are stored already
+    /// and not replayed; the end of the replay is [`crate::JournalOutput::Replayed`].
     pub records: u64,
     /// Batches that were open at the crash and go on.
     pub reopened: u64,

@@ -27,6 +27,9 @@ pub struct SegmentsReport {
     pub batches_proved: u64,
     /// Records not under a checkpoint yet: nothing but their checksums vouches for them.
     pub unsealed_records: u64,
+    /// A write that a crash cut short at the end of the newest segment: nobody was told that it was
+    /// taken, and the next start sets it aside. It is no damage.
+    pub cut_short: Option<Damage>,
     /// Wrong places found.
     pub damage_count: u64,
     /// The first of them, see [`crate::limits::DAMAGE_LISTED_MAX`].
@@ -57,7 +60,7 @@ pub(crate) fn verify_disk(
         records: catalog.records,
         ..SegmentsReport::default()
     };
-    check_tail(disk, &mut catalog);
+    report.cut_short = check_tail(disk, &mut catalog);
     check_files(disk, &mut catalog)?;
     let known = known_headers(log, &catalog)?;
     let mut found = Vec::new();
@@ -110,9 +113,10 @@ fn check_batch(seen: &BatchSeen, known: Option<&BatchHeader>) -> Verdict {
     if known.is_some() { Verdict::Proved } else { Verdict::Unsealed }
 }
 
-/// Bytes after the last sound frame of the last segment, which recovery would cut.
-fn check_tail(disk: &dyn Disk, catalog: &mut Catalog) {
-    let Some(last) = catalog.segments.last() else { return };
+/// Bytes after the last sound frame of the last segment, which recovery would cut. The beginning of
+/// a frame is what a killed process leaves; anything else is named as damage.
+fn check_tail(disk: &dyn Disk, catalog: &mut Catalog) -> Option<Damage> {
+    let last = catalog.segments.last()?;
     if last.len > last.sound_end || last.len == 0 {
         let damage = Damage {
             file: disk.path().join(&last.name),
@@ -120,10 +124,14 @@ fn check_tail(disk: &dyn Disk, catalog: &mut Catalog) {
             bytes: last.len - last.sound_end,
             batch: None,
             index: None,
-            what: DamageKind::Tail,
+            what: if last.cut_short { DamageKind::CutShort } else { DamageKind::Tail },
         };
+        if last.cut_short {
+            return Some(damage);
+        }
         catalog.damage(damage);
     }
+    None
 }
 
 /// The files that are not segments.

@@ -65,6 +65,7 @@ impl Writer {
                 Err(error) => tracing::error!(%error, "cannot replay a segment to the pipeline"),
             }
         }
+        self.send(JournalOutput::Replayed);
     }
 
     /// True when it was the last request.

@@ -200,9 +200,14 @@ fn more_is_replayed_than_the_output_holds_and_opening_does_not_wait_for_it() {
     assert_eq!(second.len(), 41);
     let last_run = outputs.iter().rev().find_map(|output| match output {
         JournalOutput::Run(run) => Some(run.records[0].bytes.clone()),
-        JournalOutput::Sealed(_) => None,
+        JournalOutput::Sealed(_) | JournalOutput::Replayed => None,
     });
     assert_eq!(last_run.unwrap(), "new");
+    let ends: Vec<usize> = (0..outputs.len())
+        .filter(|place| matches!(outputs[*place], JournalOutput::Replayed))
+        .collect();
+    assert_eq!(ends.len(), 1, "the replay ends once");
+    assert_eq!(texts(&outputs[..ends[0]]), first, "after what was there, before what is new");
 }
 
 /// Environment variable that makes this binary the process to be killed.

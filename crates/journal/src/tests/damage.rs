@@ -1,9 +1,9 @@
 //! N6 and N7: every byte flipped, every length cut.
 
 use super::*;
-use crate::frame::{FrameWriter, Kind, SegmentHeader};
+use crate::frame::{FrameWriter, HEAD_BYTES, Kind, SegmentHeader};
 use crate::verify::verify_disk;
-use crate::{Damage, Expect};
+use crate::{Damage, DamageKind, Expect};
 use proptest::prelude::*;
 
 /// Four segments: sealed and published, sealed and not in the ledger, and open batches.
@@ -116,6 +116,40 @@ fn a_segment_cut_at_any_length_keeps_what_is_before() {
 }
 
 #[test]
+fn a_write_cut_short_is_told_apart_from_damage() {
+    let mut bench = Bench::new();
+    bench.append("a", &["one"]).unwrap();
+    let name = "00000001.seg";
+    let group = bench.disk.content(name).len();
+    bench.append("a", &["two", "three"]).unwrap();
+    let content = bench.disk.content(name);
+    let report = |content: &[u8]| {
+        let disk = bench.disk.copy();
+        disk.put(name, content);
+        verify_disk(&disk, &bench.log, Expect::Unretired).unwrap()
+    };
+    let mut cuts = 0;
+    for length in group + HEAD_BYTES..content.len() {
+        let cut = report(&content[..length]);
+        assert_eq!(cut.damages, [], "length {length}");
+        let Some(place) = cut.cut_short else { continue };
+        assert_eq!((place.what, place.offset + place.bytes), (DamageKind::CutShort, length as u64));
+        cuts += 1;
+        // What is changed in the rest of the beginning is still no sound frame; what stands before it
+        // is named.
+        let mut changed = content[..length].to_vec();
+        changed[group - 1] ^= 1;
+        assert!(report(&changed).damage_count > 0, "length {length}");
+    }
+    let frames = 3;
+    assert_eq!(cuts, content.len() - group - HEAD_BYTES - frames + 1);
+    // After a finished group, a few bytes may be anything.
+    let appended = report(&[&content[..], b"x"].concat());
+    assert_eq!((appended.damage_count, appended.cut_short), (1, None));
+    assert_eq!(report(&content).cut_short, None);
+}
+
+#[test]
 fn a_missing_segment_is_named() {
     let bench = filled();
     let names = bench.segment_names();
@@ -170,9 +204,9 @@ fn a_batch_that_lost_both_openings_is_reported_at_every_start() {
     content[64 + opening + 40] ^= 1;
     bench.disk.put(name, &content);
     let bench = bench.restart();
-    assert!(bench.report.damages.iter().any(|d| d.what == crate::DamageKind::LostSalt));
+    assert!(bench.report.damages.iter().any(|d| d.what == DamageKind::LostSalt));
     let mut bench = bench.restart();
-    assert!(bench.report.damages.iter().any(|d| d.what == crate::DamageKind::LostSalt));
+    assert!(bench.report.damages.iter().any(|d| d.what == DamageKind::LostSalt));
     let receipt = bench.append("a", &["two"]).unwrap();
     assert_eq!(receipt.runs[0].batch, 2, "a number is never used twice");
 }
