@@ -1,6 +1,6 @@
-use crate::column::{Column, ColumnIndex};
+use crate::column::{Column, ColumnIndex, ValueKey};
 use crate::limits::{COLUMNS_PER_DATASET_MAX, FIELD_NAME_BYTES_MAX};
-use crate::{CommittedRun, FieldDictionary, FieldType, Record, UtcMicros};
+use crate::{CommittedRun, FieldDictionary, FieldType, Record, StreamName, Transport, UtcMicros};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 use foldhash::fast::RandomState;
@@ -51,6 +51,43 @@ impl EventBatch {
     }
 }
 
+/// Where a record came from and which place it has: everything but its bytes, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The stream.
+    pub stream: &'a StreamName,
+    /// The batch within the stream.
+    pub batch: u64,
+    /// The index within the batch.
+    pub index: u32,
+    /// See [`CommittedRun::batch_salt`].
+    pub batch_salt: &'a [u8; 32],
+    /// When we received it.
+    pub received: UtcMicros,
+    /// How it came.
+    pub transport: Transport,
+    /// See [`Record::peer`].
+    pub peer: &'a str,
+    /// See [`Record::identity`].
+    pub identity: &'a str,
+}
+
+impl<'a> Origin<'a> {
+    /// Of `record`, which is number `index` of the batch of `run`.
+    pub fn of(run: &'a CommittedRun, index: u32, record: &'a Record) -> Self {
+        Origin {
+            stream: &run.stream,
+            batch: run.batch,
+            index,
+            batch_salt: &run.batch_salt,
+            received: record.received,
+            transport: record.transport,
+            peer: &record.peer,
+            identity: &record.identity,
+        }
+    }
+}
+
 /// Builds an [`EventBatch`] row by row: [`BatchBuilder::begin_row`], then any number of sets.
 pub struct BatchBuilder {
     dataset: Arc<str>,
@@ -63,7 +100,12 @@ pub struct BatchBuilder {
     /// The salt of the newest row and its hexadecimal digits: a run shares one.
     salt: ([u8; 32], String),
     rows: usize,
+    /// Rows of the batch before: how many to make room for.
+    expected: usize,
 }
+
+/// Rows that a new column makes room for at most.
+const EXPECTED_ROWS_MAX: usize = 8_192;
 
 /// Columns of the envelope, in the order [`BatchBuilder::new`] creates them.
 const ENVELOPE: [&str; 10] = [
@@ -92,6 +134,7 @@ impl BatchBuilder {
             overflow: Vec::new(),
             salt: ([0; 32], hex(&[0; 32])),
             rows: 0,
+            expected: 0,
         };
         for name in ENVELOPE {
             builder.add_column(name);
@@ -107,27 +150,49 @@ impl BatchBuilder {
     /// Starts the row of `record`, which is number `index` of its batch: fills the envelope
     /// columns, with `@timestamp` equal to the time of receipt until [`BatchBuilder::set_time`].
     pub fn begin_row(&mut self, run: &CommittedRun, index: u32, record: &Record) {
+        self.begin(&Origin::of(run, index, record), Some(&record.bytes));
+    }
+
+    /// Like [`BatchBuilder::begin_row`], of a record that is not kept in memory. Without
+    /// `original` the row has no `event.original`.
+    pub fn begin(&mut self, origin: &Origin<'_>, original: Option<&[u8]>) {
         self.flush_overflow();
         self.rows += 1;
         let rows = self.rows;
-        let received = Some(record.received.as_micros());
-        if self.salt.0 != run.batch_salt {
-            self.salt = (run.batch_salt, hex(&run.batch_salt));
+        let received = Some(origin.received.as_micros());
+        if self.salt.0 != *origin.batch_salt {
+            self.salt = (*origin.batch_salt, hex(origin.batch_salt));
         }
         let salt = &self.salt.1;
         for (position, column) in self.columns.iter_mut().take(ENVELOPE.len()).enumerate() {
-            match (position, column) {
-                (0 | 1, Column::Date(column)) => column.push(received),
-                (2, Column::Binary(column)) => column.append_value(&record.bytes),
-                (3, Column::Keyword(column)) => column.push(run.stream.as_str()),
-                (4, Column::Long(column)) => column.push(i64::try_from(run.batch).ok()),
-                (5, Column::Long(column)) => column.push(Some(i64::from(index))),
-                (6, Column::Keyword(column)) => column.push(record.transport.as_str()),
-                (7, Column::Keyword(column)) => column.push(&record.peer),
-                (8, Column::Keyword(column)) => column.push(&record.identity),
-                (9, Column::Keyword(column)) => column.push(salt),
-                (_, column) => column.pad(rows),
-            }
+            let word = match (position, column) {
+                (0 | 1, Column::Date(column)) => {
+                    column.push(received);
+                    continue;
+                }
+                (2, Column::Binary(column)) => {
+                    column.append_option(original);
+                    continue;
+                }
+                (4, Column::Long(column)) => {
+                    column.push(i64::try_from(origin.batch).ok());
+                    continue;
+                }
+                (5, Column::Long(column)) => {
+                    column.push(Some(i64::from(origin.index)));
+                    continue;
+                }
+                (3, Column::Keyword(column)) => (column, origin.stream.as_str()),
+                (6, Column::Keyword(column)) => (column, origin.transport.as_str()),
+                (7, Column::Keyword(column)) => (column, origin.peer),
+                (8, Column::Keyword(column)) => (column, origin.identity),
+                (9, Column::Keyword(column)) => (column, salt.as_str()),
+                (_, column) => {
+                    column.pad(rows);
+                    continue;
+                }
+            };
+            word.0.push(word.1);
         }
     }
 
@@ -149,23 +214,27 @@ impl BatchBuilder {
     /// Sets field `name` of the current row; a second value for the same field replaces the first.
     pub fn set(&mut self, name: &str, value: &str) {
         match self.column(name) {
-            Some(column) => self.set_at(column, value),
+            Some(column) => {
+                self.set_at(column, value);
+            }
             None => self.overflow.push((name.to_owned(), value.to_owned())),
         }
     }
 
     /// Like [`BatchBuilder::set`] for a column already looked up. A value that does not fit the
     /// column's type (a number column given text) becomes null; the raw bytes keep it.
-    pub fn set_at(&mut self, column: ColumnIndex, value: &str) {
+    ///
+    /// Answers the value's key where the column is a keyword, for [`BatchBuilder::set_key_at`].
+    pub fn set_at(&mut self, column: ColumnIndex, value: &str) -> Option<ValueKey> {
         let rows = self.rows;
-        let Some(slot) = self.columns.get_mut(column.0) else { return };
+        let slot = self.columns.get_mut(column.0)?;
         let again = slot.len() == rows;
         if !again {
             slot.pad(rows.saturating_sub(1));
         }
         match slot {
-            Column::Keyword(keyword) if again => keyword.replace_last(value),
-            Column::Keyword(keyword) => keyword.push(value),
+            Column::Keyword(keyword) if again => return keyword.replace_last(value),
+            Column::Keyword(keyword) => return keyword.push(value),
             Column::Text(text) if !again => text.append_value(value),
             Column::Binary(binary) if !again => binary.append_value(value),
             Column::Long(numbers) => put(numbers, again, value.trim().parse().ok()),
@@ -174,6 +243,20 @@ impl BatchBuilder {
             }
             // Arrow's text builders cannot take a value back; the first one stays.
             Column::Text(_) | Column::Binary(_) => {}
+        }
+        None
+    }
+
+    /// Sets a keyword column to a value it has had in this batch, without looking at the text.
+    pub fn set_key_at(&mut self, column: ColumnIndex, key: ValueKey) {
+        let rows = self.rows;
+        let Some(slot) = self.columns.get_mut(column.0) else { return };
+        let again = slot.len() == rows;
+        if !again {
+            slot.pad(rows.saturating_sub(1));
+        }
+        if let Column::Keyword(keyword) = slot {
+            keyword.put_key(key, again);
         }
     }
 
@@ -207,6 +290,7 @@ impl BatchBuilder {
         if rows == 0 {
             return None;
         }
+        self.expected = rows.min(EXPECTED_ROWS_MAX);
         let mut fields = Vec::with_capacity(self.columns.len());
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (name, mut column) in self.names.drain(..).zip(self.columns.drain(..)) {
@@ -231,7 +315,7 @@ impl BatchBuilder {
         };
         let position = self.columns.len();
         let name: Arc<str> = name.into();
-        self.columns.push(Column::new(&kind, &self.hasher));
+        self.columns.push(Column::new(&kind, &self.hasher, self.expected));
         self.by_name.insert(name.clone(), position);
         self.names.push(name);
         position

@@ -16,6 +16,22 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ColumnIndex(pub(crate) usize);
 
+/// One of the distinct values of a keyword column, as [`crate::BatchBuilder::set_at`] answered it.
+/// Means something for that column only, and only until the batch is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueKey(pub(crate) i32);
+
+impl ValueKey {
+    /// The key of a column's first value.
+    pub const FIRST: ValueKey = ValueKey(0);
+
+    /// The number of the value: values of a column are numbered from 0 as they first appear.
+    pub fn index(self) -> usize {
+        // Keys are never negative, see `KeywordColumn::key`.
+        usize::try_from(self.0).unwrap_or(0)
+    }
+}
+
 pub(crate) enum Column {
     Keyword(KeywordColumn),
     Text(StringBuilder),
@@ -25,13 +41,14 @@ pub(crate) enum Column {
 }
 
 impl Column {
-    pub(crate) fn new(kind: &DataType, hasher: &RandomState) -> Column {
+    /// An empty column with room for `rows` rows.
+    pub(crate) fn new(kind: &DataType, hasher: &RandomState, rows: usize) -> Column {
         match kind {
-            DataType::Utf8 => Column::Text(StringBuilder::new()),
-            DataType::Binary => Column::Binary(BinaryBuilder::new()),
-            DataType::Int64 => Column::Long(Vec::new()),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => Column::Date(Vec::new()),
-            _ => Column::Keyword(KeywordColumn::new(hasher.clone())),
+            DataType::Utf8 => Column::Text(StringBuilder::with_capacity(rows, 0)),
+            DataType::Binary => Column::Binary(BinaryBuilder::with_capacity(rows, 0)),
+            DataType::Int64 => Column::Long(Vec::with_capacity(rows)),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => Column::Date(Vec::with_capacity(rows)),
+            _ => Column::Keyword(KeywordColumn::new(hasher.clone(), rows)),
         }
     }
 
@@ -76,45 +93,77 @@ pub(crate) struct KeywordColumn {
     keys: Vec<i32>,
     text: Vec<u8>,
     ends: Vec<i32>,
-    seen: HashTable<i32>,
+    seen: HashTable<Seen>,
     hasher: RandomState,
+    /// The key of the value that came last, -1 at first.
+    last: i32,
+}
+
+/// A distinct value. Its hash is kept, so that growing the table reads no text.
+struct Seen {
+    hash: u64,
+    key: i32,
 }
 
 impl KeywordColumn {
-    fn new(hasher: RandomState) -> Self {
+    fn new(hasher: RandomState, rows: usize) -> Self {
         KeywordColumn {
-            keys: Vec::new(),
+            keys: Vec::with_capacity(rows),
             text: Vec::new(),
             ends: Vec::new(),
             seen: HashTable::new(),
             hasher,
+            last: -1,
         }
     }
 
-    /// Appends a value. A batch whose distinct text would pass 2 GiB takes nulls instead; the raw
-    /// bytes keep the value, and batches are far smaller than that.
-    pub(crate) fn push(&mut self, value: &str) {
-        let hash = self.hasher.hash_one(value);
-        let (text, ends, hasher) = (&self.text, &self.ends, &self.hasher);
-        if let Some(key) = self.seen.find(hash, |&key| slice(text, ends, key) == value.as_bytes()) {
-            self.keys.push(*key);
-            return;
-        }
-        let end = self.text.len() + value.len();
-        let (Ok(end), Ok(key)) = (i32::try_from(end), i32::try_from(self.ends.len())) else {
-            self.keys.push(-1);
-            return;
-        };
-        self.seen.insert_unique(hash, key, |&other| hash_bytes(hasher, slice(text, ends, other)));
-        self.text.extend_from_slice(value.as_bytes());
-        self.ends.push(end);
+    /// Appends a value.
+    pub(crate) fn push(&mut self, value: &str) -> Option<ValueKey> {
+        let key = self.key(value);
         self.keys.push(key);
+        (key >= 0).then_some(ValueKey(key))
     }
 
     /// Replaces the value of the newest row.
-    pub(crate) fn replace_last(&mut self, value: &str) {
+    pub(crate) fn replace_last(&mut self, value: &str) -> Option<ValueKey> {
         self.keys.pop();
-        self.push(value);
+        self.push(value)
+    }
+
+    /// Sets the newest row, which is `again` there already, to a value known by its key.
+    pub(crate) fn put_key(&mut self, key: ValueKey, again: bool) {
+        // A key of another column or batch must not point past the values.
+        let key = if key.index() < self.ends.len() { key.0 } else { -1 };
+        match self.keys.last_mut() {
+            Some(last) if again => *last = key,
+            _ => self.keys.push(key),
+        }
+    }
+
+    /// The key of `value`. A batch whose distinct text would pass 2 GiB has nulls (-1) instead; the
+    /// raw bytes keep the value, and batches are far smaller than that.
+    fn key(&mut self, value: &str) -> i32 {
+        // Logs repeat themselves: very often this is the value of the row before.
+        if self.last >= 0 && slice(&self.text, &self.ends, self.last) == value.as_bytes() {
+            return self.last;
+        }
+        let hash = self.hasher.hash_one(value.as_bytes());
+        let (text, ends) = (&self.text, &self.ends);
+        let same =
+            |seen: &Seen| seen.hash == hash && slice(text, ends, seen.key) == value.as_bytes();
+        if let Some(seen) = self.seen.find(hash, same) {
+            self.last = seen.key;
+            return seen.key;
+        }
+        let end = self.text.len() + value.len();
+        let (Ok(end), Ok(key)) = (i32::try_from(end), i32::try_from(self.ends.len())) else {
+            return -1;
+        };
+        self.seen.insert_unique(hash, Seen { hash, key }, |seen| seen.hash);
+        self.text.extend_from_slice(value.as_bytes());
+        self.ends.push(end);
+        self.last = key;
+        key
     }
 
     fn finish(&mut self) -> ArrayRef {
@@ -131,6 +180,7 @@ impl KeywordColumn {
             None,
         );
         self.seen.clear();
+        self.last = -1;
         Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(values)))
     }
 }
@@ -139,9 +189,4 @@ fn slice<'a>(text: &'a [u8], ends: &[i32], key: i32) -> &'a [u8] {
     let key = key as usize;
     let start = if key == 0 { 0 } else { ends[key - 1] as usize };
     &text[start..ends[key] as usize]
-}
-
-fn hash_bytes(hasher: &RandomState, bytes: &[u8]) -> u64 {
-    // Proof: the column's text was appended from `&str` values, cut at the same ends.
-    hasher.hash_one(std::str::from_utf8(bytes).unwrap_or_default())
 }

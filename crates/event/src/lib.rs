@@ -17,8 +17,8 @@ mod record;
 mod time;
 mod words;
 
-pub use batch::{BatchBuilder, EventBatch, columns};
-pub use column::ColumnIndex;
+pub use batch::{BatchBuilder, EventBatch, Origin, columns};
+pub use column::{ColumnIndex, ValueKey};
 pub use dictionary::{DictionaryError, Field, FieldDictionary, FieldType};
 pub use id::{EventId, IdError, StreamName};
 pub use record::{CommittedRun, Record, Transport};

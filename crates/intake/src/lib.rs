@@ -7,12 +7,14 @@
 //!
 //! * [`syslog`]: UDP and TCP, RFC 6587 octet counting and line framing told apart per message.
 //! * [`http_body`]: what `POST /api/v1/ingest` and `POST /_bulk` carry; pure functions.
+//! * [`evtx`]: Windows event logs, record by record.
 //! * [`import`]: EVTX, JSON and text files, also inside gz, zst, zip and tar; resumable.
 //!
 //! Every buffer has a limit in [`limits`]; what a limit cuts or refuses is counted.
 
 #![forbid(unsafe_code)]
 
+pub mod evtx;
 pub mod http_body;
 pub mod import;
 pub mod limits;

@@ -2,10 +2,11 @@
 
 use crate::flat::Flat;
 use crate::mapping::Mappings;
+use crate::names::{self, NameId};
 use crate::windows::Dialect;
 use crate::{json, pairs, syslog, time, web};
 use jiff::tz::TimeZone;
-use yagura_event::{Record, StreamName, Transport, UtcMicros};
+use yagura_event::{Origin, Transport, UtcMicros};
 
 /// The outcome; the fields are in the [`Flat`].
 pub(crate) struct Decoded {
@@ -66,28 +67,22 @@ pub(crate) struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    /// Reads `text`, the view of `record`'s bytes, into `flat`.
-    pub(crate) fn decode(
-        &self,
-        text: &str,
-        stream: &StreamName,
-        record: &Record,
-        flat: &mut Flat,
-    ) -> Decoded {
+    /// Reads `text`, the view of the bytes of a record that came from `origin`, into `flat`.
+    pub(crate) fn decode(&self, text: &str, origin: &Origin<'_>, flat: &mut Flat) -> Decoded {
         let trimmed = text.trim();
-        let own = record.transport == Transport::Internal;
+        let own = origin.transport == Transport::Internal;
         if trimmed.starts_with('{') {
-            let decoded = self.document(trimmed, record, flat, Shell::None);
-            let audit = own || stream.as_str().starts_with("audit");
+            let decoded = self.document(trimmed, origin, flat, Shell::None);
+            let audit = own || origin.stream.as_str().starts_with("audit");
             if audit && decoded.dataset == self.datasets.json {
                 return Decoded { dataset: self.datasets.audit, ..decoded };
             }
             return decoded;
         }
-        if let Some(decoded) = self.line(trimmed, record, flat, Shell::None) {
+        if let Some(decoded) = self.line(trimmed, origin, flat, Shell::None) {
             return decoded;
         }
-        flat.push("message", trimmed);
+        flat.push_known(names::MESSAGE, trimmed);
         if own {
             return self.text(self.datasets.audit, flat, None);
         }
@@ -96,12 +91,12 @@ impl Decoder<'_> {
     }
 
     /// A JSON document; the `plain` fields a header gave are in `flat` already.
-    fn document(&self, text: &str, record: &Record, flat: &mut Flat, shell: Shell) -> Decoded {
+    fn document(&self, text: &str, origin: &Origin<'_>, flat: &mut Flat, shell: Shell) -> Decoded {
         let plain = flat.len();
         json::flatten(text, flat);
-        if flat.problem().is_some() && flat.value("message").is_none() {
+        if flat.problem().is_some() && flat.value(names::MESSAGE).is_none() {
             // What only looks like a document must not hide its words from searches and rules.
-            flat.push("message", text);
+            flat.push_known(names::MESSAGE, text);
         }
         if let Some(dialect) = Dialect::of(flat) {
             let channel = flat.value(dialect.channel());
@@ -110,13 +105,13 @@ impl Decoder<'_> {
             return Decoded { dataset, dialect, plain, time: None };
         }
         // A shipper's envelope around a line of a log file or the journal.
-        const INNER: [&str; 3] = ["message", "MESSAGE", "log"];
-        let inner = INNER.iter().find_map(|name| flat.value(name)).map(str::to_owned);
+        const INNER: [NameId; 3] = [names::MESSAGE, names::JOURNAL_MESSAGE, names::LOG];
+        let inner = INNER.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
         if let (Some(inner), Shell::None) = (inner, shell) {
-            const PROGRAM: [&str; 2] = ["SYSLOG_IDENTIFIER", "process.name"];
-            let program = PROGRAM.iter().find_map(|name| flat.value(name)).map(str::to_owned);
+            const PROGRAM: [NameId; 2] = [names::JOURNAL_PROGRAM, names::PROCESS_NAME];
+            let program = PROGRAM.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
             let inner = inner.trim();
-            let decoded = self.line(inner, record, flat, Shell::Envelope).or_else(|| {
+            let decoded = self.line(inner, origin, flat, Shell::Envelope).or_else(|| {
                 let dataset = self.message(&program?, inner, flat);
                 (dataset != self.datasets.syslog).then(|| self.text(dataset, flat, None))
             });
@@ -129,16 +124,22 @@ impl Decoder<'_> {
     }
 
     /// A line of text, if anything about it is known.
-    fn line(&self, text: &str, record: &Record, flat: &mut Flat, shell: Shell) -> Option<Decoded> {
+    fn line(
+        &self,
+        text: &str,
+        origin: &Origin<'_>,
+        flat: &mut Flat,
+        shell: Shell,
+    ) -> Option<Decoded> {
         if text.starts_with("type=")
             && let Some(time) = pairs::audit_time(text)
         {
             pairs::push("auditd.", text, flat);
-            flat.push("message", text);
+            flat.push_known(names::MESSAGE, text);
             return Some(self.text(self.datasets.auditd, flat, Some(time)));
         }
-        if let Some(header) = syslog::parse(text, record.received, self.zone) {
-            return Some(self.syslog(&header, record, flat, shell));
+        if let Some(header) = syslog::parse(text, origin.received, self.zone) {
+            return Some(self.syslog(&header, origin, flat, shell));
         }
         self.bare(text, flat)
     }
@@ -151,7 +152,7 @@ impl Decoder<'_> {
             return Some(self.text(self.datasets.web_error, flat, Some(time)));
         }
         if let Some(time) = web::access(text, flat) {
-            flat.push("message", text);
+            flat.push_known(names::MESSAGE, text);
             return Some(self.text(self.datasets.access, flat, time));
         }
         if pairs::is_vpn(text) {
@@ -162,7 +163,7 @@ impl Decoder<'_> {
 
     fn vpn(&self, text: &str, flat: &mut Flat) -> Decoded {
         pairs::push("vpn.", text, flat);
-        flat.push("message", text);
+        flat.push_known(names::MESSAGE, text);
         let time = gateway_time(flat, self.zone);
         self.text(self.datasets.vpn, flat, time)
     }
@@ -170,7 +171,7 @@ impl Decoder<'_> {
     fn syslog(
         &self,
         header: &syslog::Header<'_>,
-        record: &Record,
+        origin: &Origin<'_>,
         flat: &mut Flat,
         shell: Shell,
     ) -> Decoded {
@@ -178,7 +179,7 @@ impl Decoder<'_> {
         let message = header.message.trim_start();
         let document = message.strip_prefix("@cee:").unwrap_or(message).trim_start();
         if document.starts_with('{') {
-            let decoded = self.document(document, record, flat, shell);
+            let decoded = self.document(document, origin, flat, shell);
             return Decoded { time: decoded.time.or(header.time), ..decoded };
         }
         if let Some(decoded) = self.bare(message, flat) {
@@ -188,7 +189,7 @@ impl Decoder<'_> {
             Some(program) => self.message(program, message, flat),
             None => self.datasets.syslog,
         };
-        flat.push("message", message);
+        flat.push_known(names::MESSAGE, message);
         self.text(dataset, flat, header.time)
     }
 
@@ -201,7 +202,7 @@ impl Decoder<'_> {
         };
         let program = program.rsplit('/').next().unwrap_or(program);
         let pam = if old_pam {
-            flat.push("process.name", program);
+            flat.push_known(names::PROCESS_NAME, program);
             Some(message)
         } else if message.starts_with("pam_") {
             message.split_once("): ").map(|(_, inner)| inner)
@@ -228,10 +229,10 @@ impl Decoder<'_> {
 
 /// FortiOS's `eventtime` (since 1970) or `date` with `time` and perhaps `tz`.
 fn gateway_time(flat: &Flat, zone: &TimeZone) -> Option<UtcMicros> {
-    if let Some(time) = flat.value("vpn.eventtime").and_then(time::epoch) {
+    if let Some(time) = flat.value(names::VPN_EVENT_TIME).and_then(time::epoch) {
         return Some(time);
     }
-    let (date, clock) = (flat.value("vpn.date")?, flat.value("vpn.time")?);
-    let offset = flat.value("vpn.tz").unwrap_or_default();
+    let (date, clock) = (flat.value(names::VPN_DATE)?, flat.value(names::VPN_TIME)?);
+    let offset = flat.value(names::VPN_ZONE).unwrap_or_default();
     time::iso(&format!("{date}T{clock}{offset}"), zone).map(|(instant, _)| instant)
 }

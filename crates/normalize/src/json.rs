@@ -12,6 +12,17 @@ const TOO_DEEP: &str = "JSON nested too deep; the inner part is in the raw event
 
 /// Adds the fields of `text` to `flat`. What was read before an error stays, with a note.
 pub(crate) fn flatten(text: &str, flat: &mut Flat) {
+    // They work on each other, so one is taken out of the other meanwhile.
+    let mut shapes = flat.shapes.take().unwrap_or_default();
+    let quick = shapes.flatten(text, flat);
+    flat.shapes = Some(shapes);
+    if quick.is_none() {
+        flatten_plainly(text, flat);
+    }
+}
+
+/// The same without foresight, for documents of any kind, broken ones too.
+pub(crate) fn flatten_plainly(text: &str, flat: &mut Flat) {
     flat.path.clear();
     let mut deserializer = serde_json::Deserializer::from_str(text);
     match (Value { flat, depth: 0 }).deserialize(&mut deserializer) {
@@ -239,7 +250,7 @@ mod tests {
         let mut flat = Flat::default();
         flatten(text, &mut flat);
         let entries = (0..flat.len()).filter_map(|index| flat.entry(index));
-        let fields = entries.map(|e| format!("{}={}", flat.get(e.name), flat.get(e.value)));
+        let fields = entries.map(|e| format!("{}={}", flat.names.text(e.name), flat.get(e.value)));
         (fields.collect(), flat.problem())
     }
 

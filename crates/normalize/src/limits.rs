@@ -11,9 +11,17 @@ pub const FIELDS_PER_RECORD_MAX: usize = 2_048;
 /// that a name that overflows is still told apart from its neighbours.
 pub const NAME_BYTES_MAX: usize = 512;
 
-/// Most different field names remembered per dataset and dialect between records. Further names
-/// work as well, only slower.
-pub const NAMES_REMEMBERED_MAX: usize = 4_096;
+/// Most different field names remembered between records, those of all sources together; past it
+/// they are forgotten and learnt again.
+pub const NAMES_REMEMBERED_MAX: usize = 16_384;
+
+/// Most different columns remembered per dataset from batch to batch. Further ones work as well,
+/// only slower, until the batch is finished; then all are forgotten and learnt again.
+pub const COLUMNS_REMEMBERED_MAX: usize = 4_096;
+
+/// Most places in JSON documents (each key of each object, with the keys around it) that are
+/// remembered to foresee the next document; past it they are forgotten and learnt again.
+pub const SHAPE_NODES_MAX: usize = 8_192;
 
 /// Most parameters taken from the structured data of one RFC 5424 message.
 pub const STRUCTURED_DATA_PARAMS_MAX: usize = 64;

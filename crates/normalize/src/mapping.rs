@@ -18,7 +18,7 @@ pub(crate) type Map<K, V> = HashMap<K, V, RandomState>;
 type Constants = Vec<(Box<str>, Box<str>)>;
 
 /// Translation tables by name.
-type Tables = BTreeMap<String, Arc<Map<Box<str>, Box<str>>>>;
+type Tables = BTreeMap<String, Arc<Table>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,26 +114,68 @@ pub(crate) struct DatasetMappings {
     general: Vec<Rule>,
     by_code: Map<Box<str>, Vec<Rule>>,
     pub(crate) code_column: u32,
+    /// How many memories the rules need, see [`MemoId`].
+    pub(crate) memos: u32,
 }
 
 pub(crate) struct Rule {
     pub(crate) when: Vec<(u32, Vec<Box<str>>)>,
     pub(crate) copies: Vec<Copy>,
-    pub(crate) constants: Vec<(u32, Box<str>)>,
+    pub(crate) constants: Vec<Constant>,
     pub(crate) translations: Vec<Translation>,
 }
+
+/// A step of a rule whose outcome depends on nothing but one value, and so is remembered per
+/// distinct value: its number within the dataset.
+pub(crate) type MemoId = u32;
 
 pub(crate) struct Copy {
     pub(crate) to: u32,
     /// The first that is present is taken.
-    pub(crate) from: Vec<(u32, Filter)>,
+    pub(crate) from: Vec<(u32, Filter, MemoId)>,
     pub(crate) kind: FieldType,
 }
 
-pub(crate) struct Translation {
-    pub(crate) from: Vec<u32>,
+pub(crate) struct Constant {
     pub(crate) to: u32,
-    pub(crate) table: Arc<Map<Box<str>, Box<str>>>,
+    pub(crate) value: Box<str>,
+    pub(crate) memo: MemoId,
+}
+
+pub(crate) struct Translation {
+    /// The first that the table has is taken.
+    pub(crate) from: Vec<(u32, MemoId)>,
+    pub(crate) to: u32,
+    pub(crate) table: Arc<Table>,
+}
+
+/// What values are translated to.
+#[derive(Default)]
+pub(crate) struct Table {
+    positions: Map<Box<str>, u32>,
+    words: Vec<Box<str>>,
+}
+
+impl Table {
+    fn new(entries: BTreeMap<String, String>) -> Self {
+        let mut table = Table::default();
+        // Content is ours and small; a position always fits.
+        for (position, (value, word)) in (0..).zip(entries) {
+            table.positions.insert(value.into(), position);
+            table.words.push(word.into());
+        }
+        table
+    }
+
+    /// The position of the word for `value`, exactly or in small letters.
+    pub(crate) fn position(&self, value: &str) -> Option<u32> {
+        let exact = self.positions.get(value);
+        exact.or_else(|| self.positions.get(value.to_ascii_lowercase().as_str())).copied()
+    }
+
+    pub(crate) fn word(&self, position: u32) -> &str {
+        self.words.get(position as usize).map_or("", |word| word)
+    }
 }
 
 /// What a copy takes of a value.
@@ -192,8 +234,7 @@ impl Mappings {
         let mut tables = Tables::new();
         for (_, content) in &mut parsed {
             for (name, table) in std::mem::take(&mut content.table) {
-                let table = table.into_iter().map(|(k, v)| (k.into(), v.into()));
-                tables.insert(name, Arc::new(table.collect::<Map<Box<str>, Box<str>>>()));
+                tables.insert(name, Arc::new(Table::new(table)));
             }
         }
         let mut mappings = Mappings {
@@ -322,6 +363,7 @@ impl DatasetBuilder {
             general: Vec::new(),
             by_code: Map::default(),
             code_column: 0,
+            memos: 0,
         };
         let mut builder = DatasetBuilder { finished, by_name: BTreeMap::new() };
         builder.finished.code_column = builder.column("event.code");
@@ -337,6 +379,12 @@ impl DatasetBuilder {
         self.finished.columns.push(name.into());
         self.by_name.insert(name.into(), position);
         position
+    }
+
+    fn memo(&mut self) -> MemoId {
+        let memo = self.finished.memos;
+        self.finished.memos += 1;
+        memo
     }
 
     fn add(
@@ -385,14 +433,15 @@ impl DatasetBuilder {
                     None => (source, Filter::All),
                 };
                 known_field(source, dictionary)?;
-                from.push((self.column(source), filter));
+                from.push((self.column(source), filter, self.memo()));
             }
             let kind = dictionary.field_type(name);
             rule.copies.push(Copy { to: self.column(name), from, kind });
         }
         for (name, value) in &entry.set {
             known_field(name, dictionary)?;
-            rule.constants.push((self.column(name), value.as_str().into()));
+            let (to, memo) = (self.column(name), self.memo());
+            rule.constants.push(Constant { to, value: value.as_str().into(), memo });
         }
         for translate in &entry.translate {
             known_field(&translate.to, dictionary)?;
@@ -401,7 +450,7 @@ impl DatasetBuilder {
             let mut from = Vec::new();
             for source in translate.from.iter() {
                 known_field(source, dictionary)?;
-                from.push(self.column(source));
+                from.push((self.column(source), self.memo()));
             }
             let to = self.column(&translate.to);
             rule.translations.push(Translation { from, to, table: table.clone() });

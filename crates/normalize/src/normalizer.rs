@@ -1,5 +1,5 @@
 use crate::content;
-use crate::decode::{Datasets, Decoder};
+use crate::decode::{Datasets, Decoded, Decoder};
 use crate::flat::Flat;
 use crate::mapping::Mappings;
 use crate::rows::Rows;
@@ -8,7 +8,7 @@ use crate::windows::Dialect;
 use crate::{NormalizeError, charset};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
-use yagura_event::{CommittedRun, EventBatch, FieldDictionary, Lang, Record, UtcMicros, columns};
+use yagura_event::{CommittedRun, EventBatch, FieldDictionary, Lang, Origin, UtcMicros, columns};
 
 /// Which reading of the raw bytes this is. Changes whenever the same bytes would give other fields.
 pub const PARSER_VERSION: &str = "yagura-normalize 1";
@@ -17,6 +17,7 @@ pub const PARSER_VERSION: &str = "yagura-normalize 1";
 pub struct Normalizer {
     content: Arc<Content>,
     zone: TimeZone,
+    keep_original: bool,
     work: Work,
 }
 
@@ -33,6 +34,16 @@ struct Work {
     flat: Flat,
     /// By position of the dataset; made when first needed.
     rows: Vec<Option<Rows>>,
+    /// Rows and bytes of records since batches were taken.
+    waiting_rows: usize,
+    waiting_bytes: usize,
+}
+
+/// How a record is to be read.
+#[derive(Clone, Copy)]
+struct Manner<'a> {
+    zone: &'a TimeZone,
+    keep_original: bool,
 }
 
 /// One record in words and fields, for showing it.
@@ -63,7 +74,17 @@ impl Normalizer {
         let datasets = Datasets::new(&mappings);
         let content = Arc::new(Content { dictionary, mappings, datasets, sentences });
         let work = Work::new(&content);
-        Ok(Normalizer { content, zone: TimeZone::UTC, work })
+        Ok(Normalizer { content, zone: TimeZone::UTC, keep_original: true, work })
+    }
+
+    /// Another normalizer with the same content and settings and no rows, for another thread.
+    pub fn fork(&self) -> Self {
+        Normalizer {
+            content: self.content.clone(),
+            zone: self.zone.clone(),
+            keep_original: self.keep_original,
+            work: Work::new(&self.content),
+        }
     }
 
     /// The field dictionary built into the program (`content/fields.toml`).
@@ -79,6 +100,12 @@ impl Normalizer {
         self.zone = zone;
     }
 
+    /// Whether rows keep the received bytes in `event.original`, as they do at first. Without, the
+    /// column is null everywhere: for readers whose records are kept elsewhere.
+    pub fn set_keep_original(&mut self, keep: bool) {
+        self.keep_original = keep;
+    }
+
     /// The field dictionary in use.
     pub fn dictionary(&self) -> &Arc<FieldDictionary> {
         &self.content.dictionary
@@ -87,12 +114,42 @@ impl Normalizer {
     /// Reads every record of `run` into the batch of its dataset.
     pub fn normalize(&mut self, run: &CommittedRun) {
         for (index, record) in run.indexed() {
-            self.work.record(&self.content, &self.zone, run, index, record);
+            self.push(&Origin::of(run, index, record), &record.bytes);
         }
+    }
+
+    /// Reads one record into the batch of its dataset, as one row. Nothing of it is kept but the
+    /// row, so a caller may use one buffer for all records.
+    ///
+    /// Rows gather until [`Normalizer::take_batches`]; see [`Normalizer::waiting_rows`] and
+    /// [`Normalizer::waiting_bytes`] for when to call that.
+    pub fn push(&mut self, origin: &Origin<'_>, bytes: &[u8]) {
+        let manner = Manner { zone: &self.zone, keep_original: self.keep_original };
+        self.work.record(&self.content, manner, origin, bytes);
+    }
+
+    /// Only the first half of [`Normalizer::push`], for benchmarks: how many fields there are.
+    #[doc(hidden)]
+    pub fn decode_only(&mut self, origin: &Origin<'_>, bytes: &[u8]) -> usize {
+        self.work.decode(&self.content, &self.zone, origin, bytes);
+        self.work.flat.len()
+    }
+
+    /// Rows read since batches were taken.
+    pub fn waiting_rows(&self) -> usize {
+        self.work.waiting_rows
+    }
+
+    /// Bytes of the records those rows were read from. What the rows hold is mostly less, and at
+    /// most a few times as much.
+    pub fn waiting_bytes(&self) -> usize {
+        self.work.waiting_bytes
     }
 
     /// The batches finished so far, one per dataset seen since the last call.
     pub fn take_batches(&mut self) -> Vec<EventBatch> {
+        self.work.waiting_rows = 0;
+        self.work.waiting_bytes = 0;
         self.work.rows.iter_mut().flatten().filter_map(Rows::finish).collect()
     }
 
@@ -105,7 +162,8 @@ impl Normalizer {
     pub fn describe(&self, run: &CommittedRun) -> Option<Described> {
         let (index, record) = run.indexed().next()?;
         let mut work = Work::new(&self.content);
-        work.record(&self.content, &self.zone, run, index, record);
+        let manner = Manner { zone: &self.zone, keep_original: self.keep_original };
+        work.record(&self.content, manner, &Origin::of(run, index, record), &record.bytes);
         let batch = work.rows.iter_mut().flatten().find_map(Rows::finish)?;
         let mut fields = Vec::new();
         let mut timestamp = record.received;
@@ -129,22 +187,29 @@ impl Normalizer {
 impl Work {
     fn new(content: &Content) -> Self {
         let rows = content.mappings.datasets.iter().map(|_| None).collect();
-        Work { flat: Flat::default(), rows }
+        Work { flat: Flat::default(), rows, waiting_rows: 0, waiting_bytes: 0 }
     }
 
-    fn record(
+    /// Reads names and values into `flat`. Answers also the encoding where it is not UTF-8.
+    fn decode(
         &mut self,
         content: &Content,
         zone: &TimeZone,
-        run: &CommittedRun,
-        index: u32,
-        record: &Record,
-    ) {
-        let flat = &mut self.flat;
-        flat.clear();
-        let (text, encoding) = charset::decode(&record.bytes);
+        origin: &Origin<'_>,
+        bytes: &[u8],
+    ) -> (Decoded, Option<&'static str>) {
+        self.flat.clear();
+        let (text, encoding) = charset::decode(bytes);
         let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
-        let decoded = decoder.decode(&text, &run.stream, record, flat);
+        (decoder.decode(&text, origin, &mut self.flat), encoding)
+    }
+
+    fn record(&mut self, content: &Content, manner: Manner<'_>, origin: &Origin<'_>, bytes: &[u8]) {
+        self.waiting_rows += 1;
+        self.waiting_bytes = self.waiting_bytes.saturating_add(bytes.len());
+        let zone = manner.zone;
+        let (decoded, encoding) = self.decode(content, zone, origin, bytes);
+        let flat = &mut self.flat;
         let (Some(place), Some(mappings)) =
             (self.rows.get_mut(decoded.dataset), content.mappings.datasets.get(decoded.dataset))
         else {
@@ -152,14 +217,14 @@ impl Work {
         };
         let rows =
             place.get_or_insert_with(|| Rows::new(mappings.clone(), content.dictionary.clone()));
-        rows.begin(run, index, record);
+        rows.begin(flat, origin, manner.keep_original.then_some(bytes));
         for number in 0..flat.len() {
             let Some(entry) = flat.entry(number) else { break };
             let dialect = if number < decoded.plain { Dialect::Plain } else { decoded.dialect };
             rows.emit(flat, dialect, entry);
         }
         rows.map(flat);
-        rows.settle_time(flat, decoded.time, record.received, zone);
+        rows.settle_time(flat, decoded.time, origin.received, zone);
         if let Some(encoding) = encoding {
             rows.set_column(flat, "yagura.encoding", encoding);
         }

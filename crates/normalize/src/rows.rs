@@ -1,16 +1,18 @@
 //! The rows of one dataset while they are built: which column each field goes to, remembered from
 //! record to record, and the mappings that add further columns.
+//!
+//! Most values have been seen in the batch already, so what a mapping made of a value the last time
+//! is remembered by the value's key, and neither computed nor looked up again.
 
 use crate::flat::{Entry, Flat, Span};
-use crate::limits::NAMES_REMEMBERED_MAX;
-use crate::mapping::{DatasetMappings, Map, Rule};
+use crate::limits::COLUMNS_REMEMBERED_MAX;
+use crate::mapping::{Constant, Copy as CopyRule, DatasetMappings, Map, MemoId, Rule, Translation};
 use crate::time;
 use crate::windows::{self, Dialect, Meaning};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use yagura_event::{
-    BatchBuilder, ColumnIndex, CommittedRun, EventBatch, FieldDictionary, FieldType, Record,
-    UtcMicros,
+    BatchBuilder, ColumnIndex, EventBatch, FieldDictionary, FieldType, Origin, UtcMicros, ValueKey,
 };
 
 pub(crate) struct Rows {
@@ -19,8 +21,11 @@ pub(crate) struct Rows {
     /// Columns known here. Their position in the batch is looked up once per batch.
     slots: Vec<Slot>,
     by_column: Map<Box<str>, u32>,
-    /// What a field name of each dialect means here.
-    targets: [Map<Box<str>, Target>; Dialect::COUNT],
+    /// What a field name of each dialect means here, by the name's number.
+    targets: [Vec<Target>; Dialect::COUNT],
+    /// The epoch of those numbers.
+    names_epoch: u64,
+    memos: Memos,
     /// Number of the batch being built.
     generation: u64,
     /// Number of the row being built, over all batches.
@@ -36,17 +41,75 @@ struct Slot {
     /// The row that last had a value here, and the value.
     row: u64,
     value: Span,
+    /// The value's key, where the column has keys.
+    key: Option<ValueKey>,
 }
 
 #[derive(Clone, Copy)]
 enum Target {
+    /// Not looked up yet.
+    Unknown,
     Ignore,
     Slot(u32),
     Both(u32, u32),
     Hex64(u32),
     Guid(u32),
-    EventType { own: u32, nxlog: u32 },
+    EventType {
+        own: u32,
+        nxlog: u32,
+    },
     Time(u8, Option<u32>),
+}
+
+/// What steps of rules came to in this batch, by step and by the value's key.
+struct Memos(Vec<Vec<Outcome>>);
+
+/// What a step of a rule came to.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Unknown,
+    /// Nothing; the next source may have it.
+    Next,
+    /// Nothing, and no further source is asked.
+    Stop,
+    /// This part of the value, and its key in the column it goes to.
+    Part {
+        skipped: u32,
+        bytes: u32,
+        key: Option<ValueKey>,
+    },
+    /// This word, and its key in the column it goes to.
+    Word {
+        position: u32,
+        key: Option<ValueKey>,
+    },
+}
+
+/// Outcomes that a memory keeps room for from batch to batch.
+const OUTCOMES_KEPT_MAX: usize = 256;
+
+impl Memos {
+    fn get(&self, memo: MemoId, value: Option<ValueKey>) -> Outcome {
+        let outcome = value.and_then(|value| self.0.get(memo as usize)?.get(value.index()));
+        outcome.copied().unwrap_or(Outcome::Unknown)
+    }
+
+    fn set(&mut self, memo: MemoId, value: Option<ValueKey>, outcome: Outcome) {
+        let (Some(value), Some(outcomes)) = (value, self.0.get_mut(memo as usize)) else { return };
+        if outcomes.len() <= value.index() {
+            outcomes.resize(value.index() + 1, Outcome::Unknown);
+        }
+        if let Some(place) = outcomes.get_mut(value.index()) {
+            *place = outcome;
+        }
+    }
+
+    fn forget(&mut self) {
+        for outcomes in &mut self.0 {
+            outcomes.clear();
+            outcomes.shrink_to(OUTCOMES_KEPT_MAX);
+        }
+    }
 }
 
 impl Rows {
@@ -56,36 +119,60 @@ impl Rows {
             slots: Vec::new(),
             by_column: Map::default(),
             targets: Default::default(),
+            names_epoch: 0,
+            memos: Memos((0..mappings.memos).map(|_| Vec::new()).collect()),
             generation: 1,
             row: 0,
             time: None,
-            mappings: mappings.clone(),
+            mappings,
         };
-        // Rules name columns by position, so these come first and in order.
-        for column in &mappings.columns {
-            rows.add_slot(column);
-        }
+        rows.forget_columns();
         rows
     }
 
-    pub(crate) fn begin(&mut self, run: &CommittedRun, index: u32, record: &Record) {
-        self.builder.begin_row(run, index, record);
+    pub(crate) fn begin(&mut self, flat: &Flat, origin: &Origin<'_>, original: Option<&[u8]>) {
+        self.builder.begin(origin, original);
         self.row += 1;
         self.time = None;
+        if self.names_epoch != flat.names.epoch() {
+            self.names_epoch = flat.names.epoch();
+            self.targets.iter_mut().for_each(Vec::clear);
+        }
     }
 
     /// Takes the finished batch, if there are rows.
     pub(crate) fn finish(&mut self) -> Option<EventBatch> {
+        let batch = self.builder.finish()?;
         self.generation += 1;
-        self.builder.finish()
+        self.memos.forget();
+        if self.slots.len() >= COLUMNS_REMEMBERED_MAX {
+            self.forget_columns();
+        }
+        Some(batch)
+    }
+
+    /// Forgets all columns but those of the rules.
+    fn forget_columns(&mut self) {
+        self.slots.clear();
+        self.by_column.clear();
+        self.targets.iter_mut().for_each(Vec::clear);
+        // Rules name columns by position, so these come first and in order.
+        let mappings = self.mappings.clone();
+        for column in &mappings.columns {
+            self.add_slot(column);
+        }
     }
 
     /// Sets the field `entry`, named as `dialect` names it.
     pub(crate) fn emit(&mut self, flat: &mut Flat, dialect: Dialect, entry: Entry) {
-        let known = self.targets[dialect as usize].get(flat.get(entry.name)).copied();
-        let Some(target) = known.or_else(|| self.learn(dialect, flat.get(entry.name))) else {
-            // Too many names already: the long way, without remembering.
-            let name = windows::meaning(dialect, flat.get(entry.name));
+        let known = self.targets[dialect as usize].get(entry.name.index()).copied();
+        let target = match known {
+            None | Some(Target::Unknown) => self.learn(flat, dialect, entry),
+            known => known,
+        };
+        let Some(target) = target else {
+            // Too many columns already: the long way, without remembering.
+            let name = windows::meaning(dialect, flat.names.text(entry.name));
             if let Meaning::Field(name) | Meaning::Guid(name) = name {
                 self.builder.set(&name, flat.get(entry.value));
             }
@@ -96,23 +183,22 @@ impl Rows {
 
     fn set(&mut self, flat: &mut Flat, target: Target, value: Span) {
         match target {
-            Target::Ignore => {}
+            Target::Unknown | Target::Ignore => {}
             Target::Slot(slot) => self.put(flat, slot, value),
             Target::Both(one, other) => {
                 self.put(flat, one, value);
                 self.put(flat, other, value);
             }
             Target::Hex64(slot) => {
-                let hex = |text: &str| text.parse::<i64>().ok().map(|bits| format!("{bits:#x}"));
-                let value = flat.derive(value, hex).unwrap_or(value);
+                let value = match flat.get(value).parse::<i64>() {
+                    Ok(bits) => flat.display(format_args!("{bits:#x}")),
+                    Err(_) => value,
+                };
                 self.put(flat, slot, value);
             }
             Target::Guid(slot) => {
-                let braces = |text: &str| {
-                    windows::is_bare_guid(text)
-                        .then(|| format!("{{{}}}", text.to_ascii_lowercase()))
-                };
-                let value = flat.derive(value, braces).unwrap_or(value);
+                let bare = windows::is_bare_guid(flat.get(value));
+                let value = if bare { flat.braced_lowercase(value) } else { value };
                 self.put(flat, slot, value);
             }
             Target::EventType { own, nxlog } => {
@@ -142,57 +228,100 @@ impl Rows {
     /// Applies the dataset's mappings to the row.
     pub(crate) fn map(&mut self, flat: &mut Flat) {
         let mappings = self.mappings.clone();
-        let code = self.span(mappings.code_column);
+        let code = self.value(mappings.code_column);
         // The code is needed while the arena grows, so it is looked up before.
-        let rules = mappings.rules(code.map(|span| flat.get(span)));
+        let rules = mappings.rules(code.map(|(span, _)| flat.get(span)));
         for rule in rules {
             if self.holds(flat, rule) {
-                self.apply(flat, rule);
+                rule.copies.iter().for_each(|copy| self.copy(flat, copy));
+                rule.constants.iter().for_each(|constant| self.constant(flat, constant));
+                rule.translations.iter().for_each(|translation| self.translate(flat, translation));
             }
         }
     }
 
     fn holds(&self, flat: &Flat, rule: &Rule) -> bool {
         rule.when.iter().all(|(slot, values)| {
-            let value = self.span(*slot).map(|span| flat.get(span));
+            let value = self.value(*slot).map(|(span, _)| flat.get(span));
             value.is_some_and(|value| values.iter().any(|v| &**v == value || &**v == "*"))
         })
     }
 
-    fn apply(&mut self, flat: &mut Flat, rule: &Rule) {
-        for copy in &rule.copies {
-            let taken = copy.from.iter().find_map(|(slot, filter)| {
-                let span = self.span(*slot)?;
-                flat.narrow(span, |value| filter.apply(value))
-            });
-            let Some(taken) = taken else { continue };
-            let value = match copy.kind {
+    fn copy(&mut self, flat: &mut Flat, copy: &CopyRule) {
+        for (slot, filter, memo) in &copy.from {
+            let Some((value, key)) = self.value(*slot) else { continue };
+            match self.memos.get(*memo, key) {
+                Outcome::Unknown | Outcome::Word { .. } => {}
+                Outcome::Next => continue,
+                Outcome::Stop => return,
+                Outcome::Part { skipped, bytes, key } => {
+                    if let Some(part) = value.part(skipped, bytes) {
+                        self.put_known(flat, copy.to, part, key);
+                    }
+                    return;
+                }
+            }
+            let Some(taken) = flat.narrow(value, |value| filter.apply(value)) else {
+                self.memos.set(*memo, key, Outcome::Next);
+                continue;
+            };
+            let part = match copy.kind {
                 FieldType::Ip => flat.narrow(taken, address),
-                FieldType::Long if !flat.get(taken).starts_with("0x") => Some(taken),
-                FieldType::Long => flat.derive(taken, |hex| {
-                    let number = i64::from_str_radix(hex.strip_prefix("0x")?, 16).ok()?;
-                    Some(number.to_string())
-                }),
+                FieldType::Long if flat.get(taken).starts_with("0x") => {
+                    if let Some(number) = hexadecimal(flat.get(taken)) {
+                        let number = flat.display(number);
+                        self.put(flat, copy.to, number);
+                    }
+                    return;
+                }
                 _ => Some(taken),
             };
-            if let Some(value) = value {
-                self.put(flat, copy.to, value);
-            }
+            let outcome = match part.and_then(|part| Some((part, value.place_of(part)?))) {
+                Some((part, (skipped, bytes))) => {
+                    self.put(flat, copy.to, part);
+                    Outcome::Part { skipped, bytes, key: self.key(copy.to) }
+                }
+                None => Outcome::Stop,
+            };
+            self.memos.set(*memo, key, outcome);
+            return;
         }
-        for (slot, value) in &rule.constants {
-            let value = flat.text(value);
-            self.put(flat, *slot, value);
+    }
+
+    fn constant(&mut self, flat: &mut Flat, constant: &Constant) {
+        let value = flat.text(&constant.value);
+        // The same in every row, so one place is enough to remember it.
+        let only = Some(ValueKey::FIRST);
+        if let Outcome::Word { key, .. } = self.memos.get(constant.memo, only) {
+            self.put_known(flat, constant.to, value, key);
+            return;
         }
-        for translation in &rule.translations {
-            let word = translation.from.iter().find_map(|&slot| {
-                let value = flat.get(self.span(slot)?);
-                let exact = translation.table.get(value);
-                exact.or_else(|| translation.table.get(value.to_ascii_lowercase().as_str()))
-            });
-            if let Some(word) = word {
-                let value = flat.text(word);
-                self.put(flat, translation.to, value);
+        self.put(flat, constant.to, value);
+        let outcome = Outcome::Word { position: 0, key: self.key(constant.to) };
+        self.memos.set(constant.memo, only, outcome);
+    }
+
+    fn translate(&mut self, flat: &mut Flat, translation: &Translation) {
+        for (slot, memo) in &translation.from {
+            let Some((value, key)) = self.value(*slot) else { continue };
+            match self.memos.get(*memo, key) {
+                Outcome::Unknown | Outcome::Part { .. } | Outcome::Stop => {}
+                Outcome::Next => continue,
+                Outcome::Word { position, key } => {
+                    let word = flat.text(translation.table.word(position));
+                    self.put_known(flat, translation.to, word, key);
+                    return;
+                }
             }
+            let Some(position) = translation.table.position(flat.get(value)) else {
+                self.memos.set(*memo, key, Outcome::Next);
+                continue;
+            };
+            let word = flat.text(translation.table.word(position));
+            self.put(flat, translation.to, word);
+            let outcome = Outcome::Word { position, key: self.key(translation.to) };
+            self.memos.set(*memo, key, outcome);
+            return;
         }
     }
 
@@ -220,34 +349,53 @@ impl Rows {
         let Some(slot) = self.slots.get_mut(slot as usize) else { return };
         slot.row = self.row;
         slot.value = value;
+        slot.key = None;
         if slot.generation != self.generation {
             slot.generation = self.generation;
             slot.index = self.builder.column(&slot.column);
         }
         match slot.index {
-            Some(index) => self.builder.set_at(index, flat.get(value)),
+            Some(index) => slot.key = self.builder.set_at(index, flat.get(value)),
             None => self.builder.set(&slot.column, flat.get(value)),
         }
     }
 
-    fn span(&self, slot: u32) -> Option<Span> {
-        let slot = self.slots.get(slot as usize)?;
-        (slot.row == self.row).then_some(slot.value)
+    /// Like [`Rows::put`], of a value whose key in this batch is known, if it has one.
+    fn put_known(&mut self, flat: &Flat, slot: u32, value: Span, key: Option<ValueKey>) {
+        let known = self.slots.get_mut(slot as usize).and_then(|slot| {
+            let index = slot.index.filter(|_| slot.generation == self.generation)?;
+            Some((slot, index, key?))
+        });
+        let Some((slot, index, key)) = known else { return self.put(flat, slot, value) };
+        slot.row = self.row;
+        slot.value = value;
+        slot.key = Some(key);
+        self.builder.set_key_at(index, key);
     }
 
-    /// The slot of a column; `None` when too many names are remembered already.
+    /// The value that this row has in a column, and its key if it has one.
+    fn value(&self, slot: u32) -> Option<(Span, Option<ValueKey>)> {
+        let slot = self.slots.get(slot as usize)?;
+        (slot.row == self.row).then_some((slot.value, slot.key))
+    }
+
+    fn key(&self, slot: u32) -> Option<ValueKey> {
+        self.slots.get(slot as usize)?.key
+    }
+
+    /// The slot of a column; `None` when too many are remembered already.
     fn slot(&mut self, column: &str) -> Option<u32> {
         if let Some(&slot) = self.by_column.get(column) {
             return Some(slot);
         }
-        if self.slots.len() >= NAMES_REMEMBERED_MAX {
+        if self.slots.len() >= COLUMNS_REMEMBERED_MAX {
             return None;
         }
         Some(self.add_slot(column))
     }
 
     fn add_slot(&mut self, column: &str) -> u32 {
-        // Bounded by NAMES_REMEMBERED_MAX and the content's own names.
+        // Bounded by COLUMNS_REMEMBERED_MAX and the content's own names.
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.push(Slot {
             column: column.into(),
@@ -255,16 +403,14 @@ impl Rows {
             generation: 0,
             row: 0,
             value: Span::default(),
+            key: None,
         });
         self.by_column.insert(column.into(), slot);
         slot
     }
 
-    fn learn(&mut self, dialect: Dialect, raw: &str) -> Option<Target> {
-        if self.targets[dialect as usize].len() >= NAMES_REMEMBERED_MAX {
-            return None;
-        }
-        let target = match windows::meaning(dialect, raw) {
+    fn learn(&mut self, flat: &Flat, dialect: Dialect, entry: Entry) -> Option<Target> {
+        let target = match windows::meaning(dialect, flat.names.text(entry.name)) {
             Meaning::Ignore => Target::Ignore,
             Meaning::Field(column) => Target::Slot(self.slot(&column)?),
             Meaning::Both(one, other) if &*self.mappings.name == "windows.system" => {
@@ -280,9 +426,20 @@ impl Rows {
             Meaning::Time(rank, None) => Target::Time(rank, None),
             Meaning::Time(rank, Some(column)) => Target::Time(rank, Some(self.slot(&column)?)),
         };
-        self.targets[dialect as usize].insert(raw.into(), target);
+        let targets = &mut self.targets[dialect as usize];
+        if targets.len() <= entry.name.index() {
+            // Bounded by the names that are remembered.
+            targets.resize(flat.names.len(), Target::Unknown);
+        }
+        if let Some(place) = targets.get_mut(entry.name.index()) {
+            *place = target;
+        }
         Some(target)
     }
+}
+
+fn hexadecimal(text: &str) -> Option<i64> {
+    i64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
 /// An IP address as text, IPv4-mapped ones as IPv4; `None` for anything else.

@@ -3,7 +3,7 @@
 
 use crate::flat::Flat;
 use crate::limits::STRUCTURED_DATA_PARAMS_MAX;
-use crate::time;
+use crate::{names, time};
 use jiff::tz::TimeZone;
 use yagura_event::UtcMicros;
 
@@ -49,22 +49,24 @@ impl Header<'_> {
     /// Adds the header's fields, not the message.
     pub(crate) fn push(&self, flat: &mut Flat) {
         if let Some(priority) = self.priority {
-            flat.push("log.syslog.facility.code", &(priority / 8).to_string());
-            flat.push("log.syslog.severity.code", &(priority % 8).to_string());
-            flat.push("log.level", SEVERITIES[usize::from(priority % 8)]);
+            let facility = flat.display(priority / 8);
+            flat.push_spans(names::FACILITY, facility);
+            let severity = flat.display(priority % 8);
+            flat.push_spans(names::SEVERITY, severity);
+            flat.push_known(names::LOG_LEVEL, SEVERITIES[usize::from(priority % 8)]);
         }
         if self.is_5424 {
-            flat.push("log.syslog.version", "1");
+            flat.push_known(names::SYSLOG_VERSION, "1");
         }
         let fields = [
-            ("host.name", self.host),
-            ("process.name", self.program),
-            ("process.pid", self.pid),
-            ("log.syslog.msgid", self.message_id),
+            (names::HOST_NAME, self.host),
+            (names::PROCESS_NAME, self.program),
+            (names::PROCESS_PID, self.pid),
+            (names::MESSAGE_ID, self.message_id),
         ];
         for (name, value) in fields {
             if let Some(value) = value {
-                flat.push(name, value);
+                flat.push_known(name, value);
             }
         }
         if let Some(data) = self.structured_data {
@@ -233,6 +235,11 @@ mod tests {
         parse(line, "2026-06-14T15:16:02Z".parse().unwrap(), &TimeZone::UTC)
     }
 
+    fn value<'a>(flat: &'a mut Flat, name: &str) -> Option<&'a str> {
+        let name = flat.names.id(name);
+        flat.value(name)
+    }
+
     #[test]
     fn rfc5424_with_structured_data() {
         let line = "<165>1 2026-06-14T06:16:01.003+09:00 fw01 evntslog 77 ID47 \
@@ -246,11 +253,11 @@ mod tests {
         assert_eq!(header.message, "接続しました");
         let mut flat = Flat::default();
         header.push(&mut flat);
-        assert_eq!(flat.value("log.syslog.structured_data.a@1.x"), Some("1]"));
-        assert_eq!(flat.value("log.syslog.structured_data.a@1.y"), Some("q\""));
-        assert_eq!(flat.value("log.syslog.structured_data.b@1.z"), Some(""));
-        assert_eq!(flat.value("log.syslog.facility.code"), Some("20"));
-        assert_eq!(flat.value("log.level"), Some("notice"));
+        assert_eq!(value(&mut flat, "log.syslog.structured_data.a@1.x"), Some("1]"));
+        assert_eq!(value(&mut flat, "log.syslog.structured_data.a@1.y"), Some("q\""));
+        assert_eq!(value(&mut flat, "log.syslog.structured_data.b@1.z"), Some(""));
+        assert_eq!(value(&mut flat, "log.syslog.facility.code"), Some("20"));
+        assert_eq!(value(&mut flat, "log.level"), Some("notice"));
     }
 
     #[test]

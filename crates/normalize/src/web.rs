@@ -162,7 +162,9 @@ mod tests {
         let mut flat = Flat::default();
         access(line, &mut flat)?;
         let entries = (0..flat.len()).filter_map(|index| flat.entry(index));
-        Some(entries.map(|e| format!("{}={}", flat.get(e.name), flat.get(e.value))).collect())
+        Some(
+            entries.map(|e| format!("{}={}", flat.names.text(e.name), flat.get(e.value))).collect(),
+        )
     }
 
     #[test]

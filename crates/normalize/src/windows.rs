@@ -8,6 +8,7 @@
 //! All three lead to the same columns.
 
 use crate::flat::Flat;
+use crate::names::{self, Hint, NameId};
 use std::borrow::Cow;
 
 /// How the names of a record are to be read.
@@ -25,27 +26,26 @@ impl Dialect {
 
     /// The Windows dialect of a flattened JSON document, if it is one.
     pub(crate) fn of(flat: &Flat) -> Option<Dialect> {
-        for name in flat.names() {
-            if name.starts_with("winlog.") {
-                return Some(Dialect::Beats);
-            }
-            if name.starts_with("Event.System.") {
-                return Some(Dialect::Evtx);
-            }
-            if name == "EventID" {
-                let windows = |n: &str| matches!(n, "Channel" | "SourceName" | "ProviderGuid");
-                return flat.names().any(windows).then_some(Dialect::Flat);
+        for hint in flat.hints() {
+            match hint {
+                Hint::Beats => return Some(Dialect::Beats),
+                Hint::Evtx => return Some(Dialect::Evtx),
+                Hint::EventId => {
+                    let windows = flat.hints().any(|hint| hint == Hint::Windows);
+                    return windows.then_some(Dialect::Flat);
+                }
+                Hint::Windows | Hint::None => {}
             }
         }
         None
     }
 
     /// Name of the field that holds the channel.
-    pub(crate) fn channel(self) -> &'static str {
+    pub(crate) fn channel(self) -> NameId {
         match self {
-            Dialect::Plain | Dialect::Beats => "winlog.channel",
-            Dialect::Flat => "Channel",
-            Dialect::Evtx => "Event.System.Channel",
+            Dialect::Plain | Dialect::Beats => names::BEATS_CHANNEL,
+            Dialect::Flat => names::FLAT_CHANNEL,
+            Dialect::Evtx => names::EVTX_CHANNEL,
         }
     }
 }

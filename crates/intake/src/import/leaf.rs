@@ -2,7 +2,8 @@ use super::content::Content;
 use super::json_objects::{JsonObjects, Piece};
 use super::lines::{LineEnd, Lines};
 use super::session::{Halt, Job, Meter, check};
-use super::{FileKind, FileReport, evtx_file};
+use super::{FileKind, FileReport};
+use crate::evtx;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IMPORT_RECORD_BYTES_MAX};
 use bytes::Bytes;
 use std::io::{self, BufReader, Read, Seek};
@@ -41,7 +42,7 @@ impl Leaf<'_, '_> {
     ) -> Result<(), Halt> {
         if kind == FileKind::Evtx {
             return match content.rewind() {
-                Ok(()) => evtx_file::read(content, self),
+                Ok(()) => evtx::read(content, self),
                 Err(error) => {
                     self.unreadable(&error);
                     Ok(())

@@ -1,0 +1,218 @@
+//! Windows event logs (EVTX), record by record, as compact JSON.
+
+use ::evtx::{EvtxChunkData, EvtxParser, ParserSettings};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Bytes before the first chunk, and of each chunk ([MS-EVEN6] section 2.2.17; the format notes
+/// of libevtx).
+pub(crate) const FILE_HEADER_BYTES: u64 = 4_096;
+pub(crate) const CHUNK_BYTES: u64 = 65_536;
+
+/// Where a chunk's header has the offsets of its names.
+const STRING_TABLE: std::ops::Range<usize> = 128..384;
+
+/// Takes what [`read`] finds.
+pub trait EvtxSink {
+    /// Why reading should end early.
+    type Halt;
+
+    /// Before each chunk: the place to look whether someone wants to stop.
+    ///
+    /// # Errors
+    ///
+    /// Ends the reading.
+    fn chunk(&mut self) -> Result<(), Self::Halt> {
+        Ok(())
+    }
+
+    /// One record, the oldest first: the event as compact JSON, attributes under `#attributes`.
+    ///
+    /// # Errors
+    ///
+    /// Ends the reading.
+    fn record(&mut self, json: &[u8]) -> Result<(), Self::Halt>;
+
+    /// Something at `place` could not be read, and why. The rest is read.
+    fn damage(&mut self, place: String, reason: String);
+}
+
+/// Reads a Windows event log chunk by chunk, oldest records first. One chunk (64 KiB) is in memory
+/// at a time.
+///
+/// A damaged chunk or record is reported with its place and the rest is read. A chunk whose
+/// checksum does not match is reported too, but its records are read: a log copied while Windows
+/// was writing has such chunks. Of a chunk cut off by the end of the file, what is left is read.
+///
+/// # Errors
+///
+/// What the sink answered to end the reading early.
+pub fn read<R: Read + Seek, S: EvtxSink>(content: &mut R, sink: &mut S) -> Result<(), S::Halt> {
+    // The decoder is well tested against hostile files, but a fault in it must cost one file, not
+    // the import.
+    let outcome = catch_unwind(AssertUnwindSafe(|| read_chunks(content, sink)));
+    outcome.unwrap_or_else(|_| {
+        sink.damage("file".into(), "the EVTX decoder failed; the rest of it was not read".into());
+        Ok(())
+    })
+}
+
+/// Reads chunk `number` (from 0) of a Windows event log from its bytes: 64 KiB, fewer at the end of a
+/// file that was cut off there. For whoever reads the chunks of one log on several threads; damage is
+/// treated as by [`read`].
+///
+/// # Errors
+///
+/// What the sink answered to end the reading early.
+pub fn read_one_chunk<S: EvtxSink>(
+    number: u64,
+    mut data: Vec<u8>,
+    sink: &mut S,
+) -> Result<(), S::Halt> {
+    let place = format!("chunk {number} at byte {}", FILE_HEADER_BYTES + number * CHUNK_BYTES);
+    let is_whole = data.len() as u64 == CHUNK_BYTES;
+    // The decoder takes zeros for free space. Proof that the size fits: a chunk has 64 KiB.
+    data.resize(CHUNK_BYTES as usize, 0);
+    let mut chunk = match EvtxChunkData::new(data, false) {
+        Ok(chunk) => chunk,
+        Err(error) => {
+            let cut_off = if is_whole { "" } else { "cut off by the end of the file: " };
+            sink.damage(place, format!("{cut_off}{}", with_causes(&error)));
+            return Ok(());
+        }
+    };
+    chunk.number = Some(number);
+    let outcome = catch_unwind(AssertUnwindSafe(|| read_chunk(chunk, &settings(), sink)));
+    outcome.unwrap_or_else(|_| {
+        sink.damage(place, "the EVTX decoder failed; the rest of it was not read".into());
+        Ok(())
+    })
+}
+
+fn settings() -> Arc<ParserSettings> {
+    Arc::new(ParserSettings::new().separate_json_attributes(false).indent(false).num_threads(1))
+}
+
+fn read_chunks<R: Read + Seek, S: EvtxSink>(content: &mut R, sink: &mut S) -> Result<(), S::Halt> {
+    let settings = settings();
+    let mut parser = match EvtxParser::from_read_seek(&mut *content) {
+        Ok(parser) => parser,
+        Err(error) => {
+            sink.damage("file header".into(), error.to_string());
+            return Ok(());
+        }
+    };
+    for chunk in parser.chunks() {
+        match chunk {
+            Ok(chunk) => read_chunk(chunk, &settings, sink)?,
+            // The text names the chunk.
+            Err(error) => sink.damage("chunk".into(), with_causes(&error)),
+        }
+    }
+    match cut_off_chunk(content) {
+        Ok(Some(chunk)) => read_chunk(chunk, &settings, sink),
+        Ok(None) => Ok(()),
+        Err(reason) => {
+            let reason = format!("cut off by the end of the file: {reason}");
+            sink.damage("last chunk".into(), reason);
+            Ok(())
+        }
+    }
+}
+
+fn read_chunk<S: EvtxSink>(
+    mut chunk: EvtxChunkData,
+    settings: &Arc<ParserSettings>,
+    sink: &mut S,
+) -> Result<(), S::Halt> {
+    sink.chunk()?;
+    let number = chunk.number;
+    let place = || {
+        number.map_or_else(
+            || "chunk".to_owned(),
+            |number| format!("chunk {number} at byte {}", FILE_HEADER_BYTES + number * CHUNK_BYTES),
+        )
+    };
+    if !chunk.validate_checksum() {
+        let reason = "the checksum does not match; what can be read of its records is kept";
+        sink.damage(place(), reason.into());
+    }
+    let Err(reason) = read_records(&mut chunk, settings, &place, sink)? else { return Ok(()) };
+    sink.damage(place(), reason);
+    if let Some(mut chunk) = without_string_table(chunk)
+        && let Err(reason) = read_records(&mut chunk, settings, &place, sink)?
+    {
+        sink.damage(place(), reason);
+    }
+    Ok(())
+}
+
+/// Takes each record of a chunk; or says why the chunk as a whole cannot be read.
+fn read_records<S: EvtxSink>(
+    chunk: &mut EvtxChunkData,
+    settings: &Arc<ParserSettings>,
+    place: &dyn Fn() -> String,
+    sink: &mut S,
+) -> Result<Result<(), String>, S::Halt> {
+    let mut records = match chunk.parse(settings.clone()) {
+        Ok(records) => records,
+        Err(error) => return Ok(Err(with_causes(&error))),
+    };
+    for record in records.iter() {
+        match record.and_then(|record| record.into_json_bytes()) {
+            // `from_utf8_lossy` copies only what is not UTF-8.
+            Ok(record) => sink.record(String::from_utf8_lossy(&record.data).as_bytes())?,
+            Err(error) => sink.damage(place(), with_causes(&error)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// The chunk with its table of names emptied. The table only speeds up finding names, and one
+/// damaged name would otherwise cost the whole chunk.
+fn without_string_table(chunk: EvtxChunkData) -> Option<EvtxChunkData> {
+    let mut data = chunk.data;
+    data.get_mut(STRING_TABLE)?.fill(0);
+    let mut emptied = EvtxChunkData::new(data, false).ok()?;
+    emptied.number = chunk.number;
+    Some(emptied)
+}
+
+/// The chunk that the end of the file cuts off, filled up with zeros, which the decoder takes for
+/// free space. It passes over such a chunk in silence otherwise.
+fn cut_off_chunk<R: Read + Seek>(content: &mut R) -> Result<Option<EvtxChunkData>, String> {
+    let broken = |error: io::Error| error.to_string();
+    let length = content.seek(SeekFrom::End(0)).map_err(broken)?;
+    let chunks = length.saturating_sub(FILE_HEADER_BYTES);
+    let left = chunks % CHUNK_BYTES;
+    if left == 0 {
+        return Ok(None);
+    }
+    content.seek(SeekFrom::Start(length - left)).map_err(broken)?;
+    let mut data = Vec::new();
+    content.take(left).read_to_end(&mut data).map_err(broken)?;
+    if data.iter().all(|&byte| byte == 0) {
+        return Ok(None);
+    }
+    // Proof that it fits: a chunk has 64 KiB.
+    data.resize(CHUNK_BYTES as usize, 0);
+    let mut chunk = EvtxChunkData::new(data, false).map_err(|error| with_causes(&error))?;
+    chunk.number = Some(chunks / CHUNK_BYTES);
+    Ok(Some(chunk))
+}
+
+/// An error with the errors behind it that its own text leaves out.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
