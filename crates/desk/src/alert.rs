@@ -1,6 +1,7 @@
 use crate::Finding;
 use crate::finding::{EvidenceItem, RuleCopy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -32,6 +33,10 @@ pub struct Alert {
     /// Number of events, also of those whose ids are no longer kept.
     #[serde(rename = "alert.count")]
     pub count: u64,
+    /// Events per hour: the UTC hour's beginning and how many happened in it, the latest
+    /// [`crate::limits::HOURS_MAX`] hours that have any.
+    #[serde(rename = "alert.hours")]
+    pub hours: BTreeMap<UtcMicros, u64>,
     /// Whom or what it is about.
     #[serde(rename = "alert.entity")]
     pub entity: Entity,

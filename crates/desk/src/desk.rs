@@ -1,11 +1,13 @@
 use crate::alert::{Act, Alert, AlertId, Verdict};
 use crate::audit::{AuditError, AuditLog};
 use crate::entry::{Command, Delivery, Entry, Read};
+use crate::excepting::ExceptionSet;
 use crate::filter::{AlertFilter, AlertPage};
 use crate::finding::Finding;
 use crate::fold::{Bounds, DeskStats, Fold, Misfit};
 use crate::limits::{LISTENER_LAG_MAX, NOTE_BYTES_MAX, QUIET_RULES_MAX, WHO_BYTES_MAX};
 use crate::plan::{Plan, plan};
+use crate::risk::RiskOptions;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::broadcast;
 use yagura_event::{Clock, Level, UtcMicros};
@@ -21,6 +23,8 @@ pub struct DeskOptions {
     /// Alerts from this level on are kept as undelivered until a delivery is recorded; `None`
     /// (default) where no webhook is set up.
     pub notify_level: Option<Level>,
+    /// How risk fades, and when phases make a chain.
+    pub risk: RiskOptions,
 }
 
 impl Default for DeskOptions {
@@ -29,6 +33,7 @@ impl Default for DeskOptions {
             min_level: Level::Medium,
             window_micros: 24 * 60 * 60 * 1_000_000,
             notify_level: None,
+            risk: RiskOptions::default(),
         }
     }
 }
@@ -97,14 +102,16 @@ pub enum ChangeKind {
 
 /// The desk. Shared as `Arc<Desk>`; every method takes `&self`.
 pub struct Desk {
-    options: DeskOptions,
+    pub(crate) options: DeskOptions,
     audit: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
     /// Held from reading the state to applying what was decided on it, with the audit append in
     /// between: the order of the records is the order of the changes. Readers never wait for it.
     decide: Mutex<()>,
     /// Written only while `decide` is held.
-    fold: RwLock<Fold>,
+    pub(crate) fold: RwLock<Fold>,
+    /// The exceptions in force, read; `None` where they have changed since.
+    pub(crate) excepting: Mutex<Option<Arc<ExceptionSet>>>,
     changes: broadcast::Sender<AlertChange>,
 }
 
@@ -126,6 +133,7 @@ impl Desk {
             clock,
             decide: Mutex::new(()),
             fold: RwLock::new(Fold::new(bounds)),
+            excepting: Mutex::new(None),
             changes: broadcast::channel(LISTENER_LAG_MAX).0,
         }
     }
@@ -137,10 +145,13 @@ impl Desk {
         let mut fold = self.fold.write().unwrap_or_else(PoisonError::into_inner);
         let reason = match read {
             Ok(Read::NotOurs) => return Replayed::NotOurs,
-            Ok(Read::Entry(entry)) => match fold.apply(entry) {
-                Ok(_) => return Replayed::Applied,
-                Err(misfit) => misfit.to_string(),
-            },
+            Ok(Read::Entry(entry)) => {
+                self.forget_exceptions(&entry);
+                match fold.apply(entry) {
+                    Ok(_) => return Replayed::Applied,
+                    Err(misfit) => misfit.to_string(),
+                }
+            }
             Err(reason) => reason,
         };
         fold.stats_mut().broken_records += 1;
@@ -157,12 +168,16 @@ impl Desk {
         if findings.is_empty() {
             return Ok(Vec::new());
         }
+        let (findings, excepted) = self.part(findings);
+        self.suppress(excepted)?;
         let _deciding = self.deciding();
         let Plan { entries, repeated, below_level } = {
             let fold = self.fold.read().unwrap_or_else(PoisonError::into_inner);
             plan(&fold, &self.options, self.clock.now(), findings)
         };
-        let changes = self.carry_out(entries)?;
+        let mut changes = self.carry_out(entries)?;
+        let chained = self.raise_chains(changes.iter().map(|change| change.alert.id))?;
+        changes.extend(chained);
         let mut fold = self.fold.write().unwrap_or_else(PoisonError::into_inner);
         let stats = fold.stats_mut();
         stats.repeated += repeated;
@@ -275,11 +290,7 @@ impl Desk {
         for (what, text, bytes_max) in
             [("name", who, WHO_BYTES_MAX), ("note", note, NOTE_BYTES_MAX)]
         {
-            if text.len() > bytes_max {
-                let bytes = text.len();
-                let reason = format!("the {what} has {bytes} bytes: {bytes_max} is the most");
-                return Err(DeskError::Invalid { reason });
-            }
+            within(what, text, bytes_max)?;
         }
         let _deciding = self.deciding();
         self.fold.read().unwrap_or_else(PoisonError::into_inner).check(act, id, verdict)?;
@@ -292,11 +303,16 @@ impl Desk {
             Act::Commented => Entry::Commented(command),
         };
         let change = self.carry_out(vec![entry])?.pop();
+        if act == Act::Reopened {
+            // It counts again, and may complete a chain. Where that cannot be recorded now, the next
+            // finding or start does it; the reopening itself is done.
+            let _ = self.raise_chains([id].into_iter());
+        }
         change.map(|change| change.alert).ok_or(DeskError::NoSuchAlert { id })
     }
 
     /// Makes `entries` durable, then true. The caller holds `decide`.
-    fn carry_out(&self, entries: Vec<Entry>) -> Result<Vec<AlertChange>, DeskError> {
+    pub(crate) fn carry_out(&self, entries: Vec<Entry>) -> Result<Vec<AlertChange>, DeskError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
@@ -307,6 +323,7 @@ impl Desk {
         {
             let mut fold = self.fold.write().unwrap_or_else(PoisonError::into_inner);
             for entry in entries {
+                self.forget_exceptions(&entry);
                 let kind = kind_of(&entry);
                 match (fold.apply(entry), kind) {
                     (Ok(Some(alert)), Some(kind)) => changes.push(AlertChange { alert, kind }),
@@ -327,10 +344,20 @@ impl Desk {
         Ok(changes)
     }
 
-    fn deciding(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn deciding(&self) -> MutexGuard<'_, ()> {
         // The lock guards no data of its own; a panic elsewhere does not make the fold wrong.
         self.decide.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Refuses a person's text that is too long.
+pub(crate) fn within(what: &str, text: &str, bytes_max: usize) -> Result<(), DeskError> {
+    let bytes = text.len();
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let reason = format!("the {what} has {bytes} bytes: {bytes_max} is the most");
+    Err(DeskError::Invalid { reason })
 }
 
 fn kind_of(entry: &Entry) -> Option<ChangeKind> {
@@ -343,7 +370,7 @@ fn kind_of(entry: &Entry) -> Option<ChangeKind> {
         Entry::Closed(_) => ChangeKind::Person(Act::Closed),
         Entry::Reopened(_) => ChangeKind::Person(Act::Reopened),
         Entry::Commented(_) => ChangeKind::Person(Act::Commented),
-        Entry::Delivery(_) => return None,
+        _ => return None,
     })
 }
 

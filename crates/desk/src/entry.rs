@@ -1,7 +1,10 @@
 use crate::alert::{AlertId, Entity, Verdict};
+use crate::exception::{Ended, Exception, Suppressed};
 use crate::finding::{EvidenceItem, RuleCopy};
+use crate::gap::{Gap, GapClosed};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use yagura_event::UtcMicros;
 
@@ -23,6 +26,18 @@ pub(crate) enum Entry {
     Commented(Command),
     #[serde(rename = "alert.delivery")]
     Delivery(Delivery),
+    #[serde(rename = "exception.added")]
+    ExceptionAdded(Box<Exception>),
+    #[serde(rename = "exception.removed")]
+    ExceptionRemoved(Ended),
+    #[serde(rename = "exception.expired")]
+    ExceptionExpired(Ended),
+    #[serde(rename = "exception.suppressed")]
+    Suppressed(Suppressed),
+    #[serde(rename = "gap.opened")]
+    GapOpened(Box<Gap>),
+    #[serde(rename = "gap.closed")]
+    GapClosed(GapClosed),
 }
 
 /// A new alert with its first event.
@@ -77,6 +92,9 @@ pub(crate) struct Extended {
     /// Latest event of this record.
     #[serde(rename = "alert.last_seen")]
     pub last_seen: UtcMicros,
+    /// Events per UTC hour. Records of version 0.1 lack it: all are then counted in the last hour.
+    #[serde(rename = "alert.hours", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hours: BTreeMap<UtcMicros, u64>,
     #[serde(rename = "alert.sentence_ja")]
     pub sentence_ja: String,
     #[serde(rename = "alert.sentence_en")]
@@ -144,7 +162,7 @@ impl Entry {
     /// # Errors
     /// Why a record that names itself one of ours cannot be read.
     pub fn read(bytes: &[u8]) -> Result<Read, String> {
-        const OURS: [&str; 7] = [
+        const OURS: [&str; 13] = [
             "alert.raised",
             "alert.extended",
             "alert.acknowledged",
@@ -152,6 +170,12 @@ impl Entry {
             "alert.reopened",
             "alert.commented",
             "alert.delivery",
+            "exception.added",
+            "exception.removed",
+            "exception.expired",
+            "exception.suppressed",
+            "gap.opened",
+            "gap.closed",
         ];
         let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let action = value.get("event.action").and_then(Value::as_str).unwrap_or_default();

@@ -1,5 +1,6 @@
 use crate::limits::{
-    EVIDENCE_BYTES_MAX, EVIDENCE_MAX, NAME_BYTES_MAX, SENTENCE_BYTES_MAX, TAGS_MAX, cut,
+    EVIDENCE_BYTES_MAX, EVIDENCE_MAX, GUIDE_LINES_MAX, NAME_BYTES_MAX, SENTENCE_BYTES_MAX,
+    TAGS_MAX, cut,
 };
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -33,6 +34,85 @@ pub struct RuleCopy {
     /// Phase of the attack, where the rule names one.
     #[serde(rename = "rule.phase", default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// What helps whoever reads the alert.
+    #[serde(flatten)]
+    pub guide: Guide,
+}
+
+/// What a rule says to whoever reads its alert. All of it may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Guide {
+    /// What the rule looks for.
+    #[serde(rename = "rule.description", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The same in Japanese.
+    #[serde(rename = "rule.description_ja", skip_serializing_if = "Option::is_none")]
+    pub description_ja: Option<String>,
+    /// Known causes of false alarms.
+    #[serde(rename = "rule.falsepositives", skip_serializing_if = "Vec::is_empty")]
+    pub falsepositives: Vec<String>,
+    /// The same in Japanese.
+    #[serde(rename = "rule.falsepositives_ja", skip_serializing_if = "Vec::is_empty")]
+    pub falsepositives_ja: Vec<String>,
+    /// What to check next.
+    #[serde(rename = "rule.check", skip_serializing_if = "Vec::is_empty")]
+    pub check: Vec<String>,
+    /// The same in Japanese.
+    #[serde(rename = "rule.check_ja", skip_serializing_if = "Vec::is_empty")]
+    pub check_ja: Vec<String>,
+    /// Where to read more.
+    #[serde(rename = "rule.reference", skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
+}
+
+impl Guide {
+    /// Whether a text or list is longer than an alert keeps.
+    fn is_long(&self) -> bool {
+        let texts = [&self.description, &self.description_ja].into_iter().flatten();
+        texts.chain(self.lists().into_iter().flatten()).any(|text| text.len() > SENTENCE_BYTES_MAX)
+            || self.lists().iter().any(|list| list.len() > GUIDE_LINES_MAX)
+    }
+
+    fn bounded(&self) -> Guide {
+        let text = |text: &Option<String>| text.as_ref().map(|t| cut(t, SENTENCE_BYTES_MAX));
+        let list = |list: &[String]| {
+            list.iter().take(GUIDE_LINES_MAX).map(|t| cut(t, SENTENCE_BYTES_MAX)).collect()
+        };
+        Guide {
+            description: text(&self.description),
+            description_ja: text(&self.description_ja),
+            falsepositives: list(&self.falsepositives),
+            falsepositives_ja: list(&self.falsepositives_ja),
+            check: list(&self.check),
+            check_ja: list(&self.check_ja),
+            references: list(&self.references),
+        }
+    }
+
+    fn lists(&self) -> [&[String]; 5] {
+        [
+            &self.falsepositives,
+            &self.falsepositives_ja,
+            &self.check,
+            &self.check_ja,
+            &self.references,
+        ]
+    }
+}
+
+impl From<&yagura_detect::RuleInfo> for Guide {
+    fn from(rule: &yagura_detect::RuleInfo) -> Self {
+        Guide {
+            description: rule.description.clone(),
+            description_ja: rule.description_ja.clone(),
+            falsepositives: rule.falsepositives.clone(),
+            falsepositives_ja: rule.falsepositives_ja.clone(),
+            check: rule.check.clone(),
+            check_ja: rule.check_ja.clone(),
+            references: rule.references.clone(),
+        }
+    }
 }
 
 impl RuleCopy {
@@ -132,6 +212,7 @@ impl From<&yagura_detect::RuleInfo> for RuleCopy {
                 .as_deref()
                 .and_then(|word| word.parse().ok())
                 .or_else(|| Phase::of_tags(&rule.tags)),
+            guide: Guide::from(rule),
         }
     }
 }
@@ -218,7 +299,8 @@ impl Finding {
         }
         let rule = &self.rule;
         let long = |text: &str| text.len() > SENTENCE_BYTES_MAX;
-        if rule.tags.len() > TAGS_MAX
+        if rule.guide.is_long()
+            || rule.tags.len() > TAGS_MAX
             || rule.tags.iter().any(|tag| long(tag))
             || [
                 Some(&rule.name),
@@ -240,6 +322,7 @@ impl Finding {
                 author: rule.author.as_ref().map(shorter),
                 license: rule.license.as_ref().map(shorter),
                 phase: rule.phase,
+                guide: rule.guide.bounded(),
             });
         }
         self

@@ -1,10 +1,15 @@
 use crate::alert::{Act, Alert, AlertId, AlertState, Entity, EntityKind, HistoryItem, Verdict};
 use crate::entry::{Command, Delivery, Entry, Extended, Outcome, Raised};
+use crate::exception::{ExceptionId, ExceptionState, Exceptions};
+use crate::gap::{GapId, Gaps};
 use crate::limits::{
     ALERTS_MAX, EVENT_IDS_PER_ALERT_CROWDED, EVENT_IDS_PER_ALERT_MAX, EVENT_IDS_TOTAL_MAX,
-    HISTORY_MAX, RECENT_FINDINGS_MAX, UNDELIVERED_MAX,
+    HISTORY_MAX, HOURS_MAX, RECENT_FINDINGS_MAX, UNDELIVERED_MAX,
 };
+use crate::plan::hour_of;
+use crate::quality::{Decision, Quality};
 use crate::recent::{Recent, finding_key};
+use crate::risk::RiskIndex;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,6 +29,10 @@ pub(crate) struct Fold {
     last: AlertId,
     event_ids: usize,
     stats: DeskStats,
+    exceptions: Exceptions,
+    gaps: Gaps,
+    quality: Quality,
+    risk: RiskIndex,
 }
 
 /// The limits that tests make smaller.
@@ -59,6 +68,10 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+
     pub fn new(rule_uuid: &str, entity: &Entity) -> Self {
         // Windows writes one name in several cases; one machine must not become two entities.
         Group { rule: rule_uuid.to_owned(), kind: entity.kind, value: entity.value.to_lowercase() }
@@ -95,6 +108,12 @@ pub struct DeskStats {
     pub below_level_by_rule: BTreeMap<String, u64>,
     /// Audit records that named themselves ours and could not be read or applied.
     pub broken_records: u64,
+    /// Exceptions in force.
+    pub exceptions: u64,
+    /// Matches that exceptions took away.
+    pub suppressed: u64,
+    /// Detection gaps that are open.
+    pub gaps_open: u64,
 }
 
 /// A record that does not fit the state it is applied to.
@@ -108,6 +127,14 @@ pub(crate) enum Misfit {
     State { id: AlertId, state: AlertState },
     #[error("closing alert {0} takes a verdict")]
     NoVerdict(AlertId),
+    #[error("exception {0} is not in force")]
+    NotInForce(ExceptionId),
+    #[error("exception {0} was added before")]
+    ExceptionTwice(ExceptionId),
+    #[error("gap {0} was opened before, or one about the same is open")]
+    GapTwice(GapId),
+    #[error("gap {0} is not open")]
+    NotOpen(GapId),
 }
 
 impl Fold {
@@ -122,6 +149,10 @@ impl Fold {
             last: AlertId(0),
             event_ids: 0,
             stats: DeskStats::default(),
+            exceptions: Exceptions::default(),
+            gaps: Gaps::default(),
+            quality: Quality::default(),
+            risk: RiskIndex::default(),
         }
     }
 
@@ -138,7 +169,64 @@ impl Fold {
                 self.delivered(&delivery);
                 Ok(None)
             }
+            other => self.apply_aside(other).map(|()| None),
         }
+    }
+
+    /// Records that concern no single alert.
+    fn apply_aside(&mut self, entry: Entry) -> Result<(), Misfit> {
+        let done = |done: bool, misfit: Misfit| if done { Ok(()) } else { Err(misfit) };
+        match entry {
+            Entry::ExceptionAdded(exception) => {
+                let id = exception.id;
+                done(self.exceptions.add(*exception), Misfit::ExceptionTwice(id))
+            }
+            Entry::ExceptionRemoved(ended) => {
+                let id = ended.id;
+                done(self.exceptions.end(ended, ExceptionState::Removed), Misfit::NotInForce(id))
+            }
+            Entry::ExceptionExpired(ended) => {
+                let id = ended.id;
+                done(self.exceptions.end(ended, ExceptionState::Expired), Misfit::NotInForce(id))
+            }
+            Entry::Suppressed(record) => {
+                for event_id in &record.event_ids {
+                    self.recent.insert(finding_key(&record.rule, event_id));
+                }
+                self.exceptions.suppress(&record);
+                let count = record.event_ids.len() as u64;
+                self.quality.suppressed(&record.rule, &record.rule_name, count);
+                Ok(())
+            }
+            Entry::GapOpened(gap) => {
+                let id = gap.id;
+                done(self.gaps.opened(*gap), Misfit::GapTwice(id))
+            }
+            Entry::GapClosed(closed) => done(self.gaps.close(&closed), Misfit::NotOpen(closed.id)),
+            // Handled by `apply`.
+            _ => Ok(()),
+        }
+    }
+
+    pub fn exceptions(&self) -> &Exceptions {
+        &self.exceptions
+    }
+
+    pub fn gaps(&self) -> &Gaps {
+        &self.gaps
+    }
+
+    pub fn quality(&self) -> &Quality {
+        &self.quality
+    }
+
+    pub fn risk(&self) -> &RiskIndex {
+        &self.risk
+    }
+
+    /// The newest alerts that speak of `entity`, whose name is folded.
+    pub fn alerts_about(&self, entity: &Entity) -> impl Iterator<Item = &Arc<Alert>> {
+        self.risk.of(entity).filter_map(|id| self.alerts.get(&id))
     }
 
     /// Whether `command` with `act` would be taken, without taking it.
@@ -190,6 +278,9 @@ impl Fold {
         DeskStats {
             closed: self.closed.len() as u64,
             new: open - self.stats.acknowledged,
+            exceptions: self.exceptions.in_force().count() as u64,
+            suppressed: self.exceptions.suppressed,
+            gaps_open: self.gaps.open_count() as u64,
             ..self.stats.clone()
         }
     }
@@ -219,6 +310,7 @@ impl Fold {
             first_seen: raised.seen,
             last_seen: raised.seen,
             count: 1,
+            hours: BTreeMap::from([(hour_of(raised.seen), 1)]),
             entity: raised.entity,
             rule: raised.rule,
             dataset: raised.dataset,
@@ -240,6 +332,8 @@ impl Fold {
         self.stats.raised += 1;
         self.stats.findings += 1;
         self.open.entry(group).or_default().push(id);
+        self.quality.raised(&alert.rule, alert.raised);
+        self.risk.add(&alert);
         self.alerts.insert(id, alert.clone());
         self.make_room();
         Ok(alert)
@@ -265,6 +359,17 @@ impl Fold {
         alert.last_seen = alert.last_seen.max(extended.last_seen);
         alert.last_sentence_ja = extended.sentence_ja;
         alert.last_sentence_en = extended.sentence_en;
+        let hours = match extended.hours.is_empty() {
+            true => BTreeMap::from([(hour_of(extended.last_seen), added)]),
+            false => extended.hours,
+        };
+        for (hour, count) in hours {
+            *alert.hours.entry(hour).or_default() += count;
+        }
+        while alert.hours.len() > HOURS_MAX {
+            alert.hours.pop_first();
+        }
+        self.quality.extended(&alert.rule, extended.at, added);
         self.event_ids += kept;
         self.stats.findings += added;
         self.get(id)
@@ -276,6 +381,17 @@ impl Fold {
         let history_max = self.bounds.history;
         let alert = Arc::make_mut(self.alerts.get_mut(&id).ok_or(Misfit::Unknown(id))?);
         let before = alert.state;
+        let verdict_before = alert.verdict;
+        let decision = match (act, command.verdict) {
+            (Act::Closed, Some(verdict)) => Some(Decision {
+                at: command.at,
+                who: command.who.clone(),
+                alert: id,
+                verdict,
+                note: command.note.clone(),
+            }),
+            _ => None,
+        };
         match act {
             Act::Acknowledged => alert.state = AlertState::Acknowledged,
             Act::Closed => {
@@ -301,6 +417,13 @@ impl Fold {
         }
         let after = alert.state;
         let group = Group::new(&alert.rule.uuid, &alert.entity);
+        match (decision, act, verdict_before) {
+            (Some(decision), ..) => self.quality.closed(alert, group.clone(), decision),
+            (None, Act::Reopened, Some(verdict)) => {
+                self.quality.reopened(alert, &group, verdict);
+            }
+            _ => {}
+        }
         self.moved(id, group, before, after);
         self.get(id)
     }
@@ -353,6 +476,7 @@ impl Fold {
             };
             let Some(left) = left else { return };
             self.event_ids -= left.event_ids.len();
+            self.risk.remove(&left);
             self.undelivered.remove(&left.id);
             if left.is_open() {
                 self.stats.open_left_memory += 1;

@@ -30,15 +30,24 @@
 mod address;
 mod alert;
 mod audit;
+mod chain;
 mod desk;
 mod entry;
+mod excepting;
+mod exception;
+mod explain;
 mod filter;
 mod finding;
 mod fold;
+mod gap;
 pub mod limits;
 mod maker;
+mod named;
 mod plan;
+mod quality;
 mod recent;
+mod risk;
+mod rooms;
 mod signature;
 mod webhook;
 
@@ -50,11 +59,24 @@ pub use alert::{
     Act, Alert, AlertId, AlertIdError, AlertState, Entity, EntityKind, HistoryItem, Verdict,
 };
 pub use audit::{AuditError, AuditLog};
+pub use chain::{CHAIN_RULE, QUICK_CHAIN_RULE};
 pub use desk::{AlertChange, ChangeKind, Desk, DeskError, DeskOptions, Replayed};
+pub use excepting::{ExceptionSet, Named};
+pub use exception::{
+    EXCEPTION_DAYS, EXCEPTION_DAYS_MAX, Exception, ExceptionId, ExceptionState, ExceptionView,
+    Lasts, NewException, SuppressedMatch,
+};
+pub use explain::{Both, Explanation, Held, explain};
 pub use filter::{AlertFilter, AlertPage, AlertSort};
-pub use finding::{EvidenceItem, Finding, Phase, RuleCopy};
+pub use finding::{EvidenceItem, Finding, Guide, Phase, RuleCopy};
 pub use fold::DeskStats;
+pub use gap::{Gap, GapId, GapKind, GapSeen};
 pub use maker::FindingMaker;
+pub use quality::{
+    Decision, JUDGED_MIN, Noise, NoiseCause, PRECISION_NOISY, Precedent, RuleQuality, Suggestion,
+    VOLUME_DAYS, VOLUME_NOISY_MIN, VOLUME_NOISY_SHARE, Verdicts, wilson,
+};
+pub use risk::{EntityRisk, PhaseRisk, RiskOptions};
 pub use signature::{SIGNATURE_HEADER, sign, verify};
 pub use webhook::{
     DELIVERY_HEADER, Webhook, WebhookError, WebhookOptions, WebhookSecret, WebhookStats,

@@ -47,6 +47,51 @@ pub const NAME_BYTES_MAX: usize = 512;
 /// Most tags of a rule that an alert keeps.
 pub const TAGS_MAX: usize = 64;
 
+/// Most hours with a count of their own that an alert keeps, the latest ones.
+pub const HOURS_MAX: usize = 168;
+
+/// Most hours one `alert.extended` record counts; those past it are counted in its last one.
+pub const HOURS_PER_ENTRY_MAX: usize = 168;
+
+/// Most lines (checks, false positives, references) of each kind that an alert keeps of its rule.
+pub const GUIDE_LINES_MAX: usize = 16;
+
+/// Most exceptions in force at once. One more is refused.
+pub const EXCEPTIONS_IN_FORCE_MAX: usize = 1_000;
+
+/// Most exceptions in memory. Past it the oldest that has ended leaves; the audit log keeps it.
+pub const EXCEPTIONS_MAX: usize = 10_000;
+
+/// Most rules and tags one exception names.
+pub const EXCEPTION_NAMES_MAX: usize = 1_000;
+
+/// Longest conditions of an exception, in bytes of JSON.
+pub const EXCEPTION_CONDITIONS_BYTES_MAX: usize = 16 * 1024;
+
+/// Matches taken away that an exception can list, the newest ones; its count goes on.
+pub const SUPPRESSED_SHOWN_MAX: usize = 100;
+
+/// Rules that are measured. The alerts of further ones are raised and not measured.
+pub const RULE_TALLIES_MAX: usize = 50_000;
+
+/// Pairs of rule and entity whose decisions are remembered, those decided last.
+pub const PRECEDENTS_MAX: usize = 100_000;
+
+/// Decisions remembered one by one per pair of rule and entity, the last ones; the counts go on.
+pub const DECISIONS_PER_PRECEDENT_MAX: usize = 8;
+
+/// Alerts of one entity that its risk is made of, the newest ones.
+pub const RISK_ALERTS_PER_ENTITY_MAX: usize = 512;
+
+/// Open gaps of one kind. Past it one gap stands for all further ones.
+pub const GAPS_OPEN_PER_KIND_MAX: usize = 1_000;
+
+/// Closed gaps in memory. Past it the oldest leaves; the audit log keeps it.
+pub const GAPS_CLOSED_MAX: usize = 10_000;
+
+/// Longest subject or sentence of a gap, in bytes. A longer one is cut.
+pub const GAP_TEXT_BYTES_MAX: usize = 2_048;
+
 /// Most alerts in one page of a list.
 pub const PAGE_MAX: usize = 1_000;
 

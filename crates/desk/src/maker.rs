@@ -29,26 +29,9 @@ impl FindingMaker {
         sentence_ja: String,
         sentence_en: String,
     ) -> Option<Finding> {
-        let row = found.row;
-        let event_id = EventId {
-            stream: StreamName::new(&keyword(batch, columns::STREAM, row)?).ok()?,
-            batch: u64::try_from(long(batch, columns::BATCH, row)?).ok()?,
-            index: u32::try_from(long(batch, columns::INDEX, row)?).ok()?,
-        };
-        let received = instant(batch, columns::INGESTED, row)?;
-        Some(Finding {
-            rule: self.rule(found.rule),
-            dataset: batch.dataset.to_string(),
-            host: keyword(batch, "host.name", row),
-            user: keyword(batch, "user.name", row),
-            source_ip: keyword(batch, "source.ip", row),
-            event_id,
-            timestamp: instant(batch, columns::TIMESTAMP, row).unwrap_or(received),
-            received,
-            sentence_ja,
-            sentence_en,
-            evidence: found.evidence.into_iter().map(EvidenceItem::from).collect(),
-        })
+        let evidence = found.evidence.into_iter().map(EvidenceItem::from).collect();
+        let rule = self.rule(found.rule);
+        Finding::on(batch, found.row, rule, evidence, sentence_ja, sentence_en)
     }
 
     fn rule(&mut self, rule: Arc<RuleInfo>) -> Arc<RuleCopy> {
@@ -60,6 +43,39 @@ impl FindingMaker {
         let copy = Arc::new(RuleCopy::from(&*rule));
         self.rules.insert(rule.id.clone(), (rule, copy.clone()));
         copy
+    }
+}
+
+impl Finding {
+    /// A finding of `rule` on a row of `batch`, whose event reads `sentence_ja` and `sentence_en`.
+    /// `None` where the batch does not say which event that row is.
+    pub fn on(
+        batch: &EventBatch,
+        row: usize,
+        rule: Arc<RuleCopy>,
+        evidence: Vec<EvidenceItem>,
+        sentence_ja: String,
+        sentence_en: String,
+    ) -> Option<Finding> {
+        let event_id = EventId {
+            stream: StreamName::new(&keyword(batch, columns::STREAM, row)?).ok()?,
+            batch: u64::try_from(long(batch, columns::BATCH, row)?).ok()?,
+            index: u32::try_from(long(batch, columns::INDEX, row)?).ok()?,
+        };
+        let received = instant(batch, columns::INGESTED, row)?;
+        Some(Finding {
+            rule,
+            dataset: batch.dataset.to_string(),
+            host: keyword(batch, "host.name", row),
+            user: keyword(batch, "user.name", row),
+            source_ip: keyword(batch, "source.ip", row),
+            event_id,
+            timestamp: instant(batch, columns::TIMESTAMP, row).unwrap_or(received),
+            received,
+            sentence_ja,
+            sentence_en,
+            evidence,
+        })
     }
 }
 

@@ -1,7 +1,9 @@
 use crate::alert::{Alert, AlertId, Entity};
 use crate::entry::{Entry, Extended, Raised};
 use crate::fold::{Fold, Group};
-use crate::limits::{EVENT_IDS_PER_ENTRY_MAX, OPEN_ALERTS_PER_GROUP_LOOKED_AT};
+use crate::limits::{
+    EVENT_IDS_PER_ENTRY_MAX, HOURS_PER_ENTRY_MAX, OPEN_ALERTS_PER_GROUP_LOOKED_AT,
+};
 use crate::recent::finding_key;
 use crate::{DeskOptions, Finding};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -125,6 +127,13 @@ fn find_target<'a>(
     stored.map_or(Found::Nothing, |alert| Found::Stored(alert))
 }
 
+/// The beginning of the UTC hour an instant lies in.
+pub(crate) fn hour_of(at: UtcMicros) -> UtcMicros {
+    const HOUR_MICROS: i64 = 60 * 60 * 1_000_000;
+    let micros = at.as_micros();
+    UtcMicros::from_micros(micros - micros.rem_euclid(HOUR_MICROS))
+}
+
 fn write_entries(target: Target, options: &DeskOptions, now: UtcMicros, entries: &mut Vec<Entry>) {
     let id = target.id;
     if let Some(first) = target.raised_by {
@@ -154,9 +163,17 @@ fn write_entries(target: Target, options: &DeskOptions, now: UtcMicros, entries:
         else {
             continue;
         };
+        let mut hours = BTreeMap::new();
+        for finding in chunk {
+            let hour = hour_of(finding.timestamp);
+            let full = hours.len() >= HOURS_PER_ENTRY_MAX && !hours.contains_key(&hour);
+            let latest = hours.last_key_value().map(|(latest, _)| *latest).filter(|_| full);
+            *hours.entry(latest.unwrap_or(hour)).or_default() += 1;
+        }
         entries.push(Entry::Extended(Extended {
             at: now,
             id,
+            hours,
             event_ids: chunk.iter().map(|finding| finding.event_id.to_string().into()).collect(),
             first_seen,
             last_seen,

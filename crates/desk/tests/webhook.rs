@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use yagura_desk::{
-    AuditError, AuditLog, DELIVERY_HEADER, Desk, DeskOptions, Finding, RuleCopy, SIGNATURE_HEADER,
-    Webhook, WebhookOptions, WebhookSecret, verify,
+    AuditError, AuditLog, DELIVERY_HEADER, Desk, DeskOptions, Finding, Guide, RuleCopy,
+    SIGNATURE_HEADER, Webhook, WebhookOptions, WebhookSecret, verify,
 };
 use yagura_event::{EventId, Level, ManualClock, StreamName, UtcMicros};
 
@@ -111,6 +111,7 @@ fn finding(number: u64, level: Level) -> Finding {
             author: None,
             license: None,
             phase: None,
+            guide: Guide::default(),
         }),
         dataset: "windows.sysmon".into(),
         host: Some("FS01".into()),

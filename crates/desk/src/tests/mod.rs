@@ -1,14 +1,20 @@
 //! The desk as a whole: grouping, limits, commands, and that a replay ends where life did.
 
+mod exceptions;
 mod format;
+mod gaps;
 mod grouping;
 mod limits;
+mod quality;
 mod replay;
+mod risk;
 
 use crate::alert::{Alert, AlertId};
 use crate::audit::{AuditError, AuditLog};
 use crate::fold::Bounds;
-use crate::{AlertChange, AlertFilter, Desk, DeskOptions, Finding, Phase, Replayed, RuleCopy};
+use crate::{
+    AlertChange, AlertFilter, Desk, DeskOptions, Finding, Guide, Phase, Replayed, RuleCopy,
+};
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -88,6 +94,7 @@ fn rule(number: u32, level: Level) -> Arc<RuleCopy> {
         author: Some("Yagura".into()),
         license: Some("Apache-2.0".into()),
         phase: Some(Phase::PrivilegeLateral),
+        guide: Guide::default(),
     })
 }
 

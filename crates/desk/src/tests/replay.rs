@@ -1,5 +1,7 @@
 use super::*;
-use crate::{DeskStats, Verdict};
+use crate::{
+    DeskStats, Entity, EntityKind, ExceptionId, GapKind, GapSeen, Lasts, NewException, Verdict,
+};
 use proptest::prelude::*;
 
 /// One thing that happens to a desk.
@@ -11,6 +13,10 @@ enum Step {
     Reopen(u64),
     Comment(u64),
     Pass(i64),
+    Except(u32, u8, u32),
+    RemoveException(u64),
+    Expire,
+    Gaps(Vec<u8>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -23,16 +29,28 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..12_u64).prop_map(Step::Reopen),
         1 => (0..12_u64).prop_map(Step::Comment),
         1 => (-10_000_000..10_000_000_i64).prop_map(Step::Pass),
+        1 => (20..50_i64).prop_map(|hours| Step::Pass(hours * HOUR)),
+        1 => ((0..3_u32), (0..3_u8), (1..4_u32)).prop_map(|(r, h, d)| Step::Except(r, h, d)),
+        1 => (0..4_u64).prop_map(Step::RemoveException),
+        1 => Just(Step::Expire),
+        1 => prop::collection::vec(0..4_u8, 0..4).prop_map(Step::Gaps),
     ]
+}
+
+/// Rules of different phases, so that chains come about.
+fn phased(number: u32) -> Arc<RuleCopy> {
+    let phases = [Phase::InitialAccess, Phase::PersistenceDefenseEvasion, Phase::PrivilegeLateral];
+    let phase = phases.get(number as usize).copied();
+    Arc::new(RuleCopy { phase, ..(*rule(number, Level::High)).clone() })
 }
 
 fn carry_out(room: &Room, step: Step) {
     let desk = &room.desk;
     match step {
         Step::Observe(events) => {
-            let findings = events.into_iter().map(|(number, host, index)| {
-                finding(&rule(number, Level::High), &format!("PC{host}"), index)
-            });
+            let findings = events
+                .into_iter()
+                .map(|(number, host, index)| finding(&phased(number), &format!("PC{host}"), index));
             room.observe(findings);
         }
         // Commands that do not fit are refused; that is part of the sequence.
@@ -41,6 +59,32 @@ fn carry_out(room: &Room, step: Step) {
         Step::Reopen(number) => drop(desk.reopen(id(number), "鈴木", "")),
         Step::Comment(number) => drop(desk.comment(id(number), "田中", "?")),
         Step::Pass(micros) => room.clock.advance_micros(micros),
+        Step::Except(number, host, days) => {
+            desk.add_exception(
+                "佐藤",
+                NewException {
+                    rules: vec![rule(number, Level::High).uuid.clone()],
+                    entity: Some(Entity { kind: EntityKind::Host, value: format!("pc{host}") }),
+                    reason: "計画された保守".into(),
+                    lasts: Lasts::Days(days),
+                    ..NewException::default()
+                },
+            )
+            .unwrap();
+        }
+        Step::RemoveException(number) => {
+            drop(desk.remove_exception(ExceptionId(number), "鈴木", ""));
+        }
+        Step::Expire => drop(desk.expire_exceptions()),
+        Step::Gaps(subjects) => {
+            let seen = subjects.into_iter().map(|subject| GapSeen {
+                subject: subject.to_string(),
+                begin: room.desk.now(),
+                sentence_ja: "日".into(),
+                sentence_en: "en".into(),
+            });
+            desk.set_gaps(GapKind::SourceSilent, seen.collect()).unwrap();
+        }
     }
 }
 
@@ -79,6 +123,19 @@ proptest! {
         prop_assert_eq!(all(&restarted), all(&room.desk));
         prop_assert_eq!(recorded(&restarted), recorded(&room.desk));
         prop_assert_eq!(restarted.undelivered(), room.desk.undelivered());
+        prop_assert_eq!(restarted.all_exceptions(), room.desk.all_exceptions());
+        for one in room.desk.all_exceptions() {
+            let id = one.exception.id;
+            prop_assert_eq!(restarted.suppressed_by(id), room.desk.suppressed_by(id));
+        }
+        prop_assert_eq!(restarted.gaps(), room.desk.gaps());
+        prop_assert_eq!(restarted.quality(), room.desk.quality());
+        prop_assert_eq!(restarted.risk(100), room.desk.risk(100));
+        for alert in all(&room.desk) {
+            prop_assert_eq!(restarted.precedent(&alert), room.desk.precedent(&alert));
+        }
+        let caught_up = restarted.catch_up().unwrap().len();
+        prop_assert_eq!(caught_up, room.desk.catch_up().unwrap().len());
         // And it goes on as the first one does.
         let more: Vec<_> = (0..4).map(|n| finding(&rule(n, Level::High), "PC1", n * 7)).collect();
         let left = room.desk.observe(more.clone()).unwrap().len();
