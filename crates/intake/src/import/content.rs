@@ -1,6 +1,8 @@
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::SpooledTempFile;
 
 /// The bytes of one file: on disk where it lies, or expanded out of a container into memory or an
@@ -8,13 +10,39 @@ use tempfile::SpooledTempFile;
 #[derive(Debug)]
 pub(super) enum Content {
     Disk(File),
+    Counted(Counted),
     Spooled(Box<SpooledTempFile>),
+}
+
+/// A file on disk that says how far reading has come. A byte read again counts again, up to the
+/// size of the file.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub file: File,
+    /// Bytes read so far.
+    pub read: u64,
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+    /// Bytes of the files before this one.
+    pub before: u64,
+    /// Bytes of all files so far.
+    pub position: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        self.read += length as u64;
+        self.position.store(self.before + self.read.min(self.bytes), Ordering::Relaxed);
+        Ok(length)
+    }
 }
 
 impl Read for Content {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Content::Disk(file) => file.read(buffer),
+            Content::Counted(counted) => counted.read(buffer),
             Content::Spooled(file) => file.read(buffer),
         }
     }
@@ -24,6 +52,7 @@ impl Seek for Content {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match self {
             Content::Disk(file) => file.seek(to),
+            Content::Counted(counted) => counted.file.seek(to),
             Content::Spooled(file) => file.seek(to),
         }
     }

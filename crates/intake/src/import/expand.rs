@@ -1,8 +1,8 @@
 use super::ImportOptions;
 use super::content::{Content, Hashing};
-use super::kind::Sniffed;
-use super::session::{COPY_BYTES, Halt, Session};
-use crate::limits::{ARCHIVE_DEPTH_MAX, EXPANSION_FREE_BYTES, ZSTD_WINDOW_LOG_MAX};
+use super::kind::{FileKind, Sniffed, sniff};
+use super::session::{COPY_BYTES, Halt};
+use crate::limits::{ARCHIVE_DEPTH_MAX, EXPANSION_FREE_BYTES, SNIFF_BYTES, ZSTD_WINDOW_LOG_MAX};
 use std::cell::Cell;
 use std::io::{self, Read, Seek, Write};
 use std::rc::Rc;
@@ -42,16 +42,66 @@ pub(super) struct Expanded {
 }
 
 /// Why content was not taken out of a container.
-enum Refusal {
+pub(super) enum Refusal {
     Halt(Halt),
     /// The expansion limit: nothing more of this file on disk is read.
     TooLarge,
     Io(io::Error),
 }
 
-impl Session<'_> {
+/// Why something is passed over that is no log.
+pub(super) const NOT_A_LOG: &str = "neither text nor a kind of log that is known";
+
+/// Opens containers, and takes the logs inside them one after the other.
+pub(super) trait Opener: Sized {
+    fn options(&self) -> &ImportOptions;
+
+    /// For copying; kept from one member to the next.
+    fn buffer(&mut self) -> &mut Vec<u8>;
+
+    fn check_cancelled(&self) -> Result<(), Halt>;
+
+    /// Says why `name` is not read.
+    fn skip(&mut self, name: &str, reason: impl Into<String>);
+
+    /// Takes a log out of a container; it starts with `mark` bytes of byte order mark.
+    fn expanded_log(
+        &mut self,
+        log: Expanded,
+        name: &str,
+        kind: FileKind,
+        mark: usize,
+    ) -> Result<(), Halt>;
+
+    /// Reads what was taken out of a container.
+    fn content(
+        &mut self,
+        mut expanded: Expanded,
+        name: &str,
+        layers: Layers,
+        budget: &mut Budget,
+    ) -> Result<(), Halt> {
+        match expanded.content.head(SNIFF_BYTES).map(|head| sniff(&head)) {
+            Ok(Sniffed::Log(kind, mark)) => self.expanded_log(expanded, name, kind, mark),
+            Ok(Sniffed::Binary) => {
+                self.skip(name, NOT_A_LOG);
+                Ok(())
+            }
+            Ok(sniffed) => {
+                if let Some(damage) = &expanded.damage {
+                    self.skip(name, damage.clone());
+                }
+                self.container(sniffed, expanded.content, name, layers, budget)
+            }
+            Err(error) => {
+                self.skip(name, format!("cannot be read: {error}"));
+                Ok(())
+            }
+        }
+    }
+
     /// Reads a container: decides by `sniffed`, which is neither a log nor unknown.
-    pub(super) fn container(
+    fn container(
         &mut self,
         sniffed: Sniffed,
         content: Content,
@@ -192,7 +242,7 @@ impl Session<'_> {
     ) -> Result<bool, Halt> {
         let is_member = !layers.compressed;
         if is_member && budget.members == 0 {
-            let most = self.options.archive_members_max;
+            let most = self.options().archive_members_max;
             self.skip(name, format!("past the limit of {most} members in one file"));
             return Ok(false);
         }
@@ -222,7 +272,7 @@ impl Session<'_> {
     fn spool(&mut self, reader: impl Read, budget: &mut Budget) -> Result<Expanded, Refusal> {
         let mut spool = self.new_spool();
         let mut reader = Hashing::new(reader);
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut buffer = std::mem::take(self.buffer());
         buffer.resize(COPY_BYTES, 0);
         let mut damage = None;
         loop {
@@ -240,7 +290,7 @@ impl Session<'_> {
             budget.bytes = budget.bytes.checked_sub(length as u64).ok_or(Refusal::TooLarge)?;
             spool.write_all(&buffer[..length]).map_err(Refusal::Io)?;
         }
-        self.buffer = buffer;
+        *self.buffer() = buffer;
         spool.rewind().map_err(Refusal::Io)?;
         let bytes = reader.bytes;
         let content = Content::Spooled(Box::new(spool));
@@ -248,8 +298,8 @@ impl Session<'_> {
     }
 
     fn new_spool(&self) -> SpooledTempFile {
-        let memory = self.options.spool_memory_bytes;
-        match &self.options.spool_dir {
+        let memory = self.options().spool_memory_bytes;
+        match &self.options().spool_dir {
             Some(dir) => spooled_tempfile_in(memory, dir),
             None => spooled_tempfile(memory),
         }

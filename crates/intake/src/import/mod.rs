@@ -19,11 +19,13 @@ mod json_objects;
 mod kind;
 mod leaf;
 mod lines;
+mod logs;
 mod plan;
 mod report;
 mod session;
 
 pub use kind::FileKind;
+pub use logs::{LogEnd, LogPart, LogVisitor, OpenLog, Place, Stopped, visit_logs};
 pub use plan::{Plan, PlannedFile, Problem, plan};
 pub use report::{Damage, FileReport, ImportReport, Outcome, Progress, ProgressState};
 

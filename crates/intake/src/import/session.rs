@@ -1,5 +1,5 @@
 use super::content::{Content, Hashing};
-use super::expand::{Budget, Expanded, Layers};
+use super::expand::{Budget, Expanded, Layers, NOT_A_LOG, Opener};
 use super::kind::{Sniffed, sniff};
 use super::leaf::Leaf;
 use super::{
@@ -42,7 +42,7 @@ pub(super) enum Job {
 
 /// One run of an import: the reading side.
 pub(super) struct Session<'a> {
-    pub options: &'a ImportOptions,
+    options: &'a ImportOptions,
     cancel: &'a AtomicBool,
     jobs: SyncSender<Job>,
     stream_records: &'a dyn Fn(&StreamName) -> Result<u64, SinkError>,
@@ -51,7 +51,7 @@ pub(super) struct Session<'a> {
     reports: Vec<FileReport>,
     meter: Meter<'a>,
     /// For copying; kept from one archive member to the next.
-    pub buffer: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
 pub(super) struct Meter<'a> {
@@ -185,33 +185,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Reads what was taken out of a container.
-    pub fn content(
-        &mut self,
-        mut expanded: Expanded,
-        name: &str,
-        layers: Layers,
-        budget: &mut Budget,
-    ) -> Result<(), Halt> {
-        match expanded.content.head(SNIFF_BYTES).map(|head| sniff(&head)) {
-            Ok(Sniffed::Log(kind, mark)) => self.log(expanded, name, kind, mark).map(drop),
-            Ok(Sniffed::Binary) => {
-                self.skip(name, NOT_A_LOG);
-                Ok(())
-            }
-            Ok(sniffed) => {
-                if let Some(damage) = &expanded.damage {
-                    self.skip(name, damage.clone());
-                }
-                self.container(sniffed, expanded.content, name, layers, budget)
-            }
-            Err(error) => {
-                self.skip(name, format!("cannot be read: {error}"));
-                Ok(())
-            }
-        }
-    }
-
     fn hash(&mut self, content: &mut Content) -> Result<io::Result<(String, u64)>, Halt> {
         let mut reader = Hashing::new(content);
         let mut buffer = vec![0; COPY_BYTES];
@@ -281,19 +254,37 @@ impl<'a> Session<'a> {
         self.known.insert(stream, total);
         Ok(number)
     }
+}
 
-    pub fn skip(&mut self, name: &str, reason: impl Into<String>) {
+impl Opener for Session<'_> {
+    fn options(&self) -> &ImportOptions {
+        self.options
+    }
+
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    fn check_cancelled(&self) -> Result<(), Halt> {
+        check(self.cancel)
+    }
+
+    fn skip(&mut self, name: &str, reason: impl Into<String>) {
         let mut report = FileReport::new(name);
         report.skipped = Some(reason.into());
         self.reports.push(report);
     }
 
-    pub fn check_cancelled(&self) -> Result<(), Halt> {
-        check(self.cancel)
+    fn expanded_log(
+        &mut self,
+        log: Expanded,
+        name: &str,
+        kind: FileKind,
+        mark: usize,
+    ) -> Result<(), Halt> {
+        self.log(log, name, kind, mark).map(drop)
     }
 }
-
-const NOT_A_LOG: &str = "neither text nor a kind of log that is known";
 
 pub(super) fn check(cancel: &AtomicBool) -> Result<(), Halt> {
     if cancel.load(Ordering::Relaxed) { Err(Halt::Cancelled) } else { Ok(()) }

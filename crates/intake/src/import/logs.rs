@@ -1,0 +1,458 @@
+use super::content::{Content, Counted, Hashing};
+use super::expand::{Budget, Expanded, Layers, NOT_A_LOG, Opener};
+use super::json_objects::{JsonObjects, Piece};
+use super::kind::{Sniffed, sniff};
+use super::lines::{LineEnd, Lines};
+use super::session::{COPY_BYTES, Halt, check};
+use super::{Damage, FileKind, ImportOptions, Plan, PlannedFile};
+use crate::evtx::{CHUNK_BYTES, FILE_HEADER_BYTES};
+use crate::limits::{DAMAGES_TOLD_MAX, IMPORT_RECORD_BYTES_MAX, SNIFF_BYTES};
+use ::evtx::EvtxFileHeader;
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Bytes read at once from a text.
+const TEXT_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Where [`visit_logs`] takes what it finds.
+pub trait LogVisitor {
+    /// Takes a log; what is not read of it is passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] ends the visit.
+    fn log(&mut self, log: OpenLog<'_>) -> Result<(), Stopped>;
+
+    /// Takes note of a file or an archive's member that cannot be read, and why (English).
+    fn skipped(&mut self, name: &str, reason: String);
+
+    /// Takes note of a file or an archive's member that is no log, and why (English).
+    fn no_log(&mut self, name: &str, reason: &str);
+
+    /// Takes note that `file` changed on disk while it was being read.
+    fn changed(&mut self, name: &str);
+}
+
+/// The visit was to end early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+/// A log that is open and not yet read.
+pub struct OpenLog<'a> {
+    name: &'a str,
+    kind: FileKind,
+    mark: usize,
+    bytes: u64,
+    sha256: Option<String>,
+    damage: Option<String>,
+    content: &'a mut Content,
+    cancel: &'a AtomicBool,
+}
+
+/// Where a record is in its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// The number of its line, from 1.
+    Line(u64),
+    /// The byte it starts at, from 0.
+    Byte(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Line(number) => write!(f, "line {number}"),
+            Place::Byte(offset) => write!(f, "byte {offset}"),
+        }
+    }
+}
+
+/// A piece of a log.
+#[derive(Debug)]
+pub enum LogPart<'a> {
+    /// A chunk of a Windows event log, for [`crate::evtx::read_one_chunk`]; never all zeros.
+    EvtxChunk {
+        /// Its number in the file, from 0.
+        number: u64,
+        /// Its bytes: 64 KiB, fewer at the end of a file that was cut off.
+        data: &'a [u8],
+    },
+    /// A line or a JSON object, as [`super::Import`] would make a record of it.
+    Record {
+        /// The bytes.
+        bytes: &'a [u8],
+        /// Where it is.
+        place: Place,
+    },
+}
+
+/// What was found of a log that was read to its end.
+#[derive(Debug, Clone)]
+pub struct LogEnd {
+    /// SHA-256 of the (expanded) content, lowercase hexadecimal.
+    pub sha256: String,
+    /// Size of the (expanded) content, in bytes.
+    pub bytes: u64,
+    /// Records longer than [`IMPORT_RECORD_BYTES_MAX`], cut there.
+    pub cut: u64,
+    /// Damaged places, those inside chunks not counted.
+    pub damaged: u64,
+    /// The first [`DAMAGES_TOLD_MAX`] of them.
+    pub damages: Vec<Damage>,
+}
+
+/// Opens the files of `plan` one after the other, and what is inside containers, and hands every log to
+/// `visitor`. `position` follows the bytes read of the files on disk.
+///
+/// # Errors
+///
+/// [`Stopped`] when `cancel` was set, or the visitor asked for it.
+pub fn visit_logs(
+    plan: &Plan,
+    options: &ImportOptions,
+    cancel: &AtomicBool,
+    position: &Arc<AtomicU64>,
+    visitor: &mut impl LogVisitor,
+) -> Result<(), Stopped> {
+    let mut visit = Visit { options, cancel, visitor, buffer: Vec::new() };
+    let mut before = 0;
+    for file in &plan.files {
+        visit.on_disk(file, before, position).map_err(|_| Stopped)?;
+        before += file.bytes;
+        position.store(before, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+struct Visit<'a, V> {
+    options: &'a ImportOptions,
+    cancel: &'a AtomicBool,
+    visitor: &'a mut V,
+    buffer: Vec<u8>,
+}
+
+impl<V: LogVisitor> Visit<'_, V> {
+    fn on_disk(
+        &mut self,
+        planned: &PlannedFile,
+        before: u64,
+        position: &Arc<AtomicU64>,
+    ) -> Result<(), Halt> {
+        check(self.cancel)?;
+        let name = planned.path.to_string_lossy().into_owned();
+        let opened = File::open(&planned.path).and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.skip(&name, format!("cannot be opened: {error}"));
+                return Ok(());
+            }
+        };
+        let bytes = metadata.len();
+        let mut content =
+            Content::Counted(Counted { file, read: 0, bytes, before, position: position.clone() });
+        match content.head(SNIFF_BYTES).map(|head| sniff(&head)) {
+            Ok(Sniffed::Log(kind, mark)) => {
+                let cancel = self.cancel;
+                let content = &mut content;
+                let (sha256, damage) = (None, None);
+                let name = &name;
+                let log = OpenLog { name, kind, mark, bytes, sha256, damage, content, cancel };
+                self.visitor.log(log).map_err(|_| Halt::Cancelled)?;
+            }
+            Ok(Sniffed::Binary) => self.skip(&name, NOT_A_LOG),
+            Ok(sniffed) => {
+                let mut budget = Budget::new(bytes, self.options);
+                self.container(sniffed, content, &name, Layers::default(), &mut budget)?;
+            }
+            Err(error) => self.skip(&name, format!("cannot be read: {error}")),
+        }
+        if !is_same(&planned.path, &metadata) {
+            self.visitor.changed(&name);
+        }
+        Ok(())
+    }
+}
+
+fn is_same(path: &Path, before: &Metadata) -> bool {
+    std::fs::metadata(path).is_ok_and(|after| {
+        after.len() == before.len() && after.modified().ok() == before.modified().ok()
+    })
+}
+
+impl<V: LogVisitor> Opener for Visit<'_, V> {
+    fn options(&self) -> &ImportOptions {
+        self.options
+    }
+
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    fn check_cancelled(&self) -> Result<(), Halt> {
+        check(self.cancel)
+    }
+
+    fn skip(&mut self, name: &str, reason: impl Into<String>) {
+        let reason = reason.into();
+        match reason == NOT_A_LOG {
+            true => self.visitor.no_log(name, &reason),
+            false => self.visitor.skipped(name, reason),
+        }
+    }
+
+    fn expanded_log(
+        &mut self,
+        mut log: Expanded,
+        name: &str,
+        kind: FileKind,
+        mark: usize,
+    ) -> Result<(), Halt> {
+        let log = OpenLog {
+            name,
+            kind,
+            mark,
+            bytes: log.bytes,
+            sha256: Some(log.sha256),
+            damage: log.damage,
+            content: &mut log.content,
+            cancel: self.cancel,
+        };
+        self.visitor.log(log).map_err(|_| Halt::Cancelled)
+    }
+}
+
+impl OpenLog<'_> {
+    /// Its path, and within archives `archive!member`.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    /// Size of the (expanded) content when it was opened, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// SHA-256 of the content, lowercase hexadecimal; reads all of it where it is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] when the visit is cancelled. What cannot be read is told by [`OpenLog::read`].
+    pub fn sha256(&mut self) -> Result<Option<String>, Stopped> {
+        if self.sha256.is_none() {
+            let mut reader = Hashing::new(&mut *self.content);
+            let mut buffer = vec![0; COPY_BYTES];
+            loop {
+                check(self.cancel).map_err(|_| Stopped)?;
+                match reader.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => return Ok(None),
+                }
+            }
+            // A file that grew meanwhile would be another one when it is read.
+            if reader.bytes == self.bytes {
+                self.sha256 = Some(reader.finish());
+            }
+            if self.content.rewind().is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(self.sha256.clone())
+    }
+
+    /// Reads it once, from its start to its end, and hands over each part.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] when `take` says so, or the visit is cancelled.
+    pub fn read(
+        self,
+        take: &mut dyn FnMut(LogPart<'_>) -> Result<(), Stopped>,
+    ) -> Result<LogEnd, Stopped> {
+        let mut end =
+            LogEnd { sha256: String::new(), bytes: 0, cut: 0, damaged: 0, damages: Vec::new() };
+        if let Some(damage) = self.damage {
+            end.damage(format!("byte {}", self.bytes), damage);
+        }
+        // What is appended meanwhile is not part of what was opened.
+        let content = self.content.take(self.bytes);
+        let mut reader = match self.sha256 {
+            None => Source::Hashed(Hashing::new(content)),
+            Some(sha256) => Source::Known(content, sha256, self.bytes),
+        };
+        let mut parts = Parts { cancel: self.cancel, end: &mut end, take };
+        let read = match self.kind {
+            FileKind::Empty => Ok(()),
+            FileKind::Evtx => parts.chunks(&mut reader),
+            kind => parts.text(kind, self.mark, &mut reader),
+        };
+        match read {
+            Ok(()) => {}
+            Err(Fault::Stopped) => return Err(Stopped),
+            Err(Fault::Io(error)) => end.damage("file", format!("cannot be read further: {error}")),
+        }
+        (end.sha256, end.bytes) = reader.finish();
+        Ok(end)
+    }
+}
+
+/// The content, and the hash of what was read of it.
+enum Source<R> {
+    Hashed(Hashing<R>),
+    Known(R, String, u64),
+}
+
+impl<R: Read> Source<R> {
+    fn finish(self) -> (String, u64) {
+        match self {
+            Source::Hashed(mut reader) => {
+                // An EVTX file without a usable header is not read to its end above.
+                let _ = io::copy(&mut reader, &mut io::sink());
+                let bytes = reader.bytes;
+                (reader.finish(), bytes)
+            }
+            Source::Known(_, sha256, bytes) => (sha256, bytes),
+        }
+    }
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Source::Hashed(reader) => reader.read(buffer),
+            Source::Known(reader, ..) => reader.read(buffer),
+        }
+    }
+}
+
+impl LogEnd {
+    fn damage(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+        self.damaged += 1;
+        if self.damages.len() < DAMAGES_TOLD_MAX {
+            self.damages.push(Damage { place: place.into(), reason: reason.into() });
+        }
+    }
+}
+
+enum Fault {
+    Stopped,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Fault::Io(error)
+    }
+}
+
+impl From<Halt> for Fault {
+    fn from(_: Halt) -> Self {
+        Fault::Stopped
+    }
+}
+
+struct Parts<'a> {
+    cancel: &'a AtomicBool,
+    end: &'a mut LogEnd,
+    take: &'a mut dyn FnMut(LogPart<'_>) -> Result<(), Stopped>,
+}
+
+impl Parts<'_> {
+    fn chunks(&mut self, reader: &mut impl Read) -> Result<(), Fault> {
+        let mut data = Vec::new();
+        reader.take(FILE_HEADER_BYTES).read_to_end(&mut data)?;
+        if let Err(error) = EvtxFileHeader::from_stream(&mut Cursor::new(&data)) {
+            self.end.damage("file header", error.to_string());
+            return Ok(());
+        }
+        for number in 0.. {
+            check(self.cancel)?;
+            data.clear();
+            reader.take(CHUNK_BYTES).read_to_end(&mut data)?;
+            if data.is_empty() {
+                break;
+            }
+            // A log that was made large and never filled has chunks of zeros.
+            if data.iter().any(|&byte| byte != 0) {
+                self.give(LogPart::EvtxChunk { number, data: &data })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, kind: FileKind, mark: usize, reader: &mut impl Read) -> Result<(), Fault> {
+        io::copy(&mut reader.take(mark as u64), &mut io::sink())?;
+        let text = BufReader::with_capacity(TEXT_BUFFER_BYTES, reader);
+        match kind {
+            FileKind::JsonArray | FileKind::JsonObjects => {
+                self.objects(JsonObjects::new(text), mark as u64)
+            }
+            FileKind::JsonLines => self.lines(Lines::new(text, LineEnd::Bytes), true),
+            FileKind::TextUtf16Le => self.lines(Lines::new(text, LineEnd::Utf16Le), false),
+            FileKind::TextUtf16Be => self.lines(Lines::new(text, LineEnd::Utf16Be), false),
+            _ => self.lines(Lines::new(text, LineEnd::Bytes), false),
+        }
+    }
+
+    fn lines<R: io::BufRead>(&mut self, mut lines: Lines<R>, json: bool) -> Result<(), Fault> {
+        let mut line = Vec::new();
+        while let Some(cut) = lines.read(&mut line)? {
+            if line.is_empty() || (json && line.trim_ascii().is_empty()) {
+                continue;
+            }
+            let place = Place::Line(lines.number);
+            if cut {
+                self.note_cut(place);
+            }
+            self.give(LogPart::Record { bytes: &line, place })?;
+        }
+        Ok(())
+    }
+
+    fn objects<R: io::BufRead>(
+        &mut self,
+        mut objects: JsonObjects<R>,
+        mark: u64,
+    ) -> Result<(), Fault> {
+        let mut piece = Vec::new();
+        while let Some(found) = objects.read(&mut piece)? {
+            let place = Place::Byte(mark + objects.piece_offset);
+            match found {
+                Piece::Object => {}
+                Piece::Cut => self.note_cut(place),
+                Piece::Broken => {
+                    let reason = "the JSON object breaks off; kept as it is";
+                    self.end.damage(place.to_string(), reason);
+                }
+                Piece::Stray => {
+                    let reason = "text outside any JSON object; kept as it is";
+                    self.end.damage(place.to_string(), reason);
+                }
+            }
+            self.give(LogPart::Record { bytes: &piece, place })?;
+        }
+        Ok(())
+    }
+
+    fn note_cut(&mut self, place: Place) {
+        self.end.cut += 1;
+        let reason =
+            format!("longer than {IMPORT_RECORD_BYTES_MAX} bytes; only the start is one record");
+        self.end.damage(place.to_string(), reason);
+    }
+
+    fn give(&mut self, part: LogPart<'_>) -> Result<(), Fault> {
+        (self.take)(part).map_err(|_| Fault::Stopped)
+    }
+}

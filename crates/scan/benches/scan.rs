@@ -1,0 +1,124 @@
+//! What a scan of real event logs with all rules costs, beside the bare parser writing JSON from the
+//! same files. Each is a process of its own, so that CPU seconds and peak memory are its own.
+//!
+//! `YAGURA_CORPORA=... cargo bench -p yagura-scan`
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+use yagura_event::Level;
+use yagura_intake::import::plan;
+use yagura_normalize::Normalizer;
+use yagura_rulebook::RuleSources;
+use yagura_scan::{ScanOptions, ScanProgress, scan};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs of each; the fastest counts.
+const RUNS: usize = 5;
+
+fn main() {
+    let Some(corpora) = std::env::var_os("YAGURA_CORPORA").map(PathBuf::from) else {
+        eprintln!("skipped: set YAGURA_CORPORA");
+        return;
+    };
+    let role = std::env::args().nth(1).unwrap_or_default();
+    match role.as_str() {
+        "parser" => parser(&corpora),
+        "rules" => rules(&corpora),
+        "scan" => all(&corpora, 1),
+        "scan2" => all(&corpora, 2),
+        _ => compare(),
+    }
+}
+
+fn folders(corpora: &Path) -> Vec<PathBuf> {
+    ["evtx-attack-samples", "sigma-regression"].map(|name| corpora.join(name)).into()
+}
+
+/// Every EVTX file of the corpora.
+fn evtx(corpora: &Path) -> Vec<PathBuf> {
+    let found = plan(&folders(corpora)).files.into_iter().map(|file| file.path);
+    found.filter(|path| path.extension().is_some_and(|end| end == "evtx")).collect()
+}
+
+fn parser(corpora: &Path) {
+    let files = evtx(corpora);
+    let (mut records, mut bytes) = (0_u64, 0);
+    for path in &files {
+        let settings = ::evtx::ParserSettings::new().num_threads(1).indent(false);
+        let Ok(parser) = ::evtx::EvtxParser::from_path(path) else { continue };
+        for record in parser.with_configuration(settings).records_json().flatten() {
+            records += 1;
+            bytes += black_box(&record.data).len();
+        }
+    }
+    told("parser", records, &format!("{bytes} bytes of JSON"));
+}
+
+fn sources(corpora: &Path) -> RuleSources {
+    RuleSources { rules: vec![corpora.join("sigma")], ..RuleSources::default() }
+}
+
+fn rules(corpora: &Path) {
+    let began = Instant::now();
+    let compiled = sources(corpora).compile(Normalizer::embedded_dictionary());
+    let loaded = compiled.map(|compiled| compiled.report.loaded).unwrap_or_default();
+    told("rules", loaded as u64, &format!("{:.3} s by the clock", began.elapsed().as_secs_f64()));
+}
+
+fn all(corpora: &Path, threads: usize) {
+    let Ok(compiled) = sources(corpora).compile(Normalizer::embedded_dictionary()) else { return };
+    let before = cpu_seconds();
+    let options =
+        ScanOptions { threads, min_level: Level::Informational, ..ScanOptions::default() };
+    let (progress, cancel) = (ScanProgress::default(), AtomicBool::new(false));
+    let ruleset = Arc::clone(&compiled.ruleset);
+    let plan = plan(&evtx(corpora));
+    let Ok(scanned) = scan(&plan, &ruleset, &options, &progress, &cancel) else { return };
+    let report = &scanned.report;
+    let own = cpu_seconds() - before;
+    let text = format!("{} findings, scan alone {own:.3} s", report.findings());
+    told("scan", report.events, &text);
+}
+
+fn told(role: &str, count: u64, text: &str) {
+    println!("{role} {count} {:.3} {:.1} {text}", cpu_seconds(), peak_mebibytes());
+}
+
+/// CPU seconds of this process, user and system; Linux counts hundredths.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    // utime and stime are fields 14 and 15 of proc_pid_stat(5); the first here is 3.
+    let field = |number: usize| after_name.split_whitespace().nth(number - 3);
+    let ticks = |number: usize| field(number).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(14) + ticks(15)) / 100.0
+}
+
+fn peak_mebibytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kibibytes.unwrap_or_default() / 1024.0
+}
+
+fn compare() {
+    let Ok(program) = std::env::current_exe() else { return };
+    println!("role, count, CPU seconds, peak MiB; the fastest of {RUNS} runs each");
+    for role in ["parser", "rules", "scan", "scan2"] {
+        let runs = (0..RUNS).filter_map(|_| {
+            let output = Command::new(&program).arg(role).output().ok()?;
+            let line = String::from_utf8(output.stdout).ok()?;
+            let seconds: f64 = line.split_whitespace().nth(2)?.parse().ok()?;
+            Some((seconds, line))
+        });
+        if let Some((_, line)) = runs.min_by(|a, b| a.0.total_cmp(&b.0)) {
+            print!("{line}");
+        }
+    }
+}

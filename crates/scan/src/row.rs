@@ -1,0 +1,205 @@
+//! One finding as a JSON object of ECS names: how it is kept, and how it is written.
+
+use arrow::array::{Array, AsArray, StringArray};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt;
+use yagura_event::{EventBatch, Lang, Level, UtcMicros, columns};
+
+/// Names and values in the order they are written; each name once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Finding {
+    fields: Vec<(Cow<'static, str>, Value)>,
+}
+
+impl Finding {
+    /// The value of a field.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// The text of a field; empty where it has none.
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The texts of a field that is a list.
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// Every field.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.fields.iter().map(|(name, value)| (name.as_ref(), value))
+    }
+
+    /// Severity of its rule.
+    pub fn level(&self) -> Level {
+        self.text("rule.level").parse().unwrap_or_default()
+    }
+
+    /// When the event happened.
+    pub fn timestamp(&self) -> UtcMicros {
+        self.text(columns::TIMESTAMP).parse().unwrap_or_default()
+    }
+
+    /// The rule's title in `lang`, in its author's language where there is no translation.
+    pub fn title(&self, lang: Lang) -> &str {
+        match (lang, self.text("rule.name_ja")) {
+            (Lang::En, _) | (Lang::Ja, "") => self.text("rule.name"),
+            (Lang::Ja, title) => title,
+        }
+    }
+
+    /// Sets a field that is not there yet.
+    pub(crate) fn put(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let name = name.into();
+        if !self.fields.iter().any(|(known, _)| *known == name) {
+            self.fields.push((name, value.into()));
+        }
+    }
+
+    /// Sets a field that is not there yet to a text, if there is one.
+    pub(crate) fn put_text<'t>(
+        &mut self,
+        name: &'static str,
+        text: Option<impl Into<Cow<'t, str>>>,
+    ) {
+        if let Some(text) = text.map(Into::into).filter(|text| !text.is_empty()) {
+            self.put(name, text.into_owned());
+        }
+    }
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
+        for (name, value) in &self.fields {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Finding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Finding;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Finding, A::Error> {
+                let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(24));
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    fields.push((Cow::Owned(name), value));
+                }
+                Ok(Finding { fields })
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// A batch's columns that every finding asks for, looked up once.
+pub(crate) struct BatchView<'a> {
+    batch: &'a EventBatch,
+    time: Option<&'a arrow::array::PrimitiveArray<TimestampMicrosecondType>>,
+    unit: Option<&'a arrow::array::PrimitiveArray<Int64Type>>,
+    index: Option<&'a arrow::array::PrimitiveArray<Int64Type>>,
+}
+
+impl<'a> BatchView<'a> {
+    pub fn new(batch: &'a EventBatch) -> Self {
+        let column = |name: &str| batch.columns.column_by_name(name);
+        BatchView {
+            batch,
+            time: column(columns::TIMESTAMP).and_then(|column| column.as_primitive_opt()),
+            unit: column(columns::BATCH).and_then(|column| column.as_primitive_opt()),
+            index: column(columns::INDEX).and_then(|column| column.as_primitive_opt()),
+        }
+    }
+
+    /// When the event of `row` happened, in microseconds since 1970 UTC.
+    pub fn time(&self, row: usize) -> i64 {
+        self.time.filter(|times| row < times.len()).map_or(0, |times| times.value(row))
+    }
+
+    /// The unit the event was read with, and its index there.
+    pub fn place(&self, row: usize) -> (u64, u32) {
+        let number = |column: Option<&arrow::array::PrimitiveArray<Int64Type>>| {
+            column.filter(|numbers| row < numbers.len()).map_or(0, |numbers| numbers.value(row))
+        };
+        let unit = u64::try_from(number(self.unit)).unwrap_or_default();
+        (unit, u32::try_from(number(self.index)).unwrap_or_default())
+    }
+
+    /// The column of this name, to ask for several rows.
+    pub fn keyword(&self, name: &str) -> Option<Keyword<'a>> {
+        let column = self.batch.columns.column_by_name(name)?.as_dictionary_opt::<Int32Type>()?;
+        let values = column.values().as_any().downcast_ref::<StringArray>()?;
+        Some(Keyword { column, values })
+    }
+
+    /// The text of a keyword column, of a text column, or of a number.
+    pub fn value(&self, name: &str, row: usize) -> Option<Cow<'a, str>> {
+        if let Some(keyword) = self.keyword(name) {
+            return keyword.value(row).map(Cow::Borrowed);
+        }
+        let column = self.batch.columns.column_by_name(name)?;
+        if row >= column.len() || column.is_null(row) {
+            return None;
+        }
+        if let Some(texts) = column.as_string_opt::<i32>() {
+            return Some(Cow::Borrowed(texts.value(row)));
+        }
+        if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
+            return Some(numbers.value(row).to_string().into());
+        }
+        let times = column.as_primitive_opt::<TimestampMicrosecondType>()?;
+        Some(UtcMicros::from_micros(times.value(row)).to_string().into())
+    }
+}
+
+/// A column of dictionary-encoded text.
+pub(crate) struct Keyword<'a> {
+    column: &'a arrow::array::DictionaryArray<Int32Type>,
+    values: &'a StringArray,
+}
+
+impl<'a> Keyword<'a> {
+    pub fn value(&self, row: usize) -> Option<&'a str> {
+        let key = self.column.key(row)?;
+        (key < self.values.len() && self.values.is_valid(key)).then(|| self.values.value(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_reads_back_in_its_order() {
+        let mut finding = Finding::default();
+        finding.put("rule.name", "z");
+        finding.put("@timestamp", "2026-11-21T19:30:00.321000Z");
+        finding.put("rule.tags", vec!["a".to_owned()]);
+        finding.put("rule.name", "second");
+        finding.put_text("user.name", Some(""));
+        let text = serde_json::to_string(&finding).unwrap();
+        assert_eq!(
+            text,
+            r#"{"rule.name":"z","@timestamp":"2026-11-21T19:30:00.321000Z","rule.tags":["a"]}"#
+        );
+        assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding);
+        assert_eq!(finding.texts("rule.tags").collect::<Vec<_>>(), ["a"]);
+    }
+}

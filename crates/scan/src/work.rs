@@ -1,0 +1,351 @@
+//! A worker: reads units into rows, matches rules, and keeps what they found.
+
+use crate::limits::VALUE_CHARS_MAX;
+use crate::report::{FileTally, Tally, widen};
+use crate::row::{BatchView, Finding};
+use crate::scan::Shared;
+use crate::store::Key;
+use crate::tags;
+use crate::unit::{Body, Records, Unit};
+use crossbeam_channel::Receiver;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use yagura_detect::{Engine, Match};
+use yagura_event::{CommittedRun, EventBatch, Record, Transport, UtcMicros, columns};
+use yagura_intake::evtx::{self, EvtxSink};
+use yagura_intake::import::Place;
+use yagura_normalize::Normalizer;
+
+pub(crate) struct Worker<'a> {
+    shared: &'a Shared<'a>,
+    normalizer: Normalizer,
+    engine: Engine,
+    /// Units whose rows wait to be matched, by rising number.
+    open: Vec<OpenUnit>,
+    rows: usize,
+    bytes: usize,
+    tally: Tally,
+}
+
+/// What is still needed of a unit once its records are rows.
+struct OpenUnit {
+    number: u64,
+    file: u32,
+    name: Arc<str>,
+    /// Where each record is; empty for Windows event logs, whose records have numbers of their own.
+    places: Vec<Place>,
+}
+
+impl<'a> Worker<'a> {
+    pub fn new(shared: &'a Shared<'a>, normalizer: Normalizer) -> Self {
+        Worker {
+            shared,
+            normalizer,
+            engine: Engine::new(shared.ruleset.clone()),
+            open: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Works until there are no more units.
+    pub fn run(mut self, units: &Receiver<Unit>) -> Tally {
+        for unit in units {
+            // Whoever reads the logs must not wait for a worker that gave up.
+            if self.shared.has_failed() {
+                continue;
+            }
+            self.take(unit);
+            if self.rows >= self.shared.gather_rows || self.bytes >= self.shared.gather_bytes {
+                self.digest();
+            }
+        }
+        if !self.shared.has_failed() {
+            self.digest();
+        }
+        self.tally
+    }
+
+    /// Turns a unit into rows.
+    fn take(&mut self, unit: Unit) {
+        let Unit { number, file, name, body } = unit;
+        let mut rows = Rows {
+            normalizer: &mut self.normalizer,
+            run: run_of(number, &name, self.shared.now),
+            index: 0,
+            bytes: 0,
+        };
+        let places = match body {
+            Body::Chunks(chunks) => {
+                let tally = self.tally.files.entry(file).or_default();
+                for (chunk, data) in chunks {
+                    let mut reader = Chunk { rows: &mut rows, tally, unit: number };
+                    let Ok(()) = evtx::read_one_chunk(chunk, data, &mut reader);
+                }
+                Vec::new()
+            }
+            Body::Records(records) => {
+                records.iter().for_each(|record| rows.push(record));
+                let Records { ends, .. } = records;
+                ends.into_iter().map(|(_, place)| place).collect()
+            }
+        };
+        let (index, bytes) = (rows.index as usize, rows.bytes);
+        self.rows += index;
+        self.bytes += bytes;
+        if index > 0 {
+            self.open.push(OpenUnit { number, file, name, places });
+        }
+    }
+
+    /// Matches the rows gathered so far.
+    fn digest(&mut self) {
+        let batches = self.normalizer.take_batches();
+        let mut found = Vec::new();
+        for batch in &batches {
+            let view = BatchView::new(batch);
+            if self.count(batch, &view) {
+                let matches = self.engine.evaluate(batch);
+                self.findings(batch, &view, matches, &mut found);
+            }
+        }
+        self.shared.progress.events.fetch_add(self.rows as u64, Ordering::Relaxed);
+        self.shared.progress.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
+        if let Err(error) = self.shared.keep(&found) {
+            self.shared.fail(error);
+        }
+        self.open.clear();
+        self.rows = 0;
+        self.bytes = 0;
+    }
+
+    /// Counts the events of a batch; whether any happened in the time asked for.
+    fn count(&mut self, batch: &EventBatch, view: &BatchView<'_>) -> bool {
+        let mut in_range = 0;
+        let mut file = u32::MAX;
+        let mut tally = FileTally::default();
+        for row in 0..batch.rows() {
+            let time = view.time(row);
+            let (unit, _) = view.place(row);
+            let of = unit_of(&self.open, unit).map_or(u32::MAX, |unit| unit.file);
+            if of != file {
+                add(&mut self.tally, file, std::mem::take(&mut tally));
+                file = of;
+            }
+            tally.events += 1;
+            widen(&mut tally.span, time, time);
+            if self.shared.is_in_range(time) {
+                in_range += 1;
+                widen(&mut self.tally.span, time, time);
+            }
+        }
+        add(&mut self.tally, file, tally);
+        let rows = batch.rows() as u64;
+        self.tally.events += rows;
+        self.tally.events_in_range += in_range;
+        if &*batch.dataset == "unknown" {
+            self.tally.unknown += rows;
+        } else if let Some(errors) = batch.columns.column_by_name(columns::PARSE_ERROR) {
+            self.tally.imperfect += rows - errors.null_count() as u64;
+        }
+        in_range > 0
+    }
+
+    /// Makes findings of matches.
+    fn findings(
+        &mut self,
+        batch: &EventBatch,
+        view: &BatchView<'_>,
+        matches: Vec<Match>,
+        found: &mut Vec<(Key, Vec<u8>)>,
+    ) {
+        let mut said: Option<(usize, String)> = None;
+        for matched in matches {
+            let row = matched.row;
+            let time = view.time(row);
+            if matched.rule.level < self.shared.options.min_level || !self.shared.is_in_range(time)
+            {
+                continue;
+            }
+            let sentence = match said.take() {
+                Some((of, sentence)) if of == row => sentence,
+                _ => self.normalizer.sentence(batch, row, self.shared.options.lang),
+            };
+            let (number, index) = view.place(row);
+            let rule = self.shared.rule_number(&matched.rule.id);
+            let Some(unit) = unit_of(&self.open, number) else { continue };
+            let finding = finding(batch, view, unit, &matched, &sentence);
+            let (host, user) = (finding.text("host.name"), finding.text("user.name"));
+            self.tally.finding(rule, matched.rule.level, time, host, user);
+            self.tally.files.entry(unit.file).or_default().findings += 1;
+            // Proof: the keys are text, and no value is a map with other keys.
+            let line = serde_json::to_vec(&finding).unwrap_or_default();
+            found.push((Key { time, unit: number, index, rule }, line));
+            said = Some((row, sentence));
+        }
+    }
+}
+
+fn add(tally: &mut Tally, file: u32, more: FileTally) {
+    if more.events > 0 {
+        let known = tally.files.entry(file).or_default();
+        known.events += more.events;
+        if let Some((first, last)) = more.span {
+            widen(&mut known.span, first, last);
+        }
+    }
+}
+
+fn unit_of(open: &[OpenUnit], number: u64) -> Option<&OpenUnit> {
+    let at = open.binary_search_by_key(&number, |unit| unit.number).ok()?;
+    open.get(at)
+}
+
+/// The finding of `matched`.
+fn finding(
+    batch: &EventBatch,
+    view: &BatchView<'_>,
+    unit: &OpenUnit,
+    matched: &Match,
+    sentence: &str,
+) -> Finding {
+    let row = matched.row;
+    let value = |name: &str| view.value(name, row);
+    let mut finding = Finding::default();
+    let at = UtcMicros::from_micros(view.time(row));
+    finding.put(columns::TIMESTAMP, at.to_string());
+    finding.put("message", sentence);
+    finding.put_rule(&matched.rule, "detection");
+    finding.put("log.file.path", &*unit.name);
+    finding.put("event.id", event_id(unit, view, row));
+    finding.put("event.dataset", &*batch.dataset);
+    for name in ["event.code", "host.name", "user.name", "user.domain", "source.ip"] {
+        finding.put_text(name, value(name));
+    }
+    for name in ["winlog.channel", "winlog.record_id"] {
+        finding.put_text(name, value(name));
+    }
+    for evidence in &matched.evidence {
+        let whole = value(&evidence.field);
+        let whole = whole.as_deref().unwrap_or(&evidence.value);
+        finding.put(evidence.field.to_string(), shorten(whole, VALUE_CHARS_MAX));
+    }
+    finding.put_evidence(&matched.evidence);
+    finding
+}
+
+/// Names the event for good: the log and the number that the event has there.
+fn event_id(unit: &OpenUnit, view: &BatchView<'_>, row: usize) -> String {
+    let (number, index) = view.place(row);
+    let name = &unit.name;
+    match unit.places.get(index as usize) {
+        Some(Place::Line(line)) => format!("{name}#line={line}"),
+        Some(Place::Byte(byte)) => format!("{name}#byte={byte}"),
+        None => match view.value("winlog.record_id", row) {
+            Some(record) => format!("{name}#record={record}"),
+            None => format!("{name}#part={number}.{index}"),
+        },
+    }
+}
+
+pub(crate) fn shorten(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+impl Finding {
+    pub(crate) fn put_rule(&mut self, rule: &yagura_detect::RuleInfo, kind: &'static str) {
+        self.put("rule.uuid", rule.id.as_str());
+        self.put("rule.name", rule.title.as_str());
+        self.put_text("rule.name_ja", rule.title_ja.as_deref());
+        self.put("rule.level", rule.level.as_str());
+        self.put("rule.type", kind);
+        self.put_text("rule.author", rule.author.as_deref());
+        self.put_text("rule.license", rule.license.as_deref());
+        let list = |items: Vec<String>| (!items.is_empty()).then_some(items);
+        if let Some(tags) = list(rule.tags.clone()) {
+            self.put("rule.tags", tags);
+        }
+        if let Some(techniques) = list(tags::techniques(&rule.tags)) {
+            self.put("threat.technique.id", techniques);
+        }
+        if let Some(tactics) = list(tags::tactics(&rule.tags)) {
+            self.put("threat.tactic.name", tactics);
+        }
+    }
+
+    pub(crate) fn put_evidence(&mut self, evidence: &[yagura_detect::Evidence]) {
+        let pieces = evidence.iter().map(|piece| {
+            serde_json::json!({
+                "field": &*piece.field,
+                "value": piece.value,
+                "predicate": piece.predicate,
+            })
+        });
+        self.put("rule.evidence", serde_json::Value::Array(pieces.collect()));
+    }
+}
+
+/// Makes rows of records.
+struct Rows<'n> {
+    normalizer: &'n mut Normalizer,
+    run: CommittedRun,
+    index: u32,
+    bytes: usize,
+}
+
+impl Rows<'_> {
+    fn push(&mut self, bytes: &[u8]) {
+        self.run.first_index = self.index;
+        if let Some(record) = self.run.records.first_mut() {
+            record.bytes = bytes::Bytes::copy_from_slice(bytes);
+        }
+        self.normalizer.normalize(&self.run);
+        self.index += 1;
+        self.bytes += bytes.len();
+    }
+}
+
+fn run_of(number: u64, name: &str, now: UtcMicros) -> CommittedRun {
+    let record = Record {
+        received: now,
+        transport: Transport::File,
+        peer: Record::peer_text(name),
+        identity: "none".into(),
+        bytes: bytes::Bytes::new(),
+    };
+    // Proof: the name is a constant that fits.
+    let stream = yagura_event::StreamName::new("import/scan")
+        .unwrap_or_else(|error| unreachable!("{error}"));
+    CommittedRun {
+        stream,
+        batch: number,
+        batch_salt: [0; 32],
+        first_index: 0,
+        records: vec![record],
+    }
+}
+
+/// Takes the records of a chunk.
+struct Chunk<'r, 'n> {
+    rows: &'r mut Rows<'n>,
+    tally: &'r mut FileTally,
+    unit: u64,
+}
+
+impl EvtxSink for Chunk<'_, '_> {
+    type Halt = Infallible;
+
+    fn record(&mut self, json: &[u8]) -> Result<(), Infallible> {
+        self.rows.push(json);
+        Ok(())
+    }
+
+    fn damage(&mut self, place: String, reason: String) {
+        self.tally.damage(self.unit, place, reason);
+    }
+}

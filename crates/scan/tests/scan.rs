@@ -1,0 +1,238 @@
+//! Logs of every kind through the whole way.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use yagura_detect::{LogSources, RuleFile, Ruleset};
+use yagura_event::{Level, ManualClock};
+use yagura_intake::import::plan;
+use yagura_normalize::Normalizer;
+use yagura_scan::{Finding, ScanOptions, ScanProgress, Scanned, scan};
+
+const SOURCES: &str = include_str!("../../../content/logsources.toml");
+
+const RULES: [&str; 3] = [
+    "title: Password guessed\nid: 11111111-1111-4111-8111-111111111111\nlevel: high\nauthor: A. Author\n\
+     logsource: {product: linux, service: auth}\ntags: [attack.t1110.001, attack.credential-access]\n\
+     detection: {s: ['Failed password'], condition: s}\n",
+    "title: Encoded command\nid: 22222222-2222-4222-8222-222222222222\nlevel: medium\n\
+     logsource: {category: process_creation, product: windows}\n\
+     detection: {s: {CommandLine|contains: ' -enc '}, condition: s}\n",
+    "title: Logged on\nid: 33333333-3333-4333-8333-333333333333\nlevel: informational\n\
+     logsource: {product: linux, service: auth}\n\
+     detection: {s: ['Accepted password'], condition: s}\n",
+];
+
+fn ruleset() -> Arc<Ruleset> {
+    let sources = LogSources::from_toml(SOURCES).unwrap();
+    let files: Vec<RuleFile> = RULES
+        .iter()
+        .map(|text| RuleFile { path: "rule.yml".to_owned(), text: (*text).to_owned() })
+        .collect();
+    let (ruleset, report) = Ruleset::compile(&files, Normalizer::embedded_dictionary(), &sources);
+    assert_eq!(report.loaded, RULES.len(), "{:?}", report.refused);
+    Arc::new(ruleset)
+}
+
+fn options() -> ScanOptions {
+    let clock = ManualClock::at("2026-11-22T00:00:00Z".parse().unwrap());
+    ScanOptions { clock: Arc::new(clock), threads: 2, ..ScanOptions::default() }
+}
+
+fn run(paths: &[&Path], options: &ScanOptions) -> Scanned {
+    let paths: Vec<_> = paths.iter().map(|path| path.to_path_buf()).collect();
+    let (plan, cancel) = (plan(&paths), AtomicBool::new(false));
+    scan(&plan, &ruleset(), options, &ScanProgress::default(), &cancel).unwrap()
+}
+
+fn found(scanned: &mut Scanned) -> Vec<Finding> {
+    scanned.findings().unwrap().map(Result::unwrap).collect()
+}
+
+fn lines(scanned: &mut Scanned) -> Vec<String> {
+    found(scanned).iter().map(|finding| serde_json::to_string(finding).unwrap()).collect()
+}
+
+const FAILED: &str =
+    "Nov 21 10:00:0X web01 sshd[42]: Failed password for root from 192.0.2.7 port 50022 ssh2";
+const ACCEPTED: &str =
+    "Nov 21 09:00:00 web01 sshd[42]: Accepted password for tanaka from 192.0.2.8 port 50023 ssh2";
+
+fn process(time: &str, command: &str) -> String {
+    format!(
+        r#"{{"EventID":1,"Channel":"Microsoft-Windows-Sysmon/Operational","Hostname":"WS01","EventTime":"{time}","UtcTime":"{time}","SourceName":"Microsoft-Windows-Sysmon","Image":"C:\\Windows\\System32\\powershell.exe","CommandLine":"{command}","User":"CORP\\tanaka"}}"#
+    )
+}
+
+#[test]
+fn findings_of_all_files_come_by_time_with_their_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let auth =
+        [FAILED.replace('X', "3"), ACCEPTED.to_owned(), String::new(), FAILED.replace('X', "1")];
+    fs::write(dir.path().join("auth.log"), auth.join("\n")).unwrap();
+    let events = [
+        process("2026-11-21 10:00:02", "powershell -enc AAAA"),
+        process("2026-11-21 10:00:02", "whoami"),
+    ];
+    fs::write(dir.path().join("sysmon.json"), format!("[{}]", events.join(",\n"))).unwrap();
+    let mut scanned = run(&[dir.path()], &options());
+    let found = found(&mut scanned);
+    let told: Vec<String> = found
+        .iter()
+        .map(|finding| {
+            let id = finding.text("event.id").rsplit('/').next().unwrap().to_owned();
+            format!("{} {} {id}", finding.text("@timestamp"), finding.text("rule.name"))
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    2026-11-21T09:00:00.000000Z Logged on auth.log#line=2
+    2026-11-21T10:00:01.000000Z Password guessed auth.log#line=4
+    2026-11-21T10:00:02.000000Z Encoded command sysmon.json#byte=1
+    2026-11-21T10:00:03.000000Z Password guessed auth.log#line=1
+    ");
+    let first = &found[1];
+    assert_eq!(first.level(), Level::High);
+    assert_eq!(first.text("rule.author"), "A. Author");
+    assert_eq!(first.texts("threat.technique.id").collect::<Vec<_>>(), ["T1110.001"]);
+    assert_eq!(first.texts("threat.tactic.name").collect::<Vec<_>>(), ["credential-access"]);
+    assert_eq!(first.text("host.name"), "web01");
+    assert_eq!(first.text("user.name"), "root");
+    assert_eq!(first.text("source.ip"), "192.0.2.7");
+    assert!(first.text("message").contains("root"), "{first:?}");
+    let encoded = &found[2];
+    assert_eq!(encoded.text("process.command_line"), "powershell -enc AAAA");
+    assert_eq!(encoded.get("rule.evidence").unwrap()[0]["predicate"], "contains  -enc ");
+    let report = &scanned.report;
+    assert_eq!((report.events, report.findings()), (5, 4));
+    assert_eq!(report.levels.0, [1, 0, 1, 2, 0]);
+    let hosts: Vec<_> = report.hosts.iter().map(|host| host.name.as_str()).collect();
+    assert_eq!(hosts, ["web01", "WS01"]);
+    assert!(report.is_complete());
+    assert_eq!(report.files[0].sha256.len(), 64);
+    assert_eq!(report.files[0].events, 3);
+}
+
+#[test]
+fn threads_memory_and_containers_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = |number: usize| match number % 3 {
+        0 => process(
+            &format!("2026-11-21 10:{:02}:{:02}", number / 60 % 60, number % 60),
+            "x -enc y",
+        ),
+        _ => process("2026-11-21 09:00:00", &format!("benign {number}")),
+    };
+    let text: Vec<String> = (0..3_000).map(line).collect();
+    let plain = dir.path().join("events.jsonl");
+    fs::write(&plain, text.join("\n")).unwrap();
+    let one = ScanOptions { threads: 1, ..options() };
+    let expected = lines(&mut run(&[&plain], &one));
+    assert_eq!(expected.len(), 1_000);
+    assert!(expected.is_sorted_by_key(|line| line[..42].to_owned()));
+    let spilling = ScanOptions { threads: 3, findings_memory_bytes: 10_000, ..options() };
+    let mut spilled = run(&[&plain], &spilling);
+    assert!(spilled.report.spilled > 100_000);
+    assert_eq!(lines(&mut spilled), expected);
+    assert_eq!(lines(&mut spilled), expected, "twice");
+
+    let packed = dir.path().join("events.jsonl.zst");
+    fs::write(&packed, zstd::encode_all(fs::File::open(&plain).unwrap(), 1).unwrap()).unwrap();
+    let unpacked = lines(&mut run(&[&packed], &options()));
+    let renamed: Vec<_> =
+        unpacked.iter().map(|line| line.replace(".jsonl.zst", ".jsonl")).collect();
+    assert_eq!(renamed, expected);
+}
+
+#[test]
+fn a_copy_is_read_once_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a.log", "b.log", "c.log"] {
+        fs::write(
+            dir.path().join(name),
+            FAILED.replace('X', if name == "b.log" { "2" } else { "1" }),
+        )
+        .unwrap();
+    }
+    let packed = zstd::encode_all(FAILED.replace('X', "1").as_bytes(), 1).unwrap();
+    fs::write(dir.path().join("d.zst"), packed).unwrap();
+    let mut scanned = run(&[dir.path()], &options());
+    assert_eq!(found(&mut scanned).len(), 2);
+    let same: Vec<_> = scanned.report.files.iter().map(|file| file.same_as.is_some()).collect();
+    assert_eq!(same, [false, false, true, true]);
+    assert!(scanned.report.files[2].same_as.as_ref().unwrap().ends_with("a.log"));
+    assert!(scanned.report.is_complete());
+}
+
+#[test]
+fn only_the_levels_and_times_asked_for_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("auth.log");
+    let text: Vec<String> =
+        (0..10).map(|second| FAILED.replace('X', &second.to_string())).collect();
+    fs::write(&log, format!("{}\n{ACCEPTED}\n", text.join("\n"))).unwrap();
+    let level = ScanOptions { min_level: Level::High, ..options() };
+    assert_eq!(found(&mut run(&[&log], &level)).len(), 10);
+    let range = ScanOptions {
+        from: Some("2026-11-21T10:00:03Z".parse().unwrap()),
+        to: Some("2026-11-21T10:00:06Z".parse().unwrap()),
+        ..options()
+    };
+    let mut scanned = run(&[&log], &range);
+    let times: Vec<_> =
+        found(&mut scanned).iter().map(|f| f.text("@timestamp")[17..19].to_owned()).collect();
+    assert_eq!(times, ["03", "04", "05"]);
+    assert_eq!((scanned.report.events, scanned.report.events_in_range), (11, 3));
+    let zone = jiff::tz::TimeZone::get("Asia/Tokyo").unwrap();
+    let tokyo = ScanOptions { zone, ..options() };
+    assert_eq!(
+        found(&mut run(&[&log], &tokyo))[0].text("@timestamp"),
+        "2026-11-21T00:00:00.000000Z"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("a.zip"), b"PK\x03\x04 and no more").unwrap();
+    fs::write(path("b.bin"), [0; 4096]).unwrap();
+    let mut evtx = b"ElfFile\0".to_vec();
+    evtx.resize(100, 1);
+    fs::write(path("c.evtx"), &evtx).unwrap();
+    fs::write(path("d.log"), FAILED.replace('X', "1")).unwrap();
+    fs::write(path("e.json"), "{\n \"a\": 1\n}\n{ \"broken\": \n").unwrap();
+    let mut scanned = run(&[dir.path(), &path("missing")], &options());
+    assert_eq!(found(&mut scanned).len(), 1);
+    let report = &scanned.report;
+    assert!(!report.is_complete());
+    assert_eq!(report.problems.len(), 1);
+    let told: Vec<String> = report
+        .files
+        .iter()
+        .map(|file| {
+            let name = file.path.rsplit('/').next().unwrap();
+            let damages: Vec<_> =
+                file.damages.iter().map(|d| format!("{}: {}", d.place, d.reason)).collect();
+            format!("{name} {:?} {} {damages:?}", file.skipped, file.no_log)
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    a.zip Some("cannot be read as a zip archive: invalid Zip archive: Could not find EOCD") false []
+    b.bin Some("neither text nor a kind of log that is known") true []
+    c.evtx None false ["file header: failed to read EVTX file header block: failed to fill whole buffer"]
+    d.log None false []
+    e.json None false ["byte 12: the JSON object breaks off; kept as it is"]
+    "#);
+}
+
+#[test]
+fn a_cancelled_scan_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("d.log"), FAILED.replace('X', "1")).unwrap();
+    let plan = plan(&[dir.path().to_owned()]);
+    let cancel = AtomicBool::new(true);
+    let scanned = scan(&plan, &ruleset(), &options(), &ScanProgress::default(), &cancel).unwrap();
+    assert!(scanned.report.cancelled && !scanned.report.is_complete());
+}
