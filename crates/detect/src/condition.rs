@@ -44,6 +44,12 @@ fn selection(detection: &Detection, atoms: &mut RuleAtoms) -> Result<Expression,
             Ok(Expression::any(parts?))
         }
         Detection::Keywords(values) => atoms.keywords(values),
+        // What pipelines make of a field with several names; the parser makes it of arrays only.
+        Detection::And(parts) if !parts.is_empty() => {
+            let parts: Result<Vec<_>, _> =
+                parts.iter().map(|part| selection(part, atoms)).collect();
+            Ok(Expression::all(parts?))
+        }
         Detection::ArrayMatch { .. } | Detection::And(_) | Detection::Conditional { .. } => {
             Err("array selectors are not supported".into())
         }

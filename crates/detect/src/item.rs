@@ -1,5 +1,6 @@
 //! One line of a selection: a field, its modifiers and its values.
 
+use crate::expand::{PlaceholderLists, expand};
 use crate::expression::{AtomId, Expression};
 use crate::limits::{PREDICATES_PER_RULE_MAX, WINDASH_SPELLINGS_MAX};
 use crate::predicate::{
@@ -9,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use jiff::tz::TimeZone;
 use rsigma_parser::{DetectionItem, Modifier, SigmaString, SigmaValue, SpecialChar, StringPart};
 use std::sync::Arc;
 
@@ -28,9 +30,16 @@ pub(crate) struct AtomTable {
     pub(crate) tests: Vec<Arc<Test>>,
     atom_ids: HashMap<Atom, AtomId, RandomState>,
     test_ids: HashMap<Predicate, usize, RandomState>,
+    /// Zone that parts of a time are taken in; UTC if none.
+    zone: Option<TimeZone>,
 }
 
 impl AtomTable {
+    /// An empty table; parts of times are taken in `zone`.
+    pub(crate) fn new(zone: TimeZone) -> AtomTable {
+        AtomTable { zone: Some(zone), ..AtomTable::default() }
+    }
+
     fn atom(&mut self, atom: Atom) -> Expression {
         let next = self.atoms.len();
         let id = *self.atom_ids.entry(atom).or_insert_with_key(|atom| {
@@ -46,21 +55,31 @@ impl AtomTable {
             return Ok(*id);
         }
         let id = self.tests.len();
-        self.tests.push(Arc::new(Test::new(predicate.clone())?));
+        let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
+        self.tests.push(Arc::new(Test::in_zone(predicate.clone(), zone)?));
         self.test_ids.insert(predicate, id);
         Ok(id)
     }
 }
 
+static NO_LISTS: PlaceholderLists = PlaceholderLists::EMPTY;
+
 /// What the selections of one rule are compiled into.
 pub(crate) struct RuleAtoms<'a> {
     table: &'a mut AtomTable,
+    lists: &'a PlaceholderLists,
     predicates: usize,
 }
 
 impl<'a> RuleAtoms<'a> {
+    /// Without values for placeholders.
     pub(crate) fn new(table: &'a mut AtomTable) -> Self {
-        RuleAtoms { table, predicates: 0 }
+        RuleAtoms::with_lists(table, &NO_LISTS)
+    }
+
+    /// With the values of `lists` for placeholders.
+    pub(crate) fn with_lists(table: &'a mut AtomTable, lists: &'a PlaceholderLists) -> Self {
+        RuleAtoms { table, lists, predicates: 0 }
     }
 
     fn value(
@@ -155,8 +174,35 @@ impl<'a> RuleAtoms<'a> {
         value: &SigmaValue,
     ) -> Result<Expression, String> {
         if let SigmaValue::String(text) = value {
-            check_text(text, modifiers)?;
+            check_text(text)?;
+            if modifiers.expands {
+                return self.expanded(field, modifiers, text);
+            }
         }
+        self.plain_value(field, modifiers, value)
+    }
+
+    /// A value with placeholders: any of the values it stands for, also under `all`.
+    fn expanded(
+        &mut self,
+        field: Option<&Arc<str>>,
+        modifiers: &Modifiers,
+        text: &SigmaString,
+    ) -> Result<Expression, String> {
+        let escape = modifiers.re.then_some(regex::escape as fn(&str) -> String);
+        let values = expand(text, escape, self.lists)?;
+        let values = values.into_iter().map(SigmaValue::String);
+        let parts: Result<Vec<_>, _> =
+            values.map(|value| self.plain_value(field, modifiers, &value)).collect();
+        Ok(Expression::any(parts?))
+    }
+
+    fn plain_value(
+        &mut self,
+        field: Option<&Arc<str>>,
+        modifiers: &Modifiers,
+        value: &SigmaValue,
+    ) -> Result<Expression, String> {
         if modifiers.exists {
             let SigmaValue::Bool(wanted) = value else {
                 return Err(format!("exists takes true or false, not {value}"));
@@ -238,7 +284,6 @@ impl Modifiers {
             M::FieldRef => self.fieldref = true,
             M::Re => self.re = true,
             M::Cidr => self.cidr = true,
-            // Values with placeholders are refused, others stand for themselves.
             M::Expand => self.expands = true,
             M::Contains => return once(&mut self.place, Place::Contains),
             M::StartsWith => return once(&mut self.place, Place::Starts),
@@ -324,22 +369,13 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), String> {
     }
 }
 
-/// Refuses what the parser let through as text: nested collections and placeholders.
-fn check_text(text: &SigmaString, modifiers: &Modifiers) -> Result<(), String> {
+/// Refuses what the parser let through as text: nested collections.
+fn check_text(text: &SigmaString) -> Result<(), String> {
     let original = text.original.as_str();
     // The parser writes collections it did not expect in this form.
     let nested = ["Mapping {", "Sequence [", "TaggedValue {"];
     if nested.iter().any(|start| original.starts_with(start)) {
         return Err("a value is a list or mapping where a single value belongs".into());
-    }
-    let mut rest = original;
-    while let Some((_, after)) = rest.split_once('%').filter(|_| modifiers.expands) {
-        let name = after.split('%').next().unwrap_or_default();
-        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
-        if is_name && after.len() > name.len() {
-            return Err(format!("the placeholder %{name}% has no values here"));
-        }
-        rest = after;
     }
     Ok(())
 }

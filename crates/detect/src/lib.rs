@@ -36,9 +36,14 @@
 #![forbid(unsafe_code)]
 
 mod anchor;
+mod bits;
+mod cells;
 mod condition;
+pub mod correlation;
 mod engine;
+mod expand;
 mod expression;
+mod filter;
 mod group;
 mod item;
 pub mod limits;
@@ -46,14 +51,32 @@ mod literal;
 mod logsource;
 mod matcher;
 mod memory;
+mod needs;
+mod pipeline;
 mod plan;
 mod predicate;
+mod prefixes;
+mod reads;
+mod row;
 mod rule;
 mod ruleset;
+mod run;
+mod substrings;
 mod text;
 mod view;
+mod watches;
 
+pub use correlation::{
+    CorrelationMatch, Correlator, CorrelatorOptions, CorrelatorStats, News, Notice, NoticeKind,
+    RestoreReport, StateError, check_state,
+};
 pub use engine::{Engine, Evidence, Match, Stats};
+pub use expand::{PlaceholderError, PlaceholderLists};
+pub use filter::{FilterRef, FilterReport};
 pub use logsource::{Clause, LogSourceError, LogSources};
-pub use rule::{RuleInfo, RuleStatus};
-pub use ruleset::{CompileReport, Refusal, RuleFile, Ruleset};
+pub use needs::RuleNeeds;
+pub use pipeline::{Pipeline, PipelineError};
+pub use reads::Reads;
+pub use row::{RowCondition, literal};
+pub use rule::{RelatedRule, RuleInfo, RuleStatus};
+pub use ruleset::{CompileOptions, CompileReport, Refusal, RuleFile, Ruleset, may_be_parsed};

@@ -2,12 +2,13 @@
 
 use crate::text::shorten;
 use crate::{limits, text};
+use jiff::tz::TimeZone;
 use regex::Regex;
 use std::fmt;
 use std::net::IpAddr;
 
 /// Where a text must stand in a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Place {
     Equals,
     Starts,
@@ -92,16 +93,24 @@ pub(crate) enum Predicate {
 pub(crate) struct Test {
     pub(crate) predicate: Predicate,
     regex: Option<Regex>,
+    /// Zone that a part of a time is taken in.
+    zone: TimeZone,
 }
 
 impl Test {
-    /// Prepares `predicate`. The error says what a regular expression uses that we do not have.
+    #[cfg(test)]
     pub(crate) fn new(predicate: Predicate) -> Result<Test, String> {
+        Test::in_zone(predicate, TimeZone::UTC)
+    }
+
+    /// Prepares `predicate`; parts of times are taken in `zone`. The error says what a regular
+    /// expression uses that we do not have.
+    pub(crate) fn in_zone(predicate: Predicate, zone: TimeZone) -> Result<Test, String> {
         let regex = match &predicate {
             Predicate::Regex(source) => Some(compile_regex(source)?),
             _ => None,
         };
-        Ok(Test { predicate, regex })
+        Ok(Test { predicate, regex, zone })
     }
 
     /// Whether it holds for `value`, whose folded form is `folded`.
@@ -116,7 +125,7 @@ impl Test {
                 Number::parse(value).is_some_and(|found| compare.holds(found, *number))
             }
             Predicate::Number { part: Some(part), compare, number } => part
-                .of(value)
+                .of(value, &self.zone)
                 .is_some_and(|found| compare.holds(Number::Integer(found.into()), *number)),
             Predicate::Cidr(block) => block.contains(value),
         }
@@ -242,12 +251,15 @@ impl Compare {
 }
 
 impl TimePart {
-    /// This part, in UTC, of the instant that `text` is; without a zone it is taken as UTC.
-    fn of(self, text: &str) -> Option<i32> {
+    /// This part, in `zone`, of the instant that `text` is; text without a zone is UTC.
+    fn of(self, text: &str, zone: &TimeZone) -> Option<i32> {
         let text = text.trim();
         let time = match text.parse::<jiff::Timestamp>() {
-            Ok(instant) => jiff::tz::Offset::UTC.to_datetime(instant),
-            Err(_) => text.parse::<jiff::civil::DateTime>().ok()?,
+            Ok(instant) => zone.to_datetime(instant),
+            Err(_) => {
+                let time = text.parse::<jiff::civil::DateTime>().ok()?;
+                zone.to_datetime(jiff::tz::Offset::UTC.to_timestamp(time).ok()?)
+            }
         };
         Some(match self {
             TimePart::Minute => time.minute().into(),
@@ -470,7 +482,7 @@ mod tests {
             (TimePart::Month, "yesterday", None),
             (TimePart::Day, "1764229210", None),
         ] {
-            assert_eq!(part.of(text), expected, "{part:?} {text}");
+            assert_eq!(part.of(text, &TimeZone::UTC), expected, "{part:?} {text}");
         }
     }
 

@@ -1,6 +1,8 @@
-use rsigma_parser::{SigmaRule, Status};
+use crate::filter::FilterRef;
+use rsigma_parser::{Related, RelationType, SigmaRule, Status};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use yagura_event::Level;
 
@@ -42,6 +44,31 @@ pub struct RuleInfo {
     pub references: Vec<String>,
     /// Phase of the attack, such as `initial-access`: `x-yagura.phase` of the rule.
     pub phase: Option<String>,
+    /// Name by which filters and correlations may speak of it.
+    pub name: Option<String>,
+    /// Rules it was made from, replaces or resembles.
+    pub related: Vec<RelatedRule>,
+    /// Attributes that Sigma does not define, other than `x-yagura`.
+    pub custom: BTreeMap<String, serde_json::Value>,
+    /// Filters that lie over it.
+    pub filters: Vec<Arc<FilterRef>>,
+    /// SHA-256 of the rule as written, lower-case hexadecimal: of its file, or, where that holds
+    /// several documents, of what was read of this one.
+    pub digest: String,
+    /// Whether its matches are alerts by themselves. A rule that stands in one file with the
+    /// correlation it serves only feeds that.
+    pub alerts: bool,
+}
+
+/// A rule that another names as related: Sigma 2.1 `related`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RelatedRule {
+    /// Id of the other rule.
+    pub id: String,
+    /// `derived`, `obsolete`, `merged`, `renamed`, `similar` or `correlation`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
 }
 
 /// Maturity of a rule: Sigma 2.1 `status`. Rules that are `unsupported` are never loaded.
@@ -65,10 +92,14 @@ impl RuleInfo {
             Some(ours.get(key)?.as_str()?.trim().to_owned())
         };
         let list = |key: &str| {
-            let ours = rule.custom_attributes.get("x-yagura");
-            let items = ours.and_then(|ours| ours.get(key)?.as_sequence());
-            let texts = items.into_iter().flatten().filter_map(|item| item.as_str());
-            texts.map(|text| text.trim().to_owned()).collect::<Vec<_>>()
+            let ours = rule.custom_attributes.get("x-yagura").and_then(|ours| ours.get(key));
+            match (ours.and_then(|list| list.as_sequence()), ours.and_then(|text| text.as_str())) {
+                (Some(list), _) => {
+                    list.iter().filter_map(|item| Some(item.as_str()?.trim().to_owned())).collect()
+                }
+                (None, Some(text)) => vec![text.trim().to_owned()],
+                (None, None) => Vec::new(),
+            }
         };
         RuleInfo {
             id: rule.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| id_of(rule)),
@@ -88,6 +119,12 @@ impl RuleInfo {
             check: list("check"),
             check_ja: list("check_ja"),
             references: rule.references.clone(),
+            name: rule.name.clone(),
+            related: related_of(&rule.related),
+            custom: custom_of(&rule.custom_attributes),
+            filters: Vec::new(),
+            digest: String::new(),
+            alerts: true,
         }
     }
 
@@ -100,7 +137,73 @@ impl RuleInfo {
     }
 }
 
-fn level_of(level: rsigma_parser::Level) -> Level {
+pub(crate) fn related_of(related: &[Related]) -> Vec<RelatedRule> {
+    let kind = |kind| match kind {
+        RelationType::Correlation => "correlation",
+        RelationType::Derived => "derived",
+        RelationType::Obsolete => "obsolete",
+        RelationType::Merged => "merged",
+        RelationType::Renamed => "renamed",
+        RelationType::Similar => "similar",
+    };
+    let one =
+        |other: &Related| RelatedRule { id: other.id.clone(), kind: kind(other.relation_type) };
+    related.iter().map(one).collect()
+}
+
+/// What JSON cannot hold (keys that are no text) is left out.
+pub(crate) fn custom_of(
+    attributes: &HashMap<String, yaml_serde::Value>,
+) -> BTreeMap<String, serde_json::Value> {
+    let ours = attributes.iter().filter(|(name, _)| *name != "x-yagura");
+    let json = |value| serde_json::to_value(value).ok();
+    ours.filter_map(|(name, value)| Some((name.clone(), json(value)?))).collect()
+}
+
+/// Digest of a whole file.
+pub(crate) fn digest_of_text(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+/// Digest of what was read of one document among several.
+pub(crate) fn digest_of_parsed(document: &impl Serialize) -> String {
+    let mut text = String::new();
+    write_sorted(&serde_json::to_value(document).unwrap_or_default(), &mut text);
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// JSON with sorted keys: the parser's maps come in no order. Nesting is that of a rule's YAML,
+/// which the parser has bounded.
+fn write_sorted(value: &serde_json::Value, text: &mut String) {
+    match value {
+        serde_json::Value::Object(map) => {
+            let sorted: BTreeMap<_, _> = map.iter().collect();
+            text.push('{');
+            for (key, value) in sorted {
+                text.push_str(&serde_json::Value::from(key.as_str()).to_string());
+                text.push(':');
+                write_sorted(value, text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        serde_json::Value::Array(list) => {
+            text.push('[');
+            for value in list {
+                write_sorted(value, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        single => text.push_str(&single.to_string()),
+    }
+}
+
+pub(crate) fn level_of(level: rsigma_parser::Level) -> Level {
     use rsigma_parser::Level as Parsed;
     match level {
         Parsed::Informational => Level::Informational,
@@ -111,7 +214,7 @@ fn level_of(level: rsigma_parser::Level) -> Level {
     }
 }
 
-fn status_of(status: Status) -> Option<RuleStatus> {
+pub(crate) fn status_of(status: Status) -> Option<RuleStatus> {
     match status {
         Status::Stable => Some(RuleStatus::Stable),
         Status::Test => Some(RuleStatus::Test),

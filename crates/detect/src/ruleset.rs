@@ -1,12 +1,17 @@
 use crate::condition;
+use crate::correlation::{self, Catalog, Correlation};
+use crate::expand::PlaceholderLists;
 use crate::expression::Expression;
+use crate::filter::{FilterReport, Filters, check_targets};
 use crate::item::{AtomTable, RuleAtoms};
 use crate::limits::{DATASETS_MAX, OPEN_BRACKETS_MAX, RULE_FILE_BYTES_MAX, RULES_MAX};
 use crate::logsource::{Clause, LogSources};
+use crate::pipeline::{self, Pipeline};
 use crate::plan::Plan;
-use crate::rule::RuleInfo;
-use rsigma_parser::{CorrelationRule, SigmaCollection, SigmaRule, Status};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::rule::{RuleInfo, digest_of_parsed, digest_of_text};
+use jiff::tz::TimeZone;
+use rsigma_parser::{FilterRule, SigmaCollection, SigmaRule, Status};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use yagura_event::FieldDictionary;
 
@@ -19,10 +24,34 @@ pub struct RuleFile {
     pub text: String,
 }
 
+/// What a house adds to its rules.
+#[derive(Debug, Clone)]
+pub struct CompileOptions {
+    /// Values for placeholders.
+    pub lists: PlaceholderLists,
+    /// Processing pipelines, in any order.
+    pub pipelines: Vec<Pipeline>,
+    /// Zone in which `minute`, `hour`, `day`, `week`, `month` and `year` are taken, of which the
+    /// specification says nothing; UTC by default.
+    pub zone: TimeZone,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        CompileOptions {
+            lists: PlaceholderLists::default(),
+            pipelines: Vec::new(),
+            zone: TimeZone::UTC,
+        }
+    }
+}
+
 /// Compiled rules; share it with [`Arc`].
 #[derive(Debug)]
 pub struct Ruleset {
     rules: Vec<CompiledRule>,
+    /// Those that are counted before those that count them.
+    correlations: Vec<Correlation>,
     atoms: AtomTable,
     dictionary: Arc<FieldDictionary>,
     plans: RwLock<HashMap<Arc<str>, Arc<Plan>>>,
@@ -35,6 +64,8 @@ pub struct CompileReport {
     pub loaded: usize,
     /// Rules, and files, that are not used, in the order they were given.
     pub refused: Vec<Refusal>,
+    /// Filters in use.
+    pub filters: Vec<FilterReport>,
 }
 
 /// A rule, or a whole file, that cannot be honoured and is therefore not used at all.
@@ -75,22 +106,50 @@ impl Ruleset {
         dictionary: Arc<FieldDictionary>,
         sources: &LogSources,
     ) -> (Ruleset, CompileReport) {
+        Ruleset::compile_with(files, dictionary, sources, &CompileOptions::default())
+    }
+
+    /// The same, adapted by the lists, pipelines and zone of a house. Filters among the files are
+    /// laid over the rules they name, wherever those come from.
+    pub fn compile_with(
+        files: &[RuleFile],
+        dictionary: Arc<FieldDictionary>,
+        sources: &LogSources,
+        options: &CompileOptions,
+    ) -> (Ruleset, CompileReport) {
+        let mut pipelines = options.pipelines.clone();
+        pipelines.sort_by_key(|pipeline| pipeline.priority);
         let mut compiler = Compiler {
             sources,
-            atoms: AtomTable::default(),
+            lists: &options.lists,
+            pipelines,
+            filters: Filters::default(),
+            atoms: AtomTable::new(options.zone.clone()),
             rules: Vec::new(),
             paths: HashMap::new(),
+            catalog: Catalog::default(),
+            silent: HashMap::new(),
             refused: Vec::new(),
         };
-        let parsed: Vec<_> =
+        let mut parsed: Vec<_> =
             files.iter().filter_map(|file| Some((file, compiler.parse(file)?))).collect();
-        let correlated = correlated_rules(&parsed);
-        for (file, collection) in parsed {
-            compiler.add_file(file, collection, &correlated);
+        for (file, collection) in &mut parsed {
+            compiler.add_filters(file, collection);
         }
-        let report = CompileReport { loaded: compiler.rules.len(), refused: compiler.refused };
+        for (file, collection) in parsed {
+            compiler.add_file(file, collection);
+        }
+        let (correlations, refused) = compiler.catalog.finish(&dictionary, &compiler.silent);
+        for (path, rule_id, title, reason) in refused {
+            let path = path.to_string();
+            compiler.refused.push(Refusal { path, rule_id, title: Some(title), reason });
+        }
+        let filters = compiler.filters.reports();
+        let report =
+            CompileReport { loaded: compiler.rules.len(), refused: compiler.refused, filters };
         let ruleset = Ruleset {
             rules: compiler.rules,
+            correlations,
             atoms: compiler.atoms,
             dictionary,
             plans: RwLock::default(),
@@ -104,6 +163,19 @@ impl Ruleset {
     /// The rules in use.
     pub fn rules(&self) -> impl ExactSizeIterator<Item = &Arc<RuleInfo>> {
         self.rules.iter().map(|rule| &rule.info)
+    }
+
+    /// The correlations in use.
+    pub fn correlations(&self) -> impl ExactSizeIterator<Item = &Arc<RuleInfo>> {
+        self.correlations.iter().map(|correlation| &correlation.info)
+    }
+
+    pub(crate) fn compiled_correlations(&self) -> &[Correlation] {
+        &self.correlations
+    }
+
+    pub(crate) fn dictionary(&self) -> &Arc<FieldDictionary> {
+        &self.dictionary
     }
 
     /// Number of different predicates of all rules.
@@ -131,10 +203,17 @@ impl Ruleset {
 
 struct Compiler<'a> {
     sources: &'a LogSources,
+    lists: &'a PlaceholderLists,
+    /// By priority.
+    pipelines: Vec<Pipeline>,
+    filters: Filters,
     atoms: AtomTable,
     rules: Vec<CompiledRule>,
     /// Rule id to the path it was loaded from.
     paths: HashMap<String, Arc<str>>,
+    catalog: Catalog,
+    /// Per file, ids and names of rules that only feed a correlation.
+    silent: HashMap<Arc<str>, BTreeSet<String>>,
     refused: Vec<Refusal>,
 }
 
@@ -166,13 +245,35 @@ impl Compiler<'_> {
         }
     }
 
-    fn add_file(
-        &mut self,
-        file: &RuleFile,
-        collection: SigmaCollection,
-        correlated: &BTreeMap<String, String>,
-    ) {
+    /// Takes the filters out of `collection`. One that cannot be honoured is refused, and the rules
+    /// it names run without it: they find more than its author wanted, never less.
+    fn add_filters(&mut self, file: &RuleFile, collection: &mut SigmaCollection) {
         let path: Arc<str> = file.path.as_str().into();
+        let filters = std::mem::take(&mut collection.filters);
+        let written = match filters.is_empty() {
+            true => Ok(()),
+            false => check_targets(&file.text),
+        };
+        for filter in filters {
+            let (id, title) = (filter.id.clone(), filter.title.clone());
+            let added = written.clone().and_then(|()| {
+                let mut scratch = AtomTable::default();
+                let mut atoms = RuleAtoms::with_lists(&mut scratch, self.lists);
+                // Where pipelines give values, that is seen with each rule.
+                if self.pipelines.is_empty() {
+                    condition::compile(&filter.detection, &mut atoms)?;
+                }
+                self.filters.add(filter, &path)
+            });
+            if let Err(reason) = added {
+                self.refuse(&path, Some((&id, &title)), reason);
+            }
+        }
+    }
+
+    fn add_file(&mut self, file: &RuleFile, collection: SigmaCollection) {
+        let path: Arc<str> = file.path.as_str().into();
+        self.silent.insert(path.clone(), correlation::silent_rules(&collection));
         let mut doubts = Vec::new();
         for error in collection.errors {
             match Doubt::of(&error) {
@@ -182,23 +283,23 @@ impl Compiler<'_> {
                 None => self.refuse(&path, None, error),
             }
         }
-        for correlation in &collection.correlations {
-            let reason = "correlation rules are not supported yet".into();
-            self.refuse(&path, Some((&correlation.id, &correlation.title)), reason);
-        }
-        for filter in &collection.filters {
-            let reason = "filters are not supported yet: the rules it names run without it".into();
-            self.refuse(&path, Some((&filter.id, &filter.title)), reason);
-        }
+        let alone = collection.rules.len() + collection.correlations.len() == 1;
+        let digest = |rule: &SigmaRule| match alone {
+            true => digest_of_text(&file.text),
+            false => digest_of_parsed(rule),
+        };
         for rule in &collection.rules {
             let doubt = doubts.iter().find(|(doubt, _)| doubt.concerns(rule));
             let added = match doubt {
                 Some((_, error)) => Err(error.clone()),
-                None => self.add_rule(rule, &path, correlated),
+                None => self.add_rule(rule, &path, digest(rule)),
             };
             if let Err(reason) = added {
                 self.refuse(&path, Some((&rule.id, &rule.title)), reason);
             }
+        }
+        for correlation in collection.correlations {
+            self.catalog.add_correlation(&path, correlation);
         }
     }
 
@@ -206,7 +307,7 @@ impl Compiler<'_> {
         &mut self,
         rule: &SigmaRule,
         path: &Arc<str>,
-        correlated: &BTreeMap<String, String>,
+        digest: String,
     ) -> Result<(), String> {
         if self.rules.len() >= RULES_MAX {
             return Err(format!("there are already {RULES_MAX} rules"));
@@ -217,22 +318,63 @@ impl Compiler<'_> {
         if rsigma_parser::is_unsupported(rule.sigma_version) {
             return Err("it needs a newer version of Sigma".into());
         }
-        let names = [rule.id.as_ref(), rule.name.as_ref()];
-        if let Some(by) = names.into_iter().flatten().find_map(|name| correlated.get(name)) {
-            return Err(format!(
-                "it serves only the correlation {by:?}, which is not supported yet"
-            ));
-        }
-        let info = RuleInfo::new(rule, path);
+        let mut info = RuleInfo::new(rule, path);
         if let Some(other) = self.paths.get(&info.id) {
             return Err(format!("its id {} is taken by {other}", info.id));
         }
         let clauses = self.sources.clauses_of(&rule.logsource)?;
-        let mut atoms = RuleAtoms::new(&mut self.atoms);
-        let expression = condition::compile(&rule.detection, &mut atoms)?;
+        let mut expression = self.expression(rule)?;
+        for number in self.filters.over(rule) {
+            let overlay = self.filters.get(number);
+            let filter = overlay.info.clone();
+            match self.filter_expression(rule, &overlay.parsed.clone()) {
+                Ok(narrowed) => expression = Expression::all(vec![expression, narrowed]),
+                Err(reason) => {
+                    let reason = format!("on rule {}, which runs without it: {reason}", info.id);
+                    self.refuse(&filter.path, Some((&filter.id, &filter.title)), reason);
+                    continue;
+                }
+            }
+            self.filters.touch(number, rule, &info.id);
+            info.filters.push(filter);
+        }
+        info.digest = digest;
+        if let Some(silent) = self.silent.get(path) {
+            let names = [Some(&info.id), rule.name.as_ref()];
+            info.alerts = !names.into_iter().flatten().any(|name| silent.contains(name));
+        }
         self.paths.insert(info.id.clone(), path.clone());
-        self.rules.push(CompiledRule { info: Arc::new(info), clauses, expression });
+        let info = Arc::new(info);
+        let dataset = clauses.first().map_or("", |clause| clause.dataset.as_str());
+        let name = rule.name.as_deref();
+        self.catalog.add_rule(path, rule.id.as_deref(), name, &info, dataset);
+        self.rules.push(CompiledRule { info, clauses, expression });
         Ok(())
+    }
+}
+
+impl Compiler<'_> {
+    /// The logic of `rule` as pipelines adapt it.
+    fn expression(&mut self, rule: &SigmaRule) -> Result<Expression, String> {
+        if self.pipelines.is_empty() {
+            let mut atoms = RuleAtoms::with_lists(&mut self.atoms, self.lists);
+            return condition::compile(&rule.detection, &mut atoms);
+        }
+        let mut rule = rule.clone();
+        let values = pipeline::adapt(&self.pipelines, &mut rule)?;
+        let lists = self.lists.under(&values);
+        condition::compile(&rule.detection, &mut RuleAtoms::with_lists(&mut self.atoms, &lists))
+    }
+
+    /// The logic of a filter, adapted as its rule is.
+    fn filter_expression(
+        &mut self,
+        rule: &SigmaRule,
+        filter: &FilterRule,
+    ) -> Result<Expression, String> {
+        let mut narrowed = rule.clone();
+        narrowed.detection = filter.detection.clone();
+        self.expression(&narrowed)
     }
 }
 
@@ -262,16 +404,12 @@ impl Doubt {
     }
 }
 
-/// Ids and names of rules that raise no alert themselves because a correlation counts them.
-fn correlated_rules(parsed: &[(&RuleFile, SigmaCollection)]) -> BTreeMap<String, String> {
-    let correlations = parsed.iter().flat_map(|(_, collection)| &collection.correlations);
-    let silent = correlations.filter(|correlation: &&CorrelationRule| !correlation.generate);
-    silent
-        .flat_map(|by| by.rules.iter().map(move |rule| (rule.clone(), by.title.clone())))
-        .collect()
+/// Whether a text may be given to the YAML library at all: no bomb, not too long.
+pub fn may_be_parsed(text: &str) -> bool {
+    check_text(text).is_ok()
 }
 
-fn check_text(text: &str) -> Result<(), String> {
+pub(crate) fn check_text(text: &str) -> Result<(), String> {
     if text.len() > RULE_FILE_BYTES_MAX {
         return Err(format!("it is longer than {RULE_FILE_BYTES_MAX} bytes"));
     }

@@ -1,0 +1,348 @@
+//! Tests of rules: sample events beside them, and whether they match.
+//!
+//! Two formats are read:
+//!
+//! * ours, `tests.jsonl` (or any name that ends in `.tests.jsonl`): one case a line,
+//!   `{"rule": ID, "match": true, "raw": LINE}` or, in place of `raw`, `"dataset"` and `"fields"`;
+//! * SigmaHQ's: an `info.yml` that names the rule, beside the samples of its events (`.evtx`, and the
+//!   same events as `.json`), of which at least `match_count` must match.
+
+mod samples;
+
+use crate::RulebookError;
+use crate::limits::SAMPLE_FILE_BYTES_MAX;
+use crate::load::{files_below, read_text};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use yagura_detect::{CompileReport, Engine, RuleInfo, Ruleset};
+use yagura_event::{EventBatch, Lang, StreamName};
+use yagura_normalize::Normalizer;
+
+/// What became of one case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaseResult {
+    /// The file that holds the case.
+    pub path: String,
+    /// Its line, where the file holds one case a line.
+    pub line: Option<usize>,
+    /// The rule's id.
+    pub rule_id: String,
+    /// The rule's title, where there is such a rule.
+    pub rule_title: Option<String>,
+    /// What the events were given as.
+    pub sample: Sample,
+    /// Least number of matches; 0 where the rule must not match.
+    pub wanted: u64,
+    /// Matches.
+    pub found: u64,
+    /// The verdict.
+    pub outcome: Outcome,
+}
+
+/// What the events of a case are given as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sample {
+    /// One line as received.
+    Raw,
+    /// Fields of an event.
+    Fields,
+    /// A Windows event log.
+    Evtx,
+    /// JSON objects, one after another.
+    Json,
+    /// Nothing that is read here.
+    None,
+}
+
+/// Whether a case holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome", content = "reason")]
+pub enum Outcome {
+    /// It does.
+    Passed,
+    /// The rule matched too few of its events.
+    Silent,
+    /// The rule matched what it must not.
+    Noisy,
+    /// No rule has that id.
+    NoSuchRule,
+    /// The rule is refused, for this reason.
+    Refused(String),
+    /// The case cannot be read, for this reason.
+    Unreadable(String),
+    /// The case has no events that are read here, so it says nothing.
+    Skipped,
+}
+
+impl Outcome {
+    /// Whether it counts as wrong.
+    pub fn is_wrong(&self) -> bool {
+        !matches!(self, Outcome::Passed | Outcome::Skipped)
+    }
+
+    /// In words.
+    pub fn says(&self, lang: Lang) -> String {
+        let (ja, en) = match self {
+            Outcome::Passed => ("合格", "passed"),
+            Outcome::Silent => ("検知しませんでした", "did not match its events"),
+            Outcome::Noisy => {
+                ("検知してはいけないイベントを検知しました", "matched what it must not")
+            }
+            Outcome::NoSuchRule => ("このIDのルールはありません", "no rule has this id"),
+            Outcome::Refused(reason) => {
+                return match lang {
+                    Lang::Ja => format!("ルールが使えません: {reason}"),
+                    Lang::En => format!("the rule is refused: {reason}"),
+                };
+            }
+            Outcome::Unreadable(reason) => {
+                return match lang {
+                    Lang::Ja => format!("テストを読めません: {reason}"),
+                    Lang::En => format!("the case cannot be read: {reason}"),
+                };
+            }
+            Outcome::Skipped => {
+                ("読めるサンプルがないため対象外", "skipped: no sample that is read here")
+            }
+        };
+        if lang == Lang::Ja { ja } else { en }.to_owned()
+    }
+}
+
+/// Files at or below `places` that hold cases.
+///
+/// # Errors
+/// When a place cannot be read.
+pub fn files(places: &[PathBuf]) -> Result<Vec<PathBuf>, RulebookError> {
+    let mut found = Vec::new();
+    for place in places {
+        let below = files_below(place, &["jsonl", "yml"])?;
+        found.extend(below.into_iter().filter(|path| Kind::of(path).is_some()));
+    }
+    Ok(found)
+}
+
+/// Runs every case of `files` on `ruleset`; `report` says why a rule is not among them.
+///
+/// Rules that a case concerns are tried with all others in place, as they run in life. `each` is
+/// told of every case as it is done.
+///
+/// # Errors
+/// When our own content is wrong; a case that cannot be read is a result.
+pub fn run(
+    files: &[PathBuf],
+    ruleset: &Arc<Ruleset>,
+    report: &CompileReport,
+    mut each: impl FnMut(&CaseResult),
+) -> Result<Vec<CaseResult>, RulebookError> {
+    let normalizer = Normalizer::new(Normalizer::embedded_dictionary())
+        .map_err(|error| RulebookError::Content(error.to_string()))?;
+    let stream =
+        StreamName::new("samples").map_err(|error| RulebookError::Content(error.to_string()))?;
+    let mut runner = Runner {
+        stream,
+        engine: Engine::new(ruleset.clone()),
+        normalizer,
+        rules: ruleset.rules().map(|rule| (rule.id.as_str(), rule)).collect(),
+        report,
+    };
+    let mut results = Vec::new();
+    for path in files {
+        let found = match Kind::of(path) {
+            Some(Kind::Lines) => runner.lines(path),
+            Some(Kind::Info) => runner.info(path),
+            None => Vec::new(),
+        };
+        found.iter().for_each(&mut each);
+        results.extend(found);
+    }
+    Ok(results)
+}
+
+enum Kind {
+    Lines,
+    Info,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Option<Kind> {
+        match path.file_name()?.to_str()? {
+            "info.yml" => Some(Kind::Info),
+            name if name == "tests.jsonl" || name.ends_with(".tests.jsonl") => Some(Kind::Lines),
+            _ => None,
+        }
+    }
+}
+
+/// One line of `tests.jsonl`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    rule: String,
+    r#match: bool,
+    raw: Option<String>,
+    dataset: Option<String>,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
+    /// Why the case is there, for people.
+    #[serde(default, rename = "note")]
+    _note: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Info {
+    rule_metadata: Vec<InfoRule>,
+    #[serde(default)]
+    regression_tests_info: Vec<InfoTest>,
+}
+
+#[derive(Debug, Deserialize)]
+struct InfoRule {
+    id: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct InfoTest {
+    match_count: Option<u64>,
+    path: Option<String>,
+}
+
+struct Runner<'a> {
+    engine: Engine,
+    normalizer: Normalizer,
+    stream: StreamName,
+    rules: BTreeMap<&'a str, &'a Arc<RuleInfo>>,
+    report: &'a CompileReport,
+}
+
+impl Runner<'_> {
+    fn lines(&mut self, path: &Path) -> Vec<CaseResult> {
+        let text = match read_text(path, SAMPLE_FILE_BYTES_MAX) {
+            Ok(text) => text,
+            Err(reason) => return vec![unreadable(path, None, reason)],
+        };
+        let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        lines
+            .map(|(number, line)| match serde_json::from_str::<Line>(line) {
+                Ok(case) => self.line(path, number, &case),
+                Err(error) => unreadable(path, Some(number), error.to_string()),
+            })
+            .collect()
+    }
+
+    fn line(&mut self, path: &Path, number: usize, case: &Line) -> CaseResult {
+        let (sample, batches) = match (&case.raw, &case.dataset) {
+            (Some(line), None) => {
+                let batches =
+                    samples::batches(&mut self.normalizer, &self.stream, vec![line.clone().into()]);
+                (Sample::Raw, batches)
+            }
+            (None, Some(dataset)) => {
+                let dictionary = self.normalizer.dictionary().clone();
+                (
+                    Sample::Fields,
+                    samples::of_fields(dataset, &self.stream, dictionary, &case.fields),
+                )
+            }
+            _ => {
+                let reason = "a case has either raw, or dataset and fields";
+                return unreadable(path, Some(number), reason.into());
+            }
+        };
+        let wanted = u64::from(case.r#match);
+        let mut result = self.try_rule(path, &case.rule, sample, wanted, &batches);
+        result.line = Some(number);
+        result
+    }
+
+    fn info(&mut self, path: &Path) -> Vec<CaseResult> {
+        let info = read_text(path, SAMPLE_FILE_BYTES_MAX)
+            .and_then(|text| yaml_serde::from_str::<Info>(&text).map_err(|e| e.to_string()));
+        let info = match info {
+            Ok(info) => info,
+            Err(reason) => return vec![unreadable(path, None, reason)],
+        };
+        let Some(rule) = info.rule_metadata.first() else {
+            return vec![unreadable(path, None, "rule_metadata names no rule".into())];
+        };
+        let mut results = Vec::new();
+        for test in &info.regression_tests_info {
+            let wanted = test.match_count.unwrap_or(1);
+            for (sample, file) in samples::of_test(path, test.path.as_deref()) {
+                results.push(match samples::read(sample, &file) {
+                    Ok(records) => {
+                        let batches = samples::batches(&mut self.normalizer, &self.stream, records);
+                        self.try_rule(path, &rule.id, sample, wanted, &batches)
+                    }
+                    Err(reason) => {
+                        let reason = format!("{}: {reason}", file.display());
+                        let failed = unreadable(path, None, reason);
+                        CaseResult { rule_id: rule.id.clone(), sample, ..failed }
+                    }
+                });
+            }
+        }
+        if results.is_empty() {
+            let mut skipped = self.try_rule(path, &rule.id, Sample::None, 0, &[]);
+            skipped.outcome = Outcome::Skipped;
+            results.push(skipped);
+        }
+        results
+    }
+
+    fn try_rule(
+        &mut self,
+        path: &Path,
+        rule_id: &str,
+        sample: Sample,
+        wanted: u64,
+        batches: &[EventBatch],
+    ) -> CaseResult {
+        let rule = self.rules.get(rule_id);
+        let mut found = 0;
+        for batch in batches {
+            let matches = self.engine.evaluate(batch);
+            found += matches.iter().filter(|found| found.rule.id == rule_id).count() as u64;
+        }
+        let outcome = match rule {
+            None => self.absent(rule_id),
+            Some(_) if wanted > 0 && found < wanted => Outcome::Silent,
+            Some(_) if wanted == 0 && found > 0 => Outcome::Noisy,
+            Some(_) => Outcome::Passed,
+        };
+        CaseResult {
+            path: path.display().to_string(),
+            line: None,
+            rule_id: rule_id.to_owned(),
+            rule_title: rule.map(|rule| rule.title.clone()),
+            sample,
+            wanted,
+            found,
+            outcome,
+        }
+    }
+
+    fn absent(&self, rule_id: &str) -> Outcome {
+        let refused = &self.report.refused;
+        match refused.iter().find(|refusal| refusal.rule_id.as_deref() == Some(rule_id)) {
+            Some(refusal) => Outcome::Refused(refusal.reason.clone()),
+            None => Outcome::NoSuchRule,
+        }
+    }
+}
+
+fn unreadable(path: &Path, line: Option<usize>, reason: String) -> CaseResult {
+    CaseResult {
+        path: path.display().to_string(),
+        line,
+        rule_id: String::new(),
+        rule_title: None,
+        sample: Sample::None,
+        wanted: 0,
+        found: 0,
+        outcome: Outcome::Unreadable(reason),
+    }
+}
