@@ -15,23 +15,60 @@ const EMPTY: [&str; 4] = [
 
 /// Resolvers that anyone may use.
 const RESOLVERS: [&str; 8] = [
-    "8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220",
+    "8.8.8.8",
+    "8.8.4.4",
+    "1.1.1.1",
+    "1.0.0.1",
+    "9.9.9.9",
+    "208.67.222.222",
+    "208.67.220.220",
     "149.112.112.112",
 ];
 
 /// Domains that ordinary machines ask for every day.
 const DOMAINS: [&str; 26] = [
-    "google.com", "googleapis.com", "gstatic.com", "microsoft.com", "windows.com", "windows.net",
-    "windowsupdate.com", "office.com", "office365.com", "live.com", "msftconnecttest.com",
-    "apple.com", "icloud.com", "amazon.com", "amazonaws.com", "cloudflare.com", "akamai.net",
-    "facebook.com", "github.com", "githubusercontent.com", "mozilla.org", "ubuntu.com",
-    "digicert.com", "yahoo.co.jp", "google.co.jp", "example.com",
+    "google.com",
+    "googleapis.com",
+    "gstatic.com",
+    "microsoft.com",
+    "windows.com",
+    "windows.net",
+    "windowsupdate.com",
+    "office.com",
+    "office365.com",
+    "live.com",
+    "msftconnecttest.com",
+    "apple.com",
+    "icloud.com",
+    "amazon.com",
+    "amazonaws.com",
+    "cloudflare.com",
+    "akamai.net",
+    "facebook.com",
+    "github.com",
+    "githubusercontent.com",
+    "mozilla.org",
+    "ubuntu.com",
+    "digicert.com",
+    "yahoo.co.jp",
+    "google.co.jp",
+    "example.com",
 ];
 
 /// File names that every Windows has.
 const FILES: [&str; 12] = [
-    "cmd.exe", "powershell.exe", "explorer.exe", "svchost.exe", "rundll32.exe", "regsvr32.exe",
-    "lsass.exe", "services.exe", "winlogon.exe", "notepad.exe", "chrome.exe", "desktop.ini",
+    "cmd.exe",
+    "powershell.exe",
+    "explorer.exe",
+    "svchost.exe",
+    "rundll32.exe",
+    "regsvr32.exe",
+    "lsass.exe",
+    "services.exe",
+    "winlogon.exe",
+    "notepad.exe",
+    "chrome.exe",
+    "desktop.ini",
 ];
 
 pub(crate) fn doubt(indicator: &Indicator, lang: Lang) -> Option<&'static str> {
@@ -83,7 +120,10 @@ fn address_doubt(value: &str) -> Option<(&'static str, &'static str)> {
         return Some(("this machine's own address", "自分自身を指すアドレスです"));
     }
     if any(&["169.254.0.0/16", "fe80::/10", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32"]) {
-        return Some(("an address of the local network only", "ローカルネットワーク専用のアドレスです"));
+        return Some((
+            "an address of the local network only",
+            "ローカルネットワーク専用のアドレスです",
+        ));
     }
     let mapped = IpAddr::from(Ipv6Addr::from_bits(bits)).to_canonical();
     let wide = if mapped.is_ipv4() { length < 96 + 8 } else { length < 20 };
@@ -104,15 +144,30 @@ mod tests {
             doubt(&Indicator::new(kind, &plain, "list".into()).unwrap(), Lang::En)
         };
         for text in [
-            "10.1.2.3", "127.0.0.1", "192.168.0.0/24", "8.8.8.8", "8.0.0.0/7", "fe80::1",
-            "da39a3ee5e6b4b0d3255bfef95601890afd80709", "microsoft.com", "http://google.com/",
-            "http://10.0.0.1/x", "svchost.exe", "::1",
+            "10.1.2.3",
+            "127.0.0.1",
+            "192.168.0.0/24",
+            "8.8.8.8",
+            "8.0.0.0/7",
+            "fe80::1",
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+            "microsoft.com",
+            "http://google.com/",
+            "http://10.0.0.1/x",
+            "svchost.exe",
+            "::1",
         ] {
             assert!(doubt(text).is_some(), "{text}");
         }
         for text in [
-            "203.0.113.9", "203.0.0.0/8", "2001:db8::/32", "evil.example", "http://google.com/evil",
-            "evil.microsoft.com", "0123456789abcdef0123456789abcdef", "evil.exe",
+            "203.0.113.9",
+            "203.0.0.0/8",
+            "2001:db8::/32",
+            "evil.example",
+            "http://google.com/evil",
+            "evil.microsoft.com",
+            "0123456789abcdef0123456789abcdef",
+            "evil.exe",
         ] {
             assert_eq!(doubt(text), None, "{text}");
         }

@@ -37,16 +37,28 @@ pub(crate) fn roles(dataset: &str, name: &str) -> Roles {
     }
     let lower = name.to_ascii_lowercase();
     let mut parts = lower.rsplit('.');
-    let last: String =
-        parts.next().unwrap_or_default().chars().filter(|c| !matches!(c, '_' | '-' | ' ')).collect();
+    let last: String = parts
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !matches!(c, '_' | '-' | ' '))
+        .collect();
     let parent = parts.next().unwrap_or_default();
     let ends = |endings: &[&str]| endings.iter().any(|ending| last.ends_with(ending));
     let mut roles = 0;
     if ends(&["ip", "address", "addr", "ipv4", "ipv6", "peer", "resolvedip"]) {
         roles |= Roles::ADDRESS | Roles::DOMAIN;
     }
-    if ends(&["domain", "hostname", "host", "fqdn", "queryname", "servername", "sni", "workstation"])
-        || lower == "dns.question.name"
+    if ends(&[
+        "domain",
+        "hostname",
+        "host",
+        "fqdn",
+        "queryname",
+        "servername",
+        "sni",
+        "workstation",
+    ]) || lower == "dns.question.name"
         || lower == "dns.question.registered_domain"
         || lower == "host.name"
     {
@@ -61,8 +73,17 @@ pub(crate) fn roles(dataset: &str, name: &str) -> Roles {
     if ends(&["hash", "hashes", "md5", "sha1", "sha256", "sha512", "imphash"]) || parent == "hash" {
         roles |= Roles::HASH;
     }
-    if ends(&["path", "filename", "image", "imageloaded", "executable", "processname", "application", "file", "driver"])
-        || matches!(&*lower, "process.name" | "file.name")
+    if ends(&[
+        "path",
+        "filename",
+        "image",
+        "imageloaded",
+        "executable",
+        "processname",
+        "application",
+        "file",
+        "driver",
+    ]) || matches!(&*lower, "process.name" | "file.name")
         || matches!(&*last, "objectname" | "relativetargetname" | "module" | "callerprocessname")
     {
         roles |= Roles::FILE;
@@ -74,7 +95,9 @@ pub(crate) fn roles(dataset: &str, name: &str) -> Roles {
     {
         roles |= Roles::EMAIL;
     }
-    if lower == "registry.path" || ends(&["targetobject", "objectname", "registrykey", "registrypath", "keypath"]) {
+    if lower == "registry.path"
+        || ends(&["targetobject", "objectname", "registrykey", "registrypath", "keypath"])
+    {
         roles |= Roles::REGISTRY;
     }
     if ends(&["pipename", "relativetargetname"]) {

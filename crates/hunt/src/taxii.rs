@@ -165,8 +165,12 @@ impl Client {
             Some(root) => self.root = root,
             None => {
                 return Err(TaxiiError::new(
-                    format!("the server sends us to {named}, another machine: name that one yourself"),
-                    format!("サーバーが別のホスト {named} を指しています。必要ならそのURLを直接指定してください"),
+                    format!(
+                        "the server sends us to {named}, another machine: name that one yourself"
+                    ),
+                    format!(
+                        "サーバーが別のホスト {named} を指しています。必要ならそのURLを直接指定してください"
+                    ),
                 ));
             }
         }
@@ -179,7 +183,8 @@ impl Client {
     /// [`TaxiiError`], when the server does not answer as TAXII 2.1 says.
     pub async fn collections(&self) -> Result<Vec<Collection>, TaxiiError> {
         let (bytes, _) = self.get(self.under("collections/")?).await?;
-        let found: Collections = serde_json::from_slice(&bytes).map_err(|error| not_taxii(&error))?;
+        let found: Collections =
+            serde_json::from_slice(&bytes).map_err(|error| not_taxii(&error))?;
         Ok(found.collections.into_iter().take(TAXII_COLLECTIONS_MAX).collect())
     }
 
@@ -235,7 +240,8 @@ impl Client {
                 query.append_pair("limit", &TAXII_PAGE_OBJECTS.to_string());
                 query.append_pair("match[type]", "indicator,marking-definition");
                 // `next` goes on with the question it was given for.
-                let after = if next.is_some() { added_after } else { pulled.added_after.as_deref() };
+                let after =
+                    if next.is_some() { added_after } else { pulled.added_after.as_deref() };
                 after.iter().for_each(|after| {
                     query.append_pair("added_after", after);
                 });
@@ -244,11 +250,14 @@ impl Client {
                 });
             }
             let (bytes, last) = self.get(url).await?;
-            let page: Envelope = serde_json::from_slice(&bytes).map_err(|error| not_taxii(&error))?;
+            let page: Envelope =
+                serde_json::from_slice(&bytes).map_err(|error| not_taxii(&error))?;
             pulled.pages += 1;
             pulled.objects += page.objects.len() as u64;
             for object in &page.objects {
-                if take_stix_object(object, &HashMap::new(), &mut pulled.reading) == StixTaken::NotAnIndicator {
+                if take_stix_object(object, &HashMap::new(), &mut pulled.reading)
+                    == StixTaken::NotAnIndicator
+                {
                     pulled.reading.ignored += 1;
                 }
             }
@@ -273,7 +282,10 @@ impl Client {
 
     fn under(&self, path: &str) -> Result<Url, TaxiiError> {
         self.root.join(path).map_err(|error| {
-            TaxiiError::new(format!("not an address: {error}"), format!("URL ではありません: {error}"))
+            TaxiiError::new(
+                format!("not an address: {error}"),
+                format!("URL ではありません: {error}"),
+            )
         })
     }
 
@@ -312,10 +324,14 @@ impl Client {
 fn sound_url(text: &str) -> Result<Url, TaxiiError> {
     let text = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
     let url = Url::parse(&text).map_err(|error| {
-        TaxiiError::new(format!("{text:?} is no address: {error}"), format!("{text:?} は URL ではありません: {error}"))
+        TaxiiError::new(
+            format!("{text:?} is no address: {error}"),
+            format!("{text:?} は URL ではありません: {error}"),
+        )
     })?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let ours = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let ours =
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let sound = url.scheme() == "https" || (url.scheme() == "http" && ours);
     if !sound {
         return Err(TaxiiError::new(
@@ -336,7 +352,9 @@ fn sound_url(text: &str) -> Result<Url, TaxiiError> {
 fn escaped(id: &str) -> String {
     id.bytes().fold(String::new(), |mut text, byte| {
         match byte {
-            byte if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') => text.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') => {
+                text.push(char::from(byte))
+            }
             byte => text.push_str(&format!("%{byte:02X}")),
         }
         text
@@ -347,8 +365,12 @@ fn refused(status: StatusCode, url: &Url) -> TaxiiError {
     let path = url.path();
     match status.as_u16() {
         401 | 403 => TaxiiError::new(
-            format!("the server does not let us in ({status}): check the user and password or the token"),
-            format!("サーバーに拒否されました（{status}）。ユーザー名とパスワード、またはトークンを確認してください"),
+            format!(
+                "the server does not let us in ({status}): check the user and password or the token"
+            ),
+            format!(
+                "サーバーに拒否されました（{status}）。ユーザー名とパスワード、またはトークンを確認してください"
+            ),
         ),
         404 => TaxiiError::new(
             format!("the server has nothing at {path}: check the address and the collection"),
@@ -362,7 +384,10 @@ fn refused(status: StatusCode, url: &Url) -> TaxiiError {
             format!("the server sends us elsewhere ({status}): give the address it means"),
             format!("サーバーが転送を返しました（{status}）。転送先の URL を直接指定してください"),
         ),
-        _ => TaxiiError::new(format!("the server answered {status}"), format!("サーバーの応答: {status}")),
+        _ => TaxiiError::new(
+            format!("the server answered {status}"),
+            format!("サーバーの応答: {status}"),
+        ),
     }
 }
 
@@ -393,10 +418,21 @@ mod tests {
 
     #[test]
     fn passwords_are_sent_over_tls_only() {
-        for url in ["https://taxii.example/api", "http://127.0.0.1:1/a/", "http://[::1]:1/", "http://localhost/"] {
+        for url in [
+            "https://taxii.example/api",
+            "http://127.0.0.1:1/a/",
+            "http://[::1]:1/",
+            "http://localhost/",
+        ] {
             assert!(sound_url(url).is_ok(), "{url}");
         }
-        for url in ["http://taxii.example/", "ftp://x/", "x", "https://a:b@taxii.example/", "http://127.0.0.1.evil.example/"] {
+        for url in [
+            "http://taxii.example/",
+            "ftp://x/",
+            "x",
+            "https://a:b@taxii.example/",
+            "http://127.0.0.1.evil.example/",
+        ] {
             assert!(sound_url(url).is_err(), "{url}");
         }
         assert_eq!(escaped("a/../b?c"), "a%2F%2E%2E%2Fb%3Fc");

@@ -84,11 +84,19 @@ pub fn refang(text: &str) -> Cow<'_, str> {
     if plain.matches('[').count() != plain.matches(']').count() && !plain.contains("://[") {
         plain = plain.replace("[.", ".").replace(".]", ".").replace(['[', ']'], "");
     }
-    for (from, to) in [("hxxps", "https"), ("hxxp", "http"), ("hxtp", "http"), ("htxp", "http"), ("meow", "http"), ("fxp", "ftp")]
-    {
+    for (from, to) in [
+        ("hxxps", "https"),
+        ("hxxp", "http"),
+        ("hxtp", "http"),
+        ("htxp", "http"),
+        ("meow", "http"),
+        ("fxp", "ftp"),
+    ] {
         if let Some(head) = plain.get(..from.len())
             && head.eq_ignore_ascii_case(from)
-            && plain.get(from.len()..).is_some_and(|rest| rest.starts_with("://") || rest.starts_with("s://"))
+            && plain
+                .get(from.len()..)
+                .is_some_and(|rest| rest.starts_with("://") || rest.starts_with("s://"))
         {
             plain = format!("{to}{}", plain.get(from.len()..).unwrap_or_default());
             break;
@@ -156,9 +164,9 @@ pub fn guess(value: &str) -> Option<Kind> {
 /// Endings of programs and documents that are no top-level domains.
 fn is_file_name(value: &str) -> bool {
     const ENDINGS: [&str; 35] = [
-        "exe", "dll", "sys", "bat", "cmd", "ps1", "psm1", "vbs", "vbe", "js", "jse", "wsf", "hta", "scr",
-        "cpl", "msi", "lnk", "iso", "img", "vhd", "docm", "xlsm", "doc", "xls", "rtf", "pdf", "chm", "jar",
-        "aspx", "asp", "jsp", "php", "dat", "tmp", "elf",
+        "exe", "dll", "sys", "bat", "cmd", "ps1", "psm1", "vbs", "vbe", "js", "jse", "wsf", "hta",
+        "scr", "cpl", "msi", "lnk", "iso", "img", "vhd", "docm", "xlsm", "doc", "xls", "rtf",
+        "pdf", "chm", "jar", "aspx", "asp", "jsp", "php", "dat", "tmp", "elf",
     ];
     let ending = value.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) && !value.contains('/')
@@ -166,7 +174,8 @@ fn is_file_name(value: &str) -> bool {
 
 fn is_registry(value: &str) -> bool {
     let head = value.split('\\').next().unwrap_or_default().to_ascii_uppercase();
-    let hive = matches!(head.as_str(), "HKLM" | "HKCU" | "HKU" | "HKCR" | "HKCC") || head.starts_with("HKEY_");
+    let hive = matches!(head.as_str(), "HKLM" | "HKCU" | "HKU" | "HKCR" | "HKCC")
+        || head.starts_with("HKEY_");
     (hive && value.contains('\\')) || value.to_ascii_uppercase().starts_with("\\REGISTRY\\")
 }
 
@@ -385,7 +394,9 @@ pub(crate) fn masked(bits: u128, length: u8) -> u128 {
 pub(crate) fn parse_network(text: &str) -> Option<(u128, u8)> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => {
-            let sound = !length.is_empty() && length.len() <= 3 && length.bytes().all(|b| b.is_ascii_digit());
+            let sound = !length.is_empty()
+                && length.len() <= 3
+                && length.bytes().all(|b| b.is_ascii_digit());
             (address, Some(length.parse::<u8>().ok().filter(|_| sound)?))
         }
         None => (text, None),

@@ -57,14 +57,14 @@ pub struct PartSize {
 }
 
 /// Columns without which rows say nothing: when, and which event.
-const ALWAYS: [&str; 4] =
-    [envelope::TIMESTAMP, envelope::STREAM, envelope::BATCH, envelope::INDEX];
+const ALWAYS: [&str; 4] = [envelope::TIMESTAMP, envelope::STREAM, envelope::BATCH, envelope::INDEX];
 
 impl Lake {
     /// Everything stored at this moment: files oldest first, then the hot set.
     pub fn history(&self) -> History {
         let table = self.events();
-        let mut parts: Vec<HistoryPart> = table.files().iter().map(|file| self.cold(file)).collect();
+        let mut parts: Vec<HistoryPart> =
+            table.files().iter().map(|file| self.cold(file)).collect();
         parts.sort_by_key(|part| part.time.map_or(i64::MIN, |(first, _)| first));
         parts.extend(table.pieces().iter().map(|piece| HistoryPart {
             dataset: piece.dataset.clone(),

@@ -5,15 +5,38 @@ use super::{ListFormat, ReadError, Reading, instant};
 use crate::{Kind, Said, Tlp};
 
 const VALUES: [&str; 11] = [
-    "value", "indicator", "ioc", "ioc_value", "observable", "indicator_value", "threat.indicator.name",
-    "dst_ip", "dstip", "url", "domain",
+    "value",
+    "indicator",
+    "ioc",
+    "ioc_value",
+    "observable",
+    "indicator_value",
+    "threat.indicator.name",
+    "dst_ip",
+    "dstip",
+    "url",
+    "domain",
 ];
 const KINDS: [&str; 8] = [
-    "type", "kind", "indicator_type", "ioc_type", "indicator type", "category_type", "observable_type",
+    "type",
+    "kind",
+    "indicator_type",
+    "ioc_type",
+    "indicator type",
+    "category_type",
+    "observable_type",
     "threat.indicator.type",
 ];
-const NOTES: [&str; 8] =
-    ["description", "comment", "note", "malware", "threat_name", "malware_printable", "name", "threat"];
+const NOTES: [&str; 8] = [
+    "description",
+    "comment",
+    "note",
+    "malware",
+    "threat_name",
+    "malware_printable",
+    "name",
+    "threat",
+];
 const FROM: [&str; 5] = ["valid_from", "first_seen", "first_seen_utc", "dateadded", "start"];
 const UNTIL: [&str; 5] = ["valid_until", "expires", "expiration", "valid_to", "expiry"];
 
@@ -50,22 +73,26 @@ pub(super) fn read(text: &str, reading: &mut Reading) -> Result<(), ReadError> {
     };
     let line = text.lines().nth(header_line).unwrap_or_default();
     let delimiter = [b',', b';', b'\t'].into_iter().find(|d| line.as_bytes().contains(d));
-    let column = |known: &[&str]| {
-        known.iter().find_map(|known| names.iter().position(|name| name == known))
-    };
+    let column =
+        |known: &[&str]| known.iter().find_map(|known| names.iter().position(|name| name == known));
     // A column named after a kind, such as `sha256`, says both.
-    let by_kind = || {
-        names.iter().enumerate().find_map(|(at, name)| Some((at, name.parse::<Kind>().ok()?)))
-    };
+    let by_kind =
+        || names.iter().enumerate().find_map(|(at, name)| Some((at, name.parse::<Kind>().ok()?)));
     let (value_at, implied) = match (column(&VALUES), by_kind()) {
         (Some(at), _) => (at, names.get(at).and_then(|name| name.parse::<Kind>().ok())),
         (None, Some((at, kind))) => (at, Some(kind)),
-        (None, None) => return Err(ReadError::new("the CSV has no column \"value\"", "CSV に value 列がありません")),
+        (None, None) => {
+            return Err(ReadError::new(
+                "the CSV has no column \"value\"",
+                "CSV に value 列がありません",
+            ));
+        }
     };
     let kind_at = column(&KINDS);
     let note_at = column(&NOTES).filter(|at| *at != value_at);
     let (from_at, until_at) = (column(&FROM), column(&UNTIL));
-    let (tlp_at, confidence_at) = (column(&["tlp", "marking"]), column(&["confidence", "confidence_level"]));
+    let (tlp_at, confidence_at) =
+        (column(&["tlp", "marking"]), column(&["confidence", "confidence_level"]));
     let id_at = column(&["id", "uuid"]);
     let skipped: usize = text.split_inclusive('\n').take(header_line + 1).map(str::len).sum();
     let mut rows = ::csv::ReaderBuilder::new()
@@ -112,7 +139,8 @@ pub(super) fn read(text: &str, reading: &mut Reading) -> Result<(), ReadError> {
                 indicator.tlp = cell(tlp_at).parse::<Tlp>().ok();
                 indicator.confidence = cell(confidence_at).parse().ok();
                 let id = cell(id_at);
-                indicator.id = (!id.is_empty() && id.len() <= crate::limits::ID_BYTES_MAX).then(|| id.into());
+                indicator.id =
+                    (!id.is_empty() && id.len() <= crate::limits::ID_BYTES_MAX).then(|| id.into());
                 reading.take(&place, indicator.with_note(cell(note_at)));
             }
             Err(error) => reading.refuse(&place, value, error),
@@ -150,9 +178,10 @@ mod tests {
     #[test]
     fn lists_of_other_shapes_are_understood() {
         assert_eq!(values("indicator\nevil.example\n"), ["domain evil.example"]);
-        assert_eq!(values("sha1;name\nDA39A3EE5E6B4B0D3255BFEF95601890AFD80700;x\n"), [
-            "sha1 da39a3ee5e6b4b0d3255bfef95601890afd80700"
-        ]);
+        assert_eq!(
+            values("sha1;name\nDA39A3EE5E6B4B0D3255BFEF95601890AFD80700;x\n"),
+            ["sha1 da39a3ee5e6b4b0d3255bfef95601890afd80700"]
+        );
         // The header is a remark, every value quoted.
         let list = "################\n# Some list\n# id,dateadded,url,threat\n\"1\",\"2026-11-01 00:00:00\",\"http://evil.example/x\",\"malware_download\"\n";
         assert_eq!(values(list), ["url http://evil.example/x"]);

@@ -139,7 +139,9 @@ pub fn read(bytes: &[u8], options: &ReadOptions) -> Result<Reading, ReadError> {
 /// MISP names its things with capitals, STIX never does.
 fn looks_like_misp(text: &str) -> bool {
     let head: String = text.chars().take(4_096).collect();
-    ["\"Event\"", "\"response\"", "\"Attribute\"", "\"Event \""].iter().any(|name| head.contains(name))
+    ["\"Event\"", "\"response\"", "\"Attribute\"", "\"Event \""]
+        .iter()
+        .any(|name| head.contains(name))
         && !head.contains("\"spec_version\"")
 }
 
@@ -164,7 +166,11 @@ impl Reading {
     }
 
     /// A value as it is written, of a kind that may be unknown.
-    pub(crate) fn indicator(&self, kind: Option<Kind>, written: &str) -> Result<Indicator, ValueError> {
+    pub(crate) fn indicator(
+        &self,
+        kind: Option<Kind>,
+        written: &str,
+    ) -> Result<Indicator, ValueError> {
         let plain = refang(written);
         let kind = kind.or(self.defaults.kind).or_else(|| guess(&plain));
         let kind = kind.ok_or_else(|| match plain.trim().is_empty() {
@@ -192,7 +198,8 @@ impl Reading {
         }
         indicator.valid_until = indicator.valid_until.or(self.defaults.valid_until);
         indicator.tlp = indicator.tlp.or(self.defaults.tlp);
-        indicator.confidence = indicator.confidence.or(self.defaults.confidence).map(|c| c.min(100));
+        indicator.confidence =
+            indicator.confidence.or(self.defaults.confidence).map(|c| c.min(100));
         self.indicators.push(indicator);
     }
 
@@ -233,10 +240,18 @@ mod tests {
 
     #[test]
     fn instants_are_read_as_lists_write_them() {
-        for text in
-            ["2026-11-01T00:00:00Z", "2026-11-01", "2026-11-01 00:00:00", "1793491200", "2026-11-01T09:00:00+09:00"]
-        {
-            assert_eq!(instant(text).map(|t| t.to_string()).as_deref(), Some("2026-11-01T00:00:00.000000Z"), "{text}");
+        for text in [
+            "2026-11-01T00:00:00Z",
+            "2026-11-01",
+            "2026-11-01 00:00:00",
+            "1793491200",
+            "2026-11-01T09:00:00+09:00",
+        ] {
+            assert_eq!(
+                instant(text).map(|t| t.to_string()).as_deref(),
+                Some("2026-11-01T00:00:00.000000Z"),
+                "{text}"
+            );
         }
         assert_eq!(instant("soon"), None);
     }

@@ -126,9 +126,15 @@ fn path_end(text: &str, mut at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     loop {
         match bytes.get(at) {
-            Some(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'.') => at += 1,
+            Some(byte)
+                if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'.') =>
+            {
+                at += 1
+            }
             // A quoted part stands only after a dot.
-            Some(b'\'') if at > 0 && bytes.get(at - 1) == Some(&b'.') => at = quoted(text, at + 1)?.1,
+            Some(b'\'') if at > 0 && bytes.get(at - 1) == Some(&b'.') => {
+                at = quoted(text, at + 1)?.1
+            }
             Some(b'[') if matches!(bytes.get(at + 1), Some(b'0'..=b'9' | b'*')) => {
                 at += text.get(at..)?.find(']')? + 1;
             }
@@ -184,7 +190,9 @@ impl<'a> Parser<'a> {
                     Some(Token::CloseParen) if self.open > 0 => self.open -= 1,
                     Some(Token::Close) if inside => inside = false,
                     Some(Token::Word("OR")) => break,
-                    Some(Token::Word(word @ ("AND" | "FOLLOWEDBY" | "WITHIN" | "REPEATS" | "START"))) => {
+                    Some(Token::Word(
+                        word @ ("AND" | "FOLLOWEDBY" | "WITHIN" | "REPEATS" | "START"),
+                    )) => {
                         return Err(unsupported(word));
                     }
                     None if !inside && self.open == 0 => return Ok(()),
@@ -291,7 +299,9 @@ fn kind_of(path: &str, value: &str) -> Option<Kind> {
         "ipv4-addr:value" | "ipv6-addr:value" => Kind::Ip,
         "domain-name:value" => Kind::Domain,
         "url:value" => Kind::Url,
-        "email-addr:value" | "email-message:from_ref.value" | "email-message:sender_ref.value" => Kind::Email,
+        "email-addr:value" | "email-message:from_ref.value" | "email-message:sender_ref.value" => {
+            Kind::Email
+        }
         "file:name" | "process:name" | "process:image_ref.name" => Kind::FileName,
         "windows-registry-key:key" => Kind::Registry,
         "mutex:name" => Kind::Mutex,
@@ -307,10 +317,15 @@ fn kind_of(path: &str, value: &str) -> Option<Kind> {
                 .or_else(|| other.strip_prefix("process:image_ref.hashes."))
             {
                 return name.parse().ok().filter(|kind| {
-                    matches!(kind, Kind::Md5 | Kind::Sha1 | Kind::Sha256 | Kind::Sha512 | Kind::Imphash)
+                    matches!(
+                        kind,
+                        Kind::Md5 | Kind::Sha1 | Kind::Sha256 | Kind::Sha512 | Kind::Imphash
+                    )
                 });
             }
-            if other.starts_with("network-traffic:extensions.http-request-ext.request_header.user-agent") {
+            if other.starts_with(
+                "network-traffic:extensions.http-request-ext.request_header.user-agent",
+            ) {
                 return Some(Kind::UserAgent);
             }
             return None;
@@ -335,16 +350,38 @@ mod tests {
             ("[ipv4-addr:value ISSUBSET '203.0.113.0/24']", vec!["ip Exact 203.0.113.0/24"]),
             (
                 "[file:hashes.'SHA-1' = 'DA39A3EE5E6B4B0D3255BFEF95601890AFD80700' OR file:hashes.MD5 = 'd41d8cd98f00b204e9800998ecf84270']",
-                vec!["sha1 Exact da39a3ee5e6b4b0d3255bfef95601890afd80700", "md5 Exact d41d8cd98f00b204e9800998ecf84270"],
+                vec![
+                    "sha1 Exact da39a3ee5e6b4b0d3255bfef95601890afd80700",
+                    "md5 Exact d41d8cd98f00b204e9800998ecf84270",
+                ],
             ),
-            ("([domain-name:value IN ('a.example', 'B.example')]) OR [url:value = 'http://c.example']",
-             vec!["domain Exact a.example", "domain Exact b.example", "url Exact http://c.example/"]),
+            (
+                "([domain-name:value IN ('a.example', 'B.example')]) OR [url:value = 'http://c.example']",
+                vec![
+                    "domain Exact a.example",
+                    "domain Exact b.example",
+                    "url Exact http://c.example/",
+                ],
+            ),
             ("[domain-name:value LIKE '%.evil.example']", vec!["domain Like %.evil.example"]),
-            ("[url:value MATCHES '^http://.*/gate\\\\.php$']", vec!["url Regex ^http://.*/gate\\.php$"]),
-            ("[windows-registry-key:key = 'HKEY_CURRENT_USER\\\\Software\\\\X']", vec!["registry-key Exact hkcu\\software\\x"]),
-            ("[network-traffic:extensions.'http-request-ext'.request_header.'User-Agent' = 'Evil/1']", vec!["user-agent Exact evil/1"]),
+            (
+                "[url:value MATCHES '^http://.*/gate\\\\.php$']",
+                vec!["url Regex ^http://.*/gate\\.php$"],
+            ),
+            (
+                "[windows-registry-key:key = 'HKEY_CURRENT_USER\\\\Software\\\\X']",
+                vec!["registry-key Exact hkcu\\software\\x"],
+            ),
+            (
+                "[network-traffic:extensions.'http-request-ext'.request_header.'User-Agent' = 'Evil/1']",
+                vec!["user-agent Exact evil/1"],
+            ),
         ] {
-            assert_eq!(read(pattern), Ok(meant.into_iter().map(str::to_owned).collect()), "{pattern}");
+            assert_eq!(
+                read(pattern),
+                Ok(meant.into_iter().map(str::to_owned).collect()),
+                "{pattern}"
+            );
         }
     }
 
@@ -354,7 +391,10 @@ mod tests {
             ("[file:name = 'a' AND file:size = 3]", "AND"),
             ("[ipv4-addr:value = '203.0.113.9'] AND [url:value = 'http://a.example']", "AND"),
             ("[a:b = 'x'] FOLLOWEDBY [c:d = 'y']", "a:b"),
-            ("[url:value = 'http://a.example'] FOLLOWEDBY [url:value = 'http://b.example']", "FOLLOWEDBY"),
+            (
+                "[url:value = 'http://a.example'] FOLLOWEDBY [url:value = 'http://b.example']",
+                "FOLLOWEDBY",
+            ),
             ("[url:value = 'http://a.example'] WITHIN 5 SECONDS", "WITHIN"),
             ("[url:value = 'http://a.example'] REPEATS 5 TIMES", "REPEATS"),
             ("[url:value NOT = 'http://a.example']", "NOT"),

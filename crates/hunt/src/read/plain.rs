@@ -35,7 +35,8 @@ mod tests {
                     0.0.0.0 ads.evil.example\nD41D8CD98F00B204E9800998ECF84270\nhello world\n";
         let options = ReadOptions { source: "iocs.txt".into(), ..ReadOptions::default() };
         let reading = read(list.as_bytes(), &options).unwrap();
-        let found: Vec<_> = reading.indicators.iter().map(|i| format!("{} {}", i.kind, i.value)).collect();
+        let found: Vec<_> =
+            reading.indicators.iter().map(|i| format!("{} {}", i.kind, i.value)).collect();
         assert_eq!(
             found,
             [

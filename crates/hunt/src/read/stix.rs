@@ -185,7 +185,10 @@ mod tests {
         assert_eq!(reading.format, ListFormat::Stix);
         assert_eq!(reading.indicators.len(), 2);
         let first = &reading.indicators[0];
-        assert_eq!((first.kind, first.tlp, first.confidence), (Kind::Domain, Some(Tlp::Amber), Some(70)));
+        assert_eq!(
+            (first.kind, first.tlp, first.confidence),
+            (Kind::Domain, Some(Tlp::Amber), Some(70))
+        );
         assert_eq!(first.id.as_deref(), Some("indicator--1"));
         let places: Vec<_> = reading.refused.iter().map(|r| r.place.as_str()).collect();
         assert_eq!(places, ["indicator--2", "indicator--3"]);

@@ -1,0 +1,319 @@
+//! Indicators in use. Each list that was taken is one file below `indicators/`, finished once and
+//! never changed, its digest in the audit log like that of every finished file; which of them count
+//! is the fold of the audit log's records. In memory they are one [`Matcher`].
+
+use super::record::{Added, Change, Entry, Fold, Removed};
+use crate::audit::{Audit, FileDigest};
+use crate::verify::digest_of;
+use crate::{DataDir, NodeError};
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use yagura_event::{Lang, UtcMicros};
+use yagura_hunt::{Indicator, Matcher, Reading};
+
+/// Ending of a file that is not finished.
+const UNFINISHED: &str = "new";
+
+/// The indicators in use, shared with the pipeline.
+pub(crate) struct Store {
+    data: DataDir,
+    audit: Arc<Audit>,
+    matcher: RwLock<Arc<Matcher>>,
+    /// Held from reading the indicators to putting the new ones in their place.
+    changing: Mutex<()>,
+}
+
+/// What adding a list did.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// Indicators that nobody named before: to be hunted backwards.
+    pub fresh: Vec<Arc<Indicator>>,
+    /// Indicators taken, those included.
+    pub added: u64,
+    /// Indicators that were there already, unchanged.
+    pub known: u64,
+    /// Indicators withdrawn by their source.
+    pub withdrawn: u64,
+    /// Indicators left out because every network has them, and why.
+    pub doubtful: Vec<(Arc<Indicator>, &'static str, &'static str)>,
+}
+
+type Key<'a> = (&'a str, yagura_hunt::Kind, &'a str, u8);
+
+fn key(indicator: &Indicator) -> Key<'_> {
+    (&indicator.source, indicator.kind, &indicator.value, indicator.form as u8)
+}
+
+impl Store {
+    /// The indicators that the records of `fold` leave in use.
+    pub fn open(data: &DataDir, audit: Arc<Audit>, fold: &Fold) -> Result<Store, NodeError> {
+        let mut indicators: Vec<Arc<Indicator>> = Vec::new();
+        for change in &fold.changes {
+            match change {
+                Change::Added(added) => {
+                    let read = read_file(data, &audit, &added.path);
+                    match read {
+                        Ok(read) => merge(&mut indicators, read),
+                        // The others still count; `yagura verify` names the file.
+                        Err(error) => {
+                            tracing::error!(%error, path = %added.path, "indicators are not in use");
+                        }
+                    }
+                }
+                Change::Removed(removed) => indicators.retain(|one| !concerns(removed, one)),
+            }
+        }
+        let matcher = Matcher::new(indicators).unwrap_or_else(|error| {
+            tracing::error!(%error, "indicators are not in use");
+            // Proof: no indicators keep every limit.
+            Matcher::new(Vec::<Indicator>::new()).unwrap_or_else(|_| unreachable!())
+        });
+        Ok(Store {
+            data: data.clone(),
+            audit,
+            matcher: RwLock::new(Arc::new(matcher)),
+            changing: Mutex::new(()),
+        })
+    }
+
+    /// The indicators as they are now.
+    pub fn matcher(&self) -> Arc<Matcher> {
+        self.matcher.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a list into use: file first, then its digest, then the record, then it counts.
+    pub fn add(
+        &self,
+        fold: &Mutex<Fold>,
+        reading: Reading,
+        (who, now): (&str, UtcMicros),
+        keep_doubtful: bool,
+    ) -> Result<Taken, NodeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.matcher();
+        let mut taken = Taken::default();
+        let by_key: HashMap<Key<'_>, &Arc<Indicator>> =
+            before.indicators().iter().map(|one| (key(one), one)).collect();
+        let values: HashSet<(yagura_hunt::Kind, &str, u8)> =
+            before.indicators().iter().map(|one| (one.kind, &*one.value, one.form as u8)).collect();
+        let source = reading.source();
+        let mut new: Vec<Arc<Indicator>> = Vec::new();
+        for indicator in reading.indicators {
+            let indicator = Arc::new(indicator);
+            if !keep_doubtful
+                && let (Some(en), Some(ja)) = (indicator.doubt(Lang::En), indicator.doubt(Lang::Ja))
+            {
+                taken.doubtful.push((indicator, en, ja));
+                continue;
+            }
+            match by_key.get(&key(&indicator)) {
+                Some(known) if **known == indicator => {
+                    taken.known += 1;
+                    continue;
+                }
+                _ => {}
+            }
+            let value = (indicator.kind, &*indicator.value, indicator.form as u8);
+            if !values.contains(&value) {
+                taken.fresh.push(indicator.clone());
+            }
+            new.push(indicator);
+        }
+        taken.added = new.len() as u64;
+        let withdrawn: HashSet<&str> = reading.revoked.iter().map(|id| &**id).collect();
+        let mut after: Vec<Arc<Indicator>> = before.indicators().to_vec();
+        let count = after.len();
+        if !withdrawn.is_empty() {
+            after.retain(|one| {
+                *one.source != *source || one.id.as_deref().is_none_or(|id| !withdrawn.contains(id))
+            });
+        }
+        taken.withdrawn = (count - after.len()) as u64;
+        if new.is_empty() && taken.withdrawn == 0 {
+            return Ok(taken);
+        }
+        let refused = reading.refused_total;
+        merge(&mut after, new.iter().cloned());
+        let matcher = Matcher::new(after).map_err(|error| {
+            let said = yagura_hunt::Said::from(error);
+            NodeError::request(said.en, said.ja)
+        })?;
+        let mut entries = Vec::new();
+        if taken.withdrawn > 0 {
+            entries.push(Entry::Removed(Removed {
+                at: now,
+                who: who.to_owned(),
+                source: Some(source.to_string()),
+                values: Vec::new(),
+                ids: reading.revoked.iter().map(|id| id.to_string()).collect(),
+                count: taken.withdrawn,
+            }));
+        }
+        if !new.is_empty() {
+            let path = self.write_file(&new)?;
+            entries.push(Entry::Added(Added {
+                at: now,
+                who: who.to_owned(),
+                source: source.to_string(),
+                path,
+                sha256: reading.sha256,
+                count: new.len() as u64,
+                refused,
+            }));
+        }
+        self.record(fold, entries)?;
+        *self.matcher.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(matcher);
+        Ok(taken)
+    }
+
+    /// Takes indicators out of use.
+    pub fn remove(
+        &self,
+        fold: &Mutex<Fold>,
+        (who, now): (&str, UtcMicros),
+        source: Option<String>,
+        values: Vec<String>,
+    ) -> Result<u64, NodeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.matcher();
+        let mut removed =
+            Removed { at: now, who: who.to_owned(), source, values, ids: Vec::new(), count: 0 };
+        let mut after = before.indicators().to_vec();
+        after.retain(|one| !concerns(&removed, one));
+        removed.count = (before.len() - after.len()) as u64;
+        let count = removed.count;
+        if count == 0 {
+            return Ok(0);
+        }
+        let matcher = Matcher::new(after).map_err(|error| NodeError::Content(error.to_string()))?;
+        self.record(fold, vec![Entry::Removed(removed)])?;
+        *self.matcher.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(matcher);
+        Ok(count)
+    }
+
+    fn record(&self, fold: &Mutex<Fold>, entries: Vec<Entry>) -> Result<(), NodeError> {
+        let mut fold = fold.lock().unwrap_or_else(PoisonError::into_inner);
+        self.audit.write(&entries.iter().map(Entry::to_value).collect::<Vec<_>>())?;
+        entries.into_iter().for_each(|entry| fold.apply(entry));
+        Ok(())
+    }
+
+    /// Writes a file of indicators and records its digest. The digest is recorded while the file
+    /// still has its unfinished name: whatever a crash leaves, [`tidy`] knows which it was.
+    fn write_file(&self, indicators: &[Arc<Indicator>]) -> Result<String, NodeError> {
+        let dir = self.data.indicators();
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| NodeError::Io { path, source }
+        };
+        std::fs::create_dir_all(&dir).map_err(failed(&dir))?;
+        let mut number = 1u64;
+        let path = loop {
+            let path = dir.join(format!("{number:06}.jsonl"));
+            let taken = path.try_exists().map_err(failed(&path))?;
+            if !taken && !self.audit.has_file(&self.data.relative(&path)) {
+                break path;
+            }
+            number += 1;
+        };
+        let unfinished = path.with_extension(format!("jsonl.{UNFINISHED}"));
+        let written = (|| -> std::io::Result<()> {
+            let mut out = std::io::BufWriter::new(std::fs::File::create(&unfinished)?);
+            for indicator in indicators {
+                serde_json::to_writer(&mut out, indicator)?;
+                out.write_all(b"\n")?;
+            }
+            out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
+        })();
+        if let Err(source) = written {
+            let _ = std::fs::remove_file(&unfinished);
+            return Err(NodeError::Io { path: unfinished, source });
+        }
+        let mut digest = digest_of(&self.data, &unfinished)?;
+        digest.path = self.data.relative(&path);
+        self.audit.record_files(&[digest])?;
+        std::fs::rename(&unfinished, &path).map_err(failed(&path))?;
+        let synced = std::fs::File::open(&dir).and_then(|dir| dir.sync_all());
+        synced.map_err(failed(&dir))?;
+        Ok(self.data.relative(&path))
+    }
+}
+
+/// Puts in order what a crash left: a file whose digest is recorded gets its name, any other
+/// unfinished one goes.
+pub(crate) fn tidy<'a>(
+    data: &DataDir,
+    recorded: impl Fn(&str) -> Option<&'a FileDigest>,
+) -> Result<(), NodeError> {
+    let Ok(entries) = std::fs::read_dir(data.indicators()) else { return Ok(()) };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_none_or(|ending| ending != UNFINISHED) {
+            continue;
+        }
+        let target = path.with_extension("");
+        let failed = |source| NodeError::Io { path: path.clone(), source };
+        let known = recorded(&data.relative(&target));
+        let whole = known.is_some_and(|known| {
+            digest_of(data, &path).is_ok_and(|found| found.sha256 == known.sha256)
+        });
+        match whole && !target.exists() {
+            true => std::fs::rename(&path, &target).map_err(failed)?,
+            false => std::fs::remove_file(&path).map_err(failed)?,
+        }
+    }
+    Ok(())
+}
+
+/// Puts newer indicators in the place of older ones of the same source: those with the same value,
+/// and those with the same id.
+fn merge(indicators: &mut Vec<Arc<Indicator>>, newer: impl IntoIterator<Item = Arc<Indicator>>) {
+    let newer: Vec<Arc<Indicator>> = newer.into_iter().collect();
+    if !indicators.is_empty() {
+        let keys: HashSet<Key<'_>> = newer.iter().map(|one| key(one)).collect();
+        let ids: HashSet<(&str, &str)> =
+            newer.iter().filter_map(|one| Some((&*one.source, one.id.as_deref()?))).collect();
+        indicators.retain(|one| {
+            let replaced = one.id.as_deref().is_some_and(|id| ids.contains(&(&*one.source, id)));
+            !replaced && !keys.contains(&key(one))
+        });
+    }
+    indicators.extend(newer);
+}
+
+fn concerns(removed: &Removed, indicator: &Indicator) -> bool {
+    let of_source = removed.source.as_deref().is_none_or(|source| source == &*indicator.source);
+    let of_value =
+        removed.values.is_empty() || removed.values.iter().any(|v| **v == *indicator.value);
+    let of_id = removed.ids.is_empty()
+        || indicator.id.as_deref().is_some_and(|id| removed.ids.iter().any(|other| other == id));
+    of_source && of_value && of_id
+}
+
+fn read_file(data: &DataDir, audit: &Audit, path: &str) -> Result<Vec<Arc<Indicator>>, NodeError> {
+    let full = data.root().join(path);
+    let damaged = |reason: String| NodeError::Content(format!("{path}: {reason}"));
+    // What was changed on the disk is not looked for.
+    let found = digest_of(data, &full)?;
+    if !audit.file_is(&found) {
+        return Err(damaged("it was changed: its SHA-256 is not the recorded one".to_owned()));
+    }
+    let text = std::fs::read_to_string(&full)
+        .map_err(|source| NodeError::Io { path: full.clone(), source })?;
+    let mut sources: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+    let mut indicators = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let read: Result<Indicator, _> = serde_json::from_str(line);
+        let mut indicator =
+            read.map_err(|error| damaged(format!("line {}: {error}", number + 1)))?;
+        if !indicator.is_sound() {
+            return Err(damaged(format!("line {} is no indicator", number + 1)));
+        }
+        // One copy of each source's name.
+        let source = indicator.source.clone();
+        indicator.source = sources.entry(source.clone()).or_insert(source).clone();
+        indicators.push(Arc::new(indicator));
+    }
+    Ok(indicators)
+}
