@@ -47,7 +47,7 @@ pub(crate) fn rarity_of_text(text: &str, whole: bool) -> f32 {
 }
 
 /// Text found in very many events of ordinary machines.
-const COMMON: &[&str] = &[
+pub(crate) const COMMON: &[&str] = &[
     "c:\\windows\\system32\\",
     "c:\\windows\\syswow64\\",
     "c:\\windows\\system32\\svchost.exe",

@@ -1,18 +1,17 @@
-use crate::expression::AtomId;
-use crate::group::OTHER;
-use crate::limits::{CACHED_BYTES_MAX, DATASETS_MAX, EVIDENCE_CHARS_MAX, EVIDENCE_MAX, GROUPS_MAX};
+use crate::bits::Bits;
+use crate::cells::{Cells, converted};
+use crate::group::{GateKey, OTHER};
+use crate::limits::{CACHED_BYTES_MAX, DATASETS_MAX, GROUPS_MAX};
 use crate::matcher::Scratch;
-use crate::memory::{Memory, UNSET};
-use crate::plan::{Plan, PlanAtom};
+use crate::memory::Memory;
+use crate::plan::Plan;
 use crate::rule::RuleInfo;
 use crate::ruleset::Ruleset;
-use crate::text::{fold, shorten};
-use crate::view::View;
-use arrow::array::RecordBatch;
+use crate::run::Run;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::sync::Arc;
-use yagura_event::{EventBatch, columns};
+use yagura_event::EventBatch;
 
 /// Matches a rule set against batches. One per thread; keeps what it learned of values.
 #[derive(Debug)]
@@ -69,25 +68,25 @@ pub struct Stats {
 
 /// What an engine knows of one dataset.
 #[derive(Debug)]
-struct State {
+pub(crate) struct State {
     plan: Arc<Plan>,
-    columns: Vec<Memory>,
-    keywords: Memory,
-    group_ids: HashMap<Box<[u16]>, u32, RandomState>,
-    groups: Vec<Group>,
+    pub(crate) columns: Vec<Memory>,
+    pub(crate) keywords: Memory,
+    group_ids: HashMap<GateKey, u32, RandomState>,
+    pub(crate) groups: Vec<Group>,
 }
 
 /// The rules that concern rows of one kind.
 #[derive(Debug)]
-struct Group {
-    /// A bit per rule of the plan.
-    rules: Vec<u64>,
-    /// Rules without an anchor.
-    always: Vec<u32>,
-    /// For each column of the plan, whether a rule of this group waits there.
-    columns: Vec<bool>,
-    /// Whether a rule of this group waits for a keyword.
-    keywords: bool,
+pub(crate) struct Group {
+    /// Classes of these rules.
+    classes: Bits,
+    /// Those without an anchor.
+    pub(crate) always: Vec<u32>,
+    /// Columns of the plan where one of them waits.
+    columns: Bits,
+    /// Whether one of them waits for a keyword.
+    pub(crate) keywords: bool,
 }
 
 impl Engine {
@@ -115,22 +114,21 @@ impl Engine {
         if state.plan.rules.is_empty() {
             return Vec::new();
         }
-        let groups = state.group_rows(&batch.columns);
         let plan = state.plan.clone();
+        let foreign = converted(&batch.columns);
+        let columns = (0..).zip(batch.columns.columns()).map(|(number, column): (usize, _)| {
+            let converted = foreign.get(number).and_then(Option::as_ref);
+            Cells::new(converted.unwrap_or(column))
+        });
+        let columns: Vec<Option<Cells>> = columns.collect();
+        let names = batch.columns.schema_ref().fields();
+        let rows = state.group_rows(batch.rows(), |gate| {
+            let number = names.iter().position(|field| field.name() == gate)?;
+            columns[number]
+        });
         let work = (&mut self.scratch, &mut self.stats);
-        let mut run = Run::new(&plan, state, &batch.columns, work);
-        let candidates = run.candidates(&groups);
-        let mut matches = Vec::new();
-        for (row, rule) in candidates {
-            let (row, rule) = (row as usize, &plan.rules[rule as usize]);
-            run.stats.candidates += 1;
-            if rule.expression.holds(&mut |atom| run.holds(atom, row)) {
-                run.stats.matches += 1;
-                let evidence = run.evidence(&rule.expression, row);
-                matches.push(Match { row, rule: rule.info.clone(), evidence });
-            }
-        }
-        matches
+        let columns = names.iter().map(|field| field.name().as_str()).zip(columns);
+        Run::new(&plan, state, columns, work).matches(&rows)
     }
 
     /// Sees to it that there is a state for `dataset`, and forgets what has reached a limit.
@@ -180,292 +178,83 @@ impl State {
         self.columns.iter_mut().chain([&mut self.keywords]).for_each(Memory::clear);
     }
 
-    /// The group of each row.
-    fn group_rows(&mut self, batch: &RecordBatch) -> Vec<u32> {
-        let gates = &self.plan.gates.gates;
-        let mut keys: Vec<Option<(View, Vec<u16>)>> = Vec::with_capacity(gates.len());
-        for gate in gates {
-            let view = batch.column_by_name(&gate.column).and_then(View::new);
-            keys.push(view.map(|view| {
-                let slots = view.slots();
-                // Numbers and text have a slot per row: only rows with a value are asked.
-                let id = |slot: usize| match view.has_value(slot) {
-                    true => gate.value(&view.text(slot)),
-                    false => OTHER,
-                };
-                let ids = (0..slots).map(id).collect();
-                (view, ids)
-            }));
-        }
-        let mut key: Vec<u16> = vec![OTHER; keys.len()];
-        let mut rows = Vec::with_capacity(batch.num_rows());
-        for row in 0..batch.num_rows() {
-            for (part, gate) in key.iter_mut().zip(&keys) {
-                *part = match gate {
-                    Some((view, ids)) => view.slot(row).map_or(OTHER, |slot| ids[slot]),
-                    None => OTHER,
-                };
+    /// The group of each row; `column` finds the batch's column of a gate.
+    fn group_rows<'a>(
+        &mut self,
+        rows: usize,
+        column: impl Fn(&str) -> Option<Cells<'a>>,
+    ) -> Vec<u32> {
+        let mut keys: Vec<GateKey> = vec![0; rows];
+        let mut buffer = String::new();
+        for (number, gate) in self.plan.gates.gates.iter().enumerate() {
+            let Some(cells) = column(&gate.column) else { continue };
+            // Numbers and text have a slot per row: only rows with a value are asked.
+            let ids = (0..cells.slots()).map(|slot| match cells.has_value(slot) {
+                true => gate.value(cells.text(slot, &mut buffer)),
+                false => OTHER,
+            });
+            let ids: Vec<u16> = ids.collect();
+            for (row, key) in keys.iter_mut().enumerate() {
+                let id = cells.slot(row).map_or(OTHER, |slot| ids[slot]);
+                *key |= GateKey::from(id) << (16 * number);
             }
-            let id = match self.group_ids.get(key.as_slice()) {
-                Some(id) => *id,
-                None => {
-                    // Proof: groups are limited to fewer than 2^32 plus one batch's rows.
-                    let id = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
-                    self.groups.push(Group::new(&self.plan, &key));
-                    self.group_ids.insert(key.as_slice().into(), id);
-                    id
-                }
-            };
-            rows.push(id);
         }
-        rows
+        let mut last = None;
+        let group = |key: GateKey| match last {
+            Some((known, id)) if known == key => id,
+            _ => {
+                let id = self.group(key);
+                last = Some((key, id));
+                id
+            }
+        };
+        keys.into_iter().map(group).collect()
+    }
+
+    fn group(&mut self, key: GateKey) -> u32 {
+        if let Some(id) = self.group_ids.get(&key) {
+            return *id;
+        }
+        // Proof: groups are limited to fewer than 2^32 plus one batch's rows.
+        let id = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
+        self.groups.push(Group::new(&self.plan, key));
+        self.group_ids.insert(key, id);
+        id
     }
 }
 
 impl Group {
-    fn new(plan: &Plan, key: &[u16]) -> Group {
-        let mut group = Group {
-            rules: vec![0; plan.rules.len().div_ceil(64)],
-            always: Vec::new(),
-            columns: vec![false; plan.columns.len()],
-            keywords: false,
-        };
-        for (number, rule) in (0u32..).zip(&plan.rules) {
-            if !rule.admission.admits(key) {
-                continue;
-            }
-            group.rules[number as usize / 64] |= 1 << (number % 64);
-            if rule.has_no_anchor() {
-                group.always.push(number);
-            }
-            rule.anchor_columns.iter().for_each(|column| group.columns[*column] = true);
-            group.keywords |= rule.anchor_keyword;
-        }
-        group
-    }
-
-    fn has(&self, rule: u32) -> bool {
-        self.rules[rule as usize / 64] >> (rule % 64) & 1 == 1
-    }
-}
-
-/// A column of the batch at hand, and the set of atoms of each slot as far as it is known.
-struct Seen {
-    name: Arc<str>,
-    view: View,
-    sets: Vec<u32>,
-}
-
-impl Seen {
-    fn new(name: Arc<str>, view: View) -> Seen {
-        let sets = vec![UNSET; view.slots()];
-        Seen { name, view, sets }
-    }
-}
-
-/// One batch.
-struct Run<'a> {
-    plan: &'a Plan,
-    memories: &'a mut [Memory],
-    keyword_memory: &'a mut Memory,
-    groups: &'a [Group],
-    /// By the plan's columns.
-    columns: Vec<Option<Seen>>,
-    /// Every column that keywords are looked for in.
-    texts: Vec<Seen>,
-    scratch: &'a mut Scratch,
-    stats: &'a mut Stats,
-}
-
-impl<'a> Run<'a> {
-    fn new(
-        plan: &'a Plan,
-        state: &'a mut State,
-        batch: &RecordBatch,
-        (scratch, stats): (&'a mut Scratch, &'a mut Stats),
-    ) -> Run<'a> {
-        let mut seen: Vec<Option<Seen>> = plan.columns.iter().map(|_| None).collect();
-        let mut texts = Vec::new();
-        let wants_texts = !plan.keywords.is_empty();
-        for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-            let number = plan.column(field.name());
-            if number.is_none() && !wants_texts {
-                continue;
-            }
-            let Some(view) = View::new(array) else { continue };
-            if wants_texts && view.is_text() && is_searched(field.name()) {
-                let name = field.name().as_str().into();
-                let again = View::new(array);
-                texts.extend(again.map(|view| Seen::new(name, view)));
-            }
-            if let Some(number) = number {
-                seen[number] = Some(Seen::new(plan.columns[number].name.clone(), view));
+    fn new(plan: &Plan, key: GateKey) -> Group {
+        let mut classes = Bits::default();
+        for (number, admission) in (0u32..).zip(&plan.classes) {
+            if admission.admits(key) {
+                classes.set(number);
             }
         }
-        Run {
-            plan,
-            memories: &mut state.columns,
-            keyword_memory: &mut state.keywords,
-            groups: &state.groups,
-            columns: seen,
-            texts,
-            scratch,
-            stats,
+        let mut columns = Bits::default();
+        for (number, column) in (0u32..).zip(&plan.columns) {
+            if column.classes.meets(&classes) {
+                columns.set(number);
+            }
+        }
+        let always = plan.always.iter().copied();
+        Group {
+            always: always.filter(|rule| classes.has(plan.rules[*rule as usize].class)).collect(),
+            keywords: plan.keywords.classes.meets(&classes),
+            columns,
+            classes,
         }
     }
 
-    /// Rows and rules worth evaluating, sorted, each pair once.
-    fn candidates(&mut self, rows: &[u32]) -> Vec<(u32, u32)> {
-        let mut candidates = Vec::new();
-        for (row, group) in (0u32..).zip(rows) {
-            let always = &self.groups[*group as usize].always;
-            candidates.extend(always.iter().map(|rule| (row, *rule)));
-        }
-        for column in 0..self.plan.columns.len() {
-            if self.plan.columns[column].anchors && self.columns[column].is_some() {
-                self.anchored_by(column, rows, &mut candidates);
-            }
-        }
-        if rows.iter().any(|group| self.groups[*group as usize].keywords) {
-            self.anchored_by_keywords(rows, &mut candidates);
-        }
-        candidates.sort_unstable();
-        candidates.dedup();
-        candidates
+    /// Whether rules of `class` are among them.
+    #[inline]
+    pub(crate) fn has(&self, class: u32) -> bool {
+        self.classes.has(class)
     }
 
-    fn anchored_by(&mut self, column: usize, rows: &[u32], candidates: &mut Vec<(u32, u32)>) {
-        for (row, group) in (0u32..).zip(rows) {
-            let group = &self.groups[*group as usize];
-            if !group.columns[column] {
-                continue;
-            }
-            let Some(set) = self.set(column, row as usize) else { continue };
-            let rules = self.memories[column].rules(set).iter();
-            candidates.extend(rules.filter(|rule| group.has(**rule)).map(|rule| (row, *rule)));
-        }
+    /// Whether one of them waits at a column of the plan.
+    pub(crate) fn waits_at(&self, column: usize) -> bool {
+        // Proof: columns of a plan are fewer than predicates, and those fewer than 2^32.
+        u32::try_from(column).is_ok_and(|column| self.columns.has(column))
     }
-
-    fn anchored_by_keywords(&mut self, rows: &[u32], candidates: &mut Vec<(u32, u32)>) {
-        for text in 0..self.texts.len() {
-            for (row, group) in (0u32..).zip(rows) {
-                let group = &self.groups[*group as usize];
-                if !group.keywords {
-                    continue;
-                }
-                let Some(set) = self.keyword_set(text, row as usize) else { continue };
-                let rules = self.keyword_memory.rules(set).iter();
-                candidates.extend(rules.filter(|rule| group.has(**rule)).map(|rule| (row, *rule)));
-            }
-        }
-    }
-
-    /// The set of atoms that hold for a row's value of a plan's column, if it has one.
-    fn set(&mut self, column: usize, row: usize) -> Option<u32> {
-        let seen = self.columns[column].as_mut()?;
-        let slot = seen.view.slot(row)?;
-        if seen.sets[slot] == UNSET {
-            let matcher = &self.plan.columns[column].matcher;
-            let memory = &mut self.memories[column];
-            let text = seen.view.text(slot);
-            let anchored = &self.plan.anchored;
-            seen.sets[slot] = memory.set_of(&text, matcher, anchored, self.scratch, self.stats);
-        }
-        Some(seen.sets[slot])
-    }
-
-    fn keyword_set(&mut self, text: usize, row: usize) -> Option<u32> {
-        let seen = &mut self.texts[text];
-        let slot = seen.view.slot(row)?;
-        if seen.sets[slot] == UNSET {
-            let matcher = &self.plan.keywords;
-            let text = seen.view.text(slot);
-            let anchored = &self.plan.anchored;
-            let memory = &mut *self.keyword_memory;
-            seen.sets[slot] = memory.set_of(&text, matcher, anchored, self.scratch, self.stats);
-        }
-        Some(seen.sets[slot])
-    }
-
-    fn holds(&mut self, atom: AtomId, row: usize) -> bool {
-        self.stats.predicates += 1;
-        match &self.plan.atoms[atom as usize] {
-            PlanAtom::Exists { column } => self.has_value(*column, row),
-            PlanAtom::Value { column, .. } => match self.set(*column, row) {
-                Some(set) => self.memories[*column].holds(set, atom),
-                None => false,
-            },
-            PlanAtom::Keyword { .. } => self.text_with(atom, row).is_some(),
-            PlanAtom::Fields { column, other, place, cased } => {
-                let left = self.value(*column, row);
-                let Some((left, right)) = left.zip(self.value(*other, row)) else { return false };
-                match cased {
-                    true => place.holds(&right, &left),
-                    false => place.holds(&fold(&right), &fold(&left)),
-                }
-            }
-        }
-    }
-
-    fn has_value(&self, column: usize, row: usize) -> bool {
-        self.columns[column].as_ref().is_some_and(|seen| seen.view.slot(row).is_some())
-    }
-
-    fn value(&self, column: usize, row: usize) -> Option<std::borrow::Cow<'_, str>> {
-        let seen = self.columns[column].as_ref()?;
-        Some(seen.view.text(seen.view.slot(row)?))
-    }
-
-    /// The first text column whose value satisfies a keyword.
-    fn text_with(&mut self, atom: AtomId, row: usize) -> Option<usize> {
-        (0..self.texts.len()).find(|text| {
-            let set = self.keyword_set(*text, row);
-            set.is_some_and(|set| self.keyword_memory.holds(set, atom))
-        })
-    }
-
-    fn evidence(
-        &mut self,
-        expression: &crate::expression::Expression,
-        row: usize,
-    ) -> Vec<Evidence> {
-        let mut atoms: Vec<AtomId> = Vec::new();
-        let mut witness = |atom| {
-            if atoms.len() < EVIDENCE_MAX && !atoms.contains(&atom) {
-                atoms.push(atom);
-            }
-        };
-        expression.witnesses(&mut |atom| self.holds(atom, row), &mut witness);
-        atoms.into_iter().filter_map(|atom| self.piece(atom, row)).collect()
-    }
-
-    fn piece(&mut self, atom: AtomId, row: usize) -> Option<Evidence> {
-        let plan = self.plan;
-        let (seen, predicate) = match &plan.atoms[atom as usize] {
-            PlanAtom::Exists { column } => (self.columns[*column].as_ref()?, "exists".to_owned()),
-            PlanAtom::Value { column, test } => {
-                (self.columns[*column].as_ref()?, test.predicate.to_string())
-            }
-            PlanAtom::Keyword { test } => {
-                let text = self.text_with(atom, row)?;
-                (&self.texts[text], test.predicate.to_string())
-            }
-            PlanAtom::Fields { column, other, place, .. } => {
-                let predicate = format!("fieldref {} {}", place.word(), plan.columns[*other].name);
-                (self.columns[*column].as_ref()?, predicate)
-            }
-        };
-        let value = seen.view.text(seen.view.slot(row)?);
-        Some(Evidence {
-            field: seen.name.clone(),
-            value: shorten(&value, EVIDENCE_CHARS_MAX),
-            predicate: shorten(&predicate, EVIDENCE_CHARS_MAX),
-        })
-    }
-}
-
-/// Whether keywords are looked for in a text column: in all but our own, of which only the one
-/// that holds the event's surplus fields counts.
-fn is_searched(column: &str) -> bool {
-    !column.starts_with("yagura.") || column == columns::OVERFLOW
 }

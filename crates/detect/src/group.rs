@@ -21,8 +21,16 @@ pub(crate) struct Gates {
     pub(crate) gates: Vec<Gate>,
 }
 
+/// The values of all gates for one row: sixteen bits a gate, the first lowest.
+pub(crate) type GateKey = u128;
+
+/// Most gates: log sources' fields and the columns that say what kind of event a row is.
+pub(crate) const GATES_MAX: usize = 8;
+
+const _: () = assert!(GATES_MAX * 16 <= GateKey::BITS as usize);
+
 /// Alternatives of conditions, each a list of (gate, values of which one is needed).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Admission {
     alternatives: Vec<Vec<(usize, BTreeSet<u16>)>>,
 }
@@ -49,6 +57,19 @@ impl Gates {
         admission.alternatives.push(conditions.collect());
     }
 
+    /// The folded values of `column` of which `admission` needs one; `None` where any will do.
+    pub(crate) fn needed(&self, admission: &Admission, column: &str) -> Option<BTreeSet<String>> {
+        let number = self.gates.iter().position(|gate| &*gate.column == column)?;
+        let known = &self.gates.get(number)?.values;
+        let mut needed = BTreeSet::new();
+        for conditions in &admission.alternatives {
+            let (_, ids) = conditions.iter().find(|(gate, _)| *gate == number)?;
+            let texts = known.iter().filter(|(_, id)| ids.contains(id));
+            needed.extend(texts.map(|(text, _)| text.to_string()));
+        }
+        Some(needed)
+    }
+
     fn gate(&mut self, column: &str) -> usize {
         if let Some(gate) = self.gates.iter().position(|gate| &*gate.column == column) {
             return gate;
@@ -67,11 +88,10 @@ impl Gate {
 
 impl Admission {
     /// Whether rows with these gate values are concerned.
-    pub(crate) fn admits(&self, key: &[u16]) -> bool {
+    pub(crate) fn admits(&self, key: GateKey) -> bool {
+        let value = |gate: usize| (key >> (16 * gate)) as u16;
         self.alternatives.iter().any(|conditions| {
-            conditions
-                .iter()
-                .all(|(gate, values)| key.get(*gate).is_some_and(|id| values.contains(id)))
+            conditions.iter().all(|(gate, values)| values.contains(&value(*gate)))
         })
     }
 }

@@ -1,182 +1,152 @@
-//! All value predicates of one column at once.
+//! Which rules a value awakens: all anchors of one column at once.
 
-use crate::expression::AtomId;
 use crate::literal::required_literals;
 use crate::predicate::{Place, Predicate, Test, Token};
+use crate::prefixes::Prefixes;
+use crate::substrings::{BYTES_MIN, Stamps, Substrings};
 use crate::text::{fold, fold_into};
-use aho_corasick::AhoCorasick;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Finds which atoms hold for a value.
+/// Finds the rules for which an anchor may hold for a value. It may name a rule too many (the rule
+/// is then evaluated in vain), never one too few.
 #[derive(Debug, Default)]
 pub(crate) struct Matcher {
-    equals: HashMap<Box<str>, AtomId, RandomState>,
-    equals_cased: HashMap<Box<str>, AtomId, RandomState>,
-    automaton: Option<AhoCorasick>,
-    /// What it means that a literal of the automaton occurs.
-    uses: Vec<Vec<Use>>,
-    /// Atoms to be tested themselves once one of their literals occurs.
-    tests: Vec<(AtomId, Arc<Test>)>,
-    /// Atoms that have no literal, tested on every value.
-    always: Vec<(AtomId, Arc<Test>)>,
+    /// Folded values and their keys.
+    equals: HashMap<Box<str>, u32, RandomState>,
+    starts: Prefixes,
+    ends: Prefixes,
+    contains: Substrings,
+    /// Keys of the literals of `starts`, `ends` and `contains`.
+    keys: [Vec<u32>; 3],
+    /// What has no literal, tested on every value, and its key.
+    tests: Vec<(Arc<Test>, u32)>,
+    /// Rules of each key, one after another.
+    rules: Vec<u32>,
+    /// Start of each key's rules, and the end of the last.
+    key_starts: Vec<u32>,
 }
 
-/// Meaning of an occurrence.
-#[derive(Debug, Clone, Copy)]
-enum Use {
-    At(Place, AtomId),
-    Test(u32),
-}
-
-/// Working memory of a matcher, kept from value to value.
+/// Working memory of matchers, kept from value to value.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     folded: String,
-    /// When each literal's uses were last gone through without need to again.
-    stamps: Vec<u32>,
-    epoch: u32,
+    stamps: Stamps,
+}
+
+/// What an anchor looks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Text(Place, String),
+    /// By its number.
+    Test(usize),
 }
 
 impl Matcher {
-    /// A matcher of `atoms`, which are about values and not only about existence.
-    pub(crate) fn new(atoms: Vec<(AtomId, Arc<Test>)>) -> Matcher {
-        let mut matcher = Matcher::default();
-        let mut literals: HashMap<String, Vec<Use>> = HashMap::new();
-        for (atom, test) in atoms {
-            match &test.predicate {
-                Predicate::Text { place: Place::Equals, text, cased } => {
-                    let table =
-                        if *cased { &mut matcher.equals_cased } else { &mut matcher.equals };
-                    table.insert(text.clone(), atom);
-                    continue;
+    /// A matcher of anchors: predicates about values, each with the rules that wait for it.
+    pub(crate) fn new(anchors: Vec<(Arc<Test>, Vec<u32>)>) -> Matcher {
+        let mut wanted: BTreeMap<Key, Vec<u32>> = BTreeMap::new();
+        let mut tests = Vec::new();
+        for (test, rules) in anchors {
+            for key in keys_of(&test, tests.len()) {
+                if let Key::Test(_) = key {
+                    tests.push(test.clone());
                 }
-                Predicate::Text { place, text, cased: false } => {
-                    literals.entry(text.to_string()).or_default().push(Use::At(*place, atom));
-                    continue;
-                }
-                _ => {}
-            }
-            match required(&test.predicate) {
-                None => matcher.always.push((atom, test)),
-                Some(required) => {
-                    // Proof: predicates are fewer than 2^32.
-                    let number = u32::try_from(matcher.tests.len()).unwrap_or(u32::MAX);
-                    matcher.tests.push((atom, test));
-                    for literal in required {
-                        literals.entry(literal).or_default().push(Use::Test(number));
-                    }
-                }
+                wanted.entry(key).or_default().extend(&rules);
             }
         }
-        matcher.index(literals);
+        let mut matcher = Matcher { key_starts: vec![0], ..Matcher::default() };
+        let mut texts: [Vec<&str>; 3] = Default::default();
+        for ((key, rules), number) in wanted.iter().zip(0u32..) {
+            match key {
+                Key::Test(test) => matcher.tests.push((tests[*test].clone(), number)),
+                Key::Text(Place::Equals, text) => {
+                    matcher.equals.insert(text.as_str().into(), number);
+                }
+                Key::Text(place, text) => {
+                    let kind = kind(*place);
+                    texts[kind].push(text);
+                    matcher.keys[kind].push(number);
+                }
+            }
+            let from = matcher.rules.len();
+            matcher.rules.extend(rules);
+            matcher.rules[from..].sort_unstable();
+            // Proof: rules and predicates are limited to fewer than 2^32 together.
+            matcher.key_starts.push(u32::try_from(matcher.rules.len()).unwrap_or(u32::MAX));
+        }
+        matcher.starts = Prefixes::of_starts(&texts[kind(Place::Starts)]);
+        matcher.ends = Prefixes::of_ends(&texts[kind(Place::Ends)]);
+        matcher.contains = Substrings::new(&texts[kind(Place::Contains)]);
         matcher
     }
 
-    fn index(&mut self, literals: HashMap<String, Vec<Use>>) {
-        if literals.is_empty() {
-            return;
-        }
-        let (texts, uses): (Vec<_>, Vec<_>) = literals.into_iter().unzip();
-        self.automaton = AhoCorasick::new(&texts).ok();
-        if self.automaton.is_some() {
-            self.uses = uses;
-        } else {
-            // Too much for one automaton: slower, with the same answers.
-            self.test_everything(&texts, uses);
-        }
-    }
-
-    fn test_everything(&mut self, texts: &[String], uses: Vec<Vec<Use>>) {
-        for (text, uses) in texts.iter().zip(uses) {
-            for r#use in uses {
-                if let Use::At(place, atom) = r#use {
-                    let text = text.as_str().into();
-                    let predicate = Predicate::Text { place, text, cased: false };
-                    if let Ok(test) = Test::new(predicate) {
-                        self.always.push((atom, Arc::new(test)));
-                    }
-                }
-            }
-        }
-        self.always.append(&mut self.tests);
-    }
-
-    /// Whether there is nothing to find.
+    /// Whether no rule waits here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.equals.is_empty()
-            && self.equals_cased.is_empty()
-            && self.automaton.is_none()
-            && self.always.is_empty()
+        self.rules.is_empty()
     }
 
-    /// Puts the atoms that hold for `value` into `found`, sorted, each once.
-    pub(crate) fn evaluate(&self, value: &str, scratch: &mut Scratch, found: &mut Vec<AtomId>) {
+    /// Puts the rules that `value` awakens into `found`, sorted, each once.
+    pub(crate) fn awakened(&self, value: &str, scratch: &mut Scratch, found: &mut Vec<u32>) {
         found.clear();
-        let Scratch { folded, stamps, epoch } = scratch;
+        let Scratch { folded, stamps } = scratch;
         let folded = fold_into(value, folded);
-        found.extend(self.equals.get(folded));
-        found.extend(self.equals_cased.get(value));
-        if let Some(automaton) = &self.automaton {
-            *epoch = epoch.wrapping_add(1);
-            if *epoch == 0 {
-                stamps.clear();
-                *epoch = 1;
-            }
-            if stamps.len() < self.uses.len() {
-                stamps.resize(self.uses.len(), 0);
-            }
-            for hit in automaton.find_overlapping_iter(folded) {
-                let literal = hit.pattern().as_usize();
-                let again = stamps[literal] == *epoch;
-                stamps[literal] = *epoch;
-                self.occurrence(literal, again, hit.start()..hit.end(), (value, folded), found);
+        let mut add = |key: u32| {
+            let (from, to) = (self.key_starts[key as usize], self.key_starts[key as usize + 1]);
+            found.extend_from_slice(&self.rules[from as usize..to as usize]);
+        };
+        if !self.equals.is_empty()
+            && let Some(key) = self.equals.get(folded)
+        {
+            add(*key);
+        }
+        self.starts.find(folded, |number| add(self.keys[kind(Place::Starts)][number]));
+        self.ends.find(folded, |number| add(self.keys[kind(Place::Ends)][number]));
+        let contains = &self.keys[kind(Place::Contains)];
+        self.contains.find(folded, stamps, |number| add(contains[number]));
+        for (test, key) in &self.tests {
+            if test.holds(value, folded) {
+                add(*key);
             }
         }
-        let always = self.always.iter().filter(|(_, test)| test.holds(value, folded));
-        found.extend(always.map(|(atom, _)| *atom));
         found.sort_unstable();
         found.dedup();
     }
+}
 
-    fn occurrence(
-        &self,
-        literal: usize,
-        again: bool,
-        place: std::ops::Range<usize>,
-        (value, folded): (&str, &str),
-        found: &mut Vec<AtomId>,
-    ) {
-        for r#use in &self.uses[literal] {
-            match *r#use {
-                Use::At(Place::Starts, atom) if place.start == 0 => found.push(atom),
-                Use::At(Place::Ends, atom) if place.end == folded.len() => found.push(atom),
-                Use::At(Place::Contains, atom) if !again => found.push(atom),
-                Use::Test(number) if !again => {
-                    let (atom, test) = &self.tests[number as usize];
-                    if test.holds(value, folded) {
-                        found.push(*atom);
-                    }
-                }
-                _ => {}
-            }
-        }
+/// Place of a kind of literals in [`Matcher::keys`].
+fn kind(place: Place) -> usize {
+    match place {
+        Place::Starts => 0,
+        Place::Ends => 1,
+        Place::Contains | Place::Equals => 2,
     }
 }
 
-/// Folded literals of which one occurs in every value that satisfies `predicate`.
-fn required(predicate: &Predicate) -> Option<Vec<String>> {
-    match predicate {
-        Predicate::Text { text, .. } => Some(vec![fold(text).into_owned()]),
+/// Keys of which one is found in every value that satisfies `test`; `number` is the next test's.
+fn keys_of(test: &Test, number: usize) -> Vec<Key> {
+    let literals = match &test.predicate {
+        Predicate::Text { place, text, .. } => {
+            let text = fold(text).into_owned();
+            match place {
+                Place::Contains => vec![text],
+                place => return vec![Key::Text(*place, text)],
+            }
+        }
         Predicate::Like { tokens, .. } => {
             let literals = tokens.iter().filter_map(|token| match token {
                 Token::Literal(text) => Some(fold(text).into_owned()),
                 _ => None,
             });
-            literals.max_by_key(String::len).map(|literal| vec![literal])
+            literals.max_by_key(String::len).into_iter().collect()
         }
-        Predicate::Regex(source) => required_literals(source),
-        _ => None,
+        Predicate::Regex(source) => required_literals(source).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    if literals.is_empty() || literals.iter().any(|literal| literal.len() < BYTES_MIN) {
+        return vec![Key::Test(number)];
     }
+    literals.into_iter().map(|literal| Key::Text(Place::Contains, literal)).collect()
 }

@@ -1,7 +1,6 @@
-//! Which atoms hold for a value, remembered from batch to batch.
+//! Which rules a value awakens, remembered from batch to batch.
 
 use crate::engine::Stats;
-use crate::expression::AtomId;
 use crate::limits::{CACHED_VALUE_BYTES_MAX, CACHED_VALUES_MAX};
 use crate::matcher::{Matcher, Scratch};
 use foldhash::fast::RandomState;
@@ -10,25 +9,21 @@ use hashbrown::HashMap;
 /// No set has been looked up yet.
 pub(crate) const UNSET: u32 = u32::MAX;
 
+/// The set of a value that awakens no rule: nearly all are of it.
+pub(crate) const NOBODY: u32 = 0;
+
 /// What an entry of a table takes beside its text.
 const ENTRY_BYTES: usize = 48;
 
-/// One column's memory. Sets are numbered; the numbers stay good until [`Memory::make_room`].
+/// One column's memory. Sets are numbered; the numbers stay good until [`Memory::clear`].
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     values: HashMap<Box<str>, u32, RandomState>,
     bytes: usize,
-    sets: Vec<Set>,
-    set_ids: HashMap<Box<[AtomId]>, u32, RandomState>,
-    found: Vec<AtomId>,
-}
-
-#[derive(Debug)]
-struct Set {
-    /// Sorted.
-    atoms: Box<[AtomId]>,
-    /// Rules that wait for one of these atoms; sorted, each once.
-    rules: Box<[u32]>,
+    /// Rules, sorted, each once; number 1 is the first.
+    sets: Vec<Box<[u32]>>,
+    set_ids: HashMap<Box<[u32]>, u32, RandomState>,
+    found: Vec<u32>,
 }
 
 impl Memory {
@@ -47,53 +42,51 @@ impl Memory {
         self.bytes
     }
 
-    /// The number of the set of atoms that hold for `value`.
+    /// The number of the set of rules that `value` awakens; remembers it if `remember`.
     pub(crate) fn set_of(
         &mut self,
         value: &str,
+        remember: bool,
         matcher: &Matcher,
-        anchored: &[Vec<u32>],
         scratch: &mut Scratch,
         stats: &mut Stats,
     ) -> u32 {
-        if let Some(set) = self.values.get(value) {
+        let remember = remember && value.len() <= CACHED_VALUE_BYTES_MAX;
+        if remember && let Some(set) = self.values.get(value) {
             stats.values_remembered += 1;
             return *set;
         }
         stats.values_evaluated += 1;
-        matcher.evaluate(value, scratch, &mut self.found);
-        let set = match self.set_ids.get(self.found.as_slice()) {
-            Some(set) => *set,
-            None => self.add_set(anchored),
+        matcher.awakened(value, scratch, &mut self.found);
+        let set = match self.found.as_slice() {
+            [] => NOBODY,
+            found => match self.set_ids.get(found) {
+                Some(set) => *set,
+                None => self.add_set(),
+            },
         };
-        if self.values.len() < CACHED_VALUES_MAX && value.len() <= CACHED_VALUE_BYTES_MAX {
+        if remember && self.values.len() < CACHED_VALUES_MAX {
             self.values.insert(value.into(), set);
             self.bytes += value.len() + ENTRY_BYTES;
         }
         set
     }
 
-    fn add_set(&mut self, anchored: &[Vec<u32>]) -> u32 {
-        let atoms: Box<[AtomId]> = self.found.as_slice().into();
-        let rules = atoms.iter().flat_map(|atom| &anchored[*atom as usize]);
-        let mut rules: Vec<u32> = rules.copied().collect();
-        rules.sort_unstable();
-        rules.dedup();
+    fn add_set(&mut self) -> u32 {
+        let rules: Box<[u32]> = self.found.as_slice().into();
+        self.bytes += 2 * ENTRY_BYTES + 8 * rules.len();
+        self.sets.push(rules.clone());
         // Proof: the limit on sets plus one batch's values stay far below 2^32.
         let number = u32::try_from(self.sets.len()).unwrap_or(UNSET - 1);
-        self.bytes += 2 * ENTRY_BYTES + 4 * (2 * atoms.len() + rules.len());
-        self.set_ids.insert(atoms.clone(), number);
-        self.sets.push(Set { atoms, rules: rules.into() });
+        self.set_ids.insert(rules, number);
         number
     }
 
-    /// Whether `atom` is in a set.
-    pub(crate) fn holds(&self, set: u32, atom: AtomId) -> bool {
-        self.sets[set as usize].atoms.binary_search(&atom).is_ok()
-    }
-
-    /// Rules that wait for an atom of a set.
+    /// The rules of a set.
     pub(crate) fn rules(&self, set: u32) -> &[u32] {
-        &self.sets[set as usize].rules
+        match set {
+            NOBODY => &[],
+            set => &self.sets[set as usize - 1],
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! All rules that concern one dataset, arranged for matching.
 
 use crate::anchor::{anchor, rarity_of_text};
+use crate::bits::Bits;
 use crate::expression::{AtomId, Expression};
-use crate::group::{Admission, Gates, necessary_values};
+use crate::group::{Admission, GATES_MAX, Gates, necessary_values};
 use crate::item::{Atom, AtomTable};
+use crate::limits::GATE_FIELDS_MAX;
 use crate::literal::required_literals;
 use crate::matcher::Matcher;
 use crate::predicate::{Place, Predicate, Test, Token};
@@ -17,27 +19,50 @@ use yagura_event::FieldDictionary;
 /// Columns that say what kind of event a row is. They group rows and never anchor a rule.
 const KIND_COLUMNS: [&str; 2] = ["event.code", "winlog.channel"];
 
+const _: () = assert!(GATE_FIELDS_MAX + KIND_COLUMNS.len() <= GATES_MAX);
+
 /// A dataset's rules.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) columns: Vec<PlanColumn>,
     column_ids: HashMap<Box<str>, usize>,
     /// Predicates about any text column.
-    pub(crate) keywords: Matcher,
+    pub(crate) keywords: Keywords,
     pub(crate) atoms: Vec<PlanAtom>,
-    /// For each atom, the rules that wait for it.
-    pub(crate) anchored: Vec<Vec<u32>>,
     pub(crate) rules: Vec<PlanRule>,
+    /// Rules without an anchor: looked at for every row of their groups.
+    pub(crate) always: Vec<u32>,
     pub(crate) gates: Gates,
+    /// The different admissions of rules; a rule's class is its number.
+    pub(crate) classes: Vec<Arc<Admission>>,
 }
 
 /// A column that some rule looks at.
 #[derive(Debug)]
 pub(crate) struct PlanColumn {
     pub(crate) name: Arc<str>,
+    /// Anchors of rules.
     pub(crate) matcher: Matcher,
-    /// Whether some rule waits for an atom of this column.
-    pub(crate) anchors: bool,
+    /// Classes of the rules that wait here.
+    pub(crate) classes: Bits,
+}
+
+/// Predicates that look at every text column.
+#[derive(Debug)]
+pub(crate) struct Keywords {
+    /// Whether there are any.
+    any: bool,
+    /// Those that are anchors.
+    pub(crate) matcher: Matcher,
+    /// Classes of the rules that wait for one.
+    pub(crate) classes: Bits,
+}
+
+impl Keywords {
+    /// Whether no rule looks for keywords.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.any
+    }
 }
 
 /// An atom, its fields resolved to columns.
@@ -54,17 +79,8 @@ pub(crate) enum PlanAtom {
 pub(crate) struct PlanRule {
     pub(crate) info: Arc<RuleInfo>,
     pub(crate) expression: Expression,
-    pub(crate) admission: Admission,
-    /// Columns of its anchor's atoms; all empty for a rule without an anchor.
-    pub(crate) anchor_columns: BTreeSet<usize>,
-    pub(crate) anchor_keyword: bool,
-}
-
-impl PlanRule {
-    /// Whether it must be looked at for every row of its group.
-    pub(crate) fn has_no_anchor(&self) -> bool {
-        self.anchor_columns.is_empty() && !self.anchor_keyword
-    }
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) class: u32,
 }
 
 impl Plan {
@@ -85,32 +101,30 @@ impl Plan {
             column_ids: HashMap::new(),
         };
         let mut gates = Gates::default();
-        let mut anchored: Vec<Vec<u32>> = Vec::new();
-        let mut plan_rules = Vec::new();
+        let mut plan_rules: Vec<PlanRule> = Vec::new();
+        let mut classes = Classes::default();
+        // For each atom that is an anchor, the rules that wait for it.
+        let mut anchored: BTreeMap<AtomId, Vec<u32>> = BTreeMap::new();
+        let mut always = Vec::new();
         for rule in rules {
             if !rule.clauses.iter().any(|clause| clause.covers(dataset)) {
                 continue;
             }
             let expression = rule.expression.map(&mut |atom| builder.atom(atom));
-            let mut plan_rule = builder.rule(rule, expression, &mut gates);
-            anchored.resize(builder.atoms.len(), Vec::new());
+            let (admission, class) = classes.of(builder.admission(rule, &expression, &mut gates));
             // Proof: rules are limited to fewer than 2^32.
             let number = u32::try_from(plan_rules.len()).unwrap_or(u32::MAX);
-            let chosen = anchor(&plan_rule.expression, &|atom| builder.rarity(atom));
-            for atom in chosen.into_iter().flat_map(|anchor| anchor.atoms) {
-                anchored[atom as usize].push(number);
-                match &builder.atoms[atom as usize] {
-                    PlanAtom::Keyword { .. } => plan_rule.anchor_keyword = true,
-                    PlanAtom::Value { column, .. } => {
-                        plan_rule.anchor_columns.insert(*column);
+            match anchor(&expression, &|atom| builder.rarity(atom)) {
+                Some(chosen) if !chosen.atoms.is_empty() => {
+                    for atom in chosen.atoms {
+                        anchored.entry(atom).or_default().push(number);
                     }
-                    PlanAtom::Exists { .. } | PlanAtom::Fields { .. } => {}
                 }
+                _ => always.push(number),
             }
-            plan_rules.push(plan_rule);
+            plan_rules.push(PlanRule { info: rule.info.clone(), expression, admission, class });
         }
-        anchored.resize(builder.atoms.len(), Vec::new());
-        builder.finish(plan_rules, anchored, gates)
+        builder.finish(plan_rules, anchored, always, gates, classes)
     }
 
     /// The plan's number for a column of a batch.
@@ -176,11 +190,17 @@ impl Builder<'_> {
         known
     }
 
-    fn rule(&self, rule: &CompiledRule, expression: Expression, gates: &mut Gates) -> PlanRule {
+    /// Which rows `rule` concerns.
+    fn admission(
+        &self,
+        rule: &CompiledRule,
+        expression: &Expression,
+        gates: &mut Gates,
+    ) -> Admission {
         let mut necessary = BTreeMap::new();
         for kind in KIND_COLUMNS {
             let equals = |atom: AtomId| self.equals(kind, atom);
-            if let Some(values) = necessary_values(&expression, &equals) {
+            if let Some(values) = necessary_values(expression, &equals) {
                 necessary.insert(kind.to_owned(), values);
             }
         }
@@ -203,13 +223,7 @@ impl Builder<'_> {
             let conditions = conditions.iter().map(|(column, values)| (column.as_str(), values));
             gates.admit(&mut admission, conditions);
         }
-        PlanRule {
-            info: rule.info.clone(),
-            expression,
-            admission,
-            anchor_columns: BTreeSet::new(),
-            anchor_keyword: false,
-        }
+        admission
     }
 
     /// The folded value that `atom` asks of column `kind`, if that is what it does.
@@ -242,31 +256,74 @@ impl Builder<'_> {
         }
     }
 
-    fn finish(self, rules: Vec<PlanRule>, anchored: Vec<Vec<u32>>, gates: Gates) -> Plan {
-        let mut by_column: Vec<Vec<(AtomId, Arc<Test>)>> = vec![Vec::new(); self.columns.len()];
-        let mut keywords = Vec::new();
-        for (number, atom) in (0..).zip(&self.atoms) {
-            match atom {
-                PlanAtom::Value { column, test } => by_column[*column].push((number, test.clone())),
-                PlanAtom::Keyword { test } => keywords.push((number, test.clone())),
-                PlanAtom::Exists { .. } | PlanAtom::Fields { .. } => {}
-            }
+    fn finish(
+        self,
+        rules: Vec<PlanRule>,
+        anchored: BTreeMap<AtomId, Vec<u32>>,
+        always: Vec<u32>,
+        gates: Gates,
+        classes: Classes,
+    ) -> Plan {
+        let mut by_column: Vec<Anchors> = self.columns.iter().map(|_| Anchors::default()).collect();
+        let mut keywords = Anchors::default();
+        for (atom, waiting) in anchored {
+            let (anchors, test) = match &self.atoms[atom as usize] {
+                PlanAtom::Value { column, test } => (&mut by_column[*column], test),
+                PlanAtom::Keyword { test } => (&mut keywords, test),
+                // They have no rarity and so are no anchors.
+                PlanAtom::Exists { .. } | PlanAtom::Fields { .. } => continue,
+            };
+            waiting.iter().for_each(|rule| anchors.classes.set(rules[*rule as usize].class));
+            anchors.tests.push((test.clone(), waiting));
         }
-        let columns = self.columns.into_iter().zip(by_column).enumerate();
-        let columns = columns.map(|(number, (name, atoms))| PlanColumn {
-            name,
-            matcher: Matcher::new(atoms),
-            anchors: rules.iter().any(|rule| rule.anchor_columns.contains(&number)),
+        let columns = self.columns.into_iter().zip(by_column);
+        let columns = columns.map(|(name, anchors)| {
+            let matcher = Matcher::new(anchors.tests);
+            PlanColumn { name, matcher, classes: anchors.classes }
         });
+        let keywords = Keywords {
+            any: self.atoms.iter().any(|atom| matches!(atom, PlanAtom::Keyword { .. })),
+            matcher: Matcher::new(keywords.tests),
+            classes: keywords.classes,
+        };
         Plan {
             columns: columns.collect(),
             column_ids: self.column_ids,
-            keywords: Matcher::new(keywords),
+            keywords,
             atoms: self.atoms,
-            anchored,
             rules,
+            always,
             gates,
+            classes: classes.all,
         }
+    }
+}
+
+/// Anchors of one column.
+#[derive(Default)]
+struct Anchors {
+    tests: Vec<(Arc<Test>, Vec<u32>)>,
+    classes: Bits,
+}
+
+/// Admissions, each once.
+#[derive(Default)]
+struct Classes {
+    all: Vec<Arc<Admission>>,
+    numbers: HashMap<Arc<Admission>, u32>,
+}
+
+impl Classes {
+    fn of(&mut self, admission: Admission) -> (Arc<Admission>, u32) {
+        if let Some((known, number)) = self.numbers.get_key_value(&admission) {
+            return (known.clone(), *number);
+        }
+        let admission = Arc::new(admission);
+        // Proof: no more than there are rules.
+        let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        self.all.push(admission.clone());
+        self.numbers.insert(admission.clone(), number);
+        (admission, number)
     }
 }
 

@@ -34,44 +34,7 @@ impl View {
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
                 Some(View::Time(column.as_primitive::<TimestampMicrosecondType>().clone()))
             }
-            DataType::Timestamp(_, zone) => {
-                let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
-                View::new(&cast(column, &micros).ok()?)
-            }
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::Null => {
-                None
-            }
-            kind if kind.is_nested() => None,
-            DataType::Dictionary(..) => {
-                let keyword =
-                    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-                View::new(&cast(column, &keyword).ok()?)
-            }
-            _ => View::new(&cast(column, &DataType::Utf8).ok()?),
-        }
-    }
-
-    /// Whether it holds text: only such columns are searched for keywords.
-    pub(crate) fn is_text(&self) -> bool {
-        matches!(self, View::Keyword { .. } | View::Text(_))
-    }
-
-    /// Number of slots.
-    pub(crate) fn slots(&self) -> usize {
-        match self {
-            View::Keyword { values, .. } => values.len(),
-            View::Text(values) => values.len(),
-            View::Long(values) => values.len(),
-            View::Time(values) => values.len(),
-        }
-    }
-
-    /// Whether a slot holds a value.
-    pub(crate) fn has_value(&self, slot: usize) -> bool {
-        match self {
-            View::Keyword { values, .. } | View::Text(values) => values.is_valid(slot),
-            View::Long(values) => values.is_valid(slot),
-            View::Time(values) => values.is_valid(slot),
+            _ => View::new(&keyword_or_text(column)?),
         }
     }
 
@@ -97,4 +60,21 @@ impl View {
             }
         }
     }
+}
+
+/// A column of a type that our own batches do not have as one that they have. `None` for what has
+/// no text, such as bytes.
+pub(crate) fn keyword_or_text(column: &ArrayRef) -> Option<ArrayRef> {
+    let kind = match column.data_type() {
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::Null => {
+            return None;
+        }
+        kind if kind.is_nested() => return None,
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        DataType::Dictionary(..) => {
+            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+        }
+        _ => DataType::Utf8,
+    };
+    cast(column, &kind).ok()
 }

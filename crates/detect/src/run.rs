@@ -1,0 +1,259 @@
+//! One batch.
+
+use crate::cells::{Cells, Read};
+use crate::engine::{Evidence, Group, Match, State, Stats};
+use crate::expression::{AtomId, Expression};
+use crate::limits::{EVIDENCE_CHARS_MAX, EVIDENCE_MAX};
+use crate::matcher::{Matcher, Scratch};
+use crate::memory::{Memory, NOBODY, UNSET};
+use crate::plan::{Plan, PlanAtom};
+use crate::text::{fold, shorten};
+use std::sync::Arc;
+use yagura_event::columns;
+
+/// One batch being matched.
+pub(crate) struct Run<'a> {
+    plan: &'a Plan,
+    memories: &'a mut [Memory],
+    keyword_memory: &'a mut Memory,
+    groups: &'a [Group],
+    /// By the plan's columns.
+    columns: Vec<Option<Read<'a>>>,
+    /// Every column that keywords are looked for in.
+    texts: Vec<(&'a str, Read<'a>)>,
+    scratch: &'a mut Scratch,
+    stats: &'a mut Stats,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        state: &'a mut State,
+        batch: impl Iterator<Item = (&'a str, Option<Cells<'a>>)>,
+        (scratch, stats): (&'a mut Scratch, &'a mut Stats),
+    ) -> Run<'a> {
+        let mut read: Vec<Option<Read>> = Vec::new();
+        read.resize_with(plan.columns.len(), || None);
+        let mut texts = Vec::new();
+        let wants_texts = !plan.keywords.is_empty();
+        for (name, cells) in batch {
+            let Some(cells) = cells else { continue };
+            if wants_texts && cells.is_text() && is_searched(name) {
+                texts.push((name, Read::new(cells)));
+            }
+            if let Some(number) = plan.column(name) {
+                read[number] = Some(Read::new(cells));
+            }
+        }
+        Run {
+            plan,
+            memories: &mut state.columns,
+            keyword_memory: &mut state.keywords,
+            groups: &state.groups,
+            columns: read,
+            texts,
+            scratch,
+            stats,
+        }
+    }
+
+    /// Every rule that holds for a row; `rows` are the rows' groups.
+    pub(crate) fn matches(&mut self, rows: &[u32]) -> Vec<Match> {
+        let mut matches = Vec::new();
+        let plan = self.plan;
+        for (row, rule) in self.candidates(rows) {
+            let (row, rule) = (row as usize, &plan.rules[rule as usize]);
+            self.stats.candidates += 1;
+            if rule.expression.holds(&mut |atom| self.holds(atom, row)) {
+                self.stats.matches += 1;
+                let evidence = self.evidence(&rule.expression, row);
+                matches.push(Match { row, rule: rule.info.clone(), evidence });
+            }
+        }
+        matches
+    }
+
+    /// Rows and rules worth evaluating, sorted, each pair once.
+    fn candidates(&mut self, rows: &[u32]) -> Vec<(u32, u32)> {
+        let mut present: Vec<u32> = Vec::new();
+        present.resize(self.groups.len(), 0);
+        rows.iter().for_each(|group| present[*group as usize] += 1);
+        let present: Vec<u32> =
+            (0u32..).zip(&present).filter(|(_, rows)| **rows > 0).map(|(group, _)| group).collect();
+        let mut search = Search {
+            plan: self.plan,
+            groups: self.groups,
+            rows,
+            interested: Vec::new(),
+            sets: Vec::new(),
+            candidates: Vec::new(),
+        };
+        if present.iter().any(|group| !self.groups[*group as usize].always.is_empty()) {
+            for (row, group) in (0u32..).zip(rows) {
+                let always = &self.groups[*group as usize].always;
+                search.candidates.extend(always.iter().map(|rule| (row, *rule)));
+            }
+        }
+        for (number, column) in self.plan.columns.iter().enumerate() {
+            let Some(read) = &self.columns[number] else { continue };
+            if !column.matcher.is_empty()
+                && search.interest(&present, |group| group.waits_at(number))
+            {
+                let memory = &mut self.memories[number];
+                search.column(read.cells, &column.matcher, memory, (self.scratch, self.stats));
+            }
+        }
+        if search.interest(&present, |group| group.keywords) {
+            for (_, read) in &self.texts {
+                let (matcher, memory) = (&self.plan.keywords.matcher, &mut *self.keyword_memory);
+                search.column(read.cells, matcher, memory, (self.scratch, self.stats));
+            }
+        }
+        let mut candidates = search.candidates;
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates
+    }
+
+    fn holds(&mut self, atom: AtomId, row: usize) -> bool {
+        self.stats.predicates += 1;
+        match &self.plan.atoms[atom as usize] {
+            PlanAtom::Exists { column } => self.has_value(*column, row),
+            PlanAtom::Value { column, test } => {
+                let read = self.columns[*column].as_mut();
+                let value = read.and_then(|read| read.value(row));
+                value.is_some_and(|(value, folded)| test.holds(value, folded))
+            }
+            PlanAtom::Keyword { .. } => self.text_with(atom, row).is_some(),
+            PlanAtom::Fields { column, other, place, cased } => {
+                let left = self.text(*column, row);
+                let Some((left, right)) = left.zip(self.text(*other, row)) else { return false };
+                match cased {
+                    true => place.holds(&right, &left),
+                    false => place.holds(&fold(&right), &fold(&left)),
+                }
+            }
+        }
+    }
+
+    fn has_value(&self, column: usize, row: usize) -> bool {
+        self.columns[column].as_ref().is_some_and(|read| read.cells.slot(row).is_some())
+    }
+
+    fn text(&mut self, column: usize, row: usize) -> Option<String> {
+        let (value, _) = self.columns[column].as_mut()?.value(row)?;
+        Some(value.to_owned())
+    }
+
+    /// The first text column whose value satisfies a keyword.
+    fn text_with(&mut self, atom: AtomId, row: usize) -> Option<usize> {
+        let PlanAtom::Keyword { test } = &self.plan.atoms[atom as usize] else { return None };
+        self.texts.iter_mut().position(|(_, read)| {
+            read.value(row).is_some_and(|(value, folded)| test.holds(value, folded))
+        })
+    }
+
+    fn evidence(&mut self, expression: &Expression, row: usize) -> Vec<Evidence> {
+        let mut atoms: Vec<AtomId> = Vec::new();
+        let mut witness = |atom| {
+            if atoms.len() < EVIDENCE_MAX && !atoms.contains(&atom) {
+                atoms.push(atom);
+            }
+        };
+        expression.witnesses(&mut |atom| self.holds(atom, row), &mut witness);
+        atoms.into_iter().filter_map(|atom| self.piece(atom, row)).collect()
+    }
+
+    fn piece(&mut self, atom: AtomId, row: usize) -> Option<Evidence> {
+        let plan = self.plan;
+        let (column, predicate) = match &plan.atoms[atom as usize] {
+            PlanAtom::Exists { column } => (*column, "exists".to_owned()),
+            PlanAtom::Value { column, test } => (*column, test.predicate.to_string()),
+            PlanAtom::Keyword { test } => {
+                let text = self.text_with(atom, row)?;
+                let (name, read) = &mut self.texts[text];
+                let (value, _) = read.value(row)?;
+                return Some(evidence((*name).into(), value, &test.predicate.to_string()));
+            }
+            PlanAtom::Fields { column, other, place, .. } => {
+                (*column, format!("fieldref {} {}", place.word(), plan.columns[*other].name))
+            }
+        };
+        let (value, _) = self.columns[column].as_mut()?.value(row)?;
+        Some(evidence(plan.columns[column].name.clone(), value, &predicate))
+    }
+}
+
+fn evidence(field: Arc<str>, value: &str, predicate: &str) -> Evidence {
+    Evidence {
+        field,
+        value: shorten(value, EVIDENCE_CHARS_MAX),
+        predicate: shorten(predicate, EVIDENCE_CHARS_MAX),
+    }
+}
+
+/// Whether keywords are looked for in a text column: in all but our own, of which only the one
+/// that holds the event's surplus fields counts.
+fn is_searched(column: &str) -> bool {
+    !column.starts_with("yagura.") || column == columns::OVERFLOW
+}
+
+/// The search for candidates, column by column.
+struct Search<'a> {
+    plan: &'a Plan,
+    groups: &'a [Group],
+    /// The group of each row.
+    rows: &'a [u32],
+    /// For each group, whether it looks at the column at hand.
+    interested: Vec<bool>,
+    /// The set of each slot of the column at hand.
+    sets: Vec<u32>,
+    candidates: Vec<(u32, u32)>,
+}
+
+impl Search<'_> {
+    /// Notes which groups look at the next column; whether one of those `present` does.
+    fn interest(&mut self, present: &[u32], looks: impl Fn(&Group) -> bool) -> bool {
+        self.interested.clear();
+        self.interested.resize(self.groups.len(), false);
+        let mut any = false;
+        for group in present {
+            let looks = looks(&self.groups[*group as usize]);
+            self.interested[*group as usize] = looks;
+            any |= looks;
+        }
+        any
+    }
+
+    fn column(
+        &mut self,
+        cells: Cells,
+        matcher: &Matcher,
+        memory: &mut Memory,
+        (scratch, stats): (&mut Scratch, &mut Stats),
+    ) {
+        let remember = cells.is_text();
+        let mut buffer = String::new();
+        self.sets.clear();
+        self.sets.resize(cells.slots(), UNSET);
+        for (row, group) in (0u32..).zip(self.rows) {
+            if !self.interested[*group as usize] {
+                continue;
+            }
+            let Some(slot) = cells.slot(row as usize) else { continue };
+            let mut set = self.sets[slot];
+            if set == UNSET {
+                let text = cells.text(slot, &mut buffer);
+                set = memory.set_of(text, remember, matcher, scratch, stats);
+                self.sets[slot] = set;
+            }
+            if set == NOBODY {
+                continue;
+            }
+            let group = &self.groups[*group as usize];
+            let rules = memory.rules(set).iter();
+            let concerned = rules.filter(|rule| group.has(self.plan.rules[**rule as usize].class));
+            self.candidates.extend(concerned.map(|rule| (row, *rule)));
+        }
+    }
+}
