@@ -1,7 +1,9 @@
 //! Enough of Elasticsearch 8's API that Filebeat, Fluent Bit, Logstash, Vector and the official
 //! clients send here unchanged: `_bulk`, and the questions they ask before it.
 
+use crate::extract::Whole;
 use crate::ingest::{body_error, peer_of, sink_error};
+use crate::limits::BODY_BYTES_MAX;
 use crate::{Api, ApiError};
 use axum::Json;
 use axum::body::Bytes;
@@ -13,7 +15,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 use yagura_event::{StreamName, Transport};
-use yagura_intake::http_body::{BulkOutcome, bulk_response, decode_body, parse_bulk, records};
+use yagura_intake::http_body::{
+    BodyError, BulkAction, BulkOutcome, BulkRequest, bulk_response, decode_body, parse_bulk,
+    parse_document, records,
+};
 use yagura_intake::{RecordSink, SinkError};
 
 /// The version whose API this is; clients of 7.14 and later accept it.
@@ -26,11 +31,22 @@ const PRODUCT: (HeaderName, HeaderValue) =
 /// What a compatible client wants to read back in `Content-Type`.
 const COMPATIBLE: &str = "application/vnd.elasticsearch+json;compatible-with=8";
 
-fn answer(status: StatusCode, body: Value, headers: Option<&HeaderMap>) -> Response {
+/// Names of ours at the root; every other path is Elasticsearch's, also one that begins with the
+/// name of an index.
+const OURS: [&str; 6] = ["api", "assets", "healthz", "readyz", "metrics", "favicon.ico"];
+
+/// Whether a path is spoken to as an Elasticsearch: `/_bulk`, `/logs/_doc`, `/logs`. The root is
+/// both.
+pub(crate) fn is_elastic(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    !first.is_empty() && !OURS.contains(&first)
+}
+
+fn answer(status: StatusCode, body: Value, accepted: Option<&HeaderValue>) -> Response {
     let mut response = (status, Json(body)).into_response();
     response.headers_mut().insert(PRODUCT.0, PRODUCT.1);
-    let wants = headers.and_then(|headers| headers.get(header::ACCEPT)?.to_str().ok());
-    if wants.is_some_and(|kind| kind.contains("compatible-with=8")) {
+    let wants = accepted.and_then(|kinds| kinds.to_str().ok());
+    if wants.is_some_and(|kinds| kinds.contains("compatible-with=8")) {
         let kind = HeaderValue::from_static(COMPATIBLE);
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
@@ -67,7 +83,7 @@ pub(crate) async fn license() -> Response {
 pub(crate) async fn xpack() -> Response {
     let body = json!({
         "license": { "type": "basic", "mode": "basic", "status": "active" },
-        "features": { "ilm": { "available": false, "enabled": false } },
+        "features": { "ilm": { "available": true, "enabled": true } },
     });
     answer(StatusCode::OK, body, None)
 }
@@ -80,24 +96,64 @@ pub(crate) async fn health() -> Response {
     answer(StatusCode::OK, body, None)
 }
 
-pub(crate) async fn nodes() -> Response {
-    let node = json!({ "name": "yagura", "version": ELASTICSEARCH_VERSION, "roles": ["ingest"] });
-    answer(StatusCode::OK, json!({ "cluster_name": "yagura", "nodes": { "yagura": node } }), None)
+/// Clients that look for further nodes use what they are told here instead of what they were
+/// configured with: the address they already speak to.
+pub(crate) async fn nodes(headers: HeaderMap) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let address = if has_port { host.to_owned() } else { format!("{host}:80") };
+    let node = json!({
+        "name": "yagura", "version": ELASTICSEARCH_VERSION, "host": host, "ip": host,
+        "roles": ["data", "ingest"],
+        "http": {
+            "bound_address": [address], "publish_address": address,
+            "max_content_length_in_bytes": BODY_BYTES_MAX,
+        },
+    });
+    let nodes = json!({
+        "_nodes": { "total": 1, "successful": 1, "failed": 0 },
+        "cluster_name": "yagura", "nodes": { "yagura": node },
+    });
+    answer(StatusCode::OK, nodes, None)
 }
 
-/// Templates, pipelines and life cycles are not ours: fields and retention are decided here.
-/// Shippers set them up before they send, and go on when they are told it is done.
+/// `GET /_cluster/state/version` and the like.
+pub(crate) async fn cluster() -> Response {
+    let body = json!({
+        "cluster_name": "yagura", "cluster_uuid": "yagura", "version": 1, "state_uuid": "yagura",
+        "acknowledged": true, "persistent": {}, "transient": {},
+    });
+    answer(StatusCode::OK, body, None)
+}
+
+/// `GET /_cat/health`, in its columns: cluster, status, nodes, data nodes, shards.
+pub(crate) async fn cat() -> Response {
+    let mut response = "yagura green 1 1 0 0 0 0 0 0 - 100.0%\n".into_response();
+    response.headers_mut().insert(PRODUCT.0, PRODUCT.1);
+    response
+}
+
+/// Templates, pipelines, aliases, indices and life cycles are not ours: fields and retention are
+/// decided here. Senders set them up before they send, and go on when they are told it is done;
+/// asked whether one is there, we say yes, so that nobody tries to make it.
 pub(crate) async fn acknowledged() -> Response {
-    answer(StatusCode::OK, json!({ "acknowledged": true }), None)
+    let body = json!({ "acknowledged": true, "shards_acknowledged": true });
+    answer(StatusCode::OK, body, None)
+}
+
+/// `HEAD /{index}` and `PUT /{index}`: an index is there as soon as someone writes to it.
+pub(crate) async fn index(Path(index): Path<String>) -> Response {
+    let body = json!({ "acknowledged": true, "shards_acknowledged": true, "index": index });
+    answer(StatusCode::OK, body, None)
 }
 
 pub(crate) async fn bulk(
     state: State<Api>,
     peer: ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Whole,
 ) -> Response {
-    take(state.0, peer.0, headers, body, None).await
+    take_bulk(state.0, peer.0, headers, body, None).await
 }
 
 pub(crate) async fn bulk_into(
@@ -105,31 +161,125 @@ pub(crate) async fn bulk_into(
     Path(index): Path<String>,
     peer: ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Whole,
 ) -> Response {
-    take(state.0, peer.0, headers, body, Some(index)).await
+    take_bulk(state.0, peer.0, headers, body, Some(index)).await
 }
 
-async fn take(
+async fn take_bulk(
     api: Api,
     peer: SocketAddr,
     headers: HeaderMap,
-    body: Bytes,
+    body: Whole,
     index: Option<String>,
 ) -> Response {
-    let began = Instant::now();
+    let accepted = headers.get(header::ACCEPT);
+    let request = read(&api, &headers, body.bytes, move |body| parse_bulk(body, index.as_deref()));
+    let answered = match request.await {
+        Ok(request) => take(&api, peer, &request).await,
+        Err(error) => Err(error),
+    };
+    // Until here the records share the memory of the body.
+    drop(body.held);
+    match answered {
+        Ok(body) => answer(StatusCode::OK, body, accepted),
+        Err(error) => refused(&error, accepted),
+    }
+}
+
+/// `POST /{index}/_doc`, and `PUT` or `POST` with an id.
+pub(crate) async fn document(
+    state: State<Api>,
+    Path(path): Path<(String, String)>,
+    peer: ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Whole,
+) -> Response {
+    take_document(state.0, peer.0, headers, body, BulkAction::Index, path.0, Some(path.1)).await
+}
+
+pub(crate) async fn document_without_id(
+    state: State<Api>,
+    Path(index): Path<String>,
+    peer: ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Whole,
+) -> Response {
+    take_document(state.0, peer.0, headers, body, BulkAction::Index, index, None).await
+}
+
+/// `PUT` or `POST /{index}/_create/{id}`.
+pub(crate) async fn create(
+    state: State<Api>,
+    Path(path): Path<(String, String)>,
+    peer: ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Whole,
+) -> Response {
+    take_document(state.0, peer.0, headers, body, BulkAction::Create, path.0, Some(path.1)).await
+}
+
+/// One event. It is answered like the one item of a bulk request would be.
+async fn take_document(
+    api: Api,
+    peer: SocketAddr,
+    headers: HeaderMap,
+    body: Whole,
+    action: BulkAction,
+    index: String,
+    id: Option<String>,
+) -> Response {
+    let accepted = headers.get(header::ACCEPT);
+    let request = read(&api, &headers, body.bytes, move |body| {
+        Ok(BulkRequest { items: vec![parse_document(body, action, index, id)] })
+    });
+    let answered = match request.await {
+        Ok(request) => take(&api, peer, &request).await,
+        Err(error) => Err(error),
+    };
+    drop(body.held);
+    let mut answered = match answered {
+        Ok(mut answered) => answered["items"][0][action.as_str()].take(),
+        Err(error) => return refused(&error, accepted),
+    };
+    let status = answered["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match answered["error"].take() {
+        Value::Null => {
+            if let Value::Object(fields) = &mut answered {
+                fields.remove("status");
+                fields.remove("error");
+            }
+            answer(status, answered, accepted)
+        }
+        mut error => {
+            error["root_cause"] = json!([{ "type": error["type"], "reason": error["reason"] }]);
+            answer(status, json!({ "error": error, "status": status.as_u16() }), accepted)
+        }
+    }
+}
+
+/// Expands and parses a body.
+async fn read(
+    api: &Api,
+    headers: &HeaderMap,
+    body: Bytes,
+    parse: impl FnOnce(&Bytes) -> Result<BulkRequest, BodyError> + Send + 'static,
+) -> Result<BulkRequest, ApiError> {
     let encoding = headers.get(header::CONTENT_ENCODING).and_then(|name| name.to_str().ok());
     let encoding = encoding.map(str::to_owned);
     // A large body takes long enough to expand and parse that others would wait.
-    let parsed = api.read_body(move || {
+    api.read_body(move || {
         let body = decode_body(encoding.as_deref(), body);
-        let parsed = body.and_then(|body| parse_bulk(&body, index.as_deref()));
-        parsed.map_err(|error| body_error(&error))
-    });
-    let request = match parsed.await {
-        Ok(request) => request,
-        Err(error) => return refused(error, &headers),
-    };
+        body.and_then(|body| parse(&body)).map_err(|error| body_error(&error))
+    })
+    .await
+}
+
+/// Makes what can be taken durable, and answers each item as `_bulk` does.
+async fn take(api: &Api, peer: SocketAddr, request: &BulkRequest) -> Result<Value, ApiError> {
+    let began = Instant::now();
     // One append per stream keeps the order of each stream's events.
     let mut by_stream: HashMap<StreamName, Vec<usize>> = HashMap::new();
     let mut outcomes = Vec::with_capacity(request.items.len());
@@ -158,24 +308,25 @@ async fn take(
                     outcomes[number] = BulkOutcome::Busy(error.to_string());
                 }
             }
-            Err(error) => return refused(sink_error(&error), &headers),
+            Err(error) => return Err(sink_error(&error)),
         }
     }
     if all_busy {
-        return refused(ApiError::full(), &headers);
+        return Err(ApiError::full());
     }
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let stamp = received.as_micros();
-    let body = bulk_response(&request, &outcomes, took_ms, |number| format!("{stamp:x}-{number}"));
-    answer(StatusCode::OK, body, Some(&headers))
+    Ok(bulk_response(request, &outcomes, took_ms, |number| format!("{stamp:x}-{number}")))
 }
 
 /// An error as Elasticsearch shapes it, which is what its clients read.
-fn refused(error: ApiError, headers: &HeaderMap) -> Response {
+pub(crate) fn refused(error: &ApiError, accepted: Option<&HeaderValue>) -> Response {
     let status = error.status();
     let kind = match status {
         StatusCode::TOO_MANY_REQUESTS => "es_rejected_execution_exception",
         StatusCode::INTERNAL_SERVER_ERROR => "exception",
+        StatusCode::NOT_FOUND => "resource_not_found_exception",
+        StatusCode::FORBIDDEN => "security_exception",
         _ => "illegal_argument_exception",
     };
     let cause = json!({ "type": kind, "reason": error.message() });
@@ -183,9 +334,24 @@ fn refused(error: ApiError, headers: &HeaderMap) -> Response {
         "error": { "root_cause": [cause], "type": kind, "reason": error.message() },
         "status": status.as_u16(),
     });
-    let mut response = answer(status, body, Some(headers));
+    let mut response = answer(status, body, accepted);
     if status == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_apart() {
+        for elastic in ["/_bulk", "/logs", "/logs/_doc", "/_nodes/http", "/_nothing", "/a/b/c"] {
+            assert!(is_elastic(elastic), "{elastic}");
+        }
+        for ours in ["/", "", "/api/v1/search", "/api", "/assets/x.js", "/healthz", "/metrics"] {
+            assert!(!is_elastic(ours), "{ours}");
+        }
+    }
 }

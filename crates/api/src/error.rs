@@ -5,7 +5,7 @@ use serde_json::json;
 use yagura_node::NodeError;
 
 /// What a caller is told: a stable code, a sentence in both languages, and where to look.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ApiError {
     status: StatusCode,
     code: &'static str,
@@ -54,6 +54,44 @@ impl ApiError {
         .with(StatusCode::INSUFFICIENT_STORAGE, "disk-full")
     }
 
+    /// The body is larger than what is asked for may be.
+    pub(crate) fn too_large(bytes_max: usize) -> Self {
+        ApiError::bad_request(
+            format!("the body has more than {bytes_max} bytes; send it in smaller parts"),
+            format!("本文が{bytes_max}バイトを超えています。小さく分けて送ってください"),
+        )
+        .with(StatusCode::PAYLOAD_TOO_LARGE, "too-large")
+    }
+
+    /// The body came so slowly that we stopped waiting.
+    pub(crate) fn too_slow(bytes: usize) -> Self {
+        ApiError::bad_request(
+            format!("the body came too slowly: {bytes} bytes so far. Nothing was taken; send it again"),
+            format!("本文が{bytes}バイトまで届いたところで時間切れになりました。何も受け取っていません。送り直してください"),
+        )
+        .with(StatusCode::REQUEST_TIMEOUT, "too-slow")
+    }
+
+    /// What stands for an answer of a library, which has no words of ours.
+    pub(crate) fn of_status(status: StatusCode, allowed: Option<&str>) -> Self {
+        match (status, allowed) {
+            (StatusCode::NOT_FOUND, _) => {
+                ApiError::not_found("there is nothing here", "ここには何もありません")
+            }
+            (StatusCode::METHOD_NOT_ALLOWED, allowed) => ApiError::bad_request(
+                format!("this address takes {} only", allowed.unwrap_or("other methods")),
+                format!("このアドレスで使えるメソッド: {}", allowed.unwrap_or("別のもの")),
+            )
+            .with(status, "method-not-allowed"),
+            _ if status.is_client_error() => ApiError::bad_request(
+                format!("the request is wrong ({status})"),
+                format!("要求が正しくありません（{status}）"),
+            )
+            .with(status, "bad-request"),
+            _ => ApiError::internal(&status).with(status, "internal"),
+        }
+    }
+
     /// Something of ours failed. `detail` goes to our own log only.
     pub fn internal(detail: &dyn std::fmt::Display) -> Self {
         tracing::error!(detail = %detail, "request failed");
@@ -89,6 +127,16 @@ impl ApiError {
         self
     }
 
+    /// Where in the input the fault lies.
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// Says where in the input the fault lies.
     pub fn at(mut self, place: impl Into<String>) -> Self {
         self.place = Some(place.into());
@@ -119,13 +167,15 @@ impl IntoResponse for ApiError {
             "message": self.message,
             "message_ja": self.message_ja,
         });
-        if let Some(place) = self.place {
-            error["place"] = place.into();
+        if let Some(place) = &self.place {
+            error["place"] = place.as_str().into();
         }
         let mut response = (self.status, Json(json!({ "error": error }))).into_response();
         if self.status == StatusCode::TOO_MANY_REQUESTS {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        // Where Elasticsearch's API was spoken to, the same is said again in its way.
+        response.extensions_mut().insert(self);
         response
     }
 }

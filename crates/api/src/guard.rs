@@ -1,11 +1,12 @@
-//! What every request passes and every response carries.
+//! What every request passes and every response carries: an answer that refuses says so in JSON, in
+//! the shape of the API that was spoken to.
 //!
 //! Without accounts yet, two things protect the loopback listener from a web page the
 //! administrator happens to have open: the `Host` must be a loopback name (so that a hostile DNS
 //! name that resolves to 127.0.0.1 is refused), and a request a browser marks as coming from
 //! another site is refused; acts on alerts also need a header no foreign page can send.
 
-use crate::ApiError;
+use crate::{ApiError, elastic};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
@@ -28,16 +29,54 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// Where people act.
+const GUARDED: [&str; 5] = [
+    "/api/v1/alerts/",
+    "/api/v1/rules/",
+    "/api/v1/hunts",
+    "/api/v1/indicators",
+    "/api/v1/feeds",
+];
+
 /// The middleware.
 pub async fn guard(request: Request, next: Next) -> Response {
-    let mut response = match check(request.method(), request.uri().path(), request.headers()) {
+    let elastic = elastic::is_elastic(request.uri().path());
+    let accepted = request.headers().get(header::ACCEPT).cloned();
+    let response = match check(request.method(), request.uri().path(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),
     };
+    let mut response = shaped(response, elastic, accepted.as_ref());
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// A refusal in the words of the API that was spoken to. What libraries refuse by themselves, such
+/// as a method, becomes one of ours first.
+fn shaped(response: Response, elastic: bool, accepted: Option<&HeaderValue>) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let told = response.extensions().get::<ApiError>().cloned();
+    let allowed = response.headers().get(header::ALLOW).cloned();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let finished = kind.is_some_and(|kind| kind.contains("json"));
+    let mut shaped = match told {
+        Some(error) if elastic => elastic::refused(&error, accepted),
+        None if !finished => {
+            let methods = allowed.as_ref().and_then(|methods| methods.to_str().ok());
+            let error = ApiError::of_status(status, methods);
+            if elastic { elastic::refused(&error, accepted) } else { error.into_response() }
+        }
+        _ => return response,
+    };
+    if let Some(allowed) = allowed {
+        shaped.headers_mut().insert(header::ALLOW, allowed);
+    }
+    shaped
 }
 
 fn check(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -59,11 +98,11 @@ fn check(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiErro
             "他のサイトからの要求は受け付けません",
         ));
     }
-    let act = !method.is_safe() && path.starts_with("/api/v1/alerts/");
+    let act = !method.is_safe() && GUARDED.iter().any(|start| path.starts_with(start));
     if act && !headers.contains_key(REQUEST_HEADER) {
         return Err(ApiError::forbidden(
-            "acts on alerts need the header Yagura-Request: 1",
-            "アラートの操作には Yagura-Request: 1 ヘッダーが必要です",
+            "acts need the header Yagura-Request: 1",
+            "操作には Yagura-Request: 1 ヘッダーが必要です",
         ));
     }
     Ok(())
@@ -121,6 +160,7 @@ mod tests {
     fn acts_need_the_header() {
         let host = ("host", "localhost");
         assert!(!verdict(Method::POST, "/api/v1/alerts/A-1/close", &[host]));
+        assert!(!verdict(Method::POST, "/api/v1/rules/reload", &[host]));
         assert!(verdict(Method::POST, "/api/v1/alerts/A-1/close", &[host, (REQUEST_HEADER, "1")]));
         assert!(verdict(Method::GET, "/api/v1/alerts/A-1", &[host]));
     }

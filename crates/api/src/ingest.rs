@@ -1,7 +1,8 @@
+use crate::extract::{Asked, Whole};
 use crate::{Api, ApiError, blocking};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -38,8 +39,9 @@ pub(crate) async fn ingest(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    whole: Whole,
 ) -> Result<Response, ApiError> {
+    let Whole { bytes: body, held: _held } = whole;
     // A large body takes long enough to expand and parse that others would wait.
     let parsed = api
         .read_body(move || {
@@ -101,9 +103,10 @@ pub(crate) struct ImportQuery {
 /// `POST /api/v1/import`: records of a file, each with its length before it (32 bits, big endian).
 pub(crate) async fn import(
     State(api): State<Api>,
-    Query(query): Query<ImportQuery>,
-    body: Bytes,
+    Asked(query): Asked<ImportQuery>,
+    whole: Whole,
 ) -> Result<Json<Value>, ApiError> {
+    let Whole { bytes: body, held: _held } = whole;
     let stream = import_stream(&query.stream)?;
     let sink = api.node.sink();
     let have = sink.stream_records(&stream).map_err(|error| sink_error(&error))?;

@@ -1,3 +1,4 @@
+use crate::extract::Said;
 use crate::{Api, ApiError, blocking};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -51,7 +52,7 @@ pub(crate) struct Scope {
 
 pub(crate) async fn verify(
     State(api): State<Api>,
-    Json(scope): Json<Scope>,
+    Said(scope): Said<Scope>,
 ) -> Result<Json<Value>, ApiError> {
     let scope = VerifyScope::parse(scope.from.as_deref(), scope.to.as_deref(), scope.event)?;
     blocking(move || {

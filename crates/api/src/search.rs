@@ -1,7 +1,8 @@
+use crate::extract::{Asked, Said};
 use crate::{Api, ApiError};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -31,6 +32,8 @@ pub(crate) struct SearchParameters {
     limit: Option<usize>,
     #[serde(default)]
     offset: usize,
+    /// Zone of times without one; UTC if not named.
+    time_zone: Option<String>,
     /// Accepted and not needed: rows carry both languages.
     #[serde(default, rename = "lang")]
     _lang: Option<String>,
@@ -40,7 +43,7 @@ pub(crate) struct SearchParameters {
 /// line, and `{"end": ...}` as the last line.
 pub(crate) async fn search(
     State(api): State<Api>,
-    Query(asked): Query<SearchParameters>,
+    Asked(asked): Asked<SearchParameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
@@ -59,6 +62,7 @@ pub(crate) async fn search(
         last: asked.last,
         limit,
         offset: asked.offset,
+        time_zone: asked.time_zone,
     };
     let mut rows = api.node.search(&query).await?;
     if streaming {
@@ -103,16 +107,18 @@ fn line(row: &Row) -> String {
 pub(crate) struct TailParameters {
     #[serde(default)]
     query: String,
+    /// Zone of times without one; UTC if not named.
+    time_zone: Option<String>,
 }
 
 /// `GET /api/v1/tail`: matching events as they arrive, as server-sent events, or with
 /// `Accept: application/x-ndjson` one a line.
 pub(crate) async fn tail(
     State(api): State<Api>,
-    Query(asked): Query<TailParameters>,
+    Asked(asked): Asked<TailParameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let rows = api.node.tail(&asked.query).await?;
+    let rows = api.node.tail(&asked.query, asked.time_zone.as_deref()).await?;
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     if accept.is_some_and(|kinds| kinds.contains(NDJSON)) {
         let body = Body::from_stream(rows.map(|row| Ok::<_, Infallible>(line(&row))));
@@ -134,7 +140,7 @@ pub(crate) struct Statement {
 /// `POST /api/v1/sql`
 pub(crate) async fn sql(
     State(api): State<Api>,
-    Json(statement): Json<Statement>,
+    Said(statement): Said<Statement>,
 ) -> Result<Json<Page>, ApiError> {
     Ok(Json(api.node.sql(&statement.sql).await?))
 }

@@ -1,4 +1,4 @@
-use crate::{Api, ApiError, blocking};
+use crate::{Api, ApiError, HttpCounters, blocking};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -15,17 +15,26 @@ pub struct Listener {
     pub kind: &'static str,
     /// The address in use.
     pub address: String,
-    /// What a syslog listener counts.
-    pub syslog: Option<Arc<SyslogCounters>>,
+    /// What it counts.
+    pub counters: Counting,
+}
+
+/// The counters of a listener.
+#[derive(Debug, Clone)]
+pub enum Counting {
+    /// Of HTTP.
+    Http(Arc<HttpCounters>),
+    /// Of syslog.
+    Syslog(Arc<SyslogCounters>),
 }
 
 impl Listener {
     fn shown(&self) -> Value {
-        json!({
-            "kind": self.kind,
-            "address": self.address,
-            "counters": self.syslog.as_ref().map(|counters| counters.snapshot()),
-        })
+        let counters = match &self.counters {
+            Counting::Http(counters) => json!(counters.snapshot()),
+            Counting::Syslog(counters) => json!(counters.snapshot()),
+        };
+        json!({ "kind": self.kind, "address": self.address, "counters": counters })
     }
 }
 

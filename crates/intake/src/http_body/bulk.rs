@@ -118,6 +118,20 @@ pub fn parse_bulk(body: &Bytes, default_index: Option<&str>) -> Result<BulkReque
     Ok(request)
 }
 
+/// Takes the decoded body of `POST /{index}/_doc` and the like: one document, which may span lines. What
+/// is wrong with it is said as for an item of a bulk request.
+pub fn parse_document(
+    body: &Bytes,
+    action: BulkAction,
+    index: String,
+    id: Option<String>,
+) -> BulkItem {
+    let source = body.slice_ref(body.trim_ascii());
+    let document =
+        check_names(&index, id.as_deref()).and_then(|()| check_document(action, Some(source), 1));
+    BulkItem { action, index, id, document }
+}
+
 fn parse_action(line: &[u8]) -> Result<(BulkAction, Meta), String> {
     let parsed: ActionLine = serde_json::from_slice(line)
         .map_err(|error| format!("expected an action such as {{\"index\":{{}}}}: {error}"))?;
@@ -169,6 +183,7 @@ fn check_document(
         return Err(ItemError::new(400, kind, format!("line {line}: the document is missing")));
     };
     whole_value(&source).map_err(|fault| {
+        let line = line + fault.line.saturating_sub(1);
         let reason = format!("line {line}, column {}: {}", fault.column, fault.reason);
         ItemError::new(400, kind, reason)
     })?;
@@ -403,6 +418,30 @@ mod tests {
             let body = format!("{{\"index\":{{\"_id\":\"{}\"}}}}\n{{}}\n", "x".repeat(length));
             assert_eq!(parse(&body, Some("a")).unwrap().items[0].document.is_ok(), good);
         }
+    }
+
+    #[test]
+    fn one_document_is_taken_as_it_stands() {
+        let parse = |body: &'static str, index: &str, id: Option<&str>| {
+            let id = id.map(str::to_owned);
+            let body = Bytes::from_static(body.as_bytes());
+            parse_document(&body, BulkAction::Index, index.to_owned(), id).document
+        };
+        let pretty = "{\n  \"message\": \"two\\nlines\"\n}";
+        assert_eq!(parse("\n{\n  \"message\": \"two\\nlines\"\n}\r\n", "a", None).unwrap(), pretty);
+        for (body, said) in [
+            ("", "line 1: the document is missing"),
+            ("{\n \"m\": x}", "line 2, column 7"),
+            ("{} {}", "line 1, column 4"),
+            ("[{}]", "an event must be a JSON object"),
+        ] {
+            let error = parse(body, "a", None).unwrap_err();
+            assert_eq!(error.status, 400);
+            assert!(error.reason.contains(said), "{body}: {}", error.reason);
+        }
+        let long = "x".repeat(ELASTIC_NAME_BYTES_MAX + 1);
+        assert!(parse("{}", "a", Some(&long)).is_err());
+        assert!(parse("{}", &long, None).is_err());
     }
 
     #[test]
