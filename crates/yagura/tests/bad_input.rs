@@ -5,41 +5,18 @@
 
 mod common;
 
-use common::{Server, YAGURA, rows, succeeded, verify, yagura};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use common::{
+    Server, YAGURA, flat, http_address, http_raw, open_files, rows, status, succeeded, verify,
+    wait_until, yagura,
+};
+use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 const GOOD: &str = "<38>1 2026-11-21T10:00:01Z good sshd 812 - - Accepted publickey for root from 203.0.113.7 port 50023 ssh2";
-
-/// Memory that any of these may cost beyond what the server has before, in KiB.
-const GROWTH_KIB_MAX: u64 = 100 * 1024;
-
-fn http_address(server: &Server) -> &str {
-    server.http.strip_prefix("http://").unwrap()
-}
-
-/// Sends bytes to the HTTP port and reads all that is answered. The server may close its side
-/// before it has read everything.
-fn http_raw(server: &Server, parts: &[&[u8]]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(http_address(server)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
-    for part in parts {
-        if stream.write_all(part).is_err() {
-            break;
-        }
-    }
-    let mut answer = Vec::new();
-    let mut buffer = [0; 8192];
-    while let Ok(length @ 1..) = stream.read(&mut buffer) {
-        answer.extend_from_slice(&buffer[..length]);
-    }
-    answer
-}
 
 /// The status and the body of the answer to a POST.
 fn post(server: &Server, path: &str, encoding: &str, body: &[u8]) -> (u16, String) {
@@ -56,47 +33,12 @@ fn post(server: &Server, path: &str, encoding: &str, body: &[u8]) -> (u16, Strin
     (status.parse().unwrap(), body.to_owned())
 }
 
-fn status(server: &Server) -> Value {
-    let head = format!(
-        "GET /api/v1/status HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        http_address(server)
-    );
-    let answer = String::from_utf8(http_raw(server, &[head.as_bytes()])).unwrap();
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-}
-
 /// A counter of the syslog TCP listener.
 fn tcp_count(server: &Server, name: &str) -> u64 {
     let status = status(server);
     let listeners = status["listeners"].as_array().unwrap();
     let tcp = listeners.iter().find(|listener| listener["kind"] == "syslog-tcp").unwrap();
     tcp["counters"][name].as_u64().unwrap_or_else(|| panic!("no counter {name}"))
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < Duration::from_secs(30), "never happened: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn memory_kib(server: &Server, kind: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with(kind)).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// Does something, and asserts that the server's memory stayed flat at every moment of it.
-fn flat<T>(server: &Server, what: &str, work: impl FnOnce() -> T) -> T {
-    // Sets the highest mark back to what is resident now: proc_pid_clear_refs(5).
-    std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
-    let before = memory_kib(server, "VmRSS:");
-    let done = work();
-    let highest = memory_kib(server, "VmHWM:");
-    let growth = highest.saturating_sub(before);
-    assert!(growth < GROWTH_KIB_MAX, "{what}: memory grew by {growth} KiB from {before} KiB");
-    done
 }
 
 /// Sends bytes over syslog TCP and closes.
@@ -372,12 +314,6 @@ fn wrong_clocks_are_believed_or_replaced_but_never_lost() {
     assert_eq!(within("1970-01-01T00:00:00Z", "1971-01-01T00:00:00Z"), 2);
     assert_eq!(within("2099-01-01T00:00:00Z", "2100-01-01T00:00:00Z"), 2);
     still_good(server, &data);
-}
-
-/// The most files this process may have open from now on.
-fn open_files(limit: Option<u64>) {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: limit, maximum }).unwrap();
 }
 
 #[test]

@@ -203,3 +203,153 @@ fn killed_while_receiving_syslog() {
     let (code, said) = verify(&data);
     assert_eq!(code, 0, "{said}");
 }
+
+/// One datagram of the test over UDP; its text says all of it.
+fn datagram(life: u64, number: u64) -> String {
+    format!("<13>1 2026-11-21T10:00:00Z host crash {number} - - life {life:03} over")
+}
+
+/// The numbers of one life that a search finds while the server runs.
+fn searchable(server: &Server, life: u64) -> Vec<u64> {
+    let phrase = format!("\"life {life:03} over\"");
+    let found = rows(&server.yagura(&["search", &phrase, "--limit", "0", "--output", "jsonl"]));
+    let number = |row: &serde_json::Value| row["process.pid"].as_str()?.parse().ok();
+    found.iter().map(|row| number(row).unwrap_or_else(|| panic!("no number: {row}"))).collect()
+}
+
+/// UDP has no acknowledgement either, and not even a connection: what may be asked of it is that
+/// the store is sound after every kill, that each record is one whole datagram as it was sent, once,
+/// and that what could be found before a kill can be found after it.
+#[test]
+fn killed_while_receiving_datagrams() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path().join("data");
+    let mut seed = 4;
+    let (mut sent, mut found) = (Vec::new(), std::collections::BTreeSet::new());
+    for life in 0..moments() {
+        let server = Server::start(&data, &[]);
+        let running = Arc::new(AtomicBool::new(true));
+        let (address, go_on) = (server.syslog_udp.clone(), running.clone());
+        let sender = std::thread::spawn(move || {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let mut number = 0;
+            while go_on.load(Ordering::SeqCst) {
+                for _ in 0..20 {
+                    // Once the port is closed the kernel may refuse; there is nobody to tell.
+                    let _ = socket.send_to(datagram(life, number).as_bytes(), &address);
+                    number += 1;
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            number
+        });
+        std::thread::sleep(Duration::from_micros(5_000 + chance(&mut seed) % 150_000));
+        found.extend(searchable(&server, life).into_iter().map(|number| datagram(life, number)));
+        std::thread::sleep(Duration::from_micros(chance(&mut seed) % 50_000));
+        server.kill();
+        running.store(false, Ordering::SeqCst);
+        sent.push(sender.join().unwrap());
+        let (code, said) = verify(&data);
+        assert_eq!(code, 0, "after kill {life}: {said}");
+    }
+    let output = yagura(&data, &["search", "", "--limit", "0", "--output", "raw"]);
+    common::succeeded(&output);
+    let stored = String::from_utf8(output.stdout).unwrap();
+    let mut there = std::collections::BTreeSet::new();
+    for line in stored.lines() {
+        let exact = whole_datagram(line).is_some_and(|(life, number)| {
+            sent.get(usize::try_from(life).unwrap()).is_some_and(|sent| number < *sent)
+        });
+        assert!(exact, "never sent so: {line:?}");
+        assert!(there.insert(line.to_owned()), "stored twice: {line:?}");
+    }
+    let lost: Vec<&String> = found.difference(&there).collect();
+    assert!(lost.is_empty(), "found before a kill and not after it: {lost:?}");
+    assert!(!found.is_empty(), "something must have been found before a kill");
+    let sent: u64 = sent.iter().sum();
+    eprintln!(
+        "datagrams: {sent} sent, {} found before a kill, {} stored",
+        found.len(),
+        there.len()
+    );
+}
+
+/// Life and number of a line that is exactly one [`datagram`].
+fn whole_datagram(line: &str) -> Option<(u64, u64)> {
+    let number = line.split(' ').nth(4)?.parse().ok()?;
+    let life = line.split(' ').nth(8)?.parse().ok()?;
+    (datagram(life, number) == line).then_some((life, number))
+}
+
+/// Writes a file of JSON lines, every other one compressed; returns its lines.
+fn file_to_import(path: &Path, number: u64) -> Vec<String> {
+    let line = |at: u64| {
+        format!("{{\"message\":\"file {number} line {at}\",\"host\":{{\"name\":\"h{}\"}}}}", at % 7)
+    };
+    let lines: Vec<String> = (0..12_000).map(line).collect();
+    let mut text = lines.join("\n").into_bytes();
+    text.push(b'\n');
+    if number % 2 == 1 {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&text).unwrap();
+        text = encoder.finish().unwrap();
+    }
+    std::fs::write(path, text).unwrap();
+    lines
+}
+
+/// An import that is killed again and again, and always begun again, ends with exactly the records
+/// of its files.
+#[test]
+fn killed_while_importing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path().join("data");
+    let mut seed = 5;
+    let (mut kills, mut number) = (0, 0);
+    // How long one import may take before it is killed; grows until some get done.
+    let mut patience = 400_000;
+    let mut expected: Vec<String> = Vec::new();
+    while kills < moments() {
+        let path = scratch.path().join(format!("{number}.jsonl"));
+        expected.extend(file_to_import(&path, number));
+        number += 1;
+        loop {
+            let mut import = std::process::Command::new(common::YAGURA)
+                .args(["import", "--quiet", "--data"])
+                .args([&data, &path])
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            if kills < moments() {
+                std::thread::sleep(Duration::from_micros(chance(&mut seed) % patience));
+                if import.try_wait().unwrap().is_none() {
+                    import.kill().unwrap();
+                }
+            }
+            let output = import.wait_with_output().unwrap();
+            if output.status.code().is_some() {
+                common::succeeded(&output);
+                break;
+            }
+            kills += 1;
+            patience += 100_000;
+            // Killed before it had made its store, there is nothing to look at.
+            if data.join("lake/events/_delta_log").exists() {
+                let (code, said) = verify(&data);
+                assert_eq!(code, 0, "after kill {kills}: {said}");
+            }
+        }
+    }
+    let output = yagura(&data, &["search", "", "--limit", "0", "--output", "raw"]);
+    common::succeeded(&output);
+    let stored = String::from_utf8(output.stdout).unwrap();
+    let mut stored: Vec<&str> = stored.lines().collect();
+    stored.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(stored.len(), expected.len(), "as many records as the files have lines");
+    assert!(stored == expected, "the files' own records, each once");
+    eprintln!("import: {kills} kills, {number} files, {} records, each once", stored.len());
+    let (code, said) = verify(&data);
+    assert_eq!(code, 0, "{said}");
+}

@@ -152,8 +152,27 @@ const WAYS: [Way; 3] = [
     Way { program: "by-datagram", transport: "syslog-udp", count: 20 },
 ];
 
+/// Where a syslog daemon forwards to, and a directory for its files.
+struct Target {
+    server: Server,
+    dir: tempfile::TempDir,
+    tcp: String,
+    udp: String,
+}
+
+impl Target {
+    fn start() -> Target {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start(&dir.path().join("data"), &[]);
+        let port = |address: &str| address.split_once(':').unwrap().1.to_owned();
+        let (tcp, udp) = (port(&server.syslog_tcp), port(&server.syslog_udp));
+        Target { server, dir, tcp, udp }
+    }
+}
+
 /// Writes to the daemon's sockets as local programs do, and finds everything again.
-fn forward_and_find(daemon: &mut Daemon, dir: &Path, server: &Server) {
+fn forward_and_find(daemon: &mut Daemon, target: &Target) {
+    let (dir, server) = (target.dir.path(), &target.server);
     for way in &WAYS {
         let socket = daemon.wait_for_socket(&dir.join(way.program));
         for message in messages(way.count) {
@@ -178,11 +197,8 @@ fn rsyslog_forwards_over_tcp_and_udp() {
     if !has_program("rsyslogd") {
         return;
     }
-    let scratch = tempfile::tempdir().unwrap();
-    let dir = scratch.path();
-    let server = Server::start(&dir.join("data"), &[]);
-    let port = |address: &str| address.split_once(':').unwrap().1.to_owned();
-    let (tcp, udp) = (port(&server.syslog_tcp), port(&server.syslog_udp));
+    let target = Target::start();
+    let (dir, tcp, udp) = (target.dir.path(), &target.tcp, &target.udp);
     let mut config = format!(
         "global(workDirectory=\"{}\")\nmodule(load=\"imuxsock\" SysSock.Use=\"off\")\n",
         dir.display()
@@ -190,11 +206,11 @@ fn rsyslog_forwards_over_tcp_and_udp() {
     for (program, port, how) in [
         (
             "by-count",
-            &tcp,
+            tcp,
             "protocol=\"tcp\" TCP_Framing=\"octet-counted\" template=\"RSYSLOG_SyslogProtocol23Format\"",
         ),
-        ("by-line", &tcp, "protocol=\"tcp\" TCP_Framing=\"traditional\""),
-        ("by-datagram", &udp, "protocol=\"udp\" template=\"RSYSLOG_ForwardFormat\""),
+        ("by-line", tcp, "protocol=\"tcp\" TCP_Framing=\"traditional\""),
+        ("by-datagram", udp, "protocol=\"udp\" template=\"RSYSLOG_ForwardFormat\""),
     ] {
         let socket = dir.join(program);
         config.push_str(&format!(
@@ -213,7 +229,7 @@ fn rsyslog_forwards_over_tcp_and_udp() {
         &["-n", "-f", config_file.to_str().unwrap(), "-i", pid_file.to_str().unwrap()],
         dir.join("rsyslog.log"),
     );
-    forward_and_find(&mut rsyslog, dir, &server);
+    forward_and_find(&mut rsyslog, &target);
 }
 
 #[test]
@@ -221,11 +237,8 @@ fn syslog_ng_forwards_over_tcp_and_udp() {
     if !has_program("syslog-ng") {
         return;
     }
-    let scratch = tempfile::tempdir().unwrap();
-    let dir = scratch.path();
-    let server = Server::start(&dir.join("data"), &[]);
-    let port = |address: &str| address.split_once(':').unwrap().1.to_owned();
-    let (tcp, udp) = (port(&server.syslog_tcp), port(&server.syslog_udp));
+    let target = Target::start();
+    let (dir, tcp, udp) = (target.dir.path(), &target.tcp, &target.udp);
     let mut config = "@version: 3.35\n".to_owned();
     for (program, way) in [
         (
@@ -267,7 +280,7 @@ fn syslog_ng_forwards_over_tcp_and_udp() {
         ],
         dir.join("syslog-ng.log"),
     );
-    forward_and_find(&mut syslog_ng, dir, &server);
+    forward_and_find(&mut syslog_ng, &target);
 }
 
 /// A Python that has the official client; in CI it must be there.

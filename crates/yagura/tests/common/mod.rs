@@ -2,8 +2,9 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -168,4 +169,70 @@ pub fn has_program(name: &str) -> bool {
         eprintln!("skipped: {name} is not installed");
     }
     there
+}
+
+/// Memory that any of these may cost beyond what the server has before, in KiB.
+pub const GROWTH_KIB_MAX: u64 = 100 * 1024;
+
+pub fn http_address(server: &Server) -> &str {
+    server.http.strip_prefix("http://").unwrap()
+}
+
+/// Sends bytes to the HTTP port and reads all that is answered. The server may close its side
+/// before it has read everything.
+pub fn http_raw(server: &Server, parts: &[&[u8]]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(http_address(server)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    for part in parts {
+        if stream.write_all(part).is_err() {
+            break;
+        }
+    }
+    let mut answer = Vec::new();
+    let mut buffer = [0; 8192];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        answer.extend_from_slice(&buffer[..length]);
+    }
+    answer
+}
+
+pub fn status(server: &Server) -> Value {
+    let head = format!(
+        "GET /api/v1/status HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        http_address(server)
+    );
+    let answer = String::from_utf8(http_raw(server, &[head.as_bytes()])).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(30), "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub fn memory_kib(server: &Server, kind: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with(kind)).unwrap();
+    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Does something, and asserts that the server's memory stayed flat at every moment of it.
+pub fn flat<T>(server: &Server, what: &str, work: impl FnOnce() -> T) -> T {
+    // Sets the highest mark back to what is resident now: proc_pid_clear_refs(5).
+    std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
+    let before = memory_kib(server, "VmRSS:");
+    let done = work();
+    let highest = memory_kib(server, "VmHWM:");
+    let growth = highest.saturating_sub(before);
+    assert!(growth < GROWTH_KIB_MAX, "{what}: memory grew by {growth} KiB from {before} KiB");
+    done
+}
+
+/// The most files this process may have open from now on.
+pub fn open_files(limit: Option<u64>) {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: limit, maximum }).unwrap();
 }
