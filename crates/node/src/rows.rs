@@ -8,6 +8,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{Stream, StreamExt};
+use jiff::fmt::temporal::DateTimeParser;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
@@ -50,6 +52,8 @@ pub struct SearchQuery {
     pub limit: usize,
     /// Rows to leave out first.
     pub offset: usize,
+    /// Zone of times written without one: an IANA name or an offset; `None` for UTC.
+    pub time_zone: Option<String>,
 }
 
 /// How a search ended.
@@ -80,9 +84,9 @@ impl Node {
     /// other one events: `event.id`, `@timestamp`, `event.dataset`, `sentence`, `fields`,
     /// `event.original`.
     pub async fn search(self: &Arc<Self>, asked: &SearchQuery) -> Result<RowStream, NodeError> {
-        let zone = jiff::tz::TimeZone::UTC;
+        let zone = zone_of(asked.time_zone.as_deref())?;
         let now = self.clock().now();
-        let parsed = self.parse(&asked.query)?;
+        let parsed = self.parse(&asked.query, &zone)?;
         let instant = |text: &Option<String>| match text {
             None => Ok(None),
             Some(text) => match yagura_query::parse_instant(text, now, &zone) {
@@ -108,12 +112,14 @@ impl Node {
         Ok(RowStream { node: self.clone(), answer, events, waiting: VecDeque::new() })
     }
 
-    /// Events that match, as they arrive.
+    /// Events that match, as they arrive. `time_zone` is that of [`SearchQuery`].
     pub async fn tail(
         self: &Arc<Self>,
         query: &str,
+        time_zone: Option<&str>,
     ) -> Result<impl Stream<Item = Row> + Send + 'static, NodeError> {
-        let live = self.searcher().live(&self.parse(query)?).map_err(wrong_query)?;
+        let parsed = self.parse(query, &zone_of(time_zone)?)?;
+        let live = self.searcher().live(&parsed).map_err(wrong_query)?;
         let (sender, receiver) = tokio::sync::mpsc::channel(TAIL_WAITING_MAX);
         let mut arriving = self.lake().subscribe();
         let node = self.clone();
@@ -151,9 +157,9 @@ impl Node {
         Ok(Page { columns, rows, cut, limit: yagura_query::limits::ROWS_MAX })
     }
 
-    fn parse(&self, query: &str) -> Result<Expr, NodeError> {
+    fn parse(&self, query: &str, zone: &TimeZone) -> Result<Expr, NodeError> {
         let now = self.clock().now();
-        let parsed = yagura_query::parse(query, now, &jiff::tz::TimeZone::UTC);
+        let parsed = yagura_query::parse(query, now, zone);
         parsed.map_err(|error| wrong_query(QueryError::Parse(error)))
     }
 
@@ -380,6 +386,17 @@ fn shown(column: &ArrayRef, row: usize) -> Value {
         Ok(formatter) => json!(formatter.value(row).to_string()),
         Err(error) => json!(error.to_string()),
     }
+}
+
+/// The zone a question names.
+fn zone_of(name: Option<&str>) -> Result<TimeZone, NodeError> {
+    let Some(name) = name else { return Ok(TimeZone::UTC) };
+    DateTimeParser::new().parse_time_zone(name).map_err(|_| {
+        NodeError::request(
+            format!("{name:?} is no time zone: write Asia/Tokyo or +09:00"),
+            format!("{name:?} はタイムゾーンとして読めません（例: Asia/Tokyo、+09:00）"),
+        )
+    })
 }
 
 /// What a live search shows where it fell behind.

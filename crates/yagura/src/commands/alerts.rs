@@ -1,8 +1,10 @@
 use crate::Place;
 use crate::backend::Backend;
 use crate::output::{Format, RowWriter, visible};
+use crate::zone::{ZoneArgument, shown_in};
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use yagura_event::{Lang, Level};
@@ -26,6 +28,8 @@ pub struct Alerts {
 struct List {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    zone: ZoneArgument,
     /// Only alerts in this state
     #[arg(long, value_enum)]
     state: Option<State>,
@@ -94,6 +98,7 @@ impl Alerts {
 
 impl List {
     async fn run(self, lang: Lang) -> Result<ExitCode> {
+        let zone = self.zone.zone()?;
         let backend = Backend::open(&self.place, lang).await?;
         let mut query = vec![("limit", self.limit.to_string())];
         if let Some(state) = self.state.and_then(|state| state.to_possible_value()) {
@@ -107,7 +112,7 @@ impl List {
         let found = found?;
         let alerts = found["alerts"].as_array().cloned().unwrap_or_default();
         if self.output == Format::Table {
-            print_table(&alerts, lang);
+            print_table(&alerts, lang, &zone);
         } else {
             let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
             for alert in &alerts {
@@ -134,7 +139,7 @@ impl List {
 }
 
 /// Two lines an alert: what it is called, and the sentence of its first event.
-fn print_table(alerts: &[Value], lang: Lang) {
+fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) {
     for alert in alerts {
         let text = |key: &str| alert[key].as_str().unwrap_or_default().to_owned();
         let level = text("rule.level").parse::<Level>().unwrap_or_default();
@@ -145,7 +150,7 @@ fn print_table(alerts: &[Value], lang: Lang) {
         println!(
             "{}  {}  {}  [{}]  {}  ×{}  {}",
             text("alert.id"),
-            text("last_seen"),
+            shown_in(zone, &text("last_seen")),
             level.label(lang),
             state_label(&text("alert.state"), lang),
             visible(&name),

@@ -1,8 +1,10 @@
-use crate::Place;
 use crate::backend::Backend;
 use crate::output::{Format, Row, RowWriter, visible};
+use crate::zone::{ZoneArgument, name_of, shown_in};
+use crate::{Misuse, Place};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
@@ -16,7 +18,8 @@ Examples:
   yagura search 'event.code:4625 and source.ip:10.0.0.0/8' --last 24h
   yagura search 'カルテ' --output sentence
   yagura search 'user.name:tanaka | stats count() as n by host.name | sort -n'
-  yagura search -f 'event.dataset:linux.auth'
+  yagura search -f 'event.dataset:linux.auth' --server http://127.0.0.1:8440
+  yagura search --from '2026-11-21 09:00' --time-zone Asia/Tokyo
   yagura search '*' --output csv --columns @timestamp,host.name,user.name,event.code")]
 pub struct Search {
     /// What to look for; empty finds everything
@@ -24,10 +27,12 @@ pub struct Search {
     expression: String,
     #[command(flatten)]
     place: Place,
-    /// From this instant on (ISO 8601)
+    #[command(flatten)]
+    zone: ZoneArgument,
+    /// From this instant on (ISO 8601, or now-2h)
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// Before this instant (ISO 8601)
+    /// Before this instant (ISO 8601, or now-2h)
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
     /// The last so many minutes, hours or days, such as 15m, 24h, 7d
@@ -42,7 +47,7 @@ pub struct Search {
     /// How events are written
     #[arg(long, value_enum, default_value = "sentence")]
     output: EventFormat,
-    /// Keep going: print matching events as they arrive
+    /// Keep going: print matching events as a server receives them
     #[arg(short, long, conflicts_with_all = ["from", "to", "last"])]
     follow: bool,
 }
@@ -65,6 +70,10 @@ enum EventFormat {
 
 impl Search {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
+        let zone = self.zone.zone()?;
+        if self.follow && self.place.is_directory() {
+            return Err(needs_a_server(lang).into());
+        }
         let backend = Backend::open(&self.place, lang).await?;
         let query = SearchQuery {
             query: self.expression.clone(),
@@ -73,10 +82,11 @@ impl Search {
             last: self.last.clone(),
             limit: self.limit,
             offset: 0,
+            time_zone: name_of(&zone),
         };
-        let mut printer = Printer::new(self.output, self.columns.clone(), lang);
+        let mut printer = Printer::new(self.output, self.columns.clone(), lang, zone);
         let found = if self.follow {
-            backend.follow(&query.query, |row| printer.print(row)).await
+            backend.follow(&query, |row| printer.print(row)).await
         } else {
             backend.search(&query, |row| printer.print(row)).await
         };
@@ -95,8 +105,21 @@ impl Search {
 }
 
 enum Printer {
-    Lines { output: EventFormat, lang: Lang, rows: usize },
-    Rows { writer: RowWriter<std::io::Stdout>, columns: Vec<String>, table: bool, lang: Lang },
+    Lines {
+        output: EventFormat,
+        lang: Lang,
+        zone: TimeZone,
+        rows: usize,
+    },
+    Rows {
+        writer: RowWriter<std::io::Stdout>,
+        columns: Vec<String>,
+        /// Only the columns that fit, when none are asked for.
+        few: bool,
+        lang: Lang,
+        /// The zone of times, where people read them.
+        zone: Option<TimeZone>,
+    },
 }
 
 /// Column with the sentence in the user's language.
@@ -107,36 +130,40 @@ const TABLE_COLUMNS: [&str; 5] =
     ["@timestamp", "event.dataset", "host.name", "user.name", SENTENCE];
 
 impl Printer {
-    fn new(output: EventFormat, columns: Vec<String>, lang: Lang) -> Self {
+    fn new(output: EventFormat, columns: Vec<String>, lang: Lang, zone: TimeZone) -> Self {
         let format = match output {
             EventFormat::Sentence | EventFormat::Raw => {
-                return Printer::Lines { output, lang, rows: 0 };
+                return Printer::Lines { output, lang, zone, rows: 0 };
             }
             EventFormat::Table => Format::Table,
             EventFormat::Json => Format::Json,
             EventFormat::Jsonl => Format::Jsonl,
             EventFormat::Csv => Format::Csv,
         };
-        let table = matches!(output, EventFormat::Table | EventFormat::Csv);
+        let few = matches!(output, EventFormat::Table | EventFormat::Csv);
+        let zone = (output == EventFormat::Table).then_some(zone);
         let writer = RowWriter::new(std::io::stdout(), format, Vec::new());
-        Printer::Rows { writer, columns, table, lang }
+        Printer::Rows { writer, columns, few, lang, zone }
     }
 
     fn print(&mut self, row: Row) -> Result<()> {
         match self {
-            Printer::Lines { output, lang, rows } => {
+            Printer::Lines { output, lang, zone, rows } => {
                 *rows += 1;
-                print_line(&row, *output, *lang)
+                print_line(&row, *output, *lang, zone)
             }
-            Printer::Rows { writer, columns, table, lang } => {
-                let row = if row.contains_key("fields") { flat(row, *lang) } else { row };
+            Printer::Rows { writer, columns, few, lang, zone } => {
+                let mut row = if row.contains_key("fields") { flat(row, *lang) } else { row };
+                if let Some(zone) = zone {
+                    in_zone(&mut row, zone);
+                }
                 let pick = |names: &mut dyn Iterator<Item = &str>| -> Row {
                     let cell = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
                     names.map(|name| (name.to_owned(), cell(name))).collect()
                 };
                 let picked = if !columns.is_empty() {
                     pick(&mut columns.iter().map(String::as_str))
-                } else if *table && row.contains_key("event.id") {
+                } else if *few && row.contains_key("event.id") {
                     pick(&mut TABLE_COLUMNS.into_iter())
                 } else {
                     row
@@ -154,7 +181,7 @@ impl Printer {
     }
 }
 
-fn print_line(row: &Row, output: EventFormat, lang: Lang) -> Result<()> {
+fn print_line(row: &Row, output: EventFormat, lang: Lang, zone: &TimeZone) -> Result<()> {
     let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
     let mut out = std::io::stdout().lock();
     if !row.contains_key("event.id") {
@@ -174,19 +201,35 @@ fn print_line(row: &Row, output: EventFormat, lang: Lang) -> Result<()> {
         return Ok(out.write_all(b"\n")?);
     }
     let sentence = row.get("sentence").and_then(|both| both[lang.as_str()].as_str());
-    let time = local_time(text("@timestamp"));
+    let time = shown_in(zone, text("@timestamp"));
     writeln!(out, "{time}  {}  ({})", visible(sentence.unwrap_or_default()), text("event.id"))?;
     Ok(())
 }
 
-/// The user's own time zone, with its offset; milliseconds.
-fn local_time(utc: &str) -> String {
-    match utc.parse::<jiff::Timestamp>() {
-        Ok(instant) => {
-            let local = instant.to_zoned(jiff::tz::TimeZone::system());
-            local.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+/// Whatever a server receives next cannot come from a directory.
+fn needs_a_server(lang: Lang) -> Misuse {
+    Misuse(match lang {
+        Lang::En => {
+            "-f prints events as a running server receives them: start one with `yagura serve` \
+                     and name it, for example --server http://127.0.0.1:8440. To read what a \
+                     directory already holds, leave -f out"
+                .to_owned()
         }
-        Err(_) => utc.to_owned(),
+        Lang::Ja => {
+            "-f は、動いているサーバーが受け取るイベントを表示します。yagura serve で起動し、\
+                     --server http://127.0.0.1:8440 のように指定してください。ディレクトリにすでに\
+                     あるイベントを読むときは -f を付けないでください"
+                .to_owned()
+        }
+    })
+}
+
+/// Times of an event, for people.
+fn in_zone(row: &mut Row, zone: &TimeZone) {
+    for name in ["@timestamp", "event.ingested", "event.created"] {
+        if let Some(Value::String(time)) = row.get_mut(name) {
+            *time = shown_in(zone, time);
+        }
     }
 }
 

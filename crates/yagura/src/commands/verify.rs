@@ -57,6 +57,11 @@ impl Verify {
             let what = finding[if lang == Lang::Ja { "what_ja" } else { "what" }].as_str();
             eprintln!("✗ {}: {}", visible(place), visible(what.unwrap_or_default()));
         }
+        for note in report["notes"].as_array().into_iter().flatten() {
+            let place = note["place"].as_str().unwrap_or_default();
+            let what = note[if lang == Lang::Ja { "what_ja" } else { "what" }].as_str();
+            eprintln!("• {}: {}", visible(place), visible(what.unwrap_or_default()));
+        }
         let more = report["findings_total"].as_u64().unwrap_or(0) as usize;
         if more > findings.len() {
             eprintln!("… {}", more - findings.len());
