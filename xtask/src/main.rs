@@ -13,7 +13,8 @@ cargo xtask test              everything CI checks: formatting, lints, Rust test
 cargo xtask demo [--lang ja]  builds Yagura and plays an intrusion through its real ports
                               (--seconds N, --exit: end after the summary)
 cargo xtask build             the page and the optimised binary, in target/release/yagura
-cargo xtask bench [NAME...]   benchmarks on real data; see BENCHMARKS.md";
+cargo xtask bench [NAME...]   benchmarks on real data; see BENCHMARKS.md
+cargo xtask bench detect      the engine and correlations alone, scans beside the bare parser";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -89,6 +90,13 @@ fn build() -> Result<(), Failed> {
 }
 
 fn bench(arguments: &[String]) -> Result<(), Failed> {
+    if arguments.first().is_some_and(|name| name == "detect") {
+        return bench_detect();
+    }
+    if arguments.first().is_some_and(|name| name == "normalize") {
+        let bench = ["bench", "--package", "yagura-normalize", "--bench", "normalize"];
+        return run(cargo("normalize", &bench)).map(|_| ());
+    }
     ensure_web()?;
     run(cargo(
         "build",
@@ -101,6 +109,16 @@ fn bench(arguments: &[String]) -> Result<(), Failed> {
         load = load.arg(argument);
     }
     run(load).map(|_| ())
+}
+
+/// The engine alone, correlations alone, and scans of event logs beside the bare parser.
+fn bench_detect() -> Result<(), Failed> {
+    let benches =
+        [("yagura-detect", "engine"), ("yagura-detect", "correlation"), ("yagura-scan", "scan")];
+    for (package, name) in benches {
+        run(cargo(name, &["bench", "--package", package, "--bench", name]))?;
+    }
+    Ok(())
 }
 
 fn ensure_web() -> Result<(), Failed> {

@@ -20,6 +20,7 @@ pub struct Engine {
     states: HashMap<Arc<str>, State, RandomState>,
     scratch: Scratch,
     stats: Stats,
+    cache_bytes_max: usize,
 }
 
 /// A rule holds for an event.
@@ -92,8 +93,15 @@ pub(crate) struct Group {
 impl Engine {
     /// An engine that has seen nothing yet.
     pub fn new(ruleset: Arc<Ruleset>) -> Engine {
+        Engine::with_cache_bytes(ruleset, CACHED_BYTES_MAX)
+    }
+
+    /// The same, with caches of `cache_bytes_max` bytes together instead of [`CACHED_BYTES_MAX`]:
+    /// when full they are all emptied before the next batch. Changes speed and never an answer.
+    pub fn with_cache_bytes(ruleset: Arc<Ruleset>, cache_bytes_max: usize) -> Engine {
         let stats = Stats { atoms: ruleset.atoms(), ..Stats::default() };
-        Engine { ruleset, states: HashMap::default(), scratch: Scratch::default(), stats }
+        let (states, scratch) = (HashMap::default(), Scratch::default());
+        Engine { ruleset, states, scratch, stats, cache_bytes_max }
     }
 
     /// What has been done so far.
@@ -133,7 +141,7 @@ impl Engine {
 
     /// Sees to it that there is a state for `dataset`, and forgets what has reached a limit.
     fn make_room(&mut self, dataset: &Arc<str>) {
-        if self.states.values().map(State::bytes).sum::<usize>() >= CACHED_BYTES_MAX {
+        if self.states.values().map(State::bytes).sum::<usize>() >= self.cache_bytes_max {
             self.states.values_mut().for_each(State::forget);
         }
         if let Some(state) = self.states.get_mut(dataset) {

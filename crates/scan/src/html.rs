@@ -233,6 +233,9 @@ struct Told<'a> {
     title: String,
     number: Option<usize>,
     evidence: Vec<Piece<'a>>,
+    /// For a correlation: how many events it counted and when, and some of them.
+    counted: String,
+    events: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -305,6 +308,28 @@ impl Timeline<'_> {
             title: visible(finding.title(self.facts.lang)),
             number: self.numbers.get(finding.text("rule.uuid")).copied(),
             evidence: evidence.collect(),
+            counted: self.counted(finding),
+            events: finding.texts("related.events").map(visible).collect(),
+        }
+    }
+
+    fn counted(&self, finding: &Finding) -> String {
+        let Some(events) = finding.get("event.count").and_then(|count| count.as_u64()) else {
+            return String::new();
+        };
+        let at = |name: &str| {
+            let at: UtcMicros = finding.text(name).parse().unwrap_or_default();
+            words::instant(at, &self.facts.zone)
+        };
+        let (first, last) = (at("event.start"), at("event.end"));
+        match self.facts.lang {
+            Lang::Ja => {
+                format!("{first} から {last} までの{}件をまとめた検知：", words::number(events))
+            }
+            Lang::En => format!(
+                "Counts {} from {first} to {last}:",
+                words::count(events, "event", "events")
+            ),
         }
     }
 }

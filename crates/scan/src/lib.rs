@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod correlate;
 mod error;
 mod histogram;
 mod html;

@@ -15,11 +15,20 @@ pub const GATHER_BYTES: usize = 8 * 1024 * 1024;
 /// A worker gathers at least this many bytes, however many workers there are.
 pub const GATHER_BYTES_MIN: usize = 512 * 1024;
 
+/// Bytes of the caches of all workers' engines together.
+pub const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// An engine's caches may hold at least this many bytes, however many workers there are.
+pub const CACHE_BYTES_MIN: usize = 2 * 1024 * 1024;
+
 /// Most worker threads.
 pub const THREADS_MAX: usize = 256;
 
 /// Bytes of findings kept in memory; past it they are sorted and go to a temporary file.
 pub const FINDINGS_MEMORY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of findings that a worker hands over at once, give or take one.
+pub const KEPT_TOGETHER_BYTES: usize = 1024 * 1024;
 
 /// Sorted runs in temporary files that are merged into one larger run.
 pub const RUNS_MERGED: usize = 16;
@@ -57,3 +66,18 @@ pub const REPORT_REFUSED_MAX: usize = 200;
 
 /// Longest evidence value in an HTML report, in characters.
 pub const REPORT_VALUE_CHARS_MAX: usize = 400;
+
+/// Bytes of matches that correlations count, kept in memory; past it they go to a temporary file.
+pub const HITS_MEMORY_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most such matches that are counted together.
+pub const CORRELATED_ROWS_MAX: usize = 4_096;
+
+/// Longest time between matches that are counted together, in microseconds.
+pub const HITS_TOGETHER_MICROS: i64 = 10 * 60 * 1_000_000;
+
+/// Bytes a correlator may hold; events past it are not counted, which the report says.
+pub const CORRELATION_STATE_BYTES: usize = 48 * 1024 * 1024;
+
+/// Alerts of correlations that wait for news; the oldest of more are told as they are.
+pub const ALERTS_OPEN_MAX: usize = 4_096;

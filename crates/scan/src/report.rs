@@ -2,7 +2,7 @@ use crate::limits::{DAMAGES_TOLD_MAX, NAME_BYTES_MAX, NAMES_COUNTED_MAX};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
-use yagura_detect::RuleInfo;
+use yagura_detect::{Notice, RuleInfo};
 use yagura_event::{Level, UtcMicros};
 use yagura_intake::import::{Damage, FileKind, Problem};
 
@@ -39,6 +39,8 @@ pub struct ScanReport {
     pub cancelled: bool,
     /// Bytes of findings that went to temporary files.
     pub spilled: u64,
+    /// What correlations could not count.
+    pub notices: Vec<Notice>,
 }
 
 /// What became of one log.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use yagura_event::{EventBatch, Lang, Level, UtcMicros, columns};
 
 /// Names and values in the order they are written; each name once.
@@ -126,6 +127,11 @@ impl<'a> BatchView<'a> {
             unit: column(columns::BATCH).and_then(|column| column.as_primitive_opt()),
             index: column(columns::INDEX).and_then(|column| column.as_primitive_opt()),
         }
+    }
+
+    /// The dataset of the events.
+    pub fn dataset(&self) -> &'a Arc<str> {
+        &self.batch.dataset
     }
 
     /// When the event of `row` happened, in microseconds since 1970 UTC.

@@ -1,6 +1,8 @@
 use crate::ScanError;
+use crate::correlate::Counting;
 use crate::limits::{
-    FINDINGS_MEMORY_BYTES, GATHER_BYTES, GATHER_BYTES_MIN, GATHER_ROWS, THREADS_MAX,
+    CACHE_BYTES, CACHE_BYTES_MIN, FINDINGS_MEMORY_BYTES, GATHER_BYTES, GATHER_BYTES_MIN,
+    HITS_MEMORY_BYTES, THREADS_MAX,
 };
 use crate::read::Reader;
 use crate::report::{ScanReport, Tally};
@@ -13,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use yagura_detect::{RuleInfo, Ruleset};
-use yagura_event::{Clock, Lang, Level, SystemClock, UtcMicros};
+use yagura_event::{Clock, Lang, Level, StreamName, SystemClock, UtcMicros};
 use yagura_intake::import::{ImportOptions, Plan, visit_logs};
 use yagura_normalize::Normalizer;
 
@@ -135,10 +137,14 @@ pub(crate) struct Shared<'a> {
     pub options: &'a ScanOptions,
     pub progress: &'a ScanProgress,
     pub now: UtcMicros,
-    pub gather_rows: usize,
+    pub stream: StreamName,
     pub gather_bytes: usize,
+    pub cache_bytes: usize,
     rule_numbers: HashMap<String, u32>,
+    /// Whether correlations count a rule, by its number.
+    counted: Vec<bool>,
     store: Mutex<Store>,
+    hits: Mutex<Store>,
     failed: &'a AtomicBool,
     failure: Mutex<Option<ScanError>>,
 }
@@ -154,9 +160,28 @@ impl Shared<'_> {
         self.rule_numbers.get(id).copied().unwrap_or(u32::MAX)
     }
 
-    pub fn keep(&self, found: &[(Key, Vec<u8>)]) -> Result<(), ScanError> {
-        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        found.iter().try_for_each(|(key, line)| store.push(*key, line))
+    /// Whether a correlation counts rule number `rule`.
+    pub fn is_counted(&self, rule: u32) -> bool {
+        self.counted.get(rule as usize).copied().unwrap_or_default()
+    }
+
+    /// Keeps findings.
+    pub fn keep(&self, found: &mut Vec<Line>) {
+        self.progress.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
+        self.push_all(&self.store, found);
+    }
+
+    /// Keeps matches that correlations count.
+    pub fn keep_hits(&self, hits: &mut Vec<Line>) {
+        self.push_all(&self.hits, hits);
+    }
+
+    fn push_all(&self, store: &Mutex<Store>, lines: &mut Vec<Line>) {
+        let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+        let pushed = lines.drain(..).try_for_each(|(key, line)| store.push(key, &line));
+        if let Err(error) = pushed {
+            self.fail(error);
+        }
     }
 
     pub fn has_failed(&self) -> bool {
@@ -168,6 +193,9 @@ impl Shared<'_> {
         self.failed.store(true, Ordering::Relaxed);
     }
 }
+
+/// Something to keep, and its place in the timeline.
+pub(crate) type Line = (Key, Vec<u8>);
 
 /// Reads the files of `plan` and matches the rules against every event. Blocks; set `cancel` to end
 /// early, with what was found until then.
@@ -184,7 +212,8 @@ pub fn scan(
     cancel: &AtomicBool,
 ) -> Result<Scanned, ScanError> {
     let threads = options.threads.clamp(1, THREADS_MAX);
-    let rules: Vec<Arc<RuleInfo>> = ruleset.rules().cloned().collect();
+    let rules: Vec<Arc<RuleInfo>> =
+        ruleset.rules().chain(ruleset.correlations()).cloned().collect();
     let failed = AtomicBool::new(false);
     let store = Store::new(options.findings_memory_bytes, options.spill_dir.clone());
     let shared = Shared {
@@ -192,10 +221,14 @@ pub fn scan(
         options,
         progress,
         now: options.clock.now(),
-        gather_rows: GATHER_ROWS,
+        // Proof: the name is a constant that fits.
+        stream: StreamName::new("import/scan").unwrap_or_else(|error| unreachable!("{error}")),
         gather_bytes: (GATHER_BYTES / threads).max(GATHER_BYTES_MIN),
+        cache_bytes: (CACHE_BYTES / threads).max(CACHE_BYTES_MIN),
         rule_numbers: (0..).zip(&rules).map(|(number, rule)| (rule.id.clone(), number)).collect(),
+        counted: rules.iter().map(|rule| ruleset.is_counted(&rule.id)).collect(),
         store: Mutex::new(store),
+        hits: Mutex::new(Store::new(HITS_MEMORY_BYTES, options.spill_dir.clone())),
         failed: &failed,
         failure: Mutex::new(None),
     };
@@ -220,16 +253,37 @@ pub fn scan(
         }
         Ok((files, visited.is_err(), tally))
     })?;
-    let Shared { store, failure, .. } = shared;
+    let Shared { mut store, hits, failure, rule_numbers, .. } = shared;
     if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
-    let findings = store.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    let mut tally = tally;
+    let store = store.get_mut().unwrap_or_else(PoisonError::into_inner);
+    let mut hits = hits.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    let counting = Counting {
+        ruleset,
+        rules: &rules,
+        files: &files,
+        lang: options.lang,
+        min_level: options.min_level,
+        dictionary: &Normalizer::embedded_dictionary(),
+    };
+    let notices = counting.run(&mut hits, &mut |(key, rule, finding)| {
+        let number = rule_numbers.get(&rule.id).copied().unwrap_or(u32::MAX);
+        let (host, user) = (finding.text("host.name"), finding.text("user.name"));
+        tally.finding(number, rule.level, key.time, host, user);
+        progress.findings.fetch_add(1, Ordering::Relaxed);
+        // Proof: the keys are text, and no value is a map with other keys.
+        let line = serde_json::to_vec(&finding).unwrap_or_default();
+        store.push(Key { rule: number, ..key }, &line)
+    })?;
+    let findings = std::mem::replace(store, Store::new(0, None)).finish();
     let mut report = ScanReport {
         files,
         problems: plan.problems.clone(),
         cancelled: stopped,
         spilled: findings.spilled(),
+        notices,
         ..ScanReport::default()
     };
     tally.tell(&mut report, &rules);
@@ -237,12 +291,12 @@ pub fn scan(
 }
 
 fn normalizers(threads: usize, options: &ScanOptions) -> Result<Vec<Normalizer>, ScanError> {
-    let dictionary = Normalizer::embedded_dictionary();
-    let wrong = |error: yagura_normalize::NormalizeError| ScanError::Content(error.to_string());
-    let new = || {
-        let mut normalizer = Normalizer::new(dictionary.clone()).map_err(wrong)?;
-        normalizer.set_default_zone(options.zone.clone());
-        Ok(normalizer)
-    };
-    (0..threads).map(|_| new()).collect()
+    let first = Normalizer::new(Normalizer::embedded_dictionary());
+    let mut first = first.map_err(|error| ScanError::Content(error.to_string()))?;
+    first.set_default_zone(options.zone.clone());
+    // Rules never look at the raw bytes, and nothing is stored.
+    first.set_keep_original(false);
+    let mut all: Vec<Normalizer> = (1..threads).map(|_| first.fork()).collect();
+    all.push(first);
+    Ok(all)
 }

@@ -1,9 +1,10 @@
 //! A worker: reads units into rows, matches rules, and keeps what they found.
 
-use crate::limits::VALUE_CHARS_MAX;
+use crate::correlate::Columns;
+use crate::limits::{GATHER_ROWS, KEPT_TOGETHER_BYTES, VALUE_CHARS_MAX};
 use crate::report::{FileTally, Tally, widen};
 use crate::row::{BatchView, Finding};
-use crate::scan::Shared;
+use crate::scan::{Line, Shared};
 use crate::store::Key;
 use crate::tags;
 use crate::unit::{Body, Records, Unit};
@@ -12,7 +13,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use yagura_detect::{Engine, Match};
-use yagura_event::{CommittedRun, EventBatch, Record, Transport, UtcMicros, columns};
+use yagura_event::{EventBatch, Origin, Record, StreamName, Transport, UtcMicros, columns};
 use yagura_intake::evtx::{self, EvtxSink};
 use yagura_intake::import::Place;
 use yagura_normalize::Normalizer;
@@ -23,9 +24,8 @@ pub(crate) struct Worker<'a> {
     engine: Engine,
     /// Units whose rows wait to be matched, by rising number.
     open: Vec<OpenUnit>,
-    rows: usize,
-    bytes: usize,
     tally: Tally,
+    columns: Columns,
 }
 
 /// What is still needed of a unit once its records are rows.
@@ -42,11 +42,10 @@ impl<'a> Worker<'a> {
         Worker {
             shared,
             normalizer,
-            engine: Engine::new(shared.ruleset.clone()),
+            engine: Engine::with_cache_bytes(shared.ruleset.clone(), shared.cache_bytes),
             open: Vec::new(),
-            rows: 0,
-            bytes: 0,
             tally: Tally::default(),
+            columns: Columns::default(),
         }
     }
 
@@ -58,7 +57,9 @@ impl<'a> Worker<'a> {
                 continue;
             }
             self.take(unit);
-            if self.rows >= self.shared.gather_rows || self.bytes >= self.shared.gather_bytes {
+            let rows = self.normalizer.waiting_rows();
+            let bytes = self.normalizer.waiting_bytes();
+            if rows >= GATHER_ROWS || bytes >= self.shared.gather_bytes {
                 self.digest();
             }
         }
@@ -71,11 +72,14 @@ impl<'a> Worker<'a> {
     /// Turns a unit into rows.
     fn take(&mut self, unit: Unit) {
         let Unit { number, file, name, body } = unit;
+        let peer = Record::peer_text(&name);
         let mut rows = Rows {
             normalizer: &mut self.normalizer,
-            run: run_of(number, &name, self.shared.now),
+            stream: &self.shared.stream,
+            peer: &peer,
+            now: self.shared.now,
+            unit: number,
             index: 0,
-            bytes: 0,
         };
         let places = match body {
             Body::Chunks(chunks) => {
@@ -92,33 +96,25 @@ impl<'a> Worker<'a> {
                 ends.into_iter().map(|(_, place)| place).collect()
             }
         };
-        let (index, bytes) = (rows.index as usize, rows.bytes);
-        self.rows += index;
-        self.bytes += bytes;
-        if index > 0 {
+        if rows.index > 0 {
             self.open.push(OpenUnit { number, file, name, places });
         }
     }
 
     /// Matches the rows gathered so far.
     fn digest(&mut self) {
+        let rows = self.normalizer.waiting_rows() as u64;
         let batches = self.normalizer.take_batches();
-        let mut found = Vec::new();
         for batch in &batches {
             let view = BatchView::new(batch);
             if self.count(batch, &view) {
                 let matches = self.engine.evaluate(batch);
-                self.findings(batch, &view, matches, &mut found);
+                self.hits(&view, &matches);
+                self.findings(batch, &view, matches);
             }
         }
-        self.shared.progress.events.fetch_add(self.rows as u64, Ordering::Relaxed);
-        self.shared.progress.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
-        if let Err(error) = self.shared.keep(&found) {
-            self.shared.fail(error);
-        }
+        self.shared.progress.events.fetch_add(rows, Ordering::Relaxed);
         self.open.clear();
-        self.rows = 0;
-        self.bytes = 0;
     }
 
     /// Counts the events of a batch; whether any happened in the time asked for.
@@ -153,20 +149,42 @@ impl<'a> Worker<'a> {
         in_range > 0
     }
 
+    /// Keeps what correlations count.
+    fn hits(&mut self, view: &BatchView<'_>, matches: &[Match]) {
+        let mut hits = Lines::default();
+        for matched in matches {
+            let rule = self.shared.rule_number(&matched.rule.id);
+            let time = view.time(matched.row);
+            if !self.shared.is_counted(rule) || !self.shared.is_in_range(time) {
+                continue;
+            }
+            let (number, index) = view.place(matched.row);
+            let Some(unit) = unit_of(&self.open, number) else { continue };
+            let place = unit.places.get(index as usize).copied();
+            let ruleset = &self.shared.ruleset;
+            let hit = self.columns.hit(ruleset, view, matched.row, unit.file, place);
+            // Proof: the keys are text, and no value is a map with other keys.
+            let line = serde_json::to_vec(&hit).unwrap_or_default();
+            hits.push((Key { time, unit: number, index, rule }, line));
+            if hits.bytes >= KEPT_TOGETHER_BYTES {
+                self.shared.keep_hits(&mut hits.lines);
+                hits.bytes = 0;
+            }
+        }
+        self.shared.keep_hits(&mut hits.lines);
+    }
+
     /// Makes findings of matches.
-    fn findings(
-        &mut self,
-        batch: &EventBatch,
-        view: &BatchView<'_>,
-        matches: Vec<Match>,
-        found: &mut Vec<(Key, Vec<u8>)>,
-    ) {
+    fn findings(&mut self, batch: &EventBatch, view: &BatchView<'_>, matches: Vec<Match>) {
+        let mut found = Lines::default();
         let mut said: Option<(usize, String)> = None;
         for matched in matches {
             let row = matched.row;
             let time = view.time(row);
-            if matched.rule.level < self.shared.options.min_level || !self.shared.is_in_range(time)
-            {
+            let wanted = matched.rule.alerts
+                && matched.rule.level >= self.shared.options.min_level
+                && self.shared.is_in_range(time);
+            if !wanted {
                 continue;
             }
             let sentence = match said.take() {
@@ -183,8 +201,27 @@ impl<'a> Worker<'a> {
             // Proof: the keys are text, and no value is a map with other keys.
             let line = serde_json::to_vec(&finding).unwrap_or_default();
             found.push((Key { time, unit: number, index, rule }, line));
+            if found.bytes >= KEPT_TOGETHER_BYTES {
+                self.shared.keep(&mut found.lines);
+                found.bytes = 0;
+            }
             said = Some((row, sentence));
         }
+        self.shared.keep(&mut found.lines);
+    }
+}
+
+/// Lines to keep together.
+#[derive(Default)]
+struct Lines {
+    lines: Vec<Line>,
+    bytes: usize,
+}
+
+impl Lines {
+    fn push(&mut self, line: Line) {
+        self.bytes += line.1.len();
+        self.lines.push(line);
     }
 }
 
@@ -291,48 +328,35 @@ impl Finding {
 }
 
 /// Makes rows of records.
-struct Rows<'n> {
-    normalizer: &'n mut Normalizer,
-    run: CommittedRun,
+struct Rows<'a> {
+    normalizer: &'a mut Normalizer,
+    stream: &'a StreamName,
+    peer: &'a str,
+    now: UtcMicros,
+    unit: u64,
     index: u32,
-    bytes: usize,
 }
 
 impl Rows<'_> {
     fn push(&mut self, bytes: &[u8]) {
-        self.run.first_index = self.index;
-        if let Some(record) = self.run.records.first_mut() {
-            record.bytes = bytes::Bytes::copy_from_slice(bytes);
-        }
-        self.normalizer.normalize(&self.run);
+        let origin = Origin {
+            stream: self.stream,
+            batch: self.unit,
+            index: self.index,
+            batch_salt: &[0; 32],
+            received: self.now,
+            transport: Transport::File,
+            peer: self.peer,
+            identity: "none",
+        };
+        self.normalizer.push(&origin, bytes);
         self.index += 1;
-        self.bytes += bytes.len();
-    }
-}
-
-fn run_of(number: u64, name: &str, now: UtcMicros) -> CommittedRun {
-    let record = Record {
-        received: now,
-        transport: Transport::File,
-        peer: Record::peer_text(name),
-        identity: "none".into(),
-        bytes: bytes::Bytes::new(),
-    };
-    // Proof: the name is a constant that fits.
-    let stream = yagura_event::StreamName::new("import/scan")
-        .unwrap_or_else(|error| unreachable!("{error}"));
-    CommittedRun {
-        stream,
-        batch: number,
-        batch_salt: [0; 32],
-        first_index: 0,
-        records: vec![record],
     }
 }
 
 /// Takes the records of a chunk.
-struct Chunk<'r, 'n> {
-    rows: &'r mut Rows<'n>,
+struct Chunk<'r, 'a> {
+    rows: &'r mut Rows<'a>,
     tally: &'r mut FileTally,
     unit: u64,
 }

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use yagura_detect::{LogSources, RuleFile, Ruleset};
-use yagura_event::{Level, ManualClock};
+use yagura_event::{Lang, Level, ManualClock};
 use yagura_intake::import::plan;
 use yagura_normalize::Normalizer;
-use yagura_scan::{Finding, ScanOptions, ScanProgress, Scanned, scan};
+use yagura_scan::{
+    Finding, ReportFacts, RuleSource, ScanOptions, ScanProgress, Scanned, html, scan,
+};
 
 const SOURCES: &str = include_str!("../../../content/logsources.toml");
 
@@ -25,14 +27,47 @@ const RULES: [&str; 3] = [
      detection: {s: ['Accepted password'], condition: s}\n",
 ];
 
+/// Counts the first rule above, and one of its own that is silent.
+const CORRELATIONS: &str = "\
+title: Many passwords guessed
+id: 44444444-4444-4444-8444-444444444444
+level: critical
+correlation:
+  type: event_count
+  rules: [11111111-1111-4111-8111-111111111111]
+  group-by: [source.ip]
+  timespan: 5m
+  condition: {gte: 3}
+---
+title: Guessed, then in
+id: 55555555-5555-4555-8555-555555555555
+level: critical
+correlation:
+  type: temporal_ordered
+  rules: [11111111-1111-4111-8111-111111111111, let_in]
+  group-by: [host.name]
+  timespan: 1h
+---
+title: Let in
+name: let_in
+id: 66666666-6666-4666-8666-666666666666
+level: low
+logsource: {product: linux, service: auth}
+detection: {s: ['Accepted password'], condition: s}
+";
+
 fn ruleset() -> Arc<Ruleset> {
+    compile(&RULES)
+}
+
+fn compile(rules: &[&str]) -> Arc<Ruleset> {
     let sources = LogSources::from_toml(SOURCES).unwrap();
-    let files: Vec<RuleFile> = RULES
+    let files: Vec<RuleFile> = rules
         .iter()
         .map(|text| RuleFile { path: "rule.yml".to_owned(), text: (*text).to_owned() })
         .collect();
     let (ruleset, report) = Ruleset::compile(&files, Normalizer::embedded_dictionary(), &sources);
-    assert_eq!(report.loaded, RULES.len(), "{:?}", report.refused);
+    assert!(report.refused.is_empty(), "{:?}", report.refused);
     Arc::new(ruleset)
 }
 
@@ -235,4 +270,90 @@ fn a_cancelled_scan_says_so() {
     let cancel = AtomicBool::new(true);
     let scanned = scan(&plan, &ruleset(), &options(), &ScanProgress::default(), &cancel).unwrap();
     assert!(scanned.report.cancelled && !scanned.report.is_complete());
+}
+
+#[test]
+fn correlations_count_over_all_files_whatever_their_order() {
+    let rules = [RULES[0], CORRELATIONS];
+    let found = |memory: usize, threads: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        // The newest is read first.
+        for (name, seconds) in [("a.log", [7, 8]), ("b.log", [1, 5])] {
+            let text = seconds.map(|second| FAILED.replace('X', &second.to_string())).join("\n");
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let accepted = ACCEPTED.replace("09:00:00", "10:30:00");
+        fs::write(dir.path().join("c.log"), accepted).unwrap();
+        let options = ScanOptions { threads, findings_memory_bytes: memory, ..options() };
+        let (plan, cancel) = (plan(&[dir.path().to_owned()]), AtomicBool::new(false));
+        let progress = ScanProgress::default();
+        let mut scanned = scan(&plan, &compile(&rules), &options, &progress, &cancel).unwrap();
+        assert!(scanned.report.notices.is_empty());
+        let told = found(&mut scanned).into_iter().map(|finding| {
+            let name = |id: &str| id.rsplit('/').next().unwrap().to_owned();
+            let events: Vec<_> = finding.texts("related.events").map(name).collect();
+            format!(
+                "{} {} {} {events:?} {}",
+                &finding.text("@timestamp")[11..19],
+                finding.text("rule.name"),
+                finding.text("rule.type"),
+                finding.text("source.ip"),
+            )
+        });
+        told.collect::<Vec<_>>().join("\n")
+    };
+    let told = found(1_000_000, 1);
+    insta::assert_snapshot!(told, @"");
+    assert_eq!(found(100, 3), told);
+}
+
+fn facts(lang: Lang) -> ReportFacts {
+    ReportFacts {
+        lang,
+        zone: jiff::tz::TimeZone::get("Asia/Tokyo").unwrap(),
+        version: "1.2.3".to_owned(),
+        made_at: "2026-11-22T00:00:00Z".parse().unwrap(),
+        paths: vec!["/evidence".to_owned()],
+        sources: vec![RuleSource::new("rules", [("a.yml", "title: x")])],
+        rules_loaded: 4,
+        refused: vec![("broken.yml".to_owned(), "it holds no rule".to_owned())],
+        min_level: Level::Informational,
+        from: None,
+        to: None,
+    }
+}
+
+#[test]
+fn the_report_runs_nothing_loads_nothing_and_tells_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let hostile = r#"<script>alert(1)</script><img src=x onerror=y> \u202e \"quoted\" -enc "#;
+    fs::write(dir.path().join("<b>.json"), process("2026-11-21 10:00:02", hostile)).unwrap();
+    fs::write(dir.path().join("auth.log"), FAILED.replace('X', "1")).unwrap();
+    fs::write(dir.path().join("cut.evtx"), b"ElfFile\0").unwrap();
+    let mut scanned = run(&[dir.path()], &options());
+    for (lang, words) in [
+        (Lang::En, ["Log examination report", "Password guessed", "Saturday, 2026-11-21"]),
+        (Lang::Ja, ["ログ調査報告書", "Password guessed", "2026年11月21日（土）"]),
+    ] {
+        let mut page = Vec::new();
+        html(&mut scanned, &facts(lang), &mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        for word in words {
+            assert!(page.contains(word), "{word}");
+        }
+        assert!(page.contains(
+            "Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-"
+        ));
+        let lower = page.to_ascii_lowercase();
+        for active in ["<script", "<img", "<iframe", "<link", "<object", "<form", " style="] {
+            assert!(!lower.contains(active), "{active}");
+        }
+        assert!(page.contains("&lt;script&gt;alert(1)"));
+        assert!(!page.contains('\u{202e}') && page.contains("[U+202E]"));
+        assert!(page.contains("broken.yml") && page.contains("A. Author"));
+        let digest = &scanned.report.files[1].sha256;
+        assert!(page.contains(digest.as_str()));
+        assert!(page.contains("cut.evtx") && page.contains("file header"));
+        assert!(page.trim_end().ends_with("</html>"));
+    }
 }

@@ -36,6 +36,7 @@
 //!   correlation. Rules of other files were not written for it and raise their own alerts.
 //! * **State is bounded.** What finds no room is counted and said, never dropped in silence.
 
+mod columns;
 mod compile;
 mod condition;
 mod correlator;

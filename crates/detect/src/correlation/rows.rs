@@ -33,7 +33,7 @@ struct Resolved {
 }
 
 /// ECS fields that say whom an event is about.
-const ROLES: [&str; 3] = ["host.name", "user.name", "source.ip"];
+pub(crate) const ROLES: [&str; 3] = ["host.name", "user.name", "source.ip"];
 
 impl<'a> Rows<'a> {
     pub(crate) fn new(batch: &'a EventBatch, dictionary: &'a FieldDictionary) -> Rows<'a> {

@@ -542,6 +542,19 @@ fn notes(report: &ScanReport, lang: Lang) -> Vec<String> {
             }
         });
     }
+    for notice in &report.notices {
+        let title = visible(notice.rule.title_in(lang));
+        notes.push(match lang {
+            Lang::Ja => {
+                format!("「{title}」：{}（{}件）", notice.kind.sentence(lang), number(notice.count))
+            }
+            Lang::En => format!(
+                "\u{201c}{title}\u{201d}: {} ({})",
+                notice.kind.sentence(lang),
+                count(notice.count, "event", "events")
+            ),
+        });
+    }
     notes
 }
 

@@ -8,6 +8,7 @@ use crate::output::visible;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::TimeZone;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -77,7 +78,8 @@ pub struct Scan {
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
     /// Zone of log times that name none, and in which times are shown, such as Asia/Tokyo
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    /// or +09:00
+    #[arg(long, value_name = "ZONE", default_value = "UTC", env = "YAGURA_TIME_ZONE")]
     time_zone: String,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N")]
@@ -119,9 +121,14 @@ impl Scan {
 
     fn scan(self, lang: Lang, cancel: &AtomicBool) -> Result<ExitCode> {
         let format = self.format();
-        let zone = TimeZone::get(&self.time_zone).map_err(|_| {
+        // Not this machine's own zone unless it is asked for: a report must not depend on where it
+        // was made.
+        let zone = DateTimeParser::new().parse_time_zone(&self.time_zone).map_err(|error| {
             let zone = &self.time_zone;
-            Misuse(format!("--time-zone: {zone:?} is not an IANA zone such as Asia/Tokyo or UTC"))
+            Misuse(format!(
+                "--time-zone {zone:?}: {error}; write a name such as Asia/Tokyo or an offset such as \
+                 +09:00"
+            ))
         })?;
         let options = ScanOptions {
             lang,
@@ -188,10 +195,13 @@ impl Scan {
 
     fn threads(&self) -> Result<usize> {
         match self.threads {
-            None => Ok(std::thread::available_parallelism().map_or(1, |n| n.get()).min(THREADS_MAX)),
+            None => {
+                Ok(std::thread::available_parallelism().map_or(1, |n| n.get()).min(THREADS_MAX))
+            }
             Some(threads) if (1..=THREADS_MAX).contains(&threads) => Ok(threads),
             Some(threads) => {
-                Err(Misuse(format!("--threads: {threads} is not between 1 and {THREADS_MAX}")).into())
+                Err(Misuse(format!("--threads: {threads} is not between 1 and {THREADS_MAX}"))
+                    .into())
             }
         }
     }
@@ -245,9 +255,10 @@ impl Scan {
             std::iter::once(ours).chain(named).map(|name| (name, Vec::new())).collect();
         for file in &loaded.files {
             let is_ours = file.path.starts_with("builtin/") && !self.no_builtin;
-            let place = self.rules.iter().position(|place| {
-                !is_ours && std::path::Path::new(&file.path).starts_with(place)
-            });
+            let place = self
+                .rules
+                .iter()
+                .position(|place| !is_ours && std::path::Path::new(&file.path).starts_with(place));
             let number = place.map_or(0, |place| place + 1);
             if let Some((_, files)) = sources.get_mut(number) {
                 files.push((&file.path, &file.text));

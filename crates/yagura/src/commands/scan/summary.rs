@@ -79,10 +79,14 @@ pub fn print(scanned: &mut Scanned, facts: &ReportFacts, out: &mut dyn Write) ->
     }
     draw(scanned, facts, paint, out)?;
     let report = &scanned.report;
-    heading(out, paint, match lang {
-        Lang::En => "Rules",
-        Lang::Ja => "規則",
-    })?;
+    heading(
+        out,
+        paint,
+        match lang {
+            Lang::En => "Rules",
+            Lang::Ja => "規則",
+        },
+    )?;
     for rule in report.rules.iter().take(LIST_LINES) {
         let level = rule.rule.level;
         let word = paint.level(level, &padded(level.label(lang), lang));
@@ -130,9 +134,9 @@ fn examined(report: &ScanReport, facts: &ReportFacts, out: &mut dyn Write) -> Re
     let (loaded, refused) = (facts.rules_loaded, facts.refused.len());
     let events = report.events;
     let zone = &facts.zone;
-    let span = report.span.map(|(first, last)| {
-        format!("{} - {}", minute(first, zone), minute(last, zone))
-    });
+    let span = report
+        .span
+        .map(|(first, last)| format!("{} - {}", minute(first, zone), minute(last, zone)));
     let span = span.unwrap_or_else(|| "-".to_owned());
     let name = zone.iana_name().unwrap_or("UTC");
     match facts.lang {
@@ -238,10 +242,13 @@ pub fn print_unread(report: &ScanReport, lang: Lang) {
         }
         let more = file.damaged - file.damages.len() as u64;
         if more > 0 {
-            lines.push((file.path.clone(), match lang {
-                Lang::En => format!("{more} more damaged places"),
-                Lang::Ja => format!("ほか{more}か所の破損"),
-            }));
+            lines.push((
+                file.path.clone(),
+                match lang {
+                    Lang::En => format!("{more} more damaged places"),
+                    Lang::Ja => format!("ほか{more}か所の破損"),
+                },
+            ));
         }
     }
     let hidden = lines.len().saturating_sub(UNREAD_LINES);
@@ -257,6 +264,10 @@ pub fn print_unread(report: &ScanReport, lang: Lang) {
         (0, _) => {}
         (files, Lang::En) => eprintln!("{files} files are no logs and were passed over"),
         (files, Lang::Ja) => eprintln!("ログではないファイル{files}個は読み飛ばしました"),
+    }
+    for notice in &report.notices {
+        let (title, sentence) = (notice.rule.title_in(lang), notice.kind.sentence(lang));
+        eprintln!("! {}: {sentence} ({})", visible(title), notice.count);
     }
     if report.cancelled {
         match lang {
