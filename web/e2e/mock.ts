@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
-import type { Alert, AlertState, Row } from "../src/api";
+import type { Alert, AlertDetail, AlertState, EntityRisk, Exception, Gap, NewException, Row, RuleQuality } from "../src/api";
 
 const DIST = join(import.meta.dirname, "../dist");
 const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -14,6 +14,12 @@ const CSP =
 export class Mock {
   rows: Row[] = [];
   alerts: Alert[] = [];
+  /** What is known of an alert beyond the list, by its id. */
+  details: Record<string, Partial<AlertDetail>> = {};
+  risk: EntityRisk[] = [];
+  gaps: Gap[] = [];
+  rules: RuleQuality[] = [];
+  exceptions: Exception[] = [];
   readonly posts: { path: string; marked: boolean; body: unknown }[] = [];
   verified: { at: string; ok: boolean; findings: number } | null = null;
   private readonly tails = new Set<ServerResponse>();
@@ -74,6 +80,26 @@ export class Mock {
       json(response, 200, { alerts: shown, total: shown.length });
       return;
     }
+    const one = /^\/api\/v1\/alerts\/([^/]+)$/.exec(pathname);
+    const named = this.alerts.find((alert) => alert["alert.id"] === decodeURIComponent(one?.[1] ?? ""));
+    if (named !== undefined) {
+      const bare = { looks_for: named.sentence, held: [], check: [], falsepositives: [], references: [] };
+      json(response, 200, { ...named, explanation: bare, exception_conditions: [], risk: [], ...this.details[named["alert.id"]] });
+      return;
+    }
+    if (pathname === "/api/v1/risk") {
+      json(response, 200, { entities: this.risk, total: this.risk.length });
+      return;
+    }
+    if (pathname === "/api/v1/gaps") {
+      json(response, 200, { gaps: this.gaps, open: this.gaps.filter((gap) => gap["gap.end"] === undefined).length, total: this.gaps.length });
+      return;
+    }
+    if (pathname === "/api/v1/rules/quality") {
+      json(response, 200, { rules: this.rules, total: this.rules.length });
+      return;
+    }
+    if (pathname.startsWith("/api/v1/exceptions")) return this.except(pathname, request, response);
     const act = /^\/api\/v1\/alerts\/([^/]+)\/(acknowledge|close|reopen)$/.exec(pathname);
     if (act !== null && request.method === "POST") return this.act(decodeURIComponent(act[1] ?? ""), act[2] ?? "", request, response);
     json(response, 404, { error: { code: "not_found", message: "no such thing", message_ja: "見つかりません" } });
@@ -96,6 +122,30 @@ export class Mock {
     const limit = Number(parameters.get("limit") ?? "100");
     const offset = Number(parameters.get("offset") ?? "0");
     json(response, 200, { rows: found.slice(offset, offset + limit), total_known: true, cut: found.length > offset + limit, limit, took_ms: 3 });
+  }
+
+  private async except(pathname: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.method !== "POST") {
+      json(response, 200, { exceptions: this.exceptions, total: this.exceptions.length });
+      return;
+    }
+    let text = "";
+    for await (const chunk of request) text += String(chunk);
+    const body = JSON.parse(text || "{}") as NewException;
+    this.posts.push({ path: pathname, marked: request.headers["yagura-request"] === "1", body });
+    const removed = this.exceptions.find((one) => pathname === `/api/v1/exceptions/${one["exception.id"]}/remove`);
+    if (removed !== undefined) {
+      removed["exception.state"] = "removed";
+      json(response, 200, removed);
+      return;
+    }
+    const added: Exception = {
+      "exception.id": `X-00000${this.exceptions.length + 1}`, "exception.state": "in_force", "exception.reason": body.reason, "exception.suppressed": 0,
+      "rule.uuid": body.rules, "user.name": "local", ...(body.entity === undefined ? {} : { "exception.entity": body.entity }),
+      ...(body.conditions === undefined ? {} : { "exception.conditions": body.conditions }),
+    };
+    this.exceptions.unshift(added);
+    json(response, 200, added);
   }
 
   private async act(id: string, act: string, request: IncomingMessage, response: ServerResponse): Promise<void> {

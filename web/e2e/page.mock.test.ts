@@ -61,6 +61,53 @@ function ordinaryDay(): void {
   mock.verified = { at: new Date().toISOString(), ok: true, findings: 0 };
 }
 
+/** What the server knows around the alerts of an ordinary day. */
+function desk(): void {
+  const at = new Date(Date.now() - 3_600_000).toISOString();
+  const first = mock.alerts[0];
+  if (first !== undefined) {
+    first.precedent = {
+      verdicts: { true_positive: 0, false_positive: 14, benign: 0, duplicate: 0 },
+      last: { "@timestamp": at, "user.name": "sato", "alert.verdict": "false_positive", "alert.note": "backup" },
+    };
+  }
+  const risk = {
+    "risk.entity": { kind: "host", value: "FS01" }, "risk.score": 300, "risk.alerts": 3, "risk.last_seen": at, "risk.chain": "a2",
+    "risk.phases": [
+      { phase: "initial-access", score: 20, alerts: ["a3"] }, { phase: "privilege-lateral", score: 20, alerts: ["a2"] }, { phase: "objective-anti-forensics", score: 20, alerts: ["a1"] },
+    ],
+  };
+  mock.risk = [risk];
+  mock.details = {
+    a1: {
+      explanation: {
+        looks_for: { ja: "シャドウコピーを削除するコマンドを探します。", en: "A command that deletes shadow copies." },
+        held: [
+          { field: "process.command_line", label: { ja: "コマンドライン", en: "Command line" }, value: "vssadmin delete shadows /all", predicate: "contains delete shadows", because: { ja: "「delete shadows」を含む", en: "contains “delete shadows”" } },
+        ],
+        check: [{ ja: "被害の範囲をすぐに確認する。", en: "Find out at once what was deleted." }],
+        falsepositives: [{ ja: "バックアップ製品", en: "Backup products" }],
+        references: ["https://attack.mitre.org/techniques/T1490/"],
+      },
+      exception_conditions: [{ field: "process.command_line", value: "vssadmin delete shadows /all" }],
+      risk: [risk],
+      "alert.hours": { [new Date(Date.now() - 7_200_000).toISOString()]: 2, [at]: 9 },
+      "alert.history": [{ "@timestamp": at, "user.name": "sato", "alert.act": "commented", "alert.note": "looking" }],
+    },
+  };
+  mock.gaps = [
+    { "gap.id": "G-000001", "gap.kind": "source_silent", "gap.subject": "syslog", "gap.begin": at, "gap.sentence_ja": "ストリーム syslog が途絶えています。", "gap.sentence_en": "The stream syslog has been silent for more than 20 minutes." },
+    { "gap.id": "G-000002", "gap.kind": "stopped", "gap.subject": "yagura", "gap.begin": at, "gap.end": at, "gap.sentence_ja": "動いていませんでした。", "gap.sentence_en": "Yagura was not running." },
+  ];
+  mock.rules = [
+    {
+      "rule.uuid": "u1", "rule.name": "Shadow copies deleted", "rule.name_ja": "シャドウコピーの削除", "rule.level": "critical", "rule.alerts": 9, "rule.alerts_7d": 4, "rule.suppressed": 2,
+      "rule.judged": 8, "rule.precision": 0.125, "rule.precision_low": 0.0224, "rule.precision_high": 0.4709,
+      "rule.noise": { sentence_ja: "無害なものの大半は BK01 です。", sentence_en: "Only 1 of 8 judged alerts were a threat. Most of the harmless ones are about BK01: consider an exception for it." },
+    },
+  ];
+}
+
 describe("the page", () => {
   it("says what to do when the store is empty, in the language of the browser, and remembers another choice", async () => {
     const { page } = await open(browser, mock.origin, { locale: "ja-JP" });
@@ -195,6 +242,69 @@ describe("the page", () => {
     await panel.getByText("New alert: New service installed").waitFor();
   });
 
+  it("explains an alert, shows precedent and risk, makes an exception and takes it back", async () => {
+    ordinaryDay();
+    desk();
+    const { page, errors, violations } = await open(browser, mock.origin);
+    const panel = page.getByRole("region", { name: "Alerts" });
+    const first = panel.getByRole("listitem").filter({ hasText: "Shadow copies deleted" });
+    await first.getByText("Same rule, same entity: False positive ×14 · last by sato").waitFor();
+    await first.getByRole("button", { name: "Why" }).click();
+    const details = page.getByRole("dialog", { name: "Alert details" });
+    await details.getByText("What the rule looks for").waitFor();
+    await details.getByRole("row", { name: "Command line" }).getByText("contains “delete shadows”").waitFor();
+    await details.getByText("Find out at once what was deleted").waitFor();
+    await shot(page, "alert-en-light");
+    await details.getByRole("button", { name: "Make an exception…" }).click();
+    const form = details.getByRole("form", { name: "Exception from this rule" });
+    expect(await form.getByRole("button", { name: "Add the exception" }).isDisabled()).toBe(true);
+    await form.getByLabel("Reason (needed)").fill("nightly backup");
+    await form.getByRole("checkbox").nth(1).check();
+    await form.getByLabel("Ends after days").fill("30");
+    await shot(page, "alert-en-light-exception");
+    await form.getByRole("button", { name: "Add the exception" }).click();
+    await details.getByText("Exception X-000001 added").waitFor();
+    await details.getByRole("button", { name: "Undo" }).click();
+    await expect.poll(() => mock.exceptions[0]?.["exception.state"]).toBe("removed");
+    expect(mock.posts.map((post) => [post.path, post.marked])).toEqual([["/api/v1/exceptions", true], ["/api/v1/exceptions/X-000001/remove", true]]);
+    expect(mock.posts[0]?.body).toEqual({
+      rules: ["uuid-a1"], alert: "a1", reason: "nightly backup", days: 30, entity: { kind: "host", value: "FS01" },
+      conditions: { "process.command_line": ["vssadmin delete shadows /all"] },
+    });
+    await details.getByRole("button", { name: "False positive" }).click();
+    await details.getByText("Closed: Shadow copies deleted").waitFor();
+    await page.keyboard.press("Escape");
+    expect(await details.count()).toBe(0);
+    expect({ errors, violations }).toEqual({ errors: [], violations: [] });
+  });
+
+  it("lists risk, gaps, rules and exceptions, and says what to do where there are none", async () => {
+    const { page } = await open(browser, mock.origin);
+    for (const [view, empty] of [["Risk", "Nobody stands out"], ["Gaps", "No detection gaps"], ["Rules", "No rule has raised an alert yet"], ["Exceptions", "No exceptions"]] as const) {
+      await page.getByRole("button", { name: view, exact: true }).click();
+      await page.getByText(empty, { exact: true }).waitFor();
+    }
+    ordinaryDay();
+    desk();
+    await page.getByRole("button", { name: "Gaps (1 open)" }).click();
+    await page.getByText("The stream syslog has been silent").waitFor();
+    await shot(page, "gaps-en-light");
+    await page.getByRole("button", { name: "Rules", exact: true }).click();
+    await page.getByText("13% precise (2–47%, 8 judged)").waitFor();
+    await page.getByText("Most of the harmless ones are about BK01").waitFor();
+    await shot(page, "rules-en-light");
+    await page.getByRole("button", { name: "Risk", exact: true }).click();
+    await page.getByText("300", { exact: true }).waitFor();
+    await shot(page, "risk-en-light");
+    await page.getByRole("button", { name: "attack chain" }).click();
+    await page.getByRole("dialog", { name: "Alert details" }).getByText("Event log cleared").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "日本語" }).click();
+    await page.getByRole("button", { name: "リスク" }).click();
+    await page.getByText("目的実行・痕跡消去").waitFor();
+    await shot(page, "risk-ja-light");
+  });
+
   it("says when the server is gone and comes back by itself, missing nothing", async () => {
     ordinaryDay();
     const { page } = await open(browser, mock.origin);
@@ -252,6 +362,7 @@ describe("the page", () => {
     ["en", "light", 1440], ["ja", "dark", 1440], ["ja", "light", 400], ["en", "dark", 400],
   ] as const)("can be used by everyone: %s %s %d wide", async (lang, colorScheme, width) => {
     ordinaryDay();
+    desk();
     const { page } = await open(browser, mock.origin, { locale: lang, colorScheme, viewport: { width, height: 860 }, bypassCSP: true });
     await page.locator(".alert").first().waitFor();
     await page.locator("tbody tr").first().waitFor();
@@ -259,7 +370,13 @@ describe("the page", () => {
     await page.locator(".row-open").first().click();
     await shot(page, `page-${lang}-${colorScheme}-${width}-details`);
     await page.evaluate(AxePath.source);
-    for (const what of ["details", "page"]) {
+    for (const what of ["details", "page", "alert"]) {
+      if (what === "alert") {
+        await page.locator("button[id='alert a1']").click();
+        await page.locator(".details .verdict").first().waitFor();
+        await page.locator(".details button[aria-expanded]").click();
+        await shot(page, `alert-${lang}-${colorScheme}-${width}`);
+      }
       const found = await page.evaluate(async () => {
         const answer = await window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] });
         return answer.violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => node.html).slice(0, 3).join(" | ")}`);

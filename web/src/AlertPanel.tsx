@@ -1,11 +1,12 @@
 import { useCallback, useEffect, useRef, useState } from "react";
-import { acknowledge, alerts as askAlerts, ApiError, closeAlert, reopen, type Alert, type AlertsAnswer, type AlertState, type Range, type Verdict } from "./api";
+import { acknowledge, alerts as askAlerts, ApiError, closeAlert, reopen, type Alert, type AlertsAnswer, type AlertState, type Precedent, type Range, type Verdict } from "./api";
 import { Hostile } from "./Hostile";
 import { usePolled } from "./hooks";
 import { useWords, type Catalogue, type Words } from "./i18n";
 import { LevelBadge } from "./LevelBadge";
 import { ALERTS_POLL_MS, SENTENCE_CHARS_MAX } from "./limits";
 import { exactly } from "./rows";
+import { localTime } from "./time";
 import { Time } from "./Time";
 
 const STATES: readonly { state: AlertState | "all"; word: keyof Catalogue }[] = [
@@ -14,20 +15,20 @@ const STATES: readonly { state: AlertState | "all"; word: keyof Catalogue }[] = 
   { state: "closed", word: "stateClosed" },
   { state: "all", word: "stateAll" },
 ];
-const VERDICTS: readonly { verdict: Verdict; word: keyof Catalogue }[] = [
+export const VERDICTS: readonly { verdict: Verdict; word: keyof Catalogue }[] = [
   { verdict: "true_positive", word: "verdictTruePositive" },
   { verdict: "benign", word: "verdictBenign" },
   { verdict: "false_positive", word: "verdictFalsePositive" },
   { verdict: "duplicate", word: "verdictDuplicate" },
 ];
 /** Words for what rules and the desk name by id; an id we do not know is shown as it is. */
-const PHASES: ReadonlyMap<string, keyof Catalogue> = new Map([
+export const PHASES: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["initial-access", "phaseInitialAccess"],
   ["persistence-defense-evasion", "phasePersistence"],
   ["privilege-lateral", "phasePrivilege"],
   ["objective-anti-forensics", "phaseObjective"],
 ]);
-const ENTITIES: ReadonlyMap<string, keyof Catalogue> = new Map([
+export const ENTITIES: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["host", "entityHost"],
   ["user", "entityUser"],
   ["source_ip", "entityAddress"],
@@ -60,9 +61,10 @@ interface Done {
 interface Props {
   now: Date;
   ask: (query: string, range: Range) => void;
+  openAlert: (id: string) => void;
 }
 
-export function AlertPanel({ now, ask, alerts }: Props & { alerts: Alerts }) {
+export function AlertPanel({ now, ask, openAlert, alerts }: Props & { alerts: Alerts }) {
   const words = useWords();
   const { lang, t } = words;
   const { state, setState, answer, refresh } = alerts;
@@ -80,9 +82,8 @@ export function AlertPanel({ now, ask, alerts }: Props & { alerts: Alerts }) {
   };
 
   return (
-    <section className="panel alerts" aria-label={t.alerts}>
+    <section className="alerts-view" aria-label={t.alerts}>
       <div className="panel-head">
-        <h2>{t.alerts}</h2>
         <output>{answer === undefined ? "" : t.alertsShown(answer.alerts.length.toLocaleString(lang), answer.total.toLocaleString(lang))}</output>
         <div className="states" role="group" aria-label={t.alertState}>
           {STATES.map((one) => (
@@ -127,7 +128,7 @@ export function AlertPanel({ now, ask, alerts }: Props & { alerts: Alerts }) {
       ) : (
         <ol className="alert-list">
           {answer?.alerts.map((alert) => (
-            <AlertCard key={alert["alert.id"]} alert={alert} now={now} ask={ask} act={act} />
+            <AlertCard key={alert["alert.id"]} alert={alert} now={now} ask={ask} openAlert={openAlert} act={act} />
           ))}
         </ol>
       )}
@@ -140,7 +141,7 @@ interface CardProps extends Props {
   act: (what: () => Promise<unknown>, said: Done) => Promise<void>;
 }
 
-function AlertCard({ alert, now, ask, act }: CardProps) {
+function AlertCard({ alert, now, ask, openAlert, act }: CardProps) {
   const words = useWords();
   const { lang, t } = words;
   const [judging, setJudging] = useState(false);
@@ -179,6 +180,11 @@ function AlertCard({ alert, now, ask, act }: CardProps) {
           </span>
         )}
       </p>
+      {alert.precedent === undefined ? null : (
+        <p className="precedent">
+          <PrecedentText precedent={alert.precedent} now={now} />
+        </p>
+      )}
       <div className="acts">
         {alert["alert.state"] === "new" ? (
           <button type="button" onClick={() => void act(() => acknowledge(id), { text: t.alertAcknowledged(name), undo })}>
@@ -206,6 +212,9 @@ function AlertCard({ alert, now, ask, act }: CardProps) {
               </button>
             ))
           : null}
+        <button type="button" id={`alert ${id}`} onClick={() => { openAlert(id); }}>
+          {t.why}
+        </button>
         <button
           type="button"
           className="plain"
@@ -236,16 +245,37 @@ function useAnnouncement(shown: readonly Alert[] | undefined, state: string, { l
   return said;
 }
 
-function wordFor(known: ReadonlyMap<string, keyof Catalogue>, id: string, { t }: Words): string {
+/** What was decided before about the same rule and entity, and by whom. */
+export function PrecedentText({ precedent, now }: { precedent: Precedent; now: Date }) {
+  const words = useWords();
+  const { lang, t } = words;
+  const counts = VERDICTS.filter((one) => precedent.verdicts[one.verdict] > 0)
+    .map((one) => `${t[one.word] as string} ×${precedent.verdicts[one.verdict].toLocaleString(lang)}`)
+    .join(", ");
+  const last = precedent.last;
+  return (
+    <>
+      {t.precedentCounts(counts)}
+      {last === undefined ? null : (
+        <>
+          {" · "}
+          <Hostile text={t.precedentLast(last["user.name"], localTime(last["@timestamp"], now, lang))} max={200} />
+        </>
+      )}
+    </>
+  );
+}
+
+export function wordFor(known: ReadonlyMap<string, keyof Catalogue>, id: string, { t }: Words): string {
   const key = known.get(id);
   return key === undefined ? id : (t[key] as string);
 }
 
-function ruleName(alert: Alert, { lang }: Words): string {
+export function ruleName(alert: Alert, { lang }: Words): string {
   return (lang === "ja" ? alert["rule.name_ja"] : undefined) ?? alert["rule.name"];
 }
 
-function failureText(error: unknown, { lang, t }: Words): string {
+export function failureText(error: unknown, { lang, t }: Words): string {
   if (!(error instanceof ApiError)) return t.requestFailed;
   if (error.gone) return t.serverGone;
   return (lang === "ja" ? error.body?.message_ja : undefined) ?? error.body?.message ?? t.requestFailed;

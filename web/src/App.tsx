@@ -1,6 +1,8 @@
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
-import { AlertPanel, useAlerts } from "./AlertPanel";
+import { AlertDetails } from "./AlertDetails";
+import { useAlerts } from "./AlertPanel";
 import { ApiError, ledger, status, RANGES, type Alert, type Level, type Range, type Row } from "./api";
+import { DeskPanel } from "./DeskPanel";
 import { EventDetails } from "./EventDetails";
 import { EventList } from "./EventList";
 import { Feed } from "./feed";
@@ -24,6 +26,7 @@ export function App() {
   const [feed] = useState(() => new Feed());
   const events = useSyncExternalStore(feed.subscribe, feed.snapshot);
   const [opened, setOpened] = useState<Row>();
+  const [alertId, setAlertId] = useState<string>();
   const [text, setText] = useState(() => askedBy(location.search).query);
   const searchBox = useRef<HTMLInputElement>(null);
 
@@ -63,6 +66,18 @@ export function App() {
       if (row !== undefined) document.getElementById(`row ${row["event.id"]}`)?.focus();
       return undefined;
     });
+    setAlertId((id) => {
+      if (id !== undefined) document.getElementById(`alert ${id}`)?.focus();
+      return undefined;
+    });
+  }, []);
+  const open = useCallback((row: Row | undefined) => {
+    setAlertId(undefined);
+    setOpened(row);
+  }, []);
+  const openAlert = useCallback((id: string) => {
+    setOpened(undefined);
+    setAlertId(id);
   }, []);
 
   useEffect(() => {
@@ -127,9 +142,10 @@ export function App() {
       ) : null}
       <SearchBar events={events} ask={ask} text={text} setText={setText} searchBox={searchBox} />
       <main>
-        <EventList events={events} feed={feed} now={now} levels={levels} opened={opened} open={setOpened} ask={ask} storeEmpty={sealed.value?.events.size === 0} listeners={server.value?.listeners ?? []} />
-        <AlertPanel now={now} ask={ask} alerts={alerts} />
+        <EventList events={events} feed={feed} now={now} levels={levels} opened={opened} open={open} ask={ask} storeEmpty={sealed.value?.events.size === 0} listeners={server.value?.listeners ?? []} />
+        <DeskPanel now={now} ask={ask} openAlert={openAlert} alerts={alerts} />
       </main>
+      {alertId === undefined ? null : <AlertDetails key={alertId} id={alertId} now={now} close={close} ask={ask} openAlert={openAlert} changed={alerts.refresh} />}
       {opened === undefined ? null : <EventDetails key={opened["event.id"]} row={opened} now={now} close={close} ask={ask} />}
       <footer>
         <span>{t.keysHint}</span>

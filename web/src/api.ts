@@ -57,6 +57,91 @@ export interface Alert {
   "event.ids": string[];
   sentence: Sentence;
   phase?: string | null;
+  precedent?: Precedent;
+}
+
+export interface Entity {
+  kind: string;
+  value: string;
+}
+
+/** What people decided before about the same rule and entity. */
+export interface Precedent {
+  verdicts: Record<Verdict, number>;
+  last?: { "@timestamp": string; "user.name": string; "alert.verdict": Verdict; "alert.note"?: string };
+}
+
+/** An alert with all that helps to judge it. */
+export interface AlertDetail extends Alert {
+  explanation: {
+    looks_for: Sentence;
+    held: { field: string; label: Sentence; value: string; predicate: string; because: Sentence }[];
+    check: Sentence[];
+    falsepositives: Sentence[];
+    references: string[];
+  };
+  exception_conditions: { field: string; value: string }[];
+  risk: EntityRisk[];
+  "alert.hours"?: Record<string, number>;
+  "alert.history"?: { "@timestamp": string; "user.name": string; "alert.act": string; "alert.verdict"?: Verdict; "alert.note"?: string }[];
+}
+
+export interface EntityRisk {
+  "risk.entity": Entity;
+  "risk.score": number;
+  "risk.phases": { phase: string | null; score: number; alerts: string[] }[];
+  "risk.alerts": number;
+  "risk.last_seen": string;
+  "risk.chain"?: string;
+}
+
+export interface Gap {
+  "gap.id": string;
+  "gap.kind": string;
+  "gap.subject": string;
+  "gap.begin": string;
+  "gap.end"?: string;
+  "gap.sentence_ja": string;
+  "gap.sentence_en": string;
+}
+
+export interface Exception {
+  "exception.id": string;
+  "exception.state": string;
+  "exception.reason": string;
+  "exception.suppressed": number;
+  "exception.expires"?: string;
+  "exception.entity"?: Entity;
+  "exception.conditions"?: Record<string, unknown>;
+  "rule.uuid"?: string[];
+  "rule.tags"?: string[];
+  "user.name": string;
+}
+
+export interface RuleQuality {
+  "rule.uuid": string;
+  "rule.name": string;
+  "rule.name_ja"?: string | null;
+  "rule.level": Level;
+  "rule.alerts": number;
+  "rule.alerts_7d": number;
+  "rule.suppressed": number;
+  "rule.judged": number;
+  "rule.precision": number | null;
+  "rule.precision_low": number | null;
+  "rule.precision_high": number | null;
+  "rule.noise"?: { sentence_ja: string; sentence_en: string };
+}
+
+/** What is to be excepted from a rule. */
+export interface NewException {
+  rules: string[];
+  alert: string;
+  reason: string;
+  entity?: Entity;
+  conditions?: Record<string, string[]>;
+  days?: number;
+  until_removed?: boolean;
 }
 
 export interface AlertsAnswer {
@@ -146,6 +231,38 @@ export function reopen(alertId: string): Promise<unknown> {
   return post(alertId, "reopen", {});
 }
 
+export function comment(alertId: string, note: string): Promise<unknown> {
+  return post(alertId, "comment", { note });
+}
+
+export function alertDetail(alertId: string, signal: AbortSignal): Promise<AlertDetail> {
+  return request<AlertDetail>(`/api/v1/alerts/${encodeURIComponent(alertId)}`, { signal });
+}
+
+export function risk(signal: AbortSignal): Promise<{ entities: EntityRisk[]; total: number }> {
+  return request(`/api/v1/risk?limit=${ALERTS_MAX}`, { signal });
+}
+
+export function gaps(signal: AbortSignal): Promise<{ gaps: Gap[]; open: number; total: number }> {
+  return request(`/api/v1/gaps?limit=${ALERTS_MAX}`, { signal });
+}
+
+export function exceptions(signal: AbortSignal): Promise<{ exceptions: Exception[]; total: number }> {
+  return request("/api/v1/exceptions", { signal });
+}
+
+export function ruleQuality(signal: AbortSignal): Promise<{ rules: RuleQuality[]; total: number }> {
+  return request("/api/v1/rules/quality", { signal });
+}
+
+export function addException(exception: NewException): Promise<Exception> {
+  return send<Exception>("/api/v1/exceptions", exception);
+}
+
+export function removeException(id: string): Promise<unknown> {
+  return send(`/api/v1/exceptions/${encodeURIComponent(id)}/remove`, {});
+}
+
 export function ledger(signal: AbortSignal): Promise<LedgerAnswer> {
   return request<LedgerAnswer>("/api/v1/ledger", { signal });
 }
@@ -155,7 +272,11 @@ export function status(signal: AbortSignal): Promise<StatusAnswer> {
 }
 
 function post(alertId: string, act: string, body: Record<string, string>): Promise<unknown> {
-  return request(`/api/v1/alerts/${encodeURIComponent(alertId)}/${act}`, {
+  return send(`/api/v1/alerts/${encodeURIComponent(alertId)}/${act}`, body);
+}
+
+function send<T>(address: string, body: unknown): Promise<T> {
+  return request<T>(address, {
     method: "POST",
     // A page of another origin cannot set this header without being asked about it first (CSRF).
     headers: { "Yagura-Request": "1", "Content-Type": "application/json" },

@@ -14,7 +14,7 @@ describe("catalogues", () => {
         if (typeof word === "string") {
           expect(word.trim(), key).not.toBe("");
         } else {
-          const blanks = ["⟦1⟧", "⟦2⟧"].slice(0, word.length);
+          const blanks = ["⟦1⟧", "⟦2⟧", "⟦3⟧", "⟦4⟧"].slice(0, word.length);
           const filled = Reflect.apply(word, undefined, blanks) as string;
           for (const blank of blanks) expect(filled, key).toContain(blank);
         }
