@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     pub alerts_changed: tokio::sync::watch::Sender<u64>,
     pub fold: Mutex<Fold>,
     pub store: Store,
-    dictionary: Arc<FieldDictionary>,
+    pub dictionary: Arc<FieldDictionary>,
     rules: RuleSources,
     /// Hunts that wait or run.
     progress: Mutex<HashMap<u64, Arc<Progress>>>,

@@ -16,8 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use yagura_desk::{EvidenceItem, Finding, RuleCopy};
-use yagura_detect::{Engine, Reads};
-use yagura_event::{EventBatch, Lang, UtcMicros, columns};
+use yagura_detect::{
+    CorrelationMatch, Correlator, CorrelatorOptions, Engine, Match, Reads, RuleInfo,
+};
+use yagura_event::{EventBatch, EventId, Lang, UtcMicros, columns};
 use yagura_hunt::{Indicator, Matcher};
 use yagura_lake::{HistoryPart, LakeError};
 use yagura_normalize::Normalizer;
@@ -62,10 +64,17 @@ impl Wanted {
     fn of(plan: &Plan, dataset: &Arc<str>) -> Wanted {
         let ruleset = plan.quarry.ruleset.as_ref();
         let reads = ruleset.map_or(Reads::Nothing, |ruleset| ruleset.reads(dataset));
-        let names = match &reads {
+        let mut names: HashSet<Arc<str>> = match &reads {
             Reads::Columns(names) => names.iter().cloned().collect(),
             Reads::Nothing | Reads::Everything => HashSet::new(),
         };
+        if let Some(ruleset) = ruleset.filter(|rules| rules.correlations().len() > 0)
+            && reads != Reads::Nothing
+        {
+            names.extend(ruleset.correlated_columns(dataset).into_iter().map(Arc::from));
+            // By it an instant from the future is told.
+            names.insert(columns::INGESTED.into());
+        }
         Wanted { dataset: dataset.clone(), reads, names, matcher: plan.quarry.matcher.clone() }
     }
 
@@ -184,6 +193,9 @@ pub(crate) struct Runner<'a> {
     rules: HashMap<String, Arc<RuleCopy>>,
     waiting: Vec<Hit>,
     finished: Finished,
+    correlator: Option<Correlator>,
+    /// What each alert of a correlation came to, by its number.
+    correlated: BTreeMap<u64, CorrelationMatch>,
 }
 
 impl<'a> Runner<'a> {
@@ -209,7 +221,13 @@ impl<'a> Runner<'a> {
             alerts: 0,
             error: None,
         };
+        let counts = plan.quarry.ruleset.as_ref().filter(|rules| rules.correlations().len() > 0);
+        // History comes file by file, not in order of time: no event comes too late.
+        let correlator =
+            counts.map(|rules| Correlator::new(rules.clone(), CorrelatorOptions::for_files()));
         Runner {
+            correlator,
+            correlated: BTreeMap::new(),
             shared,
             normalizer,
             id,
@@ -225,7 +243,8 @@ impl<'a> Runner<'a> {
     /// Looks at everything, and says how it went.
     pub fn run(mut self) -> Finished {
         let began = Instant::now();
-        if let Err(error) = self.walk().and_then(|()| self.write_hits(true)) {
+        let walked = self.walk().and_then(|()| self.tell_correlated());
+        if let Err(error) = walked.and_then(|()| self.write_hits(true)) {
             self.finished.outcome = Outcome::Failed;
             self.finished.error = Some(error.to_string());
         }
@@ -332,15 +351,17 @@ impl<'a> Runner<'a> {
         };
         let mut here: Vec<(usize, Found)> = Vec::new();
         if let Some(engine) = engine {
-            for one in engine.evaluate(batch).into_iter().filter(|one| inside(one.row)) {
-                let rule = match self.rules.get(&one.rule.id) {
-                    Some(rule) => rule.clone(),
-                    None => {
-                        let rule = Arc::new(RuleCopy::from(&*one.rule));
-                        self.rules.insert(one.rule.id.clone(), rule.clone());
-                        rule
-                    }
-                };
+            let matches: Vec<Match> =
+                engine.evaluate(batch).into_iter().filter(|one| inside(one.row)).collect();
+            if let Some(correlator) = &mut self.correlator {
+                for told in correlator.observe(batch, &matches) {
+                    // News of an alert say all that was said of it before.
+                    self.correlated.insert(told.episode, told);
+                }
+            }
+            // A rule that only serves a correlation is no finding by itself, as in the live engine.
+            for one in matches.into_iter().filter(|one| one.rule.alerts) {
+                let rule = self.rule(&one.rule);
                 let evidence = one.evidence.into_iter().map(EvidenceItem::from).collect();
                 here.push((one.row, Found::Rule(rule, evidence)));
             }
@@ -364,6 +385,85 @@ impl<'a> Runner<'a> {
             } else {
                 self.finished.left_out += 1;
             }
+        }
+    }
+
+    fn rule(&mut self, info: &RuleInfo) -> Arc<RuleCopy> {
+        match self.rules.get(&info.id) {
+            Some(rule) => rule.clone(),
+            None => {
+                let rule = Arc::new(RuleCopy::from(info));
+                self.rules.insert(info.id.clone(), rule.clone());
+                rule
+            }
+        }
+    }
+
+    /// Records what correlations came to once everything was looked at.
+    fn tell_correlated(&mut self) -> Result<(), NodeError> {
+        let Some(mut correlator) = self.correlator.take() else { return Ok(()) };
+        for told in correlator.finish() {
+            self.correlated.insert(told.episode, told);
+        }
+        for notice in correlator.take_notices() {
+            if self.finished.outcome == Outcome::Done {
+                self.finished.outcome = Outcome::Gaps;
+            }
+            if self.finished.unread.len() < UNREAD_LISTED_MAX {
+                self.finished.unread.push(notice.kind.sentence(Lang::En).to_owned());
+            }
+        }
+        for found in std::mem::take(&mut self.correlated).into_values() {
+            let rule = self.rule(&found.rule);
+            self.finished.matches += 1;
+            self.progress.matches.fetch_add(1, Ordering::Relaxed);
+            self.tally(&rule, found.last);
+            if self.finished.matches > HITS_PER_HUNT_MAX as u64 {
+                self.finished.left_out += 1;
+                continue;
+            }
+            let findings = self.findings(&found, &rule);
+            self.waiting.extend(findings.last().map(hit));
+            self.write_hits(false)?;
+            if self.plan.raise {
+                self.raise(findings)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A finding for each event that an alert of a correlation names; the last one speaks for it.
+    fn findings(&self, found: &CorrelationMatch, rule: &Arc<RuleCopy>) -> Vec<Finding> {
+        let dictionary = &self.shared.dictionary;
+        let say = |lang| found.sentence(dictionary, lang);
+        let (sentence_ja, sentence_en) = (say(Lang::Ja), say(Lang::En));
+        let evidence: Vec<EvidenceItem> =
+            found.evidence.iter().cloned().map(EvidenceItem::from).collect();
+        let last = found.event_ids.len().saturating_sub(1);
+        let one = |(number, id): (usize, &EventId)| Finding {
+            rule: rule.clone(),
+            dataset: found.dataset.to_string(),
+            host: found.host.clone(),
+            user: found.user.clone(),
+            source_ip: found.source_ip.clone(),
+            event_id: id.clone(),
+            timestamp: if number == last { found.last } else { found.first },
+            received: found.received,
+            sentence_ja: sentence_ja.clone(),
+            sentence_en: sentence_en.clone(),
+            evidence: evidence.clone(),
+        };
+        found.event_ids.iter().enumerate().map(one).collect()
+    }
+
+    fn raise(&mut self, findings: Vec<Finding>) -> Result<(), NodeError> {
+        match self.shared.desk.observe(findings) {
+            Ok(changes) => {
+                self.finished.alerts += changes.len() as u64;
+                self.shared.alerts_changed.send_modify(|number| *number += 1);
+                Ok(())
+            }
+            Err(error) => Err(NodeError::Content(format!("alerts could not be raised: {error}"))),
         }
     }
 
@@ -417,15 +517,7 @@ impl<'a> Runner<'a> {
         self.waiting.extend(findings.iter().map(hit));
         self.write_hits(false)?;
         if self.plan.raise {
-            match self.shared.desk.observe(findings) {
-                Ok(changes) => {
-                    self.finished.alerts += changes.len() as u64;
-                    self.shared.alerts_changed.send_modify(|number| *number += 1);
-                }
-                Err(error) => {
-                    return Err(NodeError::Content(format!("alerts could not be raised: {error}")));
-                }
-            }
+            self.raise(findings)?;
         }
         Ok(())
     }
