@@ -1,104 +1,435 @@
-//! Which rules are loaded: our own, and those of the directories the user names.
+//! The rules in use, and how they change while events flow.
+//!
+//! A change is compiled beside the rules in use, recorded in the audit log, and only then handed to
+//! the pipeline, which takes it between two batches: every event is matched once, by the old rules
+//! or by the new ones.
 
-use crate::NodeError;
-use rust_embed::RustEmbed;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use yagura_detect::{Refusal, RuleFile};
+use crate::audit::Audit;
+use crate::{Node, NodeError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use yagura_detect::{CompileReport, RuleInfo, Ruleset};
+use yagura_event::FieldDictionary;
+use yagura_rulebook::changes::{Difference, in_use};
+pub use yagura_rulebook::limits::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX};
+use yagura_rulebook::{Compiled, RuleSources, RulebookError};
 
-#[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../content/rules"]
-#[include = "*.yml"]
-struct Pack;
+const RULES_CHANGED: &str = "rules-changed";
 
-/// Largest rule file that is read, in bytes.
-pub const RULE_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Rules that one audit record names; more make more records.
+const RULES_PER_RECORD_MAX: usize = 500;
 
-/// Most rule files that are read from all directories together.
-pub const RULE_FILES_MAX: usize = 100_000;
+/// Rules that an answer names of each kind; past it they are only counted.
+const RULES_SHOWN_MAX: usize = 1_000;
 
-/// Deepest folder below a rule directory that is read.
-const FOLDER_DEPTH_MAX: usize = 32;
-
-/// Our own rules, in order of their paths.
-pub fn builtin() -> Vec<RuleFile> {
-    let mut files: Vec<RuleFile> = Pack::iter()
-        .filter_map(|path| {
-            let file = Pack::get(&path)?;
-            let text = String::from_utf8_lossy(&file.data).into_owned();
-            Some(RuleFile { path: format!("builtin/{path}"), text })
-        })
-        .collect();
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    files
-}
-
-/// Every `.yml` and `.yaml` file below `dirs`, in order of their paths. Symbolic links are not
-/// followed. A file that cannot be read, is too large or is no UTF-8 is refused by name, like any
-/// wrong rule.
-///
-/// # Errors
-/// When a directory cannot be read, is too deep, or there are too many files: rules silently not
-/// loaded would be a gap nobody sees.
-pub fn from_dirs(dirs: &[PathBuf]) -> Result<(Vec<RuleFile>, Vec<Refusal>), NodeError> {
-    let (mut files, mut refused) = (Vec::new(), Vec::new());
-    for dir in dirs {
-        collect(dir, 0, &mut files, &mut refused)?;
-    }
-    Ok((files, refused))
-}
-
-fn collect(
-    dir: &Path,
-    depth: usize,
-    files: &mut Vec<RuleFile>,
-    refused: &mut Vec<Refusal>,
-) -> Result<(), NodeError> {
-    let wrong = |path: &Path, reason: String| NodeError::Rules { path: path.to_owned(), reason };
-    if depth > FOLDER_DEPTH_MAX {
-        return Err(wrong(dir, format!("folders are nested deeper than {FOLDER_DEPTH_MAX}")));
-    }
-    let entries = std::fs::read_dir(dir).map_err(|error| wrong(dir, error.to_string()))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| wrong(dir, error.to_string()))?;
-        let kind = entry.file_type().map_err(|error| wrong(&entry.path(), error.to_string()))?;
-        paths.push((entry.path(), kind));
-    }
-    paths.sort_by(|a, b| a.0.cmp(&b.0));
-    for (path, kind) in paths {
-        if kind.is_dir() {
-            collect(&path, depth + 1, files, refused)?;
-        } else if kind.is_file() && is_rule(&path) {
-            if files.len() + refused.len() >= RULE_FILES_MAX {
-                return Err(wrong(&path, format!("more than {RULE_FILES_MAX} rule files")));
-            }
-            let name = path.display().to_string();
-            match read(&path) {
-                Ok(text) => files.push(RuleFile { path: name, text }),
-                Err(reason) => {
-                    refused.push(Refusal { path: name, rule_id: None, title: None, reason });
-                }
-            }
+impl From<RulebookError> for NodeError {
+    fn from(error: RulebookError) -> Self {
+        match error {
+            RulebookError::Place { path, reason } => NodeError::Rules { path, reason },
+            other => NodeError::Content(other.to_string()),
         }
     }
-    Ok(())
 }
 
-/// The text of a rule file, or why it cannot be a rule.
-fn read(path: &Path) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    file.take(RULE_FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > RULE_FILE_BYTES_MAX {
-        return Err(format!("larger than {RULE_FILE_BYTES_MAX} bytes"));
+/// How the rules are to be changed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReloadRequest {
+    /// Whether rules may stop watching because their new text is refused.
+    pub accept_refusals: bool,
+}
+
+/// The rules of a node.
+pub(crate) struct Rules {
+    sources: RuleSources,
+    dictionary: Arc<FieldDictionary>,
+    in_use: Mutex<InUse>,
+    next: Arc<NextRules>,
+    /// Held while rules change: one change at a time.
+    changing: Mutex<RecordedRules>,
+}
+
+#[derive(Clone)]
+struct InUse {
+    ruleset: Arc<Ruleset>,
+    report: Arc<CompileReport>,
+}
+
+/// What the pipeline looks at before each batch.
+#[derive(Debug, Default)]
+pub(crate) struct NextRules {
+    there: AtomicBool,
+    rules: Mutex<Option<Arc<Ruleset>>>,
+}
+
+impl NextRules {
+    /// New rules, if there are any since the last call.
+    pub(crate) fn take(&self) -> Option<Arc<Ruleset>> {
+        if !self.there.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        locked(&self.rules).take()
     }
-    String::from_utf8(bytes)
-        .map_err(|error| format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+
+    fn put(&self, rules: Arc<Ruleset>) {
+        *locked(&self.rules) = Some(rules);
+        self.there.store(true, Ordering::Release);
+    }
 }
 
-fn is_rule(path: &Path) -> bool {
-    matches!(path.extension().and_then(|end| end.to_str()), Some("yml" | "yaml"))
+/// The rules that the audit log last said are in use: a fold over its records.
+#[derive(Debug, Default)]
+pub(crate) struct RecordedRules {
+    rules: BTreeMap<String, (String, String)>,
+    adapted: String,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(rename = "event.action", borrow)]
+    action: &'a str,
+}
+
+#[derive(Deserialize)]
+struct ChangeEntry {
+    #[serde(rename = "rules.added", default)]
+    added: Vec<NamedRule>,
+    #[serde(rename = "rules.changed", default)]
+    changed: Vec<NamedRule>,
+    #[serde(rename = "rules.removed", default)]
+    removed: Vec<NamedRule>,
+    #[serde(rename = "rules.adapted", default)]
+    adapted: String,
+}
+
+#[derive(Deserialize)]
+struct NamedRule {
+    #[serde(rename = "rule.uuid")]
+    id: String,
+    #[serde(rename = "rule.name")]
+    title: String,
+    #[serde(rename = "rule.digest")]
+    digest: String,
+}
+
+impl RecordedRules {
+    /// Folds one audit record; those of other kinds are ignored.
+    pub(crate) fn replay(&mut self, entry: &[u8]) {
+        let known = serde_json::from_slice::<Entry<'_>>(entry);
+        if !known.is_ok_and(|entry| entry.action == RULES_CHANGED) {
+            return;
+        }
+        let Ok(entry) = serde_json::from_slice::<ChangeEntry>(entry) else { return };
+        for rule in entry.added.into_iter().chain(entry.changed) {
+            self.rules.insert(rule.id, (rule.title, rule.digest));
+        }
+        for rule in entry.removed {
+            self.rules.remove(&rule.id);
+        }
+        self.adapted = entry.adapted;
+    }
+}
+
+impl Rules {
+    pub(crate) fn new(
+        sources: RuleSources,
+        dictionary: Arc<FieldDictionary>,
+        compiled: &Compiled,
+        recorded: RecordedRules,
+    ) -> Rules {
+        Rules {
+            sources,
+            dictionary,
+            in_use: Mutex::new(InUse {
+                ruleset: compiled.ruleset.clone(),
+                report: Arc::new(compiled.report.clone()),
+            }),
+            next: Arc::default(),
+            changing: Mutex::new(recorded),
+        }
+    }
+
+    pub(crate) fn next(&self) -> Arc<NextRules> {
+        self.next.clone()
+    }
+
+    pub(crate) fn report(&self) -> Arc<CompileReport> {
+        locked(&self.in_use).report.clone()
+    }
+
+    pub(crate) fn ruleset(&self) -> Arc<Ruleset> {
+        locked(&self.in_use).ruleset.clone()
+    }
+
+    /// Records what differs from the rules that were last recorded.
+    pub(crate) fn record_start(
+        &self,
+        audit: &Audit,
+        compiled: &Compiled,
+        who: &str,
+    ) -> Result<(), NodeError> {
+        let mut recorded = locked(&self.changing);
+        record(audit, &mut recorded, compiled, who, "start").map(|_| ())
+    }
+
+    fn reload(
+        &self,
+        audit: &Audit,
+        request: &ReloadRequest,
+        who: &str,
+        cause: &str,
+    ) -> Result<Value, NodeError> {
+        let mut recorded = locked(&self.changing);
+        let kept = |error: RulebookError| {
+            NodeError::request(
+                format!("the rules in use stay: {error}"),
+                format!("使用中のルールをそのまま使います: {error}"),
+            )
+        };
+        let compiled = self.sources.compile(self.dictionary.clone()).map_err(kept)?;
+        let before = locked(&self.in_use).clone();
+        if !request.accept_refusals {
+            refuse_losses(&before, &compiled)?;
+        }
+        let difference = Difference::of(&in_use(&before.ruleset), &in_use(&compiled.ruleset));
+        let adapted = record(audit, &mut recorded, &compiled, who, cause)?;
+        *locked(&self.in_use) =
+            InUse { ruleset: compiled.ruleset.clone(), report: Arc::new(compiled.report.clone()) };
+        self.next.put(compiled.ruleset.clone());
+        let named = |(id, title, digest): &(String, String, String)| json!({ "rule.uuid": id, "rule.name": title, "rule.digest": digest });
+        let changed = |(id, title, _, digest): &(String, String, String, String)| json!({ "rule.uuid": id, "rule.name": title, "rule.digest": digest });
+        Ok(json!({
+            "loaded": compiled.report.loaded,
+            "correlations": compiled.ruleset.correlations().len(),
+            "refused": compiled.report.refused.len(),
+            "adapted": adapted,
+            "counts": {
+                "added": difference.added.len(),
+                "removed": difference.removed.len(),
+                "changed": difference.changed.len(),
+            },
+            "added": difference.added.iter().take(RULES_SHOWN_MAX).map(named).collect::<Vec<_>>(),
+            "removed":
+                difference.removed.iter().take(RULES_SHOWN_MAX).map(named).collect::<Vec<_>>(),
+            "changed":
+                difference.changed.iter().take(RULES_SHOWN_MAX).map(changed).collect::<Vec<_>>(),
+        }))
+    }
+}
+
+impl Node {
+    /// Which rules were loaded and which refused.
+    pub fn rules(&self) -> Arc<CompileReport> {
+        self.rules.report()
+    }
+
+    /// The rules in use.
+    pub fn ruleset(&self) -> Arc<Ruleset> {
+        self.rules.ruleset()
+    }
+
+    /// Reads the rules again from where they came, and uses them from the next event on, unless that
+    /// would make rules stop watching that `request` does not give up. `cause` is a word for the
+    /// record, such as `reload`. Blocks.
+    ///
+    /// # Errors
+    /// Why the rules in use stay in use.
+    pub fn reload_rules(
+        &self,
+        request: &ReloadRequest,
+        who: &str,
+        cause: &str,
+    ) -> Result<Value, NodeError> {
+        self.rules.reload(self.audit(), request, who, cause)
+    }
+
+    /// Every rule as a row, and every one that is refused, with the reason.
+    pub fn rules_listed(&self) -> Value {
+        let in_use = locked(&self.rules.in_use).clone();
+        let exceptions = self.exceptions();
+        let active: Vec<&Value> = exceptions["exceptions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|exception| exception["exception.state"] == "in_force")
+            .collect();
+        let over = |rule: &RuleInfo| -> Vec<String> {
+            let names = |list: &Value, wanted: &str| {
+                list.as_array().into_iter().flatten().any(|name| name == wanted)
+            };
+            let concerns = |exception: &&&Value| {
+                names(&exception["rule.uuid"], &rule.id)
+                    || rule.tags.iter().any(|tag| names(&exception["rule.tags"], tag))
+            };
+            let id = |exception: &&Value| Some(exception["exception.id"].as_str()?.to_owned());
+            active.iter().filter(concerns).filter_map(id).collect()
+        };
+        let rows = yagura_rulebook::listing::rows(&in_use.ruleset, &in_use.report, over);
+        json!({
+            "loaded": in_use.report.loaded,
+            "correlations": in_use.ruleset.correlations().len(),
+            "refused": in_use.report.refused.len(),
+            "rules": rows,
+        })
+    }
+}
+
+/// Refuses a change through which a rule, or a filter, would stop working because its new text is
+/// wrong. Taking a rule away on purpose is no such loss.
+fn refuse_losses(before: &InUse, after: &Compiled) -> Result<(), NodeError> {
+    let alive: BTreeSet<&str> = ids(&after.ruleset).map(|rule| rule.id.as_str()).collect();
+    let refusal_of = |path: &str, id: Option<&str>| {
+        after.report.refused.iter().find(|refusal| {
+            // A file that cannot be read has lost its ids.
+            let same_rule = id.is_some() && refusal.rule_id.as_deref() == id;
+            let whole_file = refusal.rule_id.is_none() && refusal.path == path;
+            same_rule || whole_file
+        })
+    };
+    let mut lost: Vec<String> = ids(&before.ruleset)
+        .filter(|rule| !alive.contains(rule.id.as_str()))
+        .filter_map(|rule| refusal_of(&rule.path, Some(rule.id.as_str())))
+        .map(ToString::to_string)
+        .collect();
+    let filters: BTreeSet<&str> =
+        after.report.filters.iter().map(|report| &*report.filter.path).collect();
+    lost.extend(
+        before
+            .report
+            .filters
+            .iter()
+            .filter(|report| !filters.contains(&*report.filter.path))
+            .filter_map(|report| refusal_of(&report.filter.path, report.filter.id.as_deref()))
+            .map(ToString::to_string),
+    );
+    lost.sort();
+    lost.dedup();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let (count, shown) = (lost.len(), lost[..lost.len().min(10)].join("\n"));
+    Err(NodeError::Request {
+        message: format!(
+            "the rules in use stay: {count} of them would stop working. Mend them, or accept it \
+             (accept_refusals)"
+        ),
+        message_ja: format!(
+            "使用中のルールをそのまま使います。{count}件が使えなくなるためです。直すか、\
+             それでよければ accept_refusals を指定してください"
+        ),
+        place: Some(shown),
+    })
+}
+
+fn ids(ruleset: &Ruleset) -> impl Iterator<Item = &Arc<RuleInfo>> {
+    ruleset.rules().chain(ruleset.correlations())
+}
+
+/// Writes what differs from the last record; says whether lists, pipelines or zone are others.
+fn record(
+    audit: &Audit,
+    recorded: &mut RecordedRules,
+    compiled: &Compiled,
+    who: &str,
+    cause: &str,
+) -> Result<bool, NodeError> {
+    let now = in_use(&compiled.ruleset);
+    let difference = Difference::of(&recorded.rules, &now);
+    let adapted = recorded.adapted != compiled.adapted;
+    if difference.is_empty() && !adapted {
+        return Ok(false);
+    }
+    audit.write(&entries(&difference, compiled, who, cause))?;
+    *recorded = RecordedRules { rules: now, adapted: compiled.adapted.clone() };
+    Ok(adapted)
+}
+
+fn entries(difference: &Difference, compiled: &Compiled, who: &str, cause: &str) -> Vec<Value> {
+    let mut named: Vec<(&str, Value)> = Vec::new();
+    for (kind, list) in [("rules.added", &difference.added), ("rules.removed", &difference.removed)]
+    {
+        named.extend(list.iter().map(|(id, title, digest)| {
+            (kind, json!({ "rule.uuid": id, "rule.name": title, "rule.digest": digest }))
+        }));
+    }
+    named.extend(difference.changed.iter().map(|(id, title, before, digest)| {
+        let rule = json!({
+            "rule.uuid": id, "rule.name": title, "rule.digest": digest,
+            "rule.digest_before": before,
+        });
+        ("rules.changed", rule)
+    }));
+    let mut parts: Vec<&[(&str, Value)]> = named.chunks(RULES_PER_RECORD_MAX).collect();
+    if parts.is_empty() {
+        parts.push(&[]);
+    }
+    let count = parts.len();
+    (1..)
+        .zip(parts)
+        .map(|(number, part)| {
+            let of = |kind: &str| -> Vec<&Value> {
+                part.iter().filter(|(found, _)| *found == kind).map(|(_, rule)| rule).collect()
+            };
+            json!({
+                "event.action": RULES_CHANGED,
+                "event.reason": cause,
+                "user.name": who,
+                "rules.loaded": compiled.report.loaded,
+                "rules.refused": compiled.report.refused.len(),
+                "rules.adapted": compiled.adapted,
+                "rules.added": of("rules.added"),
+                "rules.removed": of("rules.removed"),
+                "rules.changed": of("rules.changed"),
+                "part": number,
+                "parts": count,
+            })
+        })
+        .collect()
+}
+
+/// A panic elsewhere leaves what is behind the lock whole: it is only ever replaced.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use yagura_detect::RuleFile;
+
+    fn compiled(rules: usize) -> Compiled {
+        let files: Vec<RuleFile> = (0..rules)
+            .map(|number| RuleFile {
+                path: format!("{number}.yml"),
+                text: format!(
+                    "title: Rule {number}\nid: r{number}\nlogsource: {{product: windows}}\n\
+                     detection: {{s: {{a: x}}, condition: s}}\n"
+                ),
+            })
+            .collect();
+        let loaded = yagura_rulebook::Loaded { files, ..Default::default() };
+        loaded.compile(Arc::new(FieldDictionary::default())).unwrap()
+    }
+
+    #[test]
+    fn records_of_a_change_fold_back_to_the_rules_in_use() {
+        let mut recorded = RecordedRules::default();
+        for rules in [RULES_PER_RECORD_MAX, RULES_PER_RECORD_MAX + 1, 3, 0] {
+            let now = compiled(rules);
+            let difference = Difference::of(&recorded.rules, &in_use(&now.ruleset));
+            let entries = entries(&difference, &now, "someone", "reload");
+            let named = difference.added.len() + difference.removed.len();
+            assert_eq!(entries.len(), named.div_ceil(RULES_PER_RECORD_MAX).max(1), "{rules}");
+            for entry in entries {
+                recorded.replay(entry.to_string().as_bytes());
+            }
+            assert_eq!(recorded.rules, in_use(&now.ruleset));
+        }
+        recorded.replay(b"no json");
+        recorded.replay(br#"{"event.action":"alert-raised"}"#);
+        assert!(recorded.rules.is_empty());
+    }
 }

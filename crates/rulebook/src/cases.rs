@@ -2,21 +2,23 @@
 //!
 //! Two formats are read:
 //!
-//! * ours, `tests.jsonl` (or any name that ends in `.tests.jsonl`): one case a line,
-//!   `{"rule": ID, "match": true, "raw": LINE}` or, in place of `raw`, `"dataset"` and `"fields"`;
+//! * ours, `tests.jsonl` (or any name that ends so after a `.` or `-`): one case a line,
+//!   `{"rule": ID, "match": true, "raw": LINE}` or, in place of `raw`, `"dataset"` and `"fields"`; for
+//!   a correlation `"events"`, a list of those with `"at"`, `"count"`, `"every"` (seconds) and `"vary"`;
 //! * SigmaHQ's: an `info.yml` that names the rule, beside the samples of its events (`.evtx`, and the
 //!   same events as `.json`), of which at least `match_count` must match.
 
 mod samples;
 
 use crate::RulebookError;
+use crate::cases::samples::Series;
 use crate::limits::SAMPLE_FILE_BYTES_MAX;
 use crate::load::{files_below, read_text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use yagura_detect::{CompileReport, Engine, RuleInfo, Ruleset};
+use yagura_detect::{CompileReport, Correlator, CorrelatorOptions, Engine, RuleInfo, Ruleset};
 use yagura_event::{EventBatch, Lang, StreamName};
 use yagura_normalize::Normalizer;
 
@@ -49,6 +51,8 @@ pub enum Sample {
     Raw,
     /// Fields of an event.
     Fields,
+    /// Events over time.
+    Series,
     /// A Windows event log.
     Evtx,
     /// JSON objects, one after another.
@@ -146,7 +150,12 @@ pub fn run(
         stream,
         engine: Engine::new(ruleset.clone()),
         normalizer,
-        rules: ruleset.rules().map(|rule| (rule.id.as_str(), rule)).collect(),
+        rules: ruleset
+            .rules()
+            .chain(ruleset.correlations())
+            .map(|rule| (rule.id.as_str(), rule))
+            .collect(),
+        ruleset,
         report,
     };
     let mut results = Vec::new();
@@ -171,8 +180,10 @@ impl Kind {
     fn of(path: &Path) -> Option<Kind> {
         match path.file_name()?.to_str()? {
             "info.yml" => Some(Kind::Info),
-            name if name == "tests.jsonl" || name.ends_with(".tests.jsonl") => Some(Kind::Lines),
-            _ => None,
+            name => match name.strip_suffix("tests.jsonl")? {
+                "" => Some(Kind::Lines),
+                before => before.ends_with(['.', '-']).then_some(Kind::Lines),
+            },
         }
     }
 }
@@ -187,6 +198,9 @@ struct Line {
     dataset: Option<String>,
     #[serde(default)]
     fields: BTreeMap<String, String>,
+    /// Events over time, for a correlation.
+    #[serde(default)]
+    events: Vec<Series>,
     /// Why the case is there, for people.
     #[serde(default, rename = "note")]
     _note: Option<String>,
@@ -215,6 +229,7 @@ struct Runner<'a> {
     normalizer: Normalizer,
     stream: StreamName,
     rules: BTreeMap<&'a str, &'a Arc<RuleInfo>>,
+    ruleset: &'a Arc<Ruleset>,
     report: &'a CompileReport,
 }
 
@@ -234,13 +249,20 @@ impl Runner<'_> {
     }
 
     fn line(&mut self, path: &Path, number: usize, case: &Line) -> CaseResult {
-        let (sample, batches) = match (&case.raw, &case.dataset) {
-            (Some(line), None) => {
+        let (sample, batches) = match (&case.raw, &case.dataset, case.events.as_slice()) {
+            (None, None, [_, ..]) => {
+                let read = samples::of_series(&mut self.normalizer, &self.stream, &case.events);
+                match read {
+                    Ok(batches) => (Sample::Series, batches),
+                    Err(reason) => return unreadable(path, Some(number), reason),
+                }
+            }
+            (Some(line), None, []) => {
                 let batches =
                     samples::batches(&mut self.normalizer, &self.stream, vec![line.clone().into()]);
                 (Sample::Raw, batches)
             }
-            (None, Some(dataset)) => {
+            (None, Some(dataset), []) => {
                 let dictionary = self.normalizer.dictionary().clone();
                 (
                     Sample::Fields,
@@ -248,7 +270,7 @@ impl Runner<'_> {
                 )
             }
             _ => {
-                let reason = "a case has either raw, or dataset and fields";
+                let reason = "a case has either raw, or dataset and fields, or events";
                 return unreadable(path, Some(number), reason.into());
             }
         };
@@ -302,11 +324,22 @@ impl Runner<'_> {
         batches: &[EventBatch],
     ) -> CaseResult {
         let rule = self.rules.get(rule_id);
+        let counts = |found: &Arc<RuleInfo>| u64::from(found.id == rule_id);
         let mut found = 0;
+        // Only series are counted over time; other events have little to do with each other.
+        let options = CorrelatorOptions::for_files();
+        let mut correlator =
+            (sample == Sample::Series).then(|| Correlator::new(self.ruleset.clone(), options));
         for batch in batches {
             let matches = self.engine.evaluate(batch);
-            found += matches.iter().filter(|found| found.rule.id == rule_id).count() as u64;
+            found += matches.iter().map(|one| counts(&one.rule)).sum::<u64>();
+            if let Some(correlator) = &mut correlator {
+                let held = correlator.observe(batch, &matches);
+                found += held.iter().map(|one| counts(&one.rule)).sum::<u64>();
+            }
         }
+        let held = correlator.map(|mut correlator| correlator.finish()).unwrap_or_default();
+        found += held.iter().map(|one| counts(&one.rule)).sum::<u64>();
         let outcome = match rule {
             None => self.absent(rule_id),
             Some(_) if wanted > 0 && found < wanted => Outcome::Silent,

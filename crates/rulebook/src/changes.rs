@@ -275,6 +275,21 @@ mod tests {
                 (c.kind, c.id.as_str(), c.parts.join(" "), levels, c.is_logic())
             })
             .collect();
-        insta::assert_debug_snapshot!(said, @"");
+        let levels = |before, after| (before, after);
+        assert_eq!(
+            said,
+            [
+                (ChangeKind::Added, "four", String::new(), levels(None, Some("high")), true),
+                (ChangeKind::Removed, "three", String::new(), levels(Some("low"), None), true),
+                (ChangeKind::Changed, "5.yml#1", "text".into(), levels(None, None), true),
+                (
+                    ChangeKind::Changed,
+                    "two",
+                    "detection level".into(),
+                    levels(Some("low"), Some("high")),
+                    true
+                ),
+            ]
+        );
     }
 }

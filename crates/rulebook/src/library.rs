@@ -153,10 +153,16 @@ impl Library {
         fs::create_dir_all(&self.history).map_err(io(&self.history))?;
         fs::create_dir_all(&self.dir).map_err(io(&self.dir))?;
         // The place where the old rules will be kept holds the new ones until they change places.
-        // What a crash left there never was in use, or is a copy of what is.
+        // What a crash left there is half a copy, or the old rules: it is put aside.
         let place = self.version(number);
         if place.exists() {
-            fs::remove_dir_all(&place).map_err(io(&place))?;
+            let aside = (1..=VERSIONS_KEPT_MAX)
+                .map(|count| self.history.join(format!("{number:06}.unfinished-{count}")))
+                .find(|aside| !aside.exists())
+                .ok_or_else(|| {
+                    RulebookError::at(&place, "too many unfinished updates: look at them")
+                })?;
+            fs::rename(&place, &aside).map_err(io(&aside))?;
         }
         let mut copied = 0;
         copy(from, &place, 0, &mut copied)?;

@@ -147,6 +147,8 @@ fn of_document(file: &RuleFile, document: &Document<'_>) -> Vec<Problem> {
         let severity = match found.severity {
             rsigma_parser::Severity::Error => Severity::Error,
             rsigma_parser::Severity::Warning => Severity::Warning,
+            // Most likely a typing mistake, and then something is not said that was meant.
+            _ if code == "unknown_key" => Severity::Warning,
             rsigma_parser::Severity::Info | rsigma_parser::Severity::Hint => Severity::Hint,
         };
         let line = match path_of(&found.path).as_slice() {
@@ -189,7 +191,7 @@ fn refused_problem(
         severity: Severity::Error,
         code: "refused".into(),
         rule_id: refusal.rule_id.clone(),
-        message: format!("refused: {}", refusal.reason),
+        message: refusal.reason.clone(),
         message_ja: words::japanese("refused", &refusal.reason),
     }
 }
@@ -220,7 +222,15 @@ fn yaml_line(reason: &str) -> Option<usize> {
 fn place_of(text: &str, reason: &str) -> usize {
     let field = reason.split("field ").nth(1).and_then(|rest| rest.split(':').next());
     let selection = reason.split(": ").next().unwrap_or_default();
-    if reason.starts_with("condition") {
+    let unknown_modifier = reason
+        .strip_prefix("Unknown modifier '")
+        .and_then(|rest| rest.split_once('\''))
+        .and_then(|(word, _)| text.lines().position(|line| line.contains(&format!("|{word}"))));
+    if let Some(line) = unknown_modifier {
+        line
+    } else if reason.starts_with("Missing required field") {
+        line_of(text, &[])
+    } else if reason.starts_with("condition") {
         line_of(text, &["detection", "condition"])
     } else if reason.contains("log source") {
         line_of(text, &["logsource"])

@@ -4,11 +4,11 @@ use serde_json::{Map, Value, json};
 use yagura_detect::{CompileReport, RuleInfo, Ruleset};
 
 /// One row for each rule, correlation and filter, and for each that is refused. `exceptions` says
-/// what people decided not to be told of a rule, by its id.
+/// what people decided not to be told of a rule.
 pub fn rows(
     ruleset: &Ruleset,
     report: &CompileReport,
-    exceptions: impl Fn(&str) -> Vec<String>,
+    exceptions: impl Fn(&RuleInfo) -> Vec<String>,
 ) -> Vec<Map<String, Value>> {
     let mut rows = Vec::new();
     let row = |kind: &str, rule: &RuleInfo| {
@@ -26,7 +26,7 @@ pub fn rows(
             "rule.author": rule.author,
             "rule.license": rule.license,
             "filters": filters,
-            "exceptions": exceptions(&rule.id),
+            "exceptions": exceptions(rule),
             "related": rule.related,
             "custom": rule.custom,
             "rule.digest": rule.digest,

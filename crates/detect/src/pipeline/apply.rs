@@ -8,6 +8,9 @@ use rsigma_parser::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How selections that a pipeline adds are named.
+const ADDED: &str = "_pipeline_";
+
 /// What earlier steps left behind, for one rule.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -173,10 +176,12 @@ fn drop_items(detections: &mut Detections, item: &Item) -> Result<(), String> {
             left.insert(name, detection);
         }
     }
+    // With nothing of its own left the rule would hold for whatever a pipeline added.
+    let own = left.keys().any(|name| !name.starts_with(ADDED));
     let conditions: Option<Vec<_>> =
         detections.conditions.iter().map(|condition| pruned(condition, &left)).collect();
     detections.conditions =
-        conditions.ok_or("drop_detection_item leaves nothing of its condition")?;
+        conditions.filter(|_| own).ok_or("drop_detection_item leaves nothing of its condition")?;
     detections.named = left.into_iter().collect();
     Ok(())
 }
@@ -233,7 +238,7 @@ fn pruned(condition: &ConditionExpr, left: &BTreeMap<String, Detection>) -> Opti
 
 fn add(detections: &mut Detections, items: &[DetectionItem], negated: bool, number: usize) {
     // `them` leaves out names that begin so.
-    let mut name = format!("_pipeline_{number}");
+    let mut name = format!("{ADDED}{number}");
     while detections.named.contains_key(&name) {
         name.push('_');
     }

@@ -3,6 +3,7 @@
 use super::Sample;
 use crate::limits::{SAMPLE_EVENTS_MAX, SAMPLE_FILE_BYTES_MAX};
 use crate::load::read_bytes;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,8 +14,11 @@ use yagura_event::{
 use yagura_normalize::Normalizer;
 
 /// When samples are said to be received, in microseconds: no rule may depend on today.
-/// 2026-01-01T00:00:00Z.
-const RECEIVED: i64 = 1_767_225_600_000_000;
+/// 2026-11-21T09:00:00Z.
+const RECEIVED: i64 = 1_795_251_600_000_000;
+
+/// How long before that a series of events begins, in microseconds: an hour.
+const SERIES_BEFORE: i64 = 3_600_000_000;
 
 /// Records read together.
 const RUN_RECORDS_MAX: usize = 4_096;
@@ -93,6 +97,98 @@ pub(super) fn of_fields(
         }
     }
     builder.finish().into_iter().collect()
+}
+
+/// The same event again and again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Series {
+    /// The event as received, with `{t}` for its time and `{n}` for its number; or else `dataset`
+    /// and `fields`.
+    raw: Option<String>,
+    dataset: Option<String>,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
+    /// Fields that differ from event to event, with `{n}` for its number.
+    #[serde(default)]
+    vary: BTreeMap<String, String>,
+    /// Seconds after the beginning.
+    #[serde(default)]
+    at: f64,
+    /// How many.
+    #[serde(default = "one")]
+    count: u32,
+    /// Seconds between two.
+    #[serde(default)]
+    every: f64,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Series {
+    fn time(&self, number: u32) -> UtcMicros {
+        let seconds = self.at + self.every * f64::from(number);
+        UtcMicros::from_micros(RECEIVED - SERIES_BEFORE + (seconds * 1e6) as i64)
+    }
+
+    fn event(
+        &self,
+        number: u32,
+        index: u32,
+        normalizer: &mut Normalizer,
+        stream: &StreamName,
+    ) -> Result<Vec<EventBatch>, String> {
+        let fill = |text: &str| {
+            let number = (u64::from(number) + 1).to_string();
+            text.replace("{n}", &number)
+        };
+        match (&self.raw, &self.dataset) {
+            (Some(line), None) => {
+                let line = fill(line).replace("{t}", &self.time(number).to_string());
+                let mut run = run(stream, &[line.into_bytes()]);
+                run.first_index = index;
+                normalizer.normalize(&run);
+                Ok(normalizer.take_batches())
+            }
+            (None, Some(dataset)) => {
+                let run = run(stream, &[Vec::new()]);
+                let mut builder = BatchBuilder::new(dataset, normalizer.dictionary().clone());
+                for record in &run.records {
+                    builder.begin_row(&run, index, record);
+                    builder.set_time(self.time(number));
+                    let fixed =
+                        self.fields.iter().filter(|(name, _)| !self.vary.contains_key(*name));
+                    fixed.for_each(|(name, value)| builder.set(name, value));
+                    self.vary.iter().for_each(|(name, value)| builder.set(name, &fill(value)));
+                }
+                Ok(builder.finish().into_iter().collect())
+            }
+            _ => Err("a series has either raw, or dataset and fields".into()),
+        }
+    }
+}
+
+/// The events of several series, one batch each, in the order they are written.
+pub(super) fn of_series(
+    normalizer: &mut Normalizer,
+    stream: &StreamName,
+    series: &[Series],
+) -> Result<Vec<EventBatch>, String> {
+    let events = series.iter().map(|series| u64::from(series.count)).sum::<u64>();
+    if events > SAMPLE_EVENTS_MAX as u64 {
+        return Err(format!("more than {SAMPLE_EVENTS_MAX} events"));
+    }
+    let mut batches = Vec::new();
+    let mut index = 0;
+    for series in series {
+        for number in 0..series.count {
+            batches.extend(series.event(number, index, normalizer, stream)?);
+            index += 1;
+        }
+    }
+    Ok(batches)
 }
 
 fn run(stream: &StreamName, records: &[Vec<u8>]) -> CommittedRun {

@@ -1,0 +1,192 @@
+//! `yagura rules`, as a user would run it.
+
+mod common;
+
+use common::{Server, YAGURA, rows, succeeded, yagura};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn rules(arguments: &[&str]) -> Output {
+    Command::new(YAGURA)
+        .arg("rules")
+        .args(arguments)
+        .env("LANG", "C")
+        .env_remove("YAGURA_SERVER")
+        .env_remove("YAGURA_DATA")
+        .output()
+        .unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn content() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../content/rules").to_owned()
+}
+
+fn rule(id: &str, level: &str, word: &str) -> String {
+    format!(
+        "title: Rule {id}\nid: {id}\nlevel: {level}\ntags: [attack.t1110]\nlogsource:\n  product: linux\n\
+         detection:\n  words:\n    - '{word}'\n  condition: words\n"
+    )
+}
+
+const ID: &str = "6f3a4a1e-3a35-4d4e-9d0a-0f6a9a1d2b3c";
+
+#[test]
+fn our_own_rules_are_well_written_and_pass_their_tests() {
+    let checked = rules(&["check", &content(), "--strict", "--no-builtin"]);
+    succeeded(&checked);
+    assert_eq!(rows(&rules(&["check", &content(), "--output", "jsonl"])), [Value::Null; 0]);
+    let tested = rows(&rules(&["test", &content(), "--no-builtin", "--output", "jsonl"]));
+    assert!(tested.len() > 200 && tested.iter().all(|case| case["passed"] == true));
+}
+
+#[test]
+fn check_and_test_end_with_one_when_something_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.yml");
+    std::fs::write(&path, rule(ID, "high", "knock").replace("condition: words", "condition: word"))
+        .unwrap();
+    let found = rules(&["check", text(dir.path())]);
+    assert_eq!(found.status.code(), Some(1));
+    let said = String::from_utf8(found.stdout).unwrap();
+    assert!(said.contains("r.yml:10: error[refused]: condition: there is no selection"), "{said}");
+
+    std::fs::write(&path, rule(ID, "high", "knock")).unwrap();
+    let line = "<38>Nov 21 08:59:58 web01 app[42]: nobody is there";
+    let case = serde_json::json!({ "rule": ID, "match": true, "raw": line });
+    std::fs::write(dir.path().join("tests.jsonl"), format!("{case}\n")).unwrap();
+    let tested = rules(&["test", text(dir.path())]);
+    assert_eq!(tested.status.code(), Some(1), "{tested:?}");
+    std::fs::write(dir.path().join("tests.jsonl"), format!("{case}\n").replace("nobody", "knock"))
+        .unwrap();
+    succeeded(&rules(&["test", text(dir.path())]));
+    assert_eq!(rules(&["check", "/nonexistent"]).status.code(), Some(1));
+    assert_eq!(rules(&["check"]).status.code(), Some(2));
+}
+
+#[test]
+fn list_names_what_is_in_use_and_why_the_rest_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("a.yml"),
+        rule("a", "high", "%x%").replace("words:\n    -", "words:\n    m|expand:"),
+    )
+    .unwrap();
+    let listed =
+        rows(&rules(&["list", "--rules", text(dir.path()), "--no-builtin", "--output", "jsonl"]));
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0]["reason"].as_str().unwrap().contains("%x%"), "{listed:?}");
+    std::fs::write(dir.path().join("x.txt"), "knock\n").unwrap();
+    let lists = dir.path().join("x.txt");
+    let listed = rows(&rules(&[
+        "list",
+        "--rules",
+        text(dir.path()),
+        "--lists",
+        text(&lists),
+        "--no-builtin",
+        "--output",
+        "jsonl",
+    ]));
+    assert_eq!(listed[0]["enabled"], true, "{listed:?}");
+    assert_eq!(
+        rows(&rules(&["list", "--level", "critical", "--output", "jsonl"]))
+            .iter()
+            .filter(|rule| rule["rule.level"] != "critical")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn an_update_is_shown_asked_for_kept_and_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rules_dir, new) = (dir.path().join("rules"), dir.path().join("new"));
+    std::fs::create_dir_all(&rules_dir).unwrap();
+    std::fs::create_dir_all(&new).unwrap();
+    std::fs::write(rules_dir.join("a.yml"), rule("a", "low", "knock")).unwrap();
+    std::fs::write(new.join("a.yml"), rule("a", "high", "door")).unwrap();
+    let base = ["update", text(&new), "--rules", text(&rules_dir)];
+    // Nobody to ask.
+    assert_eq!(rules(&base).status.code(), Some(2));
+    let shown = rows(&rules(&[&base[..], &["--yes", "--output", "jsonl"]].concat()));
+    assert_eq!(shown[0]["level_after"], "high");
+    assert_eq!(shown[0]["parts"], serde_json::json!(["detection", "level"]));
+    let now = || std::fs::read_to_string(rules_dir.join("a.yml")).unwrap();
+    assert_eq!(now(), rule("a", "high", "door"));
+    succeeded(&rules(&["update", "--undo", "--rules", text(&rules_dir)]));
+    assert_eq!(now(), rule("a", "low", "knock"));
+    let history =
+        rows(&rules(&["update", "--history", "--rules", text(&rules_dir), "--output", "jsonl"]));
+    assert_eq!(history.len(), 2);
+    assert_eq!(history[1]["from"], "undo");
+}
+
+#[test]
+fn a_running_server_takes_changed_rules_by_request_and_by_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules_dir = dir.path().join("rules");
+    std::fs::create_dir_all(&rules_dir).unwrap();
+    let path = rules_dir.join("a.yml");
+    std::fs::write(&path, rule("a", "high", "knock")).unwrap();
+    let server = Server::start(&dir.path().join("data"), &["--rules", text(&rules_dir)]);
+    let listed =
+        || rows(&server.yagura(&["rules", "list", "--output", "jsonl", "--text", "Rule a"]));
+    let before = listed()[0]["rule.digest"].clone();
+
+    std::fs::write(&path, rule("a", "high", "door")).unwrap();
+    succeeded(&server.yagura(&["rules", "reload"]));
+    let after = listed()[0]["rule.digest"].clone();
+    assert_ne!(before, after);
+    server.send_syslog(&["<38>Nov 21 08:59:58 web01 app[42]: the door"]);
+    server.wait_for("door", 1);
+    let alerts = || rows(&server.yagura(&["alerts", "--output", "jsonl"]));
+    let began = std::time::Instant::now();
+    while alerts().is_empty() && began.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(alerts()[0]["rule.uuid"], "a");
+
+    // A mistake changes nothing, and is named.
+    std::fs::write(&path, "\t- [").unwrap();
+    let refused = server.yagura(&["rules", "reload"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("a.yml"), "{refused:?}");
+    assert_eq!(listed()[0]["rule.digest"], after);
+
+    std::fs::write(&path, rule("a", "high", "knock")).unwrap();
+    let pid = server.pid().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    let began = std::time::Instant::now();
+    while listed()[0]["rule.digest"] != before && began.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(listed()[0]["rule.digest"], before);
+
+    // What is there decides what is covered.
+    let tuned = rows(&server.yagura(&["rules", "tune", "--min-hits", "1", "--output", "jsonl"]));
+    assert_eq!(tuned[0]["rule.uuid"], "a");
+    server.stop();
+    let data = dir.path().join("data");
+    let of = |arguments: &[&str]| {
+        let found = yagura(
+            &data,
+            &[&["rules", "coverage", "--rules", text(&rules_dir)], arguments].concat(),
+        );
+        succeeded(&found);
+        String::from_utf8(found.stdout).unwrap()
+    };
+    let rows: Vec<Value> = of(&["--output", "jsonl"])
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let technique = rows.iter().find(|row| row["threat.technique.id"] == "T1110").unwrap();
+    assert!(technique["score"] == 50 && technique["with_data"].as_u64() > Some(0), "{technique}");
+    let layer: Value = serde_json::from_str(&of(&["--output", "navigator"])).unwrap();
+    assert_eq!(layer["versions"]["layer"], "4.5");
+    assert!(layer["techniques"].as_array().unwrap().iter().any(|t| t["techniqueID"] == "T1110"));
+}
