@@ -76,6 +76,12 @@ impl Audit {
         let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         digests.files.contains_key(path)
     }
+
+    /// Whether `file` is as it was recorded.
+    pub(crate) fn file_is(&self, file: &FileDigest) -> bool {
+        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.files.get(&file.path) == Some(file)
+    }
 }
 
 impl AuditLog for Audit {

@@ -454,7 +454,14 @@ fn instant(text: &str, now: UtcMicros) -> Result<UtcMicros, NodeError> {
 fn work(shared: &Shared, normalizer: &Normalizer, waiting: &Receiver<Job>) {
     while let Ok(Job { id, plan, progress }) = waiting.recv() {
         progress.running.store(true, Ordering::Relaxed);
-        let finished = Runner::new(shared, normalizer, id, &plan, &progress).run();
+        let runner = Runner::new(shared, normalizer, id, &plan, &progress);
+        let run = std::panic::AssertUnwindSafe(|| runner.run());
+        let Ok(finished) = std::panic::catch_unwind(run) else {
+            // It is shown as interrupted; the hunts that wait go on.
+            tracing::error!(hunt = %id, "a hunt panicked");
+            shared.progress().remove(&id.0);
+            continue;
+        };
         if let Err(error) = shared.record(vec![Entry::Finished(Box::new(finished))]) {
             tracing::error!(%error, hunt = %id, "the end of a hunt could not be recorded");
         }
