@@ -1,8 +1,8 @@
-use crate::column::{Column, ColumnIndex, ValueKey};
+use crate::column::{Column, ColumnIndex, NumberColumn, Size, ValueKey};
 use crate::limits::{COLUMNS_PER_DATASET_MAX, FIELD_NAME_BYTES_MAX};
 use crate::{CommittedRun, FieldDictionary, FieldType, Record, StreamName, Transport, UtcMicros};
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field as ArrowField, Schema};
+use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Schema};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -100,12 +100,16 @@ pub struct BatchBuilder {
     /// The salt of the newest row and its hexadecimal digits: a run shares one.
     salt: ([u8; 32], String),
     rows: usize,
-    /// Rows of the batch before: how many to make room for.
-    expected: usize,
+    /// The columns of the batch before: most come again.
+    before: HashMap<Arc<str>, Before, RandomState>,
 }
 
-/// Rows that a new column makes room for at most.
-const EXPECTED_ROWS_MAX: usize = 8_192;
+/// A column of the batch before.
+struct Before {
+    field: FieldRef,
+    /// How large it was: what to make room for.
+    size: Size,
+}
 
 /// Columns of the envelope, in the order [`BatchBuilder::new`] creates them.
 const ENVELOPE: [&str; 10] = [
@@ -134,7 +138,7 @@ impl BatchBuilder {
             overflow: Vec::new(),
             salt: ([0; 32], hex(&[0; 32])),
             rows: 0,
-            expected: 0,
+            before: HashMap::default(),
         };
         for name in ENVELOPE {
             builder.add_column(name);
@@ -171,7 +175,7 @@ impl BatchBuilder {
                     continue;
                 }
                 (2, Column::Binary(column)) => {
-                    column.append_option(original);
+                    column.push(original);
                     continue;
                 }
                 (4, Column::Long(column)) => {
@@ -226,22 +230,18 @@ impl BatchBuilder {
     ///
     /// Answers the value's key where the column is a keyword, for [`BatchBuilder::set_key_at`].
     pub fn set_at(&mut self, column: ColumnIndex, value: &str) -> Option<ValueKey> {
-        let rows = self.rows;
-        let slot = self.columns.get_mut(column.0)?;
-        let again = slot.len() == rows;
-        if !again {
-            slot.pad(rows.saturating_sub(1));
-        }
+        let (slot, again) = self.newest(column)?;
         match slot {
             Column::Keyword(keyword) if again => return keyword.replace_last(value),
             Column::Keyword(keyword) => return keyword.push(value),
-            Column::Text(text) if !again => text.append_value(value),
-            Column::Binary(binary) if !again => binary.append_value(value),
+            Column::Text(bytes) | Column::Binary(bytes) if !again => {
+                bytes.push(Some(value.as_bytes()));
+            }
             Column::Long(numbers) => put(numbers, again, value.trim().parse().ok()),
             Column::Date(dates) => {
                 put(dates, again, value.parse::<UtcMicros>().ok().map(UtcMicros::as_micros));
             }
-            // Arrow's text builders cannot take a value back; the first one stays.
+            // A text may be long, and what follows it cannot move; the first value stays.
             Column::Text(_) | Column::Binary(_) => {}
         }
         None
@@ -249,37 +249,24 @@ impl BatchBuilder {
 
     /// Sets a keyword column to a value it has had in this batch, without looking at the text.
     pub fn set_key_at(&mut self, column: ColumnIndex, key: ValueKey) {
-        let rows = self.rows;
-        let Some(slot) = self.columns.get_mut(column.0) else { return };
-        let again = slot.len() == rows;
-        if !again {
-            slot.pad(rows.saturating_sub(1));
-        }
-        if let Column::Keyword(keyword) = slot {
+        if let Some((Column::Keyword(keyword), again)) = self.newest(column) {
             keyword.put_key(key, again);
         }
     }
 
     /// Sets a number.
     pub fn set_long(&mut self, name: &str, value: i64) {
-        let rows = self.rows;
-        if let Some(ColumnIndex(position)) = self.column(name)
-            && let Some(Column::Long(numbers)) = self.columns.get_mut(position)
-        {
-            let again = numbers.len() == rows;
-            numbers.resize(rows.saturating_sub(1).max(numbers.len()), None);
-            put(numbers, again, Some(value));
-        } else {
-            self.set(name, &value.to_string());
+        let column = self.column(name);
+        match column.and_then(|column| self.newest(column)) {
+            Some((Column::Long(numbers), again)) => put(numbers, again, Some(value)),
+            _ => self.set(name, &value.to_string()),
         }
     }
 
     /// Sets `@timestamp` of the current row.
     pub fn set_time(&mut self, instant: UtcMicros) {
-        if let Some(Column::Date(times)) = self.columns.first_mut()
-            && let Some(last) = times.last_mut()
-        {
-            *last = Some(instant.as_micros());
+        if let Some(Column::Date(times)) = self.columns.first_mut() {
+            times.replace_last(Some(instant.as_micros()));
         }
     }
 
@@ -290,14 +277,20 @@ impl BatchBuilder {
         if rows == 0 {
             return None;
         }
-        self.expected = rows.min(EXPECTED_ROWS_MAX);
         let mut fields = Vec::with_capacity(self.columns.len());
         let mut arrays = Vec::with_capacity(self.columns.len());
+        let mut before = std::mem::take(&mut self.before);
         for (name, mut column) in self.names.drain(..).zip(self.columns.drain(..)) {
             column.pad(rows);
+            let size = column.size();
             let array = column.finish();
-            fields.push(ArrowField::new(name.as_ref(), array.data_type().clone(), true));
+            let known = before.remove(&name).map(|before| before.field);
+            let field = known.unwrap_or_else(|| {
+                Arc::new(ArrowField::new(name.as_ref(), array.data_type().clone(), true))
+            });
+            fields.push(field.clone());
             arrays.push(array);
+            self.before.insert(name, Before { field, size });
         }
         self.by_name.clear();
         for name in ENVELOPE {
@@ -308,14 +301,32 @@ impl BatchBuilder {
         Some(EventBatch { dataset: self.dataset.clone(), columns })
     }
 
+    /// A column with all rows before the current one, and whether it has a value for that already.
+    fn newest(&mut self, column: ColumnIndex) -> Option<(&mut Column, bool)> {
+        let slot = self.columns.get_mut(column.0)?;
+        let again = slot.len() == self.rows;
+        if !again {
+            slot.pad(self.rows.saturating_sub(1));
+        }
+        Some((slot, again))
+    }
+
     fn add_column(&mut self, name: &str) -> usize {
-        let kind = match name {
-            columns::ORIGINAL => DataType::Binary,
-            _ => self.dictionary.field_type(name).arrow(),
-        };
         let position = self.columns.len();
-        let name: Arc<str> = name.into();
-        self.columns.push(Column::new(&kind, &self.hasher, self.expected));
+        let (name, column) = match self.before.get_key_value(name) {
+            Some((name, before)) => {
+                let kind = before.field.data_type();
+                (name.clone(), Column::new(kind, &self.hasher, before.size))
+            }
+            None => {
+                let kind = match name {
+                    columns::ORIGINAL => DataType::Binary,
+                    _ => self.dictionary.field_type(name).arrow(),
+                };
+                (name.into(), Column::new(&kind, &self.hasher, Size::default()))
+            }
+        };
+        self.columns.push(column);
         self.by_name.insert(name.clone(), position);
         self.names.push(name);
         position
@@ -360,11 +371,8 @@ impl FieldType {
     }
 }
 
-fn put(values: &mut Vec<Option<i64>>, again: bool, value: Option<i64>) {
-    match values.last_mut() {
-        Some(last) if again => *last = value,
-        _ => values.push(value),
-    }
+fn put(numbers: &mut NumberColumn, again: bool, value: Option<i64>) {
+    if again { numbers.replace_last(value) } else { numbers.push(value) }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -448,6 +456,58 @@ mod tests {
         let raw = batch.columns.column_by_name(columns::ORIGINAL).unwrap();
         assert_eq!(raw.as_binary::<i32>().value(1), b"b");
         assert!(builder.finish().is_none());
+    }
+
+    #[test]
+    fn a_value_can_be_set_again_by_its_key() {
+        let run = run(&["a", "b", "c", "d"]);
+        let mut builder = BatchBuilder::new("unknown", dictionary());
+        for batch in 0..2 {
+            let mut key = None;
+            for (index, record) in run.indexed() {
+                builder.begin(&Origin::of(&run, index, record), None);
+                let users = builder.column("user.name").unwrap();
+                match (index, key) {
+                    (3, _) => key = builder.set_at(users, "田中"),
+                    (4, _) => assert_ne!(builder.set_at(users, "佐藤"), key),
+                    (5, _) => {}
+                    (_, Some(key)) => {
+                        builder.set_at(users, "replaced");
+                        builder.set_key_at(users, key);
+                    }
+                    (_, None) => unreachable!("the first row set it"),
+                }
+            }
+            // A key of nothing in this batch is nobody's value.
+            builder.begin(&Origin::of(&run, 9, &run.records[0]), None);
+            let users = builder.column("user.name").unwrap();
+            builder.set_key_at(users, ValueKey(7));
+            let batch_made = builder.finish().unwrap();
+            let column = |name| batch_made.columns.column_by_name(name).unwrap();
+            let users = column("user.name").as_dictionary::<Int32Type>();
+            let users = users.downcast_dict::<arrow::array::StringArray>().unwrap();
+            let users: Vec<_> = users.into_iter().collect();
+            let expected = [Some("田中"), Some("佐藤"), None, Some("田中"), None];
+            assert_eq!(users, expected, "batch {batch}");
+            assert_eq!(column(columns::ORIGINAL).null_count(), 5);
+        }
+    }
+
+    #[test]
+    fn a_small_batch_after_a_large_one_holds_little() {
+        let run = run(&["a"]);
+        let mut builder = BatchBuilder::new("unknown", dictionary());
+        let mut finish = |rows: usize| {
+            for number in 0..rows {
+                builder.begin_row(&run, 3, &run.records[0]);
+                builder.set("user.name", &format!("user {number}"));
+                builder.set("source.port", "22");
+            }
+            builder.finish().unwrap().columns.get_array_memory_size()
+        };
+        let fresh = finish(1);
+        finish(5_000);
+        assert!(finish(1) <= fresh * 2, "{fresh}");
     }
 
     #[test]

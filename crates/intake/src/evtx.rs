@@ -161,7 +161,7 @@ fn read_records<S: EvtxSink>(
     };
     for record in records.iter() {
         match record.and_then(|record| record.into_json_bytes()) {
-            // `from_utf8_lossy` copies only what is not UTF-8.
+            Ok(record) if std::str::from_utf8(&record.data).is_ok() => sink.record(&record.data)?,
             Ok(record) => sink.record(String::from_utf8_lossy(&record.data).as_bytes())?,
             Err(error) => sink.damage(place(), with_causes(&error)),
         }

@@ -18,7 +18,7 @@ pub(crate) fn decode(bytes: &[u8]) -> (Cow<'_, str>, Option<&'static str>) {
         },
         [0xFF, 0xFE, rest @ ..] => utf16(UTF_16LE, rest, "utf-16le"),
         [0xFE, 0xFF, rest @ ..] => utf16(UTF_16BE, rest, "utf-16be"),
-        _ => match std::str::from_utf8(bytes) {
+        _ => match simdutf8::basic::from_utf8(bytes) {
             Ok(text) => (Cow::Borrowed(text), None),
             Err(_) => legacy(bytes),
         },

@@ -147,16 +147,6 @@ impl Flat {
         self.since(start)
     }
 
-    /// Keeps what `write` appends to the text. It must not take anything away.
-    pub(crate) fn write<T>(
-        &mut self,
-        write: impl FnOnce(&mut String) -> Option<T>,
-    ) -> Option<Span> {
-        let start = self.text.len();
-        write(&mut self.text)?;
-        Some(self.since(start))
-    }
-
     /// Keeps `{` + the text at `span` in small letters + `}`.
     pub(crate) fn braced_lowercase(&mut self, span: Span) -> Span {
         let start = self.text.len();

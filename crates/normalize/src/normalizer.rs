@@ -11,7 +11,7 @@ use std::sync::Arc;
 use yagura_event::{CommittedRun, EventBatch, FieldDictionary, Lang, Origin, UtcMicros, columns};
 
 /// Which reading of the raw bytes this is. Changes whenever the same bytes would give other fields.
-pub const PARSER_VERSION: &str = "yagura-normalize 1";
+pub const PARSER_VERSION: &str = "yagura-normalize 2";
 
 /// Turns committed records into event batches; see the crate's documentation.
 pub struct Normalizer {

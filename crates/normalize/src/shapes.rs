@@ -22,6 +22,8 @@ pub(crate) struct Shapes {
     epoch: u64,
     /// Values of arrays while they are joined.
     scratch: String,
+    /// A string while its escapes are taken out. Never shorter than it has been.
+    unescaped: Vec<u8>,
 }
 
 /// A key in its object; the first node is the document itself. An array's objects have their
@@ -49,6 +51,7 @@ impl Default for Shapes {
             hasher: RandomState::default(),
             epoch: 0,
             scratch: String::new(),
+            unescaped: Vec::new(),
         };
         shapes.forget(0);
         shapes
@@ -186,7 +189,7 @@ impl Reader<'_> {
             let (key, after) = match self.shapes.node(foreseen) {
                 Some(node)
                     if foreseen != NOTHING
-                        && self.bytes.get(at..)?.starts_with(node.quoted.as_bytes()) =>
+                        && begins_with(self.bytes.get(at..)?, node.quoted.as_bytes()) =>
                 {
                     (foreseen, at + node.quoted.len())
                 }
@@ -379,46 +382,17 @@ impl Reader<'_> {
         let end = plain_end(self.bytes, at);
         match self.bytes.get(end)? {
             b'"' => self.literal(at, end).map(|(value, end)| (value, end + 1)),
-            b'\\' => self.escaped(at, end),
+            b'\\' => self.escaped(at),
             _ => None,
         }
     }
 
-    /// A string whose first escape is at `end`.
-    fn escaped(&mut self, mut at: usize, mut end: usize) -> Option<(Span, usize)> {
-        let (bytes, text) = (self.bytes, self.text);
-        let value = self.flat.write(|written| {
-            loop {
-                written.push_str(text.get(at..end)?);
-                match bytes.get(end)? {
-                    b'"' => {
-                        at = end + 1;
-                        return Some(());
-                    }
-                    b'\\' => {}
-                    _ => return None,
-                }
-                at = end + 2;
-                written.push(match bytes.get(end + 1)? {
-                    b'"' => '"',
-                    b'\\' => '\\',
-                    b'/' => '/',
-                    b'b' => '\u{8}',
-                    b'f' => '\u{c}',
-                    b'n' => '\n',
-                    b'r' => '\r',
-                    b't' => '\t',
-                    b'u' => {
-                        let (character, after) = unicode(bytes, at)?;
-                        at = after;
-                        character
-                    }
-                    _ => return None,
-                });
-                end = plain_end(bytes, at);
-            }
-        })?;
-        Some((value, at))
+    /// A string that has escapes, from behind its opening quote.
+    fn escaped(&mut self, at: usize) -> Option<(Span, usize)> {
+        let plain = &mut self.shapes.unescaped;
+        let (length, after) = unescape(self.bytes, at, plain)?;
+        let value = self.flat.text(simdutf8::basic::from_utf8(plain.get(..length)?).ok()?);
+        Some((value, after))
     }
 
     fn blanks(&self, mut at: usize) -> usize {
@@ -426,6 +400,62 @@ impl Reader<'_> {
             at += 1;
         }
         at
+    }
+}
+
+/// Writes the string at `at`, up to its closing quote and without its escapes, to the front of
+/// `plain`. Answers its length and the place behind the quote.
+///
+/// Messages have an escape every few words, so the text is copied while it is looked at: eight
+/// bytes at a time, what is too much being written over.
+fn unescape(bytes: &[u8], mut at: usize, plain: &mut Vec<u8>) -> Option<(usize, usize)> {
+    // No escape is shorter than what it stands for.
+    let room = bytes.len().saturating_sub(at) + 8;
+    if plain.len() < room {
+        plain.resize(room, 0);
+    }
+    let mut length = 0;
+    loop {
+        if let Some(Ok(eight)) = bytes.get(at..at + 8).map(<[u8; 8]>::try_from) {
+            plain.get_mut(length..length + 8)?.copy_from_slice(&eight);
+            let hits = special(eight);
+            if hits == 0 {
+                at += 8;
+                length += 8;
+                continue;
+            }
+            let skipped = (hits.trailing_zeros() / 8) as usize;
+            at += skipped;
+            length += skipped;
+        }
+        let written = plain.get_mut(length)?;
+        *written = match bytes.get(at)? {
+            b'"' => return Some((length, at + 1)),
+            b'\\' => {
+                at += 1;
+                match bytes.get(at)? {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    itself @ (b'"' | b'\\' | b'/') => *itself,
+                    b'b' => 8,
+                    b'f' => 0xC,
+                    b'u' => {
+                        let (character, after) = unicode(bytes, at + 1)?;
+                        let room = plain.get_mut(length..length + character.len_utf8())?;
+                        length += character.encode_utf8(room).len();
+                        at = after;
+                        continue;
+                    }
+                    _ => return None,
+                }
+            }
+            0..0x20 => return None,
+            // The last few bytes of the document.
+            other => *other,
+        };
+        at += 1;
+        length += 1;
     }
 }
 
@@ -448,20 +478,36 @@ fn unicode(bytes: &[u8], at: usize) -> Option<(char, usize)> {
     Some((char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + second)?, at + 10))
 }
 
-/// The place of the first quote, backslash or control character at or after `at`; or the end.
-fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+/// Whether `bytes` begins with `start`, without a call for what is mostly a few words long.
+fn begins_with(bytes: &[u8], start: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..start.len()) else { return false };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (start_words, start_rest) = start.as_chunks::<8>();
+    let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
+    words.iter().zip(start_words).all(|(a, b)| word(a) == word(b))
+        && rest.iter().zip(start_rest).all(|(a, b)| a == b)
+}
+
+/// The bits of the quotes, backslashes and control characters among eight bytes: the lowest bit that
+/// is set is the high bit of the first of them, if there is any.
+fn special(eight: [u8; 8]) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    // Eight bytes at a time: subtracting borrows from the high bit of a byte that is zero (or, for
-    // control characters, below 0x20). A borrow may also set bits above the first hit, never below.
+    // Subtracting borrows from the high bit of a byte that is zero (or, for control characters,
+    // below 0x20). A borrow may also set bits above the first hit, never below.
+    let word = u64::from_le_bytes(eight);
+    let quote = word ^ (ONES * 0x22);
+    let backslash = word ^ (ONES * 0x5C);
+    let hits = (quote.wrapping_sub(ONES) & !quote)
+        | (backslash.wrapping_sub(ONES) & !backslash)
+        | (word.wrapping_sub(ONES * 0x20) & !word);
+    hits & HIGH
+}
+
+/// The place of the first quote, backslash or control character at or after `at`; or the end.
+fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(Ok(eight)) = bytes.get(at..at + 8).map(<[u8; 8]>::try_from) {
-        let word = u64::from_le_bytes(eight);
-        let quote = word ^ (ONES * 0x22);
-        let backslash = word ^ (ONES * 0x5C);
-        let hits = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        let hits = hits & HIGH;
+        let hits = special(eight);
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;
         }

@@ -63,7 +63,8 @@ pub(crate) fn epoch(text: &str) -> Option<UtcMicros> {
 }
 
 /// `Jun 14 15:16:01` (RFC 3164): the year is the one that puts it nearest to the receipt without
-/// passing it by more than a day. Also takes a year behind the day (`Jun 14 2024 15:16:01`).
+/// passing it by more than a day. Also takes a year behind the day (`Jun 14 2024 15:16:01`) or behind
+/// the time (`Jun 14 15:16:01 2024`, as Cisco devices and `ctime` write it).
 /// Answers the instant and the rest of the text.
 pub(crate) fn bsd<'a>(
     text: &'a str,
@@ -91,7 +92,13 @@ pub(crate) fn bsd<'a>(
     } else {
         0
     };
-    let rest = rest.get(8 + skipped..)?;
+    let mut rest = rest.get(8 + skipped..)?;
+    if said_year.is_none()
+        && let Some((year, after)) = year_behind(rest)
+    {
+        said_year = Some(year);
+        rest = after;
+    }
     let at = |year: i64| {
         Civil {
             year,
@@ -113,6 +120,14 @@ pub(crate) fn bsd<'a>(
     let candidates = (this_year - 8..=this_year + 1).rev();
     let instant = candidates.filter_map(at).find(|instant| instant.as_micros() <= latest)?;
     Some((instant, rest))
+}
+
+/// ` 2024 ` or ` 2024: `: the year, and what follows from the blank or colon on. Only years that a
+/// log may be of: a host may be called `8080`.
+fn year_behind(rest: &str) -> Option<(i64, &str)> {
+    let year = digits(rest.strip_prefix(' ')?.as_bytes().get(..4)?)?;
+    let after = rest.get(5..)?;
+    ((1970..2100).contains(&year) && after.starts_with([' ', ':'])).then_some((year, after))
 }
 
 /// `04/Dec/2005:04:47:44 +0900` (Common Log Format).
@@ -330,6 +345,11 @@ mod tests {
         assert_eq!(year("Jan  1 00:00:01", "2025-12-31T23:59:59Z"), "2026-01-01");
         assert_eq!(year("Feb 29 12:00:00", "2026-06-01T00:00:00Z"), "2024-02-29");
         assert_eq!(year("Jun 14 2019 15:16:01", "2026-06-14T15:16:02Z"), "2019-06-14");
+        assert_eq!(year("Jan  1 00:00:00 1970 host x", "2026-06-14T15:16:02Z"), "1970-01-01");
+        let rest = |text| bsd(text, at("2026-07-01T00:00:00Z"), &utc).unwrap().1;
+        assert_eq!(rest("Jun 14 15:16:01 2019 host x"), " host x");
+        assert_eq!(rest("Jun 14 15:16:01 2019: %ASA-6"), ": %ASA-6");
+        assert_eq!(rest("Jun 14 15:16:01 8080 x"), " 8080 x");
         let (_, rest) =
             bsd("Jun  4 15:16:01.250 combo x", at("2026-07-01T00:00:00Z"), &utc).unwrap();
         assert_eq!(rest, " combo x");
