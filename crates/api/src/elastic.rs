@@ -8,7 +8,7 @@ use crate::{Api, ApiError};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -141,8 +141,13 @@ pub(crate) async fn acknowledged() -> Response {
     answer(StatusCode::OK, body, None)
 }
 
-/// `HEAD /{index}` and `PUT /{index}`: an index is there as soon as someone writes to it.
-pub(crate) async fn index(Path(index): Path<String>) -> Response {
+/// `HEAD /{index}` and `PUT /{index}`: an index is there as soon as someone writes to it. Nothing else
+/// of one segment that has no route of its own is anything.
+pub(crate) async fn index(method: Method, uri: Uri, Path(index): Path<String>) -> Response {
+    let named = is_elastic(uri.path()) && !index.starts_with('_');
+    if !named || ![Method::HEAD, Method::PUT].contains(&method) {
+        return ApiError::of_status(StatusCode::NOT_FOUND, None).into_response();
+    }
     let body = json!({ "acknowledged": true, "shards_acknowledged": true, "index": index });
     answer(StatusCode::OK, body, None)
 }

@@ -40,7 +40,7 @@ pub const HEAD_BYTES_MAX: usize = 128 * 1024;
 pub const HEADER_FIELDS_MAX: usize = 100;
 
 /// How long a new connection waits for the place of an idle one that had to go.
-pub const MAKE_ROOM_TIME: Duration = Duration::from_millis(200);
+pub const MAKE_ROOM_TIME: Duration = Duration::from_secs(1);
 
 /// Pause after a failed accept: with no file left to open, trying again at once would only spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

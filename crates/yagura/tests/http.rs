@@ -163,6 +163,8 @@ fn refusals_speak_the_api_they_were_asked_in() {
         ("GET /api/v1/nothing", "", "", 404, ""),
         ("GET /api", "", "", 404, ""),
         ("GET /assets/nothing.js", "", "", 404, ""),
+        ("GET /favicon.ico", "", "", 404, ""),
+        ("PUT /api", "", "", 404, ""),
         ("DELETE /api/v1/search", "", "", 405, ""),
         ("GET /api/v1/ingest", "", "", 405, ""),
         ("GET /api/v1/search?limit=many", "", "", 400, "limit=many"),
@@ -195,7 +197,7 @@ fn refusals_speak_the_api_they_were_asked_in() {
     for (request, more, body, code) in [
         ("GET /_search", "", "", 404),
         ("POST /logs/_search", "", "{}", 404),
-        ("GET /logs", "", "", 405),
+        ("GET /logs", "", "", 404),
         ("GET /_bulk", "", "", 405),
         ("POST /_bulk", "", "nonsense", 400),
         ("POST /_bulk", "Content-Encoding: lzma\r\n", "x", 415),
