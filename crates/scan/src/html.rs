@@ -266,7 +266,7 @@ impl Timeline<'_> {
         let today = words::day(at, zone, lang);
         let day = (today != self.day).then(|| today.clone()).unwrap_or_default();
         self.day = today;
-        let about: Vec<String> = ["host.name", "user.name", "event.dataset", "event.code"]
+        let about: Vec<String> = ["host.name", "user.name", "source.ip", "event.code"]
             .iter()
             .filter(|name| !first.text(name).is_empty())
             .map(|name| {
@@ -297,7 +297,13 @@ impl Timeline<'_> {
         let evidence = pieces.map(|piece| {
             let field = piece.get("field").and_then(|field| field.as_str()).unwrap_or_default();
             Piece {
-                label: self.dictionary.label(field, self.facts.lang),
+                label: match self.dictionary.label(field, self.facts.lang) {
+                    // A native field is called as its own documents call it.
+                    name if name == field => {
+                        name.strip_prefix("winlog.event_data.").unwrap_or(name)
+                    }
+                    label => label,
+                },
                 value: text(piece, "value"),
                 predicate: text(piece, "predicate"),
             }

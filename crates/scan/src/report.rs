@@ -21,7 +21,9 @@ pub struct ScanReport {
     pub unknown: u64,
     /// Events that could be read in part only.
     pub imperfect: u64,
-    /// When the first and the last event in range happened.
+    /// Events without a time of their own: they count as of when the scan began.
+    pub untimed: u64,
+    /// When the first and the last event in range happened, those without a time left out.
     pub span: Option<(UtcMicros, UtcMicros)>,
     /// Findings, by level.
     pub levels: Counts,
@@ -188,6 +190,7 @@ pub(crate) struct Tally {
     pub events_in_range: u64,
     pub unknown: u64,
     pub imperfect: u64,
+    pub untimed: u64,
     pub span: Option<(i64, i64)>,
     pub findings_span: Option<(i64, i64)>,
     pub levels: Counts,
@@ -283,6 +286,7 @@ impl Tally {
         self.events_in_range += other.events_in_range;
         self.unknown += other.unknown;
         self.imperfect += other.imperfect;
+        self.untimed += other.untimed;
         for (span, more) in
             [(&mut self.span, other.span), (&mut self.findings_span, other.findings_span)]
         {
@@ -319,6 +323,7 @@ impl Tally {
         report.events_in_range = self.events_in_range;
         report.unknown = self.unknown;
         report.imperfect = self.imperfect;
+        report.untimed = self.untimed;
         report.span = instants(self.span);
         report.findings_span = instants(self.findings_span);
         report.levels = self.levels;

@@ -131,10 +131,17 @@ impl<'a> Worker<'a> {
                 file = of;
             }
             tally.events += 1;
-            widen(&mut tally.span, time, time);
+            // An event that says no time has been given that of its receipt.
+            let is_timed = time != self.shared.now.as_micros();
+            self.tally.untimed += u64::from(!is_timed);
+            if is_timed {
+                widen(&mut tally.span, time, time);
+            }
             if self.shared.is_in_range(time) {
                 in_range += 1;
-                widen(&mut self.tally.span, time, time);
+                if is_timed {
+                    widen(&mut self.tally.span, time, time);
+                }
             }
         }
         add(&mut self.tally, file, tally);

@@ -303,7 +303,15 @@ fn correlations_count_over_all_files_whatever_their_order() {
         told.collect::<Vec<_>>().join("\n")
     };
     let told = found(1_000_000, 1);
-    insta::assert_snapshot!(told, @"");
+    let lines = |rule: &str| told.lines().filter(|line| line.contains(rule)).collect::<Vec<_>>();
+    assert_eq!(lines("Password guessed detection").len(), 4, "{told}");
+    let [many] = lines("Many passwords guessed correlation")[..] else { panic!("{told}") };
+    let events = r#"["b.log#line=1", "b.log#line=2", "a.log#line=1", "a.log#line=2"]"#;
+    assert!(many.starts_with("10:00:08") && many.contains(events), "{told}");
+    assert!(many.ends_with("192.0.2.7"), "{told}");
+    let [then_in] = lines("Guessed, then in correlation")[..] else { panic!("{told}") };
+    assert!(then_in.starts_with("10:30:00") && then_in.contains("c.log#line=1"), "{told}");
+    assert!(lines("Let in").is_empty(), "a rule that serves a correlation alone is silent: {told}");
     assert_eq!(found(100, 3), told);
 }
 

@@ -531,6 +531,18 @@ fn notes(report: &ScanReport, lang: Lang) -> Vec<String> {
             ),
         });
     }
+    if report.untimed > 0 {
+        notes.push(match lang {
+            Lang::Ja => format!(
+                "{}件の記録には時刻がないため、調査を始めた時刻のものとして扱いました。",
+                number(report.untimed)
+            ),
+            Lang::En => format!(
+                "{} no time; they stand at the time when the examination began.",
+                count(report.untimed, "event names", "events name")
+            ),
+        });
+    }
     if report.imperfect > 0 {
         notes.push(match lang {
             Lang::Ja => format!("{}件の記録は一部だけ解釈できました。", number(report.imperfect)),
