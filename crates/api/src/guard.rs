@@ -30,12 +30,13 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Where people act.
-const GUARDED: [&str; 5] = [
+const GUARDED: [&str; 6] = [
     "/api/v1/alerts/",
     "/api/v1/rules/",
     "/api/v1/hunts",
     "/api/v1/indicators",
     "/api/v1/feeds",
+    "/api/v1/exceptions",
 ];
 
 /// The middleware.
@@ -161,6 +162,8 @@ mod tests {
         let host = ("host", "localhost");
         assert!(!verdict(Method::POST, "/api/v1/alerts/A-1/close", &[host]));
         assert!(!verdict(Method::POST, "/api/v1/rules/reload", &[host]));
+        assert!(!verdict(Method::POST, "/api/v1/exceptions", &[host]));
+        assert!(!verdict(Method::POST, "/api/v1/exceptions/X-000001/remove", &[host]));
         assert!(verdict(Method::POST, "/api/v1/alerts/A-1/close", &[host, (REQUEST_HEADER, "1")]));
         assert!(verdict(Method::GET, "/api/v1/alerts/A-1", &[host]));
     }

@@ -3,41 +3,43 @@
 
 #![forbid(unsafe_code)]
 
+mod activity;
 mod alerts;
 mod assets;
+mod counters;
+mod desk;
 mod elastic;
 mod error;
+mod extract;
 mod guard;
+mod hunts;
 mod ingest;
 mod ledger;
+pub mod limits;
+mod rules;
 mod search;
+mod server;
 mod status;
 
+pub use counters::{HttpCounters, HttpCounts};
 pub use error::ApiError;
 pub use guard::REQUEST_HEADER;
-pub use status::Listener;
+pub use server::{ServeOptions, serve};
+pub use status::{Counting, Listener};
 
+use crate::extract::Bodies;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::FromRef;
 use axum::handler::HandlerWithoutStateExt;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use yagura_intake::http_body::BulkStreams;
 use yagura_node::Node;
-
-/// Largest request body, in bytes, as it is sent (before it is expanded).
-pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Bodies that are expanded and parsed at once; further requests wait their turn. Each may need
-/// several times its size of memory for a moment.
-pub const BODIES_AT_ONCE_MAX: usize = 2;
 
 /// What every handler has.
 #[derive(Clone)]
@@ -47,6 +49,13 @@ pub struct Api {
     began: Instant,
     streams: Arc<BulkStreams>,
     bodies: Arc<Semaphore>,
+    whole: Bodies,
+}
+
+impl FromRef<Api> for Bodies {
+    fn from_ref(api: &Api) -> Bodies {
+        api.whole.clone()
+    }
 }
 
 impl Api {
@@ -66,15 +75,22 @@ impl Api {
     }
 }
 
-/// The routes of a node. `listeners` is what the status says of the ports.
-pub fn router(node: Arc<Node>, listeners: Vec<Listener>) -> Router {
+/// The routes of a node. `listeners` is what the status says of the ports; `options` and `counters`
+/// are those that [`serve`] gets.
+pub fn router(
+    node: Arc<Node>,
+    listeners: Vec<Listener>,
+    options: &ServeOptions,
+    counters: Arc<HttpCounters>,
+) -> Router {
     let streams = node.streams();
     let api = Api {
         node,
         listeners: Arc::new(listeners),
         began: Instant::now(),
         streams: Arc::new(BulkStreams::with_known(streams)),
-        bodies: Arc::new(Semaphore::new(BODIES_AT_ONCE_MAX)),
+        bodies: Arc::new(Semaphore::new(limits::BODIES_AT_ONCE_MAX)),
+        whole: Bodies::new(limits::BODIES_BYTES_MAX, options.request_timeout, counters),
     };
     Router::new()
         .route("/", get(root).head(elastic::probe))
@@ -84,6 +100,8 @@ pub fn router(node: Arc<Node>, listeners: Vec<Listener>) -> Router {
         .route("/api/v1/alerts", get(alerts::list))
         .route("/api/v1/alerts/{id}/{act}", post(alerts::act))
         .route("/api/v1/events/{*id}", get(ledger::proof))
+        .route("/api/v1/rules", get(rules::list))
+        .route("/api/v1/rules/reload", post(rules::reload))
         .route("/api/v1/ledger", get(ledger::state))
         .route("/api/v1/verify", post(ledger::verify))
         .route("/api/v1/ingest", post(ingest::ingest))
@@ -93,11 +111,32 @@ pub fn router(node: Arc<Node>, listeners: Vec<Listener>) -> Router {
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::health))
         .route("/metrics", get(status::metrics))
+        .merge(hunts::routes())
+        .merge(desk::routes())
+        .merge(elastic_routes())
+        .route("/assets/{*path}", get(assets::file))
+        .fallback_service(not_found.into_service())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(guard::guard))
+        .with_state(api)
+}
+
+/// What Elasticsearch's clients ask and send.
+fn elastic_routes() -> Router<Api> {
+    let document = post(elastic::document).put(elastic::document);
+    Router::new()
         .route("/_bulk", post(elastic::bulk).put(elastic::bulk))
         .route("/{index}/_bulk", post(elastic::bulk_into).put(elastic::bulk_into))
+        .route("/{index}/_doc", post(elastic::document_without_id))
+        .route("/{index}/_doc/{id}", document)
+        .route("/{index}/_create/{id}", post(elastic::create).put(elastic::create))
+        .route("/{index}", any(elastic::index))
         .route("/_license", get(elastic::license))
         .route("/_xpack", get(elastic::xpack))
         .route("/_cluster/health", get(elastic::health))
+        .route("/_cluster/{*rest}", any(elastic::cluster))
+        .route("/_cat/{*rest}", get(elastic::cat))
+        .route("/_nodes", get(elastic::nodes))
         .route("/_nodes/{*rest}", get(elastic::nodes))
         .route("/_ilm/{*rest}", any(elastic::acknowledged))
         .route("/_index_template/{*rest}", any(elastic::acknowledged))
@@ -105,25 +144,8 @@ pub fn router(node: Arc<Node>, listeners: Vec<Listener>) -> Router {
         .route("/_template/{*rest}", any(elastic::acknowledged))
         .route("/_ingest/{*rest}", any(elastic::acknowledged))
         .route("/_data_stream/{*rest}", any(elastic::acknowledged))
-        .route("/assets/{*path}", get(assets::file))
-        .fallback_service(not_found.into_service())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(axum::middleware::from_fn(guard::guard))
-        .with_state(api)
-}
-
-/// Serves until `stopped` resolves, then lets open requests end.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    app: Router,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(stopped).await
+        .route("/_alias/{*rest}", any(elastic::acknowledged))
+        .route("/_aliases", any(elastic::acknowledged))
 }
 
 /// A browser gets the page, a log shipper what it asks an Elasticsearch for.

@@ -3,7 +3,7 @@
 use crate::{Node, NodeError};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use yagura_desk::{Alert, AlertFilter, AlertSort, AlertState, Verdict};
+use yagura_desk::{Alert, AlertFilter, AlertId, AlertSort, AlertState, Verdict};
 use yagura_event::Level;
 
 /// Most alerts one answer carries.
@@ -89,7 +89,7 @@ impl Node {
             ..AlertFilter::default()
         };
         let page = self.desk().alerts(&filter);
-        let alerts: Vec<Value> = page.alerts.iter().map(|alert| shown(alert)).collect();
+        let alerts: Vec<Value> = page.alerts.iter().map(|alert| self.shown(alert)).collect();
         json!({ "alerts": alerts, "total": page.total })
     }
 
@@ -110,6 +110,7 @@ impl Node {
         let note = request.note.as_deref().unwrap_or_default();
         let done = match act {
             "acknowledge" => desk.acknowledge(id, who, note),
+            "comment" => desk.comment(id, who, note),
             "reopen" => desk.reopen(id, who, note),
             "close" => match request.verdict {
                 Some(verdict) => desk.close(id, who, verdict, note),
@@ -122,15 +123,15 @@ impl Node {
             },
             _ => {
                 return Err(NodeError::request(
-                    format!("unknown act {act:?}: use acknowledge, close or reopen"),
+                    format!("unknown act {act:?}: use acknowledge, comment, close or reopen"),
                     format!(
-                        "不明な操作 {act:?} です。acknowledge、close、reopen のいずれかを使ってください"
+                        "不明な操作 {act:?} です。acknowledge、comment、close、reopen のいずれかを使ってください"
                     ),
                 ));
             }
         };
         match done {
-            Ok(alert) => Ok(shown(&alert)),
+            Ok(alert) => Ok(self.shown(&alert)),
             Err(yagura_desk::DeskError::NoSuchAlert { .. }) => Err(no_such()),
             Err(error) => Err(NodeError::request(error.to_string(), error.to_string())),
         }
@@ -149,4 +150,86 @@ fn shown(alert: &Alert) -> Value {
     value["sentence"] = json!({ "ja": alert.first_sentence_ja, "en": alert.first_sentence_en });
     value["phase"] = json!(alert.rule.phase);
     value
+}
+
+impl Node {
+    /// An alert as shown, with what was decided before about the same rule and entity.
+    fn shown(&self, alert: &Alert) -> Value {
+        let mut value = shown(alert);
+        if let Some(precedent) = self.desk().precedent(alert) {
+            value["precedent"] = json!(precedent);
+        }
+        value
+    }
+
+    /// One alert, explained: why, what to check, what was decided before, the risk of those it is
+    /// about, and conditions that an exception could use.
+    pub fn alert(&self, id: &str) -> Result<Value, NodeError> {
+        let no_such = || NodeError::NotFound {
+            message: format!("there is no alert {id}"),
+            message_ja: format!("アラート {id} はありません"),
+        };
+        let id: AlertId = id.parse().map_err(|_| no_such())?;
+        let alert = self.desk().alert(id).ok_or_else(no_such)?;
+        let explanation = yagura_desk::explain(&alert, self.dictionary());
+        let conditions = explanation.held.iter().map(
+            |held| json!({ "field": held.field, "value": yagura_detect::literal(&held.value) }),
+        );
+        let mut value = self.shown(&alert);
+        value["risk"] = json!(self.desk().risk_around(&alert));
+        value["exception_conditions"] = conditions.collect();
+        value["explanation"] = json!(explanation);
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use yagura_desk::{AuditError, AuditLog, Desk, DeskOptions, Finding, RuleCopy};
+    use yagura_event::{EventId, ManualClock, StreamName, UtcMicros};
+
+    struct Nowhere;
+    impl AuditLog for Nowhere {
+        fn append(&self, _: Vec<Value>) -> Result<(), AuditError> {
+            Ok(())
+        }
+    }
+
+    /// An alert of so many events.
+    fn alert(events: u32) -> Arc<Alert> {
+        let at = UtcMicros::from_micros(0);
+        let clock = Arc::new(ManualClock::at(at));
+        let desk = Desk::new(DeskOptions::default(), Arc::new(Nowhere), clock);
+        let rule = RuleCopy::named("u".into(), "Rule".into(), "規則".into(), Level::High);
+        let rule = Arc::new(rule);
+        let finding = |index| Finding {
+            rule: rule.clone(),
+            dataset: "linux.auth".into(),
+            host: Some("web01".into()),
+            user: None,
+            source_ip: None,
+            event_id: EventId { stream: StreamName::new("syslog").unwrap(), batch: 1, index },
+            timestamp: at,
+            received: at,
+            sentence_ja: "日".into(),
+            sentence_en: "en".into(),
+            evidence: Vec::new(),
+        };
+        let changes = desk.observe((0..events).map(finding).collect()).unwrap();
+        changes.last().unwrap().alert.clone()
+    }
+
+    #[test]
+    fn an_alert_carries_at_most_so_many_event_ids_and_its_whole_count() {
+        let most = u32::try_from(EVENT_IDS_SHOWN_MAX).unwrap();
+        for (events, ids) in [(most, most), (most + 1, most)] {
+            let shown = shown(&alert(events));
+            assert_eq!(shown["event.ids"].as_array().unwrap().len(), ids as usize);
+            assert_eq!(shown["count"], events);
+            assert_eq!(shown["event.id"], "syslog/1/0");
+            assert_eq!(shown["sentence"]["ja"], "日");
+        }
+    }
 }

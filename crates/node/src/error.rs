@@ -53,6 +53,9 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The audit log did not take what was to be recorded.
+    #[error("not recorded: {0}")]
+    NotRecorded(String),
     /// A part of the node has stopped; its log says why.
     #[error("{0} has stopped; restart Yagura, its log says why")]
     Stopped(&'static str),

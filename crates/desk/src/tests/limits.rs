@@ -1,8 +1,8 @@
 use super::*;
 use crate::limits::{
-    EVENT_IDS_PER_ENTRY_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_MAX, LISTENER_LAG_MAX, NAME_BYTES_MAX,
-    NOTE_BYTES_MAX, OPEN_ALERTS_PER_GROUP_LOOKED_AT, PAGE_MAX, QUIET_RULES_MAX, SENTENCE_BYTES_MAX,
-    TAGS_MAX, WHO_BYTES_MAX,
+    EVENT_IDS_PER_ENTRY_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_MAX, GUIDE_LINES_MAX, LISTENER_LAG_MAX,
+    NAME_BYTES_MAX, NOTE_BYTES_MAX, OPEN_ALERTS_PER_GROUP_LOOKED_AT, PAGE_MAX, QUIET_RULES_MAX,
+    SENTENCE_BYTES_MAX, TAGS_MAX, WHO_BYTES_MAX,
 };
 use crate::{DeskError, EvidenceItem, Verdict};
 
@@ -99,6 +99,7 @@ fn texts_of_a_finding_are_cut_at_their_limits() {
     let room = Room::new();
     let mut wide = (*rule(1, Level::High)).clone();
     wide.tags = vec!["t".into(); TAGS_MAX + 1];
+    wide.guide.check = vec!["c".repeat(SENTENCE_BYTES_MAX + 1); GUIDE_LINES_MAX + 1];
     let mut event = finding(&Arc::new(wide), &"h".repeat(NAME_BYTES_MAX + 1), 0);
     event.sentence_ja = "あ".repeat(SENTENCE_BYTES_MAX);
     event.sentence_en = "a".repeat(SENTENCE_BYTES_MAX);
@@ -110,6 +111,8 @@ fn texts_of_a_finding_are_cut_at_their_limits() {
     event.evidence = vec![item; EVIDENCE_MAX + 1];
     room.observe([event]);
     let alert = room.desk.alert(id(1)).unwrap();
+    assert_eq!(alert.rule.guide.check.len(), GUIDE_LINES_MAX);
+    assert!(alert.rule.guide.check[0].ends_with('…'));
     assert_eq!(alert.rule.tags.len(), TAGS_MAX);
     assert_eq!(alert.entity.value.len(), NAME_BYTES_MAX);
     assert!(alert.first_sentence_ja.len() <= SENTENCE_BYTES_MAX);

@@ -1,5 +1,10 @@
 use super::*;
-use crate::limits::{DECISIONS_PER_PRECEDENT_MAX, HOURS_MAX};
+use crate::fold::Group;
+use crate::limits::{
+    DECISIONS_PER_PRECEDENT_MAX, HOURS_MAX, HOURS_PER_ENTRY_MAX, PRECEDENTS_MAX, RULE_TALLIES_MAX,
+};
+use crate::quality::Quality;
+use crate::{Decision, Entity, EntityKind};
 use crate::{NoiseCause, RuleQuality, Suggestion, Verdict, Verdicts};
 
 fn of(desk: &Desk, rule: &RuleCopy) -> RuleQuality {
@@ -124,4 +129,56 @@ fn an_alert_counts_its_events_per_hour_and_keeps_the_latest_hours() {
     assert_eq!((alert.hours.len(), alert.count), (HOURS_MAX, 18 + u64::from(hours) - 2));
     assert_eq!(alert.hours.first_key_value().unwrap().0, &start().plus_micros(HOUR));
     assert_eq!(*room.replayed().alert(id(1)).unwrap(), *alert);
+}
+
+#[test]
+fn one_record_counts_at_most_so_many_hours() {
+    for (hours, counted) in
+        [(HOURS_PER_ENTRY_MAX, HOURS_PER_ENTRY_MAX), (HOURS_PER_ENTRY_MAX + 1, HOURS_PER_ENTRY_MAX)]
+    {
+        let options = DeskOptions { window_micros: i64::MAX / 4, ..DeskOptions::default() };
+        let room = Room::with(options, Bounds::default());
+        let rule = rule(1, Level::High);
+        let hours = u32::try_from(hours).unwrap();
+        room.observe((0..=hours).map(|n| finding(&rule, "PC1", n * 60)));
+        let entries = room.memory.entries.lock().unwrap();
+        let extended: Value = serde_json::from_slice(entries.last().unwrap()).unwrap();
+        let recorded = extended["alert.hours"].as_object().unwrap();
+        assert_eq!(recorded.len(), counted);
+        let events: u64 = recorded.values().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(events, u64::from(hours), "what is past the limit is counted in the last hour");
+    }
+}
+
+#[test]
+fn measured_rules_and_remembered_pairs_are_bounded() {
+    let mut quality = Quality::default();
+    let mut one = (*rule(1, Level::High)).clone();
+    for number in 0..=RULE_TALLIES_MAX {
+        one.uuid = number.to_string();
+        quality.raised(&one, start());
+    }
+    assert_eq!(quality.report(start()).len(), RULE_TALLIES_MAX);
+
+    let room = Room::new();
+    let alert = room.observe([finding(&rule(1, Level::High), "PC1", 0)])[0].alert.clone();
+    let group = |number: usize| {
+        Group::new("r", &Entity { kind: EntityKind::Host, value: number.to_string() })
+    };
+    let decision = Decision {
+        at: start(),
+        who: "a".into(),
+        alert: id(9),
+        verdict: Verdict::Benign,
+        note: String::new(),
+    };
+    for number in 0..PRECEDENTS_MAX {
+        quality.closed(&alert, group(number), decision.clone());
+    }
+    assert!(quality.precedent(&group(0), &alert).is_some());
+    quality.closed(&alert, group(0), decision.clone());
+    quality.closed(&alert, group(PRECEDENTS_MAX), decision);
+    assert!(quality.precedent(&group(0), &alert).is_some(), "decided again, it is the newest");
+    assert!(quality.precedent(&group(1), &alert).is_none(), "the one decided longest ago leaves");
+    assert!(quality.precedent(&group(2), &alert).is_some());
 }

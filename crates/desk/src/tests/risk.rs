@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::RISK_ALERTS_PER_ENTITY_MAX;
 use crate::{CHAIN_RULE, ChangeKind, Entity, EntityKind, QUICK_CHAIN_RULE, RiskOptions, Verdict};
 
 const PHASES: [Phase; 4] = [
@@ -200,4 +201,15 @@ fn a_chain_that_a_crash_cut_off_is_raised_at_the_next_start() {
     assert_eq!(restarted.catch_up().unwrap().len(), 2, "raised, and extended with the others");
     assert_eq!(chains(&restarted)[0].count, 3);
     assert!(restarted.catch_up().unwrap().is_empty());
+}
+
+#[test]
+fn the_risk_of_an_entity_is_made_of_its_newest_alerts() {
+    let room = Room::new();
+    let most = u32::try_from(RISK_ALERTS_PER_ENTITY_MAX).unwrap();
+    let alerts = || room.desk.risk(1).0[0].alerts;
+    room.observe((0..most).map(|n| on("PC1", &in_phase(n, 1, Level::Medium), n)));
+    assert_eq!(alerts(), RISK_ALERTS_PER_ENTITY_MAX);
+    room.observe([on("PC1", &in_phase(most, 1, Level::Medium), most)]);
+    assert_eq!(alerts(), RISK_ALERTS_PER_ENTITY_MAX);
 }
