@@ -52,7 +52,7 @@ pub struct Correlator {
     pub(crate) ruleset: Arc<Ruleset>,
     pub(crate) options: CorrelatorOptions,
     /// Which correlations count a rule, and as which of theirs: by rule id.
-    counts: HashMap<String, Vec<(usize, u16)>>,
+    counts: HashMap<String, Arc<[(usize, u16)]>>,
     /// The same for correlations, by position.
     counts_correlation: Vec<Vec<(usize, u16)>>,
     pub(crate) stores: Vec<Store>,
@@ -114,7 +114,7 @@ impl Correlator {
         Correlator {
             ruleset,
             options,
-            counts,
+            counts: counts.into_iter().map(|(rule, by)| (rule, by.into())).collect(),
             counts_correlation,
             stores,
             floor: HashMap::new(),
@@ -187,6 +187,21 @@ impl Correlator {
         told
     }
 
+    /// Where the counting has got to in each stream: a batch, and the index after the newest event.
+    pub fn positions(&self) -> impl Iterator<Item = (&str, (u64, u32))> {
+        self.positions.iter().map(|(stream, position)| (stream.as_ref(), *position))
+    }
+
+    /// Notes that every event of `stream` before (`batch`, `next`) has been observed, also those
+    /// that no rule found. Changes no count.
+    pub fn pass(&mut self, stream: &str, batch: u64, next: u32) {
+        let revision = self.revision;
+        if let Some(index) = next.checked_sub(1) {
+            self.advance(stream, batch, index);
+        }
+        self.revision = revision;
+    }
+
     /// Makes a hit of a match for every correlation that counts its rule.
     fn gather(&mut self, rows: &mut Rows<'_>, found: &Match, pending: &mut [Vec<NewHit>]) {
         let Some(counted) = self.counts.get(&found.rule.id) else { return };
@@ -198,7 +213,7 @@ impl Correlator {
         }
         let stream = self.advance(&stream, batch, index);
         let (time, _) = rows.time(found.row);
-        for (correlation, source) in counted {
+        for (correlation, source) in counted.iter().copied() {
             let hit =
                 Hit { time, stream: stream.clone(), batch, index, source, payload: Payload::None };
             self.route(Some(rows), correlation, hit, Some(found.row), &[], pending);
@@ -298,15 +313,17 @@ impl Correlator {
             _ => Payload::None,
         };
         let key = Key::new(&values);
-        let roles = match (rows, row) {
-            (Some(rows), Some(row)) => rows.roles(&values, row),
-            _ => [0; 3],
-        };
-        let dataset = rows.map_or_else(|| Arc::from(""), |rows| rows.dataset().clone());
         hit.payload = payload;
-        let Some(slot) = self.group(position, key, dataset, roles, correlation, &hit) else {
-            return;
+        // Only the first event of a group is asked whom it is about.
+        let first = |key: Key| {
+            let roles = match (rows, row) {
+                (Some(rows), Some(row)) => rows.roles(&values, row),
+                _ => [0; 3],
+            };
+            let dataset = rows.map_or_else(|| Arc::from(""), |rows| rows.dataset().clone());
+            Group::new(key, dataset, roles)
         };
+        let Some(slot) = self.group(position, key, first, correlation, &hit) else { return };
         if let Some(pending) = pending.get_mut(position) {
             pending.push(NewHit { slot, hit, row });
         }
@@ -317,16 +334,16 @@ impl Correlator {
         &mut self,
         position: usize,
         key: Key,
-        dataset: Arc<str>,
-        roles: [u8; 3],
+        first: impl FnOnce(Key) -> Group,
         correlation: &Correlation,
         hit: &Hit,
     ) -> Option<u32> {
         let store = self.stores.get(position)?;
         if let Some(slot) = store.groups.find(&key) {
+            self.renew(position, slot, correlation, || first(key));
             return Some(slot);
         }
-        let group = Group::new(key, dataset, roles);
+        let group = first(key);
         if !self.has_room(position, group.bytes() + size_of::<Hit>() + hit.text_bytes()) {
             self.refuse(correlation, hit, 1);
             return None;
@@ -336,6 +353,31 @@ impl Correlator {
         let slot = store.groups.insert(group);
         self.bytes += store.groups.bytes - before;
         Some(slot)
+    }
+
+    /// Puts a new group in the place of one that has expired, as if it had been forgotten in time.
+    fn renew(
+        &mut self,
+        position: usize,
+        slot: u32,
+        correlation: &Correlation,
+        first: impl FnOnce() -> Group,
+    ) {
+        let Some(allowance) = self.options.allowance_micros else { return };
+        let reach = correlation.span.saturating_add(allowance);
+        let Some(store) = self.stores.get_mut(position) else { return };
+        let Some(group) = store.groups.get_mut(slot) else { return };
+        if !group.is_expired(self.clocks, reach, allowance)
+            || !(correlation.rolling || group.hits.is_empty())
+        {
+            return;
+        }
+        let told = &mut self.last_words;
+        self.stats.updated += last_words(correlation, group, i64::MAX, told);
+        let cost = group.cost;
+        *group = first();
+        group.cost = cost;
+        self.recount(position, slot);
     }
 
     fn has_room(&mut self, position: usize, bytes: usize) -> bool {
@@ -470,21 +512,9 @@ impl Correlator {
         hits: Vec<Hit>,
         places: Vec<Option<usize>>,
     ) -> (Vec<Hit>, Vec<Option<usize>>) {
-        let clocks = self.clocks;
-        let Some(group) =
-            self.stores.get_mut(position).and_then(|store| store.groups.get_mut(slot))
-        else {
+        let Some(group) = self.stores.get(position).and_then(|store| store.groups.get(slot)) else {
             return Default::default();
         };
-        // Whether it was forgotten meanwhile or not makes no difference.
-        if let Some(allowance) = self.options.allowance_micros
-            && (correlation.rolling || group.hits.is_empty())
-            && group.is_expired(clocks, correlation.span.saturating_add(allowance), allowance)
-        {
-            let told = &mut self.last_words;
-            self.stats.updated += last_words(correlation, group, i64::MAX, told);
-            group.forget();
-        }
         let oldest = match self.options.allowance_micros {
             Some(allowance) if group.newest > i64::MIN => group.newest.saturating_sub(allowance),
             _ => i64::MIN,

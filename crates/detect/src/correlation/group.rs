@@ -77,13 +77,6 @@ impl Group {
             && received >= self.touched.saturating_add(allowance)
     }
 
-    /// Makes it one that has seen nothing.
-    pub(crate) fn forget(&mut self) {
-        self.hits.clear();
-        self.episodes.clear();
-        (self.newest, self.touched, self.judged_until) = (i64::MIN, i64::MIN, i64::MIN);
-    }
-
     /// What it takes, roughly: its place, its key and its hits.
     pub(crate) fn bytes(&self) -> usize {
         let texts: usize = match self.hits.first() {
