@@ -3,7 +3,7 @@
 use crate::{Node, NodeError};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use yagura_desk::{DeskError, EXCEPTION_DAYS, Entity, ExceptionId, Lasts, NewException};
+use yagura_desk::{AlertId, DeskError, EXCEPTION_DAYS, Entity, ExceptionId, Lasts, NewException};
 
 /// Most entities, rules or gaps one answer carries.
 const ROWS_MAX: usize = 1_000;
@@ -68,7 +68,7 @@ impl Node {
                 ));
             }
         };
-        let alert = request.alert.map(|id| id.parse()).transpose();
+        let alert = request.alert.map(|id| id.parse::<AlertId>()).transpose();
         let alert =
             alert.map_err(|error| NodeError::request(error.to_string(), error.to_string()))?;
         let new = NewException {

@@ -73,9 +73,10 @@ impl Silence {
         if header.stream.as_str().starts_with("import/") {
             return;
         }
+        let room = self.streams.len() < STREAMS_MAX;
         match self.streams.get_mut(&header.stream) {
             Some(pattern) => pattern.hear(header),
-            None if header.count > 0 && self.streams.len() < STREAMS_MAX => {
+            None if header.count > 0 && room => {
                 let pattern = Pattern {
                     first: header.first_received,
                     last: header.last_received,
