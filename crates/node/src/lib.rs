@@ -10,22 +10,28 @@
 
 mod alerts;
 mod audit;
+mod correlation;
 mod data_dir;
 mod error;
+mod excepting;
+mod exceptions;
+pub mod hunt;
 mod node;
 mod pipeline;
 mod rows;
 mod rules;
 mod sink;
 mod verify;
+mod watch;
 
 pub use alerts::{ActRequest, AlertQuery};
 pub use audit::{AUDIT_STREAM, Audit, FileDigest, FileDigests};
 pub use data_dir::DataDir;
 pub use error::NodeError;
+pub use exceptions::{ExceptionRequest, RemoveRequest};
 pub use node::{Node, NodeOptions};
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use rows::{Page, Row, RowStream, SearchEnd, SearchQuery, from_base64};
-pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX};
+pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
 pub use sink::JournalSink;
 pub use verify::{VerifyReport, VerifyScope, verify_dir};

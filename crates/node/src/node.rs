@@ -1,7 +1,9 @@
 use crate::audit::{Audit, FileDigest, FileDigests};
+use crate::hunt::{Fold, HuntParts, Hunter};
 use crate::pipeline::{OUTPUT_QUEUE_MAX, Parts, Pipeline};
+use crate::rules::{RecordedRules, Rules};
 use crate::sink::JournalSink;
-use crate::{DataDir, NodeError, rules};
+use crate::{DataDir, NodeError};
 use crossbeam_channel::bounded;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -9,8 +11,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use yagura_desk::{Desk, DeskOptions};
-use yagura_detect::{CompileReport, Engine, LogSources, Ruleset};
-use yagura_event::{Clock, EventId, FieldDictionary};
+use yagura_detect::Engine;
+use yagura_event::{Clock, EventId, FieldDictionary, UtcMicros};
 use yagura_journal::{DirLock, Journal, JournalOptions, RecoveryReport};
 use yagura_lake::{Lake, LakeOptions};
 use yagura_ledger::{EventProof, Log, SigningKey, VerifierKey};
@@ -20,9 +22,6 @@ use yagura_query::Searcher;
 /// Refused rules that the status names; past it they are only counted.
 const REFUSALS_SHOWN_MAX: usize = 1_000;
 
-/// Which events a Sigma log source means.
-const LOG_SOURCES: &str = include_str!("../../../content/logsources.toml");
-
 /// How a node is opened.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
@@ -30,6 +29,15 @@ pub struct NodeOptions {
     pub builtin_rules: bool,
     /// Directories of further Sigma rules.
     pub rule_dirs: Vec<PathBuf>,
+    /// Values for placeholders: files, and directories of them.
+    pub rule_lists: Vec<PathBuf>,
+    /// Processing pipelines: files, and directories of them.
+    pub rule_pipelines: Vec<PathBuf>,
+    /// Zone in which rules take parts of a time.
+    pub rule_zone: jiff::tz::TimeZone,
+    /// Who is named in the audit log where the rules are others than at the last start; `None` for a
+    /// command that only looks at the store, with whatever rules.
+    pub rules_recorded_as: Option<String>,
     /// Zone of source times that do not say theirs.
     pub source_zone: jiff::tz::TimeZone,
     /// The events journal.
@@ -47,6 +55,10 @@ impl Default for NodeOptions {
         NodeOptions {
             builtin_rules: true,
             rule_dirs: Vec::new(),
+            rule_lists: Vec::new(),
+            rule_pipelines: Vec::new(),
+            rule_zone: jiff::tz::TimeZone::UTC,
+            rules_recorded_as: None,
             source_zone: jiff::tz::TimeZone::UTC,
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
@@ -62,7 +74,7 @@ pub struct Node {
     clock: Arc<dyn Clock>,
     dictionary: Arc<FieldDictionary>,
     normalizer: Normalizer,
-    rules: CompileReport,
+    pub(crate) rules: Rules,
     journal: Journal,
     events_log: Arc<Log>,
     audit_journal: Journal,
@@ -71,10 +83,15 @@ pub struct Node {
     lake: Arc<Lake>,
     desk: Arc<Desk>,
     searcher: Searcher,
+    hunter: Arc<Hunter>,
+    correlating: Arc<crate::correlation::Correlating>,
     pipeline: Mutex<Pipeline>,
     recovery: RecoveryReport,
     alerts_changed: tokio::sync::watch::Receiver<u64>,
     verified: Mutex<Option<Value>>,
+    opened_at: UtcMicros,
+    fields: Arc<crate::watch::FieldWatch>,
+    gap_watch: Mutex<crate::watch::GapWatch>,
     /// Held by whoever writes to the table or must see it stand still.
     table: Arc<Mutex<()>>,
     _lock: DirLock,
@@ -88,11 +105,13 @@ impl Node {
         options: NodeOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Node, NodeError> {
+        let opened_at = clock.now();
         create_dir(data.root())?;
         let lock = DirLock::acquire(&data.lock())?;
         let dictionary = Normalizer::embedded_dictionary();
         let normalizer = new_normalizer(&options, &dictionary)?;
-        let (ruleset, rules) = compile_rules(&options, &dictionary)?;
+        // Thousands of rules take most of a start; meanwhile the store is opened.
+        let compiling = spawn_compiling(&options, &dictionary)?;
 
         let events_log = open_log(&data, &data.events_log(), "events")?;
         let audit_log = open_log(&data, &data.audit_log(), "audit")?;
@@ -114,16 +133,25 @@ impl Node {
                 }
             }
         }
+        crate::hunt::tidy(&data, |path| digests.get(path))?;
         let (ignored, drain) = bounded(OUTPUT_QUEUE_MAX);
         spawn_drain(drain)?;
         let (audit_journal, _) =
             Journal::open(&data.audit(), audit_options, audit_log.clone(), clock.clone(), ignored)?;
         let audit = Arc::new(Audit::new(audit_journal.clone(), clock.clone(), digests)?);
         let desk = Arc::new(Desk::new(options.desk.clone(), audit.clone(), clock.clone()));
+        let mut hunts = Fold::default();
+        let mut recorded = RecordedRules::default();
         for entry in &entries {
             desk.replay(entry);
+            hunts.replay(entry);
+            recorded.replay(entry);
         }
         drop(entries);
+        // A crash may have come between an alert and the chain it completed.
+        if let Err(error) = desk.catch_up() {
+            tracing::error!(%error, "attack chains could not be recorded");
+        }
         record_keys(&data, &audit)?;
 
         let lake_options = LakeOptions {
@@ -151,13 +179,44 @@ impl Node {
         let searcher = Searcher::new(lake.clone(), dictionary.clone())
             .map_err(|error| NodeError::Content(error.to_string()))?;
         let (alerts_changed_sender, alerts_changed) = tokio::sync::watch::channel(0);
+        let compiled = compiling.join().map_err(|_| NodeError::Stopped("the rule compiler"))?;
+        let compiled = compiled?;
+        let rules = Rules::new(rule_sources(&options), dictionary.clone(), &compiled, recorded);
+        if let Some(who) = &options.rules_recorded_as {
+            rules.record_start(&audit, &compiled, who)?;
+        }
+        let hunting = HuntParts {
+            data: data.clone(),
+            audit: audit.clone(),
+            lake: lake.clone(),
+            desk: desk.clone(),
+            clock: clock.clone(),
+            dictionary: dictionary.clone(),
+            alerts_changed: alerts_changed_sender.clone(),
+            rules: rule_sources(&options),
+            fold: hunts,
+        };
+        let hunter = Hunter::start_up(hunting, new_normalizer(&options, &dictionary)?)?;
+        let correlating = crate::correlation::Correlating::open(
+            &data,
+            compiled.ruleset.clone(),
+            dictionary.clone(),
+        )?;
+        let correlating = Arc::new(correlating);
+        let fields = Arc::new(crate::watch::FieldWatch::default());
         let parts = Parts {
             normalizer: new_normalizer(&options, &dictionary)?,
-            engine: Engine::new(ruleset),
+            engine: Engine::new(compiled.ruleset),
+            next_rules: rules.next(),
+            correlating: correlating.clone(),
+            clock: clock.clone(),
             desk: desk.clone(),
             lake: lake.clone(),
             audit: audit.clone(),
             alerts_changed: alerts_changed_sender,
+            indicators: hunter.live(),
+            dictionary: dictionary.clone(),
+            fields: fields.clone(),
         };
         let table = Arc::new(Mutex::new(()));
         let pipeline =
@@ -176,10 +235,15 @@ impl Node {
             lake,
             desk,
             searcher,
+            hunter: Arc::new(hunter),
+            correlating,
             pipeline: Mutex::new(pipeline),
             recovery,
             alerts_changed,
             verified: Mutex::new(None),
+            opened_at,
+            fields,
+            gap_watch: Mutex::default(),
             table,
             _lock: lock,
         })
@@ -210,14 +274,14 @@ impl Node {
         &self.desk
     }
 
+    /// The hunts, and the indicators in use.
+    pub fn hunter(&self) -> &Arc<Hunter> {
+        &self.hunter
+    }
+
     /// The audit log.
     pub fn audit(&self) -> &Arc<Audit> {
         &self.audit
-    }
-
-    /// Which rules were loaded and which refused.
-    pub fn rules(&self) -> &CompileReport {
-        &self.rules
     }
 
     /// What recovery found when the node was opened.
@@ -228,6 +292,34 @@ impl Node {
     /// The dictionary of fields.
     pub fn dictionary(&self) -> &Arc<FieldDictionary> {
         &self.dictionary
+    }
+
+    /// When this process opened the directory.
+    pub(crate) fn opened_at(&self) -> UtcMicros {
+        self.opened_at
+    }
+
+    pub(crate) fn fields(&self) -> &crate::watch::FieldWatch {
+        &self.fields
+    }
+
+    pub(crate) fn correlating(&self) -> &crate::correlation::Correlating {
+        &self.correlating
+    }
+
+    pub(crate) fn gap_watch(&self) -> std::sync::MutexGuard<'_, crate::watch::GapWatch> {
+        self.gap_watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records committed since the start, those of them that were read, and groups of matches that
+    /// could not be recorded.
+    pub(crate) fn progress(&self) -> (u64, u64, u64) {
+        let pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
+        let counters = &pipeline.counters;
+        // Read first: what is committed meanwhile only looks unread for a moment.
+        let read = counters.fresh.load(Ordering::Acquire);
+        let lost = counters.findings_lost.load(Ordering::Relaxed);
+        (self.journal.stats().committed, read, lost)
     }
 
     pub(crate) fn searcher(&self) -> &Searcher {
@@ -328,6 +420,7 @@ impl Node {
         let journal = self.journal.stats();
         let lake = self.lake.stats();
         let desk = self.desk.stats();
+        let rules = self.rules();
         json!({
             "running": pipeline.is_running(),
             "counters": {
@@ -350,12 +443,16 @@ impl Node {
                 "lake.file_bytes": lake.file_bytes,
                 "desk.alerts": desk.raised,
                 "desk.below_level": desk.below_level,
+                "desk.suppressed": desk.suppressed,
+                "desk.exceptions": desk.exceptions,
+                "desk.gaps_open": desk.gaps_open,
                 "pipeline.findings_lost": count(&counters.findings_lost),
             },
+            "correlation": self.correlating.status(),
             "rules": {
-                "loaded": self.rules.loaded,
-                "refused": self.rules.refused.len(),
-                "refusals": self.rules.refused.iter().take(REFUSALS_SHOWN_MAX).map(|refusal| json!({
+                "loaded": rules.loaded,
+                "refused": rules.refused.len(),
+                "refusals": rules.refused.iter().take(REFUSALS_SHOWN_MAX).map(|refusal| json!({
                     "log.file.path": refusal.path,
                     "rule.uuid": refusal.rule_id,
                     "rule.name": refusal.title,
@@ -365,19 +462,14 @@ impl Node {
         })
     }
 
-    /// Waits until every record the journal replayed at the start is searchable.
+    /// Waits until every record the journal still held at the start is searchable.
     pub async fn ready(&self) {
-        let replayed = self.recovery.records;
         loop {
-            let read = {
+            {
                 let pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
-                let counters = &pipeline.counters;
-                let read = counters.records.load(Ordering::Relaxed)
-                    + counters.already_stored.load(Ordering::Relaxed);
-                if pipeline.is_running() { read } else { u64::MAX }
-            };
-            if read >= replayed {
-                return;
+                if pipeline.counters.replayed.load(Ordering::Acquire) || !pipeline.is_running() {
+                    return;
+                }
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -385,6 +477,7 @@ impl Node {
 
     /// Seals everything, writes it to the table, signs, and lets go of the directory. Blocks.
     pub fn close(&self) -> Result<(), NodeError> {
+        self.hunter.close();
         self.journal.seal_all()?;
         let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.close()?;
@@ -404,18 +497,31 @@ fn new_normalizer(
     Ok(normalizer)
 }
 
-fn compile_rules(
+type Compiled = Result<yagura_rulebook::Compiled, NodeError>;
+
+fn spawn_compiling(
     options: &NodeOptions,
     dictionary: &Arc<FieldDictionary>,
-) -> Result<(Arc<Ruleset>, CompileReport), NodeError> {
-    let mut files = if options.builtin_rules { rules::builtin() } else { Vec::new() };
-    let (named, unread) = rules::from_dirs(&options.rule_dirs)?;
-    files.extend(named);
-    let sources = LogSources::from_toml(LOG_SOURCES)
-        .map_err(|error| NodeError::Content(error.to_string()))?;
-    let (ruleset, mut report) = Ruleset::compile(&files, dictionary.clone(), &sources);
-    report.refused.extend(unread);
-    Ok((Arc::new(ruleset), report))
+) -> Result<std::thread::JoinHandle<Compiled>, NodeError> {
+    let (options, dictionary) = (options.clone(), dictionary.clone());
+    std::thread::Builder::new()
+        .name("yagura-rules".to_owned())
+        .spawn(move || compile_rules(&options, &dictionary))
+        .map_err(|source| NodeError::Io { path: "yagura-rules".into(), source })
+}
+
+fn compile_rules(options: &NodeOptions, dictionary: &Arc<FieldDictionary>) -> Compiled {
+    Ok(rule_sources(options).compile(dictionary.clone())?)
+}
+
+fn rule_sources(options: &NodeOptions) -> yagura_rulebook::RuleSources {
+    yagura_rulebook::RuleSources {
+        builtin: options.builtin_rules,
+        rules: options.rule_dirs.clone(),
+        lists: options.rule_lists.clone(),
+        pipelines: options.rule_pipelines.clone(),
+        zone: options.rule_zone.clone(),
+    }
 }
 
 /// The parser's version as batch headers spell it: without blanks.

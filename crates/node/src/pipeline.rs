@@ -3,14 +3,17 @@
 
 use crate::NodeError;
 use crate::audit::{Audit, FileDigest};
+use crate::correlation::{Correlating, next_index};
+use crate::excepting;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use yagura_desk::{Desk, FindingMaker};
 use yagura_detect::Engine;
-use yagura_event::{EventBatch, Lang};
+use yagura_event::{Clock, CommittedRun, EventBatch, FieldDictionary, Lang, StreamName};
 use yagura_journal::{Journal, JournalOutput};
 use yagura_lake::{AddError, FileWritten, FlushReport, Lake};
 use yagura_normalize::Normalizer;
@@ -38,6 +41,10 @@ const FULL_PAUSE: Duration = Duration::from_millis(20);
 pub struct PipelineCounters {
     /// Records read, searchable, and matched against the rules.
     pub records: AtomicU64,
+    /// Whether everything the journal held at the start is searchable.
+    pub replayed: AtomicBool,
+    /// Records read since the replay ended.
+    pub fresh: AtomicU64,
     /// Records of batches the table already had, skipped after a restart.
     pub already_stored: AtomicU64,
     /// Rule matches, of any level.
@@ -55,10 +62,16 @@ pub struct PipelineCounters {
 pub(crate) struct Parts {
     pub(crate) normalizer: Normalizer,
     pub(crate) engine: Engine,
+    pub(crate) next_rules: Arc<crate::rules::NextRules>,
+    pub(crate) correlating: Arc<Correlating>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) lake: Arc<Lake>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) alerts_changed: tokio::sync::watch::Sender<u64>,
+    pub(crate) indicators: crate::hunt::LiveIndicators,
+    pub(crate) dictionary: Arc<FieldDictionary>,
+    pub(crate) fields: Arc<crate::watch::FieldWatch>,
 }
 
 /// The two threads.
@@ -87,6 +100,7 @@ impl Pipeline {
         let counters = Arc::new(PipelineCounters::default());
         let (wake, woken) = bounded(16);
         let (lake, audit) = (parts.lake.clone(), parts.audit.clone());
+        let correlating = parts.correlating.clone();
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name.to_owned())
@@ -97,13 +111,28 @@ impl Pipeline {
         let reader = spawn(
             "yagura-pipeline",
             Box::new(move || {
-                Reader { parts, maker: FindingMaker::new(), gathered_bytes: 0, counters: counting }
-                    .run(&output)
+                let maker = FindingMaker::new();
+                let counters = counting;
+                Reader {
+                    parts,
+                    maker,
+                    gathered_bytes: 0,
+                    replay_ended: false,
+                    fresh: 0,
+                    behind: Vec::new(),
+                    passed: HashMap::new(),
+                    counters,
+                }
+                .run(&output)
             }),
         )?;
         let writer = spawn(
             "yagura-lake",
-            Box::new(move || Writer { lake, audit, journal, table, hot_bytes_max }.run(&woken)),
+            Box::new(move || {
+                let unretired = Mutex::default();
+                Writer { lake, audit, correlating, journal, table, hot_bytes_max, unretired }
+                    .run(&woken)
+            }),
         )?;
         Ok(Pipeline { reader: Some(reader), writer: Some(writer), wake, counters })
     }
@@ -140,6 +169,13 @@ struct Reader {
     parts: Parts,
     maker: FindingMaker,
     gathered_bytes: usize,
+    replay_ended: bool,
+    /// Records taken since the replay ended and not yet counted.
+    fresh: u64,
+    /// Runs that the table has and correlations have not counted: a crash came between.
+    behind: Vec<CommittedRun>,
+    /// How far each stream has been taken since the last digest.
+    passed: HashMap<StreamName, (u64, u32)>,
     counters: Arc<PipelineCounters>,
 }
 
@@ -168,6 +204,10 @@ impl Reader {
                 return;
             }
             self.counters.records.fetch_add(records as u64, Ordering::Release);
+            self.counters.fresh.fetch_add(std::mem::take(&mut self.fresh), Ordering::Release);
+            if self.replay_ended {
+                self.counters.replayed.store(true, Ordering::Release);
+            }
             if !open {
                 break;
             }
@@ -179,8 +219,18 @@ impl Reader {
         match output {
             JournalOutput::Run(run) => {
                 let records = run.records.len();
+                if self.replay_ended {
+                    self.fresh += records as u64;
+                }
                 self.gathered_bytes += run.records.iter().map(|r| r.bytes.len()).sum::<usize>();
+                let position = (run.batch, next_index(&run));
+                let passed = self.passed.entry(run.stream.clone()).or_default();
+                *passed = position.max(*passed);
                 if self.parts.lake.contains_batch(run.batch) {
+                    if !self.parts.correlating.has_counted(&run) {
+                        self.behind.push(run);
+                        return records;
+                    }
                     self.counters.already_stored.fetch_add(records as u64, Ordering::Relaxed);
                     return 0;
                 }
@@ -191,6 +241,10 @@ impl Reader {
             }
             JournalOutput::Sealed(header) => {
                 sealed.push(header.batch);
+                0
+            }
+            JournalOutput::Replayed => {
+                self.replay_ended = true;
                 0
             }
         }
@@ -208,6 +262,13 @@ impl Reader {
             self.detect(&batches);
             spent(&self.counters.detect_nanos, began);
         }
+        for run in std::mem::take(&mut self.behind) {
+            self.parts.normalizer.normalize(&run);
+            let batches = self.parts.normalizer.take_batches();
+            self.detect(&batches);
+        }
+        let now = self.parts.clock.now();
+        self.parts.correlating.count().passed(&mut self.passed, now);
         for batch in sealed.drain(..) {
             self.parts.lake.batch_sealed(batch);
         }
@@ -229,13 +290,43 @@ impl Reader {
     }
 
     fn detect(&mut self, batches: &[EventBatch]) {
+        // Between batches, so that no event is matched by both sets, or by none.
+        let correlating = self.parts.correlating.clone();
+        let mut counting = correlating.count();
+        if let Some(rules) = self.parts.next_rules.take() {
+            counting.reload(rules.clone());
+            self.parts.engine = Engine::new(rules);
+        }
         let mut findings = Vec::new();
+        let exceptions = self.parts.desk.exceptions();
+        let mut excepted = Vec::new();
         for batch in batches {
-            for matched in self.parts.engine.evaluate(batch) {
+            let mut matches = self.parts.engine.evaluate(batch);
+            let now = self.parts.clock.now();
+            self.parts.fields.see(self.parts.engine.ruleset(), batch, now);
+            let (dictionary, maker) = (&self.parts.dictionary, &mut self.maker);
+            excepted.extend(excepting::part(
+                &exceptions,
+                now,
+                dictionary,
+                batch,
+                &mut matches,
+                maker,
+            ));
+            let held = counting.observe(batch, &matches);
+            findings.extend(held.iter().flat_map(|found| correlating.findings(found)));
+            for matched in matches.into_iter().filter(|matched| matched.rule.alerts) {
                 let say = |lang| self.parts.normalizer.sentence(batch, matched.row, lang);
                 let (ja, en) = (say(Lang::Ja), say(Lang::En));
                 findings.extend(self.maker.make(batch, matched, ja, en));
             }
+        }
+        for batch in batches {
+            findings.extend(self.parts.indicators.findings(batch, &self.parts.normalizer));
+        }
+        if let Err(error) = self.parts.desk.suppress(excepted) {
+            self.counters.findings_lost.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%error, "matches that exceptions took away could not be recorded");
         }
         if findings.is_empty() {
             return;
@@ -260,9 +351,12 @@ fn spent(counter: &AtomicU64, began: Instant) {
 struct Writer {
     lake: Arc<Lake>,
     audit: Arc<Audit>,
+    correlating: Arc<Correlating>,
     journal: Journal,
     table: Arc<Mutex<()>>,
     hot_bytes_max: usize,
+    /// Batches of the table that the journal was not told of, because a step between failed.
+    unretired: Mutex<Vec<u64>>,
 }
 
 impl Writer {
@@ -285,19 +379,25 @@ impl Writer {
                     if let Err(error) = self.flush(true) {
                         tracing::error!(%error, "the last sealed batches stay in the journal");
                     }
+                    if let Err(error) = self.correlating.save() {
+                        tracing::error!(%error, "what correlations counted last was not saved");
+                    }
                     return;
                 }
             }
         }
     }
 
-    /// Table first, then the digests of its files, then the journal lets go: a crash between any
+    /// Table first, then the digests of its files, then what correlations counted, then the journal
+    /// lets go: a crash between any
     /// two leaves the records in at least one place, and [`crate::Node::open`] records what is
     /// missing.
     fn flush(&self, force: bool) -> Result<FlushReport, NodeError> {
         let _writing = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let report = self.lake.flush(force)?;
-        if report.batches.is_empty() {
+        let mut unretired = self.unretired.lock().unwrap_or_else(PoisonError::into_inner);
+        unretired.extend(&report.batches);
+        if unretired.is_empty() {
             return Ok(report);
         }
         let digest = |file: &FileWritten| FileDigest {
@@ -306,7 +406,11 @@ impl Writer {
             bytes: file.bytes,
         };
         self.audit.record_files(&report.files.iter().map(digest).collect::<Vec<_>>())?;
-        self.journal.retire(&report.batches);
+        // Every batch of the table went through the rules before it was sealed there. What was
+        // counted of it must be safe before the journal can no longer give it again.
+        self.correlating.save()?;
+        self.journal.retire(&unretired);
+        unretired.clear();
         Ok(report)
     }
 }

@@ -32,6 +32,16 @@ impl Place {
         }
     }
 
+    /// Whether a server or a directory is named at all.
+    pub fn is_named(&self) -> bool {
+        self.server.is_some() || self.data.is_some()
+    }
+
+    /// Whether no server is named.
+    pub fn is_directory(&self) -> bool {
+        self.server.is_none()
+    }
+
     fn client(&self, lang: Lang) -> Result<Option<Client>> {
         let token = self.token_file.as_deref();
         self.server.as_deref().map(|server| Client::new(server, token, lang)).transpose()
@@ -106,7 +116,12 @@ impl Backend {
             Backend::Remote(client) => {
                 let mut asked =
                     vec![("query", query.query.clone()), ("limit", query.limit.to_string())];
-                let times = [("from", &query.from), ("to", &query.to), ("last", &query.last)];
+                let times = [
+                    ("from", &query.from),
+                    ("to", &query.to),
+                    ("last", &query.last),
+                    ("time_zone", &query.time_zone),
+                ];
                 for (name, value) in times {
                     asked.extend(value.clone().map(|value| (name, value)));
                 }
@@ -125,16 +140,17 @@ impl Backend {
 
     pub async fn follow(
         &self,
-        query: &str,
-        mut each: impl FnMut(Row) -> Result<()>,
+        query: &SearchQuery,
+        each: impl FnMut(Row) -> Result<()>,
     ) -> Result<SearchEnd> {
         match self {
             Backend::Remote(client) => {
-                client.lines("/api/v1/tail", &[("query", query.to_owned())], each).await?;
+                let mut asked = vec![("query", query.query.clone())];
+                asked.extend(query.time_zone.clone().map(|zone| ("time_zone", zone)));
+                client.lines("/api/v1/tail", &asked, each).await?;
                 Ok(SearchEnd::default())
             }
             Backend::Local(..) => {
-                let _ = &mut each;
                 Err(Misuse("-f needs a running server: name it with --server".to_owned()).into())
             }
         }
@@ -159,6 +175,50 @@ impl Backend {
                 let text = query.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
                 let asked = yagura_node::AlertQuery::from_pairs(text)?;
                 Ok(node.alerts(&asked))
+            }
+        }
+    }
+
+    /// Every rule as a row: those in use, and those refused.
+    pub async fn rules(&self) -> Result<Value> {
+        match self {
+            Backend::Remote(client) => client.get("/api/v1/rules", &[]).await,
+            Backend::Local(node, _) => Ok(node.rules_listed()),
+        }
+    }
+
+    /// What a server answers to a GET, or what `local` says of a directory of our own.
+    pub async fn ask(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        local: impl FnOnce(&Node) -> Result<Value, NodeError> + Send + 'static,
+    ) -> Result<Value> {
+        match self {
+            Backend::Remote(client) => client.get(path, query).await,
+            Backend::Local(node, lang) => {
+                let node = node.clone();
+                let answer = tokio::task::spawn_blocking(move || local(&node)).await?;
+                answer.map_err(|error| said(error, *lang))
+            }
+        }
+    }
+
+    /// What a server answers to a POST, or what `local` does with a directory of our own, in the
+    /// name of whoever runs the command.
+    pub async fn act(
+        &self,
+        path: &str,
+        body: Value,
+        local: impl FnOnce(&Node, Value, &str) -> Result<Value, NodeError> + Send + 'static,
+    ) -> Result<Value> {
+        match self {
+            Backend::Remote(client) => client.post(path, &body).await,
+            Backend::Local(node, lang) => {
+                let node = node.clone();
+                let who = std::env::var("USER").unwrap_or_else(|_| "local".to_owned());
+                let done = tokio::task::spawn_blocking(move || local(&node, body, &who)).await?;
+                done.map_err(|error| said(error, *lang))
             }
         }
     }
@@ -218,6 +278,10 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
     Ok(NodeOptions {
         builtin_rules: config.rules.builtin,
         rule_dirs: config.rules.dirs.clone(),
+        rule_lists: config.rules.lists.clone(),
+        rule_pipelines: config.rules.pipelines.clone(),
+        rule_zone: config.rule_zone()?,
+        rules_recorded_as: None,
         source_zone: config.zone()?,
         journal: yagura_journal::JournalOptions {
             queue_bytes: config.journal.queue_mib * 1024 * 1024,
@@ -231,6 +295,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
             min_level: config.alerts.min_level,
             window_micros: i64::try_from(config.alerts.group_window_h * 3_600_000_000)?,
             notify_level: config.webhook.as_ref().map(|webhook| webhook.min_level),
+            risk: config.alerts.risk()?,
         },
     })
 }

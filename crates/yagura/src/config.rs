@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use yagura_desk::RiskOptions;
 use yagura_event::{Lang, Level};
 
 /// Everything `yagura serve` can be told, as it stands in the TOML file.
@@ -36,6 +37,14 @@ pub struct Config {
 pub struct Http {
     /// Address to listen on. Only loopback until an administrator can exist.
     pub listen: SocketAddr,
+    /// Most connections at once (1 to 1,000,000); past it, whoever has been without a request for
+    /// longest gives way.
+    pub connections_max: usize,
+    /// Seconds without a request after which a connection is closed (1 to 86,400).
+    pub idle_timeout_s: u64,
+    /// Seconds in which the head of a request must be there, and its body beyond one second for each
+    /// KiB of it (1 to 3600).
+    pub request_timeout_s: u64,
 }
 
 /// Syslog listeners; an empty list switches a transport off.
@@ -63,6 +72,13 @@ pub struct Rules {
     pub builtin: bool,
     /// Directories of further Sigma rules, read recursively.
     pub dirs: Vec<PathBuf>,
+    /// Values for the placeholders of rules: TOML files of `name = [values]`, or directories of those
+    /// and of `name.txt` with one value a line.
+    pub lists: Vec<PathBuf>,
+    /// Processing pipelines (pySigma's YAML), or directories of them.
+    pub pipelines: Vec<PathBuf>,
+    /// IANA zone in which rules take `hour`, `day`, `week` and the like, such as `Asia/Tokyo`.
+    pub time_zone: String,
 }
 
 /// How source times without a zone are read.
@@ -104,6 +120,31 @@ pub struct Alerts {
     pub min_level: Level,
     /// Hours during which further matches of one rule on one entity extend an open alert.
     pub group_window_h: u64,
+    /// Hours in which an alert loses half its weight in the risk of its host, user and address.
+    pub risk_half_life_h: u64,
+    /// Different attack phases on one entity that raise an alert of their own (2 to 4).
+    pub chain_phases: usize,
+    /// Hours within which they must lie.
+    pub chain_window_h: u64,
+    /// Phases that are enough when they follow each other quickly, one of them of level high (2 to 4).
+    pub quick_chain_phases: usize,
+    /// Minutes that count as quickly.
+    pub quick_chain_window_min: u64,
+}
+
+impl Alerts {
+    /// How risk fades and when phases make a chain.
+    pub fn risk(&self) -> Result<RiskOptions> {
+        const MINUTE_MICROS: u64 = 60 * 1_000_000;
+        let micros = |minutes: u64| i64::try_from(minutes.saturating_mul(MINUTE_MICROS));
+        Ok(RiskOptions {
+            half_life_micros: micros(self.risk_half_life_h * 60)?,
+            chain_phases: self.chain_phases,
+            chain_window_micros: micros(self.chain_window_h * 60)?,
+            quick_chain_phases: self.quick_chain_phases,
+            quick_chain_window_micros: micros(self.quick_chain_window_min)?,
+        })
+    }
 }
 
 /// Where alerts are sent.
@@ -128,7 +169,13 @@ fn webhook_level() -> Level {
 
 impl Default for Http {
     fn default() -> Self {
-        Http { listen: SocketAddr::from(([127, 0, 0, 1], 8440)) }
+        let serve = yagura_api::ServeOptions::default();
+        Http {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8440)),
+            connections_max: serve.connections_max,
+            idle_timeout_s: serve.idle_timeout.as_secs(),
+            request_timeout_s: serve.request_timeout.as_secs(),
+        }
     }
 }
 
@@ -147,7 +194,13 @@ impl Default for Syslog {
 
 impl Default for Rules {
     fn default() -> Self {
-        Rules { builtin: true, dirs: Vec::new() }
+        Rules {
+            builtin: true,
+            dirs: Vec::new(),
+            lists: Vec::new(),
+            pipelines: Vec::new(),
+            time_zone: "UTC".to_owned(),
+        }
     }
 }
 
@@ -171,7 +224,15 @@ impl Default for LakeSection {
 
 impl Default for Alerts {
     fn default() -> Self {
-        Alerts { min_level: Level::Medium, group_window_h: 24 }
+        Alerts {
+            min_level: Level::Medium,
+            group_window_h: 24,
+            risk_half_life_h: 24,
+            chain_phases: 3,
+            chain_window_h: 72,
+            quick_chain_phases: 2,
+            quick_chain_window_min: 60,
+        }
     }
 }
 
@@ -194,13 +255,27 @@ impl Config {
         in_range("syslog.message_bytes_max", self.syslog.message_bytes_max, 1, 1024 * 1024)?;
         in_range("syslog.connections_max", self.syslog.connections_max, 1, 1_000_000)?;
         in_range("syslog.idle_timeout_s", self.syslog.idle_timeout_s, 1, 86_400)?;
+        in_range("http.connections_max", self.http.connections_max, 1, 1_000_000)?;
+        in_range("http.idle_timeout_s", self.http.idle_timeout_s, 1, 86_400)?;
+        in_range("http.request_timeout_s", self.http.request_timeout_s, 1, 3600)?;
         in_range("journal.queue_mib", self.journal.queue_mib, 1, 4096)?;
         in_range("journal.checkpoint_interval_s", self.journal.checkpoint_interval_s, 1, 3600)?;
         in_range("journal.heartbeat_interval_s", self.journal.heartbeat_interval_s, 10, 86_400)?;
         in_range("lake.hot_mib", self.lake.hot_mib, 16, 65_536)?;
         in_range("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
         in_range("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;
+        in_range("alerts.risk_half_life_h", self.alerts.risk_half_life_h, 1, 8_760)?;
+        in_range("alerts.chain_phases", self.alerts.chain_phases, 2, 4)?;
+        in_range("alerts.chain_window_h", self.alerts.chain_window_h, 1, 8_760)?;
+        in_range("alerts.quick_chain_phases", self.alerts.quick_chain_phases, 2, 4)?;
+        in_range("alerts.quick_chain_window_min", self.alerts.quick_chain_window_min, 1, 10_080)?;
         self.zone()?;
+        self.rule_zone()?;
+        for (key, paths) in [("lists", &self.rules.lists), ("pipelines", &self.rules.pipelines)] {
+            if let Some(path) = paths.iter().find(|path| !path.exists()) {
+                bail!("rules.{key}: there is no {}", path.display());
+            }
+        }
         for dir in &self.rules.dirs {
             if !dir.is_dir() {
                 bail!("rules.dirs: {} is not a directory", dir.display());
@@ -216,6 +291,14 @@ impl Config {
             refuse_open_address(address)?;
         }
         Ok(())
+    }
+
+    /// The zone of `rules.time_zone`.
+    pub fn rule_zone(&self) -> Result<jiff::tz::TimeZone> {
+        let name = &self.rules.time_zone;
+        jiff::tz::TimeZone::get(name).with_context(|| {
+            format!("rules.time_zone: {name:?} is not an IANA zone such as Asia/Tokyo or UTC")
+        })
     }
 
     /// The zone of `time.source_zone`.
@@ -277,6 +360,8 @@ mod tests {
             ("[lake]\nhot_mib = 1\n", "lake.hot_mib: 1 is out of range (16 to 65536)"),
             ("[time]\nsource_zone = 'Mars/Olympus'\n", "time.source_zone"),
             ("[rules]\ndirs = ['/nonexistent']\n", "/nonexistent is not a directory"),
+            ("[rules]\nlists = ['/nonexistent']\n", "rules.lists: there is no /nonexistent"),
+            ("[rules]\ntime_zone = 'Mars/Olympus'\n", "rules.time_zone"),
             ("[webhook]\nurl='ftp://x'\nsecret_file='s'\n", "webhook.url"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());

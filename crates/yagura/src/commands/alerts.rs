@@ -1,5 +1,6 @@
 use crate::Place;
 use crate::backend::Backend;
+use crate::commands::desk;
 use crate::output::{Format, RowWriter, visible};
 use crate::zone::{ZoneArgument, shown_in};
 use anyhow::Result;
@@ -16,7 +17,12 @@ use yagura_event::{Lang, Level};
 Examples:
   yagura alerts --state new --level high
   yagura alerts acknowledge A-000012 --note 'looking at it'
-  yagura alerts close A-000012 --verdict false_positive --note 'backup job'")]
+  yagura alerts close A-000012 --verdict false_positive --note 'backup job'
+  yagura alerts explain A-000012
+  yagura alerts except add --alert A-000012 --entity host:BK01 --reason 'backup job'
+  yagura alerts risk
+  yagura alerts gaps --open
+  yagura alerts quality")]
 pub struct Alerts {
     #[command(subcommand)]
     act: Option<Act>,
@@ -74,6 +80,18 @@ enum Act {
     },
     /// Open it again
     Reopen(OnAlert),
+    /// Write something down about it
+    Comment(OnAlert),
+    /// Say why it was raised, what to check, and what was decided before
+    Explain(desk::Explain),
+    /// Keep matches that are in order from raising alerts: exceptions, with reason and end
+    Except(desk::Except),
+    /// List hosts, users and addresses by what their alerts add up to
+    Risk(desk::Listing),
+    /// List what could not be seen: rules off, silent sources, missing fields
+    Gaps(desk::Gaps),
+    /// List rules by their noise and precision, measured from verdicts
+    Quality(desk::Listing),
 }
 
 #[derive(Args)]
@@ -171,6 +189,12 @@ impl Act {
             Act::Acknowledge(on) => (on, "acknowledge", None),
             Act::Close { on, verdict } => (on, "close", Some(verdict)),
             Act::Reopen(on) => (on, "reopen", None),
+            Act::Comment(on) => (on, "comment", None),
+            Act::Explain(explain) => return explain.run(lang).await,
+            Act::Except(except) => return except.run(lang).await,
+            Act::Risk(listing) => return listing.risk(lang).await,
+            Act::Gaps(gaps) => return gaps.run(lang).await,
+            Act::Quality(listing) => return listing.quality(lang).await,
         };
         let mut body = json!({});
         if let Some(note) = on.note {

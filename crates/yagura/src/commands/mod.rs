@@ -2,8 +2,12 @@
 
 pub mod alerts;
 pub mod config;
+pub mod desk;
+pub mod hunt;
 pub mod import;
 pub mod prove;
+pub mod rules;
+pub mod scan;
 pub mod search;
 pub mod serve;
 pub mod sql;

@@ -8,17 +8,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
-use yagura_api::Listener;
+use yagura_api::{Counting, HttpCounters, Listener, ServeOptions};
 use yagura_event::{Clock, Lang, SystemClock};
 use yagura_intake::stop_pair;
 use yagura_intake::syslog::{SyslogCounters, TcpOptions, UdpOptions, serve_tcp, serve_udp};
-use yagura_node::{DataDir, Node};
+use yagura_node::{DataDir, Node, ReloadRequest};
 
 /// `yagura serve`
 #[derive(Args)]
 #[command(after_help = "\
 Listens on this machine only: HTTP and the page on 127.0.0.1:8440, syslog on 127.0.0.1:5514 (UDP
-and TCP). Stop it with Ctrl-C; nothing acknowledged is lost if it is killed.
+and TCP). Stop it with Ctrl-C; nothing acknowledged is lost if it is killed. SIGHUP reads the rules
+again without stopping.
 
 Examples:
   yagura serve
@@ -44,6 +45,9 @@ pub struct Serve {
     #[arg(long, value_name = "DIR", num_args = 1..)]
     rules: Vec<PathBuf>,
 }
+
+/// Time between two looks for detection gaps.
+const GAPS_EVERY: Duration = Duration::from_secs(5);
 
 /// How long open connections are given to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -81,13 +85,16 @@ impl Serve {
 
 async fn serve(data: DataDir, config: Config) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let options = node_options(&config)?;
+    let mut options = node_options(&config)?;
+    options.rules_recorded_as = Some("yagura serve".to_owned());
     let (opening, opening_clock) = (data.clone(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || Node::open(opening, options, opening_clock));
     let node = Arc::new(opened.await??);
     report_opening(&node);
 
-    let connections_max = affordable_connections(&config);
+    let watching = tokio::spawn(watch_gaps(node.clone()));
+
+    let (syslog_connections_max, http_connections_max) = affordable_connections(&config);
     let (stop, signal) = stop_pair();
     let mut listeners = Vec::new();
     let mut tasks = Vec::new();
@@ -95,10 +102,14 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         let listener = listen(*address)
             .with_context(|| format!("cannot listen on {address} for syslog over TCP"))?;
         let counters = Arc::new(SyslogCounters::default());
-        listeners.push(told("syslog-tcp", listener.local_addr()?, Some(counters.clone())));
+        listeners.push(told(
+            "syslog-tcp",
+            listener.local_addr()?,
+            Counting::Syslog(counters.clone()),
+        ));
         let options = TcpOptions {
             frame_bytes_max: config.syslog.message_bytes_max,
-            connections_max,
+            connections_max: syslog_connections_max,
             idle_timeout: Duration::from_secs(config.syslog.idle_timeout_s),
         };
         let (sink, clock, signal) = (node.sink(), clock.clone(), signal.clone());
@@ -109,7 +120,11 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
             .await
             .with_context(|| format!("cannot listen on {address} for syslog over UDP"))?;
         let counters = Arc::new(SyslogCounters::default());
-        listeners.push(told("syslog-udp", socket.local_addr()?, Some(counters.clone())));
+        listeners.push(told(
+            "syslog-udp",
+            socket.local_addr()?,
+            Counting::Syslog(counters.clone()),
+        ));
         let options = UdpOptions {
             frame_bytes_max: config.syslog.message_bytes_max,
             ..UdpOptions::default()
@@ -119,27 +134,32 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     }
     let http = listen(config.http.listen)
         .with_context(|| format!("cannot listen on {} for HTTP", config.http.listen))?;
-    listeners.push(told("http", http.local_addr()?, None));
+    let http_counters = Arc::new(HttpCounters::default());
+    listeners.push(told("http", http.local_addr()?, Counting::Http(http_counters.clone())));
+    let http_options = ServeOptions {
+        connections_max: http_connections_max,
+        idle_timeout: Duration::from_secs(config.http.idle_timeout_s),
+        request_timeout: Duration::from_secs(config.http.request_timeout_s),
+    };
     let webhook = crate::commands::webhook::start(&config, &node)?;
+    let mut feeds_signal = signal.clone();
+    let hunter = node.hunter().clone();
+    tasks.push(tokio::spawn(hunter.keep_pulling(async move { feeds_signal.stopped().await })));
 
-    let mut http_signal = signal.clone();
-    let app = yagura_api::router(node.clone(), listeners);
-    let serving = tokio::spawn(async move {
-        yagura_api::serve(http, app, async move { http_signal.stopped().await }).await
-    });
+    let app = yagura_api::router(node.clone(), listeners, &http_options, http_counters.clone());
+    tasks.push(tokio::spawn(yagura_api::serve(http, app, http_options, http_counters, signal)));
     match config.lang {
         Lang::En => eprintln!("ready; Ctrl-C stops. Data is in {}", data.root().display()),
         Lang::Ja => eprintln!("準備完了。Ctrl-C で停止します。データ: {}", data.root().display()),
     }
 
-    until_told_to_stop().await?;
+    until_told_to_stop(&node).await?;
     stop.stop();
     let ended = tokio::time::timeout(GRACE, async {
         for task in tasks {
             // A task that panicked has nothing left to end.
             let _ = task.await;
         }
-        serving.await
     });
     if ended.await.is_err() {
         tracing::warn!("connections were still open and are cut off");
@@ -147,6 +167,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     if let Some(webhook) = webhook {
         webhook.abort();
     }
+    watching.abort();
     tokio::task::spawn_blocking(move || node.close()).await??;
     Ok(())
 }
@@ -161,20 +182,20 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Says where we listen, in a form that programs can read too.
-fn told(kind: &'static str, address: SocketAddr, syslog: Option<Arc<SyslogCounters>>) -> Listener {
+fn told(kind: &'static str, address: SocketAddr, counters: Counting) -> Listener {
     let address = match kind {
         "http" => format!("http://{address}"),
         _ => address.to_string(),
     };
     eprintln!("listening {kind} {address}");
-    Listener { kind, address, syslog }
+    Listener { kind, address, counters }
 }
 
 /// Raises the number of files we may have open as far as we are allowed to, and says how many
-/// connections each syslog listener can then take without starving the journal of files.
-fn affordable_connections(config: &Config) -> usize {
+/// connections each syslog listener and the HTTP listener can then take without starving the
+/// journal of files.
+fn affordable_connections(config: &Config) -> (usize, usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let asked = config.syslog.connections_max;
     let mut limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if setrlimit(Resource::Nofile, raised).is_ok() {
@@ -183,16 +204,41 @@ fn affordable_connections(config: &Config) -> usize {
     // `None` is no limit.
     let files =
         limit.current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-    let free = files.saturating_sub(OWN_FILES).max(files / 2);
-    let affordable = free / config.syslog.tcp.len().max(1);
-    if affordable < asked {
+    let asked = (config.syslog.connections_max, config.http.connections_max);
+    let affordable = share_files(files, asked, config.syslog.tcp.len());
+    if affordable != asked {
         tracing::warn!(
-            asked,
-            affordable,
-            "fewer syslog connections than configured: raise the limit of open files (ulimit -n)"
+            syslog = affordable.0,
+            http = affordable.1,
+            "fewer connections than configured: raise the limit of open files (ulimit -n)"
         );
     }
-    asked.min(affordable)
+    affordable
+}
+
+/// Connections of each of `syslog_listeners` and of HTTP, out of those asked for, when so many files may
+/// be open. HTTP makes room by itself when it is full, so an eighth is enough for it when files are few.
+fn share_files(files: usize, asked: (usize, usize), syslog_listeners: usize) -> (usize, usize) {
+    let free = files.saturating_sub(OWN_FILES).max(files / 2);
+    let wanted = asked.0.saturating_mul(syslog_listeners).saturating_add(asked.1);
+    if wanted <= free {
+        return asked;
+    }
+    let http = asked.1.min(free / 8).max(1);
+    (asked.0.min((free - http) / syslog_listeners.max(1)).max(1), http)
+}
+
+/// Looks for detection gaps until it is aborted.
+async fn watch_gaps(node: Arc<Node>) {
+    loop {
+        let looking = node.clone();
+        match tokio::task::spawn_blocking(move || looking.look_for_gaps()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "detection gaps could not be recorded"),
+            Err(error) => tracing::error!(%error, "the look for detection gaps broke off"),
+        }
+        tokio::time::sleep(GAPS_EVERY).await;
+    }
 }
 
 fn report_opening(node: &Node) {
@@ -215,10 +261,44 @@ fn report_opening(node: &Node) {
     }
 }
 
-async fn until_told_to_stop() -> Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
-        _ = terminate.recv() => Ok(()),
+/// SIGHUP reads the rules again, as `POST /api/v1/rules/reload` does.
+async fn until_told_to_stop(node: &Arc<Node>) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut reload = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+            _ = terminate.recv() => return Ok(()),
+            _ = reload.recv() => {
+                let node = node.clone();
+                let reloading = tokio::task::spawn_blocking(move || {
+                    node.reload_rules(&ReloadRequest::default(), "signal", "SIGHUP")
+                });
+                match reloading.await? {
+                    Ok(done) => tracing::info!(
+                        loaded = %done["loaded"],
+                        refused = %done["refused"],
+                        changes = %done["counts"],
+                        "rules reloaded"
+                    ),
+                    Err(error) => tracing::error!(%error, "rules not reloaded"),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_the_journal() {
+        assert_eq!(share_files(1_000_000, (12_000, 4_096), 1), (12_000, 4_096));
+        assert_eq!(share_files(12_000, (12_000, 4_096), 1), (10_052, 1_436));
+        assert_eq!(share_files(1_024, (12_000, 4_096), 2), (224, 64));
+        assert_eq!(share_files(1_024, (100, 50), 1), (100, 50));
+        assert_eq!(share_files(0, (100, 50), 0), (1, 1));
     }
 }
