@@ -8,6 +8,9 @@ pub const RULE_FILE_BYTES_MAX: usize = 1024 * 1024;
 /// quotes. The YAML library's time grows with the square of it.
 pub const OPEN_BRACKETS_MAX: usize = 1_000;
 
+/// Most threads that read rules and arrange them while a rule set is compiled.
+pub const COMPILE_THREADS_MAX: usize = 4;
+
 /// Most filters one rule set may hold.
 pub const FILTERS_MAX: usize = 2_000;
 

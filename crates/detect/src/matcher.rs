@@ -88,6 +88,14 @@ impl Matcher {
         self.rules.is_empty()
     }
 
+    /// Whether looking a value of `bytes` bytes up in a memory is cheaper than matching it.
+    pub(crate) fn is_slow(&self, bytes: usize) -> bool {
+        /// Windows looked up in the time that one look into a large table takes.
+        const LOOKUPS_MIN: usize = 128;
+        // An expression goes through the value byte by byte as well, and more slowly.
+        self.contains.lookups(bytes) + 2 * bytes * self.tests.len() >= LOOKUPS_MIN
+    }
+
     /// Puts the rules that `value` awakens into `found`, sorted, each once.
     pub(crate) fn awakened(&self, value: &str, scratch: &mut Scratch, found: &mut Vec<u32>) {
         found.clear();

@@ -196,8 +196,15 @@ pub(crate) fn like(tokens: &[Token], text: &str) -> bool {
         // Only the last `*` need take more: what came before it fits already.
         let Some((after, from)) = retry else { return false };
         let Some(c) = text[from..].chars().next() else { return false };
-        retry = Some((after, from + c.len_utf8()));
-        (token, at) = (after, from + c.len_utf8());
+        let from = from + c.len_utf8();
+        // As far as to the next place where the text after it stands.
+        let skip = match tokens.get(after) {
+            Some(Token::Literal(literal)) => text[from..].find(&**literal),
+            _ => Some(0),
+        };
+        let Some(skip) = skip else { return false };
+        retry = Some((after, from + skip));
+        (token, at) = (after, from + skip);
     }
 }
 

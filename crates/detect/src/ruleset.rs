@@ -4,7 +4,9 @@ use crate::expand::PlaceholderLists;
 use crate::expression::Expression;
 use crate::filter::{FilterReport, Filters, check_targets};
 use crate::item::{AtomTable, RuleAtoms};
-use crate::limits::{DATASETS_MAX, OPEN_BRACKETS_MAX, RULE_FILE_BYTES_MAX, RULES_MAX};
+use crate::limits::{
+    COMPILE_THREADS_MAX, DATASETS_MAX, OPEN_BRACKETS_MAX, RULE_FILE_BYTES_MAX, RULES_MAX,
+};
 use crate::logsource::{Clause, LogSources};
 use crate::pipeline::{self, Pipeline};
 use crate::plan::Plan;
@@ -131,8 +133,10 @@ impl Ruleset {
             silent: HashMap::new(),
             refused: Vec::new(),
         };
+        let parsed = in_parallel(files, parse);
+        let parsed = files.iter().zip(parsed);
         let mut parsed: Vec<_> =
-            files.iter().filter_map(|file| Some((file, compiler.parse(file)?))).collect();
+            parsed.filter_map(|(file, read)| Some((file, compiler.parsed(file, read)?))).collect();
         for (file, collection) in &mut parsed {
             compiler.add_filters(file, collection);
         }
@@ -154,9 +158,8 @@ impl Ruleset {
             dictionary,
             plans: RwLock::default(),
         };
-        for dataset in sources.datasets() {
-            ruleset.plan(dataset);
-        }
+        let datasets: Vec<&str> = sources.datasets().into_iter().collect();
+        in_parallel(&datasets, |dataset| drop(ruleset.plan(dataset)));
         (ruleset, report)
     }
 
@@ -201,6 +204,34 @@ impl Ruleset {
     }
 }
 
+fn parse(file: &RuleFile) -> Result<SigmaCollection, String> {
+    check_text(&file.text)?;
+    rsigma_parser::parse_sigma_yaml(&file.text).map_err(|error| error.to_string())
+}
+
+/// `work` done on each of `items`, the results in their order. Reading YAML takes most of the time
+/// of compiling, so it is shared between a few threads that end before this returns.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(COMPILE_THREADS_MAX).min(items.len());
+    if threads < 2 {
+        return items.iter().map(work).collect();
+    }
+    // By turns, because neighbours are alike: a folder of long rules, datasets of one product.
+    let share = |first: usize| items.iter().skip(first).step_by(threads).map(&work).collect();
+    let share: &(dyn Fn(usize) -> Vec<R> + Sync) = &share;
+    let shares: Vec<Vec<R>> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|first| scope.spawn(move || share(first))).collect();
+        let others =
+            std::iter::once(share(0)).chain(others.into_iter().map(|other| {
+                other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }));
+        others.collect()
+    });
+    let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
+    (0..items.len()).filter_map(|number| shares[number % threads].next()).collect()
+}
+
 struct Compiler<'a> {
     sources: &'a LogSources,
     lists: &'a PlaceholderLists,
@@ -227,11 +258,12 @@ impl Compiler<'_> {
         });
     }
 
-    fn parse(&mut self, file: &RuleFile) -> Option<SigmaCollection> {
-        let parsed = match check_text(&file.text) {
-            Ok(()) => rsigma_parser::parse_sigma_yaml(&file.text).map_err(|e| e.to_string()),
-            Err(reason) => Err(reason),
-        };
+    /// Takes what was read of a file, or refuses it.
+    fn parsed(
+        &mut self,
+        file: &RuleFile,
+        parsed: Result<SigmaCollection, String>,
+    ) -> Option<SigmaCollection> {
         match parsed {
             Ok(collection) if collection.is_empty() && !collection.has_errors() => {
                 self.refuse(&file.path, None, "it holds no rule".into());

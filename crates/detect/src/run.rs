@@ -85,6 +85,7 @@ impl<'a> Run<'a> {
             groups: self.groups,
             rows,
             interested: Vec::new(),
+            all_interested: false,
             sets: Vec::new(),
             candidates: Vec::new(),
         };
@@ -206,6 +207,8 @@ struct Search<'a> {
     rows: &'a [u32],
     /// For each group, whether it looks at the column at hand.
     interested: Vec<bool>,
+    /// Whether all groups of the batch do.
+    all_interested: bool,
     /// The set of each slot of the column at hand.
     sets: Vec<u32>,
     candidates: Vec<(u32, u32)>,
@@ -217,10 +220,12 @@ impl Search<'_> {
         self.interested.clear();
         self.interested.resize(self.groups.len(), false);
         let mut any = false;
+        self.all_interested = true;
         for group in present {
             let looks = looks(&self.groups[*group as usize]);
             self.interested[*group as usize] = looks;
             any |= looks;
+            self.all_interested &= looks;
         }
         any
     }
@@ -232,10 +237,27 @@ impl Search<'_> {
         memory: &mut Memory,
         (scratch, stats): (&mut Scratch, &mut Stats),
     ) {
-        let remember = cells.is_text();
+        // A column without a dictionary was not expected to repeat itself.
+        let repeats = matches!(cells, Cells::Keyword { .. });
         let mut buffer = String::new();
+        let mut set_of = |slot: usize, memory: &mut Memory| {
+            let text = cells.text(slot, &mut buffer);
+            let remember = repeats && matcher.is_slow(text.len());
+            memory.set_of(text, remember, matcher, scratch, stats)
+        };
         self.sets.clear();
         self.sets.resize(cells.slots(), UNSET);
+        if repeats && self.all_interested && cells.slots() <= self.rows.len() {
+            // Each distinct value first: mostly none awakens a rule, and the rows need no look.
+            let mut nobody = true;
+            for (slot, set) in self.sets.iter_mut().enumerate() {
+                *set = if cells.has_value(slot) { set_of(slot, memory) } else { NOBODY };
+                nobody &= *set == NOBODY;
+            }
+            if nobody {
+                return;
+            }
+        }
         for (row, group) in (0u32..).zip(self.rows) {
             if !self.interested[*group as usize] {
                 continue;
@@ -243,8 +265,7 @@ impl Search<'_> {
             let Some(slot) = cells.slot(row as usize) else { continue };
             let mut set = self.sets[slot];
             if set == UNSET {
-                let text = cells.text(slot, &mut buffer);
-                set = memory.set_of(text, remember, matcher, scratch, stats);
+                set = set_of(slot, memory);
                 self.sets[slot] = set;
             }
             if set == NOBODY {

@@ -1,9 +1,12 @@
 //! Which of many literals occur in a text, at a cost that hardly depends on how many there are.
 //!
-//! Of each literal one *window* of four bytes (three, two) is chosen, the rarest. A text is gone
+//! Of each literal a *window* of four bytes (three, two) is chosen, the rarest. A text is gone
 //! through once; each of its windows is looked up in a bitmap that fits the processor's cache, and
 //! only where a bit is set are the literals with that window compared. An automaton would read its
 //! next state from memory at every byte instead.
+//!
+//! Where all literals are long, a text is gone through in larger steps: of a literal of eleven
+//! bytes eight neighbouring windows are kept, and one of them is met whatever the text begins with.
 
 use crate::anchor::COMMON;
 use std::collections::HashSet;
@@ -41,6 +44,8 @@ struct Windows<const N: usize> {
     buckets: Vec<u32>,
     bucket_shift: u32,
     entries: Vec<Entry>,
+    /// How far apart the windows of a text are that are looked up.
+    step: usize,
 }
 
 /// A literal by its window.
@@ -56,31 +61,50 @@ impl Substrings {
     /// Prepares `literals`, none shorter than [`BYTES_MIN`].
     pub(crate) fn new(literals: &[&str]) -> Substrings {
         let mut all = Substrings { starts: vec![0], ..Substrings::default() };
+        let long = literals.iter().map(|literal| literal.len()).filter(|bytes| *bytes >= 4);
+        let step = match long.min().unwrap_or_default() {
+            11.. => 8,
+            7.. => 4,
+            5.. => 2,
+            _ => 1,
+        };
         let mut entries: [Vec<Entry>; 3] = Default::default();
         // How many literals have a window already: among equally rare ones the least used is taken.
         let mut used = hashbrown::HashMap::<u32, u32>::new();
         for (number, literal) in (0u32..).zip(literals) {
             let bytes = literal.as_bytes();
-            let width = bytes.len().min(4);
-            let windows = (0u32..).zip(bytes.windows(width.max(1)));
-            let costs = windows.map(|(offset, window)| {
-                let value = value(window);
-                let crowd = used.get(&value).copied().unwrap_or_default();
-                (commonness(window) + crowd.min(1_000) * 4, offset, value)
-            });
-            if let Some((_, offset, window)) = costs.min() {
-                *used.entry(window).or_default() += 1;
-                let by_width = &mut entries[width.clamp(2, 4) - 2];
-                by_width.push(Entry { window, literal: number, offset });
+            let width = bytes.len().clamp(2, 4);
+            let step = if width == 4 { step } else { 1 };
+            let windows: Vec<u32> = bytes.windows(width).map(value).collect();
+            let costs: Vec<u32> = bytes
+                .windows(width)
+                .zip(&windows)
+                .map(|(bytes, window)| {
+                    let crowd = used.get(window).copied().unwrap_or_default();
+                    commonness(bytes) + crowd.min(1_000) * 4
+                })
+                .collect();
+            // The cheapest run of as many neighbouring windows as the step is long.
+            let runs = costs.windows(step).map(|run| run.iter().sum::<u32>()).zip(0usize..);
+            if let Some((_, from)) = runs.min() {
+                for (window, offset) in windows.iter().zip(0u32..).skip(from).take(step) {
+                    *used.entry(*window).or_default() += 1;
+                    entries[width - 2].push(Entry { window: *window, literal: number, offset });
+                }
             }
             all.bytes.extend_from_slice(bytes);
             // Proof: the text of all rules together is far smaller than 4 GiB.
             all.starts.push(u32::try_from(all.bytes.len()).unwrap_or(u32::MAX));
         }
         let [two, three, four] = entries;
-        (all.two, all.three) = (Windows::new(two), Windows::new(three));
-        all.four = Windows::new(four);
+        (all.two, all.three) = (Windows::new(two, 1), Windows::new(three, 1));
+        all.four = Windows::new(four, step);
         all
+    }
+
+    /// About how many windows of a text of `bytes` bytes are looked up.
+    pub(crate) fn lookups(&self, bytes: usize) -> usize {
+        self.two.lookups(bytes) + self.three.lookups(bytes) + self.four.lookups(bytes)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -137,7 +161,7 @@ impl Stamps {
 }
 
 impl<const N: usize> Windows<N> {
-    fn new(mut entries: Vec<Entry>) -> Windows<N> {
+    fn new(mut entries: Vec<Entry>, step: usize) -> Windows<N> {
         if entries.is_empty() {
             return Windows::default();
         }
@@ -158,30 +182,46 @@ impl<const N: usize> Windows<N> {
         for bucket in 1..buckets.len() {
             buckets[bucket] += buckets[bucket - 1];
         }
-        Windows { bits, bits_shift, buckets, bucket_shift, entries }
+        Windows { bits, bits_shift, buckets, bucket_shift, entries, step }
+    }
+
+    fn lookups(&self, bytes: usize) -> usize {
+        if self.entries.is_empty() { 0 } else { bytes / self.step }
     }
 
     /// Calls `hit` for each window of `text` that may be an entry's.
     #[inline]
-    fn find(&self, text: &[u8], mut hit: impl FnMut(&Entry, usize)) {
+    fn find(&self, text: &[u8], hit: impl FnMut(&Entry, usize)) {
         if self.entries.is_empty() {
             return;
         }
+        // A step known when compiling makes the loop tight.
+        match self.step {
+            8 => self.go(text, 8, hit),
+            4 => self.go(text, 4, hit),
+            2 => self.go(text, 2, hit),
+            _ => self.go(text, 1, hit),
+        }
+    }
+
+    #[inline(always)]
+    fn go(&self, text: &[u8], step: usize, mut hit: impl FnMut(&Entry, usize)) {
         let (bits, shift) = (self.bits.as_slice(), self.bits_shift);
-        for (at, window) in text.windows(N).enumerate() {
+        for (number, window) in text.windows(N).step_by(step).enumerate() {
             let window = value(window);
             let hash = hash(window);
             let bit = hash >> shift;
-            if bits[(bit / 64) as usize] >> (bit % 64) & 1 == 0 {
-                continue;
+            if bits[(bit / 64) as usize] >> (bit % 64) & 1 == 1 {
+                self.compare(window, hash, number * step, &mut hit);
             }
-            let bucket = (hash >> self.bucket_shift) as usize;
-            let range = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
-            for entry in &self.entries[range] {
-                if entry.window == window {
-                    hit(entry, at);
-                }
-            }
+        }
+    }
+
+    fn compare(&self, window: u32, hash: u32, at: usize, hit: &mut impl FnMut(&Entry, usize)) {
+        let bucket = (hash >> self.bucket_shift) as usize;
+        let range = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
+        for entry in self.entries[range].iter().filter(|entry| entry.window == window) {
+            hit(entry, at);
         }
     }
 }
@@ -229,9 +269,17 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_occurs_each_once(
-            literals in prop::collection::btree_set("[abc\\\\é]{2,7}", 0..40),
-            texts in prop::collection::vec("[abc\\\\é]{0,60}", 1..4),
+            shortest in prop::sample::select(vec![2usize, 4, 5, 7, 11, 13]),
+            literals in prop::collection::btree_set("[abc\\\\é]{2,16}", 0..40),
+            mut texts in prop::collection::vec("[abc\\\\é]{0,60}", 1..4),
         ) {
+            let literals: Vec<String> =
+                literals.into_iter().filter(|literal| literal.len() >= shortest).collect();
+            // Long literals seldom occur by chance.
+            for (text, literal) in texts.iter_mut().zip(&literals) {
+                let middle = text.chars().take(text.len() % 9).collect::<String>().len();
+                text.insert_str(middle, literal);
+            }
             let literals: Vec<&str> = literals.iter().map(String::as_str).collect();
             let substrings = Substrings::new(&literals);
             let mut stamps = Stamps::default();
