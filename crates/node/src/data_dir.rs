@@ -52,6 +52,16 @@ impl DataDir {
         self.root.join("lake")
     }
 
+    /// Lists of indicators that were taken into use.
+    pub fn indicators(&self) -> PathBuf {
+        self.root.join("indicators")
+    }
+
+    /// What correlations have counted.
+    pub fn correlation(&self) -> PathBuf {
+        self.root.join("correlation")
+    }
+
     /// `path` as messages and audit records name it: relative to the root, with `/`.
     pub fn relative(&self, path: &Path) -> String {
         let inside = path.strip_prefix(&self.root).unwrap_or(path);

@@ -56,6 +56,8 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
     /// How many there are.
     pub findings_total: u64,
+    /// What is not wrong and still worth knowing: what a crash left unfinished.
+    pub notes: Vec<Finding>,
 }
 
 /// One kind of thing that was checked.
@@ -171,6 +173,7 @@ const FILES: Name = ("files with a recorded digest", "ダイジェスト記録�
 const LAKE_FILES: Name = ("the table", "テーブル");
 const BATCHES: Name = ("batches, against their sealed roots", "バッチ（封印済みルートとの照合）");
 const PRESENT: Name = ("sealed batches present", "封印済みバッチの有無");
+const CORRELATION: Name = ("the state of correlations", "相関ルールの状態");
 const EVENT: Name = ("the event's proof", "イベントの証明");
 
 struct Verifier<'a> {
@@ -282,8 +285,12 @@ impl<'a> Verifier<'a> {
             return Ok(());
         }
         let digests = self.audit_entries(audit);
+        if !self.live {
+            crate::hunt::tidy(self.data, |path| digests.get(path))?;
+        }
         if self.scope.is_whole() {
             self.files(&digests, lake);
+            self.correlation();
         }
         self.segments(JOURNAL, &self.data.journal(), events, Expect::Unretired);
         let in_lake = self.batches(events, lake);
@@ -298,6 +305,13 @@ impl<'a> Verifier<'a> {
         match verify_segments(dir, log, expect) {
             Ok(report) => {
                 self.checked(name, report.records);
+                if let Some(cut) = report.cut_short.filter(|_| !self.live) {
+                    let mut place = self.place(&cut.file, cut.batch, cut.index);
+                    place.push_str(&format!(", offset {}", cut.offset));
+                    let (en, ja) = (cut.what.sentence(Lang::En), cut.what.sentence(Lang::Ja));
+                    let finding = Finding { place, what: en.to_owned(), what_ja: ja.to_owned() };
+                    self.report.notes.push(finding);
+                }
                 for damage in &report.damages {
                     // The newest bytes of a journal that is being written are not whole yet.
                     if self.live && damage.what == DamageKind::Tail {
@@ -330,6 +344,35 @@ impl<'a> Verifier<'a> {
             Err(error) => self.wrong(AUDIT, self.data.relative(&dir), error),
         }
         digests
+    }
+
+    /// The state of correlations checks itself. It may be missing only where there never was one:
+    /// its directory comes into being with it.
+    fn correlation(&mut self) {
+        let dir = self.data.correlation();
+        if !dir.is_dir() {
+            return;
+        }
+        let path = dir.join(crate::correlation::STATE_FILE);
+        let place = self.data.relative(&path);
+        self.checked(CORRELATION, 1);
+        match std::fs::File::open(&path) {
+            Ok(file) => {
+                let mut file = std::io::BufReader::new(file);
+                if let Err(error) = yagura_detect::check_state(&mut file) {
+                    self.found(
+                        CORRELATION,
+                        place,
+                        error.to_string(),
+                        "改変または切断されています（自身のSHA-256と一致しません）".into(),
+                    );
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.found(CORRELATION, place, "is missing".into(), "ファイルがありません".into())
+            }
+            Err(error) => self.wrong(CORRELATION, place, error),
+        }
     }
 
     /// Files that never change, against their digests; and files nobody knows.
@@ -393,6 +436,15 @@ impl<'a> Verifier<'a> {
         explained
     }
 
+    /// Whether it is the state of correlations, or what a crash leaves of writing one.
+    fn is_correlation(&self, path: &Path) -> bool {
+        use crate::correlation::{NEW_STATE_FILE, STATE_FILE};
+        let dir = self.data.correlation();
+        [dir.with_extension("new"), dir]
+            .iter()
+            .any(|dir| [NEW_STATE_FILE, STATE_FILE].iter().any(|name| dir.join(name) == path))
+    }
+
     /// Files that are neither recorded nor in a directory that checks itself.
     fn strays(&self, dir: &Path, digests: &FileDigests, stray: &mut Vec<String>) {
         let checked_elsewhere =
@@ -404,6 +456,9 @@ impl<'a> Verifier<'a> {
         for entry in entries.flatten() {
             let path = entry.path();
             let relative = self.data.relative(&path);
+            if self.is_correlation(&path) {
+                continue;
+            }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 self.strays(&path, digests, stray);
             } else if path == self.data.lock() {
