@@ -196,7 +196,9 @@ fn list(path: &Path) -> Result<HuntFile> {
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     };
     if bytes.len() as u64 > most {
-        return Err(Misuse(format!("{} is larger than {most} bytes: split it", path.display())).into());
+        return Err(
+            Misuse(format!("{} is larger than {most} bytes: split it", path.display())).into()
+        );
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
