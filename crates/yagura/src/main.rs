@@ -6,7 +6,9 @@ mod backend;
 mod client;
 mod commands;
 mod config;
+mod hunting;
 mod output;
+mod zone;
 
 use clap::{Args, Parser, Subcommand};
 use std::io::IsTerminal;
@@ -28,6 +30,8 @@ Examples:
   yagura serve
   yagura import /evidence/logs
   yagura search 'event.code:4625' --last 24h
+  yagura scan /evidence/winevt -o report.html
+  yagura hunt --indicators iocs.txt
   yagura alerts
   yagura verify
   yagura prove syslog/42/7 --out event.proof")]
@@ -49,8 +53,14 @@ enum Command {
     Search(commands::search::Search),
     /// Ask in SQL; the table is called events
     Sql(commands::sql::Sql),
+    /// Find attacks in log files where they lie: detection without a server
+    Scan(commands::scan::Scan),
+    /// Look for rules or indicators in everything stored, and keep indicators and their feeds
+    Hunt(commands::hunt::Hunt),
     /// List alerts, and decide on them
     Alerts(commands::alerts::Alerts),
+    /// Check, list, test, install and tune detection rules
+    Rules(commands::rules::Rules),
     /// Check that nothing stored was changed, lost or reordered
     Verify(commands::verify::Verify),
     /// Write an offline proof of one event
@@ -117,7 +127,10 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Import(import) => import.run(lang).await,
         Command::Search(search) => search.run(lang).await,
         Command::Sql(sql) => sql.run(lang).await,
+        Command::Scan(scan) => scan.run(lang).await,
+        Command::Hunt(hunt) => hunt.run(lang).await,
         Command::Alerts(alerts) => alerts.run(lang).await,
+        Command::Rules(rules) => rules.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
         Command::Config(config) => config.run(),
