@@ -140,7 +140,8 @@ fn a_broken_change_leaves_the_rules_in_use_and_says_why() {
 
 /// Every `rules-changed` record of a closed directory.
 fn records(dir: &Path) -> Vec<Value> {
-    let runs = yagura_journal::read_segments(DataDir::new(dir.join("data")).audit().as_path());
+    let audit = DataDir::new(dir.join("data")).audit();
+    let runs = yagura_journal::read_segments(&audit);
     let mut found = Vec::new();
     for run in runs.unwrap() {
         for record in run.unwrap().records {
