@@ -92,7 +92,7 @@ pub fn router(
         bodies: Arc::new(Semaphore::new(limits::BODIES_AT_ONCE_MAX)),
         whole: Bodies::new(limits::BODIES_BYTES_MAX, options.request_timeout, counters),
     };
-    Router::new()
+    let inner = Router::new()
         .route("/", get(root).head(elastic::probe))
         .route("/api/v1/search", get(search::search))
         .route("/api/v1/tail", get(search::tail))
@@ -116,9 +116,12 @@ pub fn router(
         .merge(elastic_routes())
         .route("/assets/{*path}", get(assets::file))
         .fallback_service(not_found.into_service())
+        .with_state(api);
+    // Around the whole: a layer on the routes would be asked before they name the methods allowed.
+    Router::new()
+        .fallback_service(inner)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(axum::middleware::from_fn(guard::guard))
-        .with_state(api)
 }
 
 /// What Elasticsearch's clients ask and send.

@@ -8,7 +8,7 @@ use crate::segment::system_entropy;
 use crate::stats::{Shared, add};
 use crate::writer::Writer;
 use crate::{DirLock, JournalError, JournalOptions, JournalStats, SealLog};
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,6 +25,8 @@ pub enum JournalOutput {
     Sealed(BatchHeader),
     /// Once, after everything that the journal still held when it was opened.
     Replayed,
+    /// Everything of before a [`Journal::mark`] was told: answer when it is worked off.
+    Mark(Sender<()>),
 }
 
 /// Where the records of one call went.
@@ -193,6 +195,17 @@ impl Journal {
         self.control(|answer| Request::Seal(None, answer))
     }
 
+    /// Asks whoever reads the output to say when it has worked off all that was told before. What is
+    /// returned hears it, or is disconnected when nobody reads any more.
+    ///
+    /// # Errors
+    /// When the journal is closed.
+    pub fn mark(&self) -> Result<Receiver<()>, JournalError> {
+        let (told, heard) = crossbeam_channel::bounded(1);
+        self.control(|answer| Request::Mark(told, answer))?;
+        Ok(heard)
+    }
+
     /// Records of a stream ever committed, sealed or not.
     pub fn stream_records(&self, stream: &StreamName) -> u64 {
         let active = self.inner.shared.counts().get(stream).copied();
@@ -275,7 +288,7 @@ enum Admission {
 fn count_of(request: &Request) -> u64 {
     match request {
         Request::Append(append) => append.records.len() as u64,
-        Request::Seal(..) | Request::Close(_) => 0,
+        Request::Seal(..) | Request::Mark(..) | Request::Close(_) => 0,
     }
 }
 

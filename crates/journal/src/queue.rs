@@ -13,6 +13,8 @@ pub(crate) enum Request {
     Append(Append),
     /// Seal one stream's batch, or all.
     Seal(Option<StreamName>, Sender<Result<(), JournalError>>),
+    /// Pass a mark to the output.
+    Mark(Sender<()>, Sender<Result<(), JournalError>>),
     /// Seal everything and stop.
     Close(Sender<Result<(), JournalError>>),
 }

@@ -78,6 +78,11 @@ impl Writer {
                 drop(answer.send(outcome));
                 false
             }
+            Request::Mark(mark, answer) => {
+                self.send(JournalOutput::Mark(mark));
+                drop(answer.send(Ok(())));
+                false
+            }
             Request::Close(answer) => {
                 self.queue.close();
                 // What came in before the gate fell is still served.
@@ -126,7 +131,7 @@ impl Drop for AbandonOnExit {
 
 fn refuse(request: Request) {
     match request {
-        Request::Seal(_, answer) | Request::Close(answer) => {
+        Request::Seal(_, answer) | Request::Mark(_, answer) | Request::Close(answer) => {
             drop(answer.send(Err(crate::JournalError::Closed)));
         }
         Request::Append(_) => {}

@@ -200,7 +200,7 @@ fn more_is_replayed_than_the_output_holds_and_opening_does_not_wait_for_it() {
     assert_eq!(second.len(), 41);
     let last_run = outputs.iter().rev().find_map(|output| match output {
         JournalOutput::Run(run) => Some(run.records[0].bytes.clone()),
-        JournalOutput::Sealed(_) | JournalOutput::Replayed => None,
+        JournalOutput::Sealed(_) | JournalOutput::Replayed | JournalOutput::Mark(_) => None,
     });
     assert_eq!(last_run.unwrap(), "new");
     let ends: Vec<usize> = (0..outputs.len())

@@ -346,6 +346,8 @@ impl Node {
     /// Seals what is open and writes it to the table. Blocks.
     pub fn flush(&self) -> Result<(), NodeError> {
         self.journal.seal_all()?;
+        // The table writes what it knows to be sealed, and the pipeline is what tells it.
+        let _ = self.journal.mark()?.recv();
         let pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         pipeline.flush().map(|_| ())
     }

@@ -118,6 +118,7 @@ impl Pipeline {
                     maker,
                     gathered_bytes: 0,
                     replay_ended: false,
+                    marks: Vec::new(),
                     fresh: 0,
                     behind: Vec::new(),
                     passed: HashMap::new(),
@@ -170,6 +171,8 @@ struct Reader {
     maker: FindingMaker,
     gathered_bytes: usize,
     replay_ended: bool,
+    /// Answered once what came before them is worked off.
+    marks: Vec<Sender<()>>,
     /// Records taken since the replay ended and not yet counted.
     fresh: u64,
     /// Runs that the table has and correlations have not counted: a crash came between.
@@ -208,6 +211,10 @@ impl Reader {
             if self.replay_ended {
                 self.counters.replayed.store(true, Ordering::Release);
             }
+            for mark in self.marks.drain(..) {
+                // Whoever asked may have gone.
+                let _ = mark.send(());
+            }
             if !open {
                 break;
             }
@@ -245,6 +252,10 @@ impl Reader {
             }
             JournalOutput::Replayed => {
                 self.replay_ended = true;
+                0
+            }
+            JournalOutput::Mark(mark) => {
+                self.marks.push(mark);
                 0
             }
         }

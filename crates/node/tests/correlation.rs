@@ -102,7 +102,7 @@ async fn a_restart_neither_repeats_nor_misses_an_alert() {
     let raised = alerts(&node);
     assert_eq!(raised.len(), 1);
     assert_eq!(raised[0].0, 3);
-    assert_eq!(raised[0].1, "パスワードの誤り: 5 分以内に 3 件（送信元 IP: 203.0.113.9）");
+    assert_eq!(raised[0].1, "パスワードの誤り: 5 分以内に 3 件（送信元 IP アドレス: 203.0.113.9）");
     node.close().unwrap();
     drop(node);
 

@@ -247,6 +247,21 @@ fn unit_of(open: &[OpenUnit], number: u64) -> Option<&OpenUnit> {
     open.get(at)
 }
 
+/// What else an examiner looks for first, by its ECS name, whatever the rule looked at.
+const CONTEXT: [&str; 11] = [
+    "process.executable",
+    "process.command_line",
+    "process.parent.executable",
+    "user.target.name",
+    "file.path",
+    "registry.path",
+    "service.name",
+    "destination.ip",
+    "destination.port",
+    "dns.question.name",
+    "url.original",
+];
+
 /// The finding of `matched`.
 fn finding(
     batch: &EventBatch,
@@ -270,6 +285,9 @@ fn finding(
     }
     for name in ["winlog.channel", "winlog.record_id"] {
         finding.put_text(name, value(name));
+    }
+    for name in CONTEXT {
+        finding.put_text(name, value(name).map(|text| shorten(&text, VALUE_CHARS_MAX)));
     }
     for evidence in &matched.evidence {
         let whole = value(&evidence.field);

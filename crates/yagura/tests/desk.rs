@@ -7,6 +7,7 @@ use common::{Server, rows, succeeded, yagura};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -151,6 +152,7 @@ fn an_alert_reaches_the_configured_webhook_signed() {
     let (url, received) = receiver();
     let secret = scratch.path().join("secret");
     std::fs::write(&secret, SECRET).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
     let config = scratch.path().join("yagura.toml");
     let text = format!(
         "[webhook]\nurl = '{url}'\nsecret_file = '{}'\nmin_level = 'medium'\nallow_private = true\n",

@@ -342,6 +342,8 @@ impl Catalog {
         }
         match (all().next(), all().nth(1)) {
             (Some(one), None) => Ok(one),
+            // Two with one id: the later one is refused as a whole.
+            (Some(one), Some(_)) if all().all(|known| known.info.id == one.info.id) => Ok(one),
             (Some(one), Some(other)) => Err(format!(
                 "rules: {name:?} may be that of {} or that of {}; name it by its id",
                 one.path, other.path

@@ -114,7 +114,10 @@ fn quoted(text: &str, at: usize) -> Option<(String, usize)> {
     while let Some((offset, c)) = chars.next() {
         match c {
             '\'' => return Some((value, at + offset + 1)),
-            '\\' => value.push(chars.next()?.1),
+            // Only these two are escaped (STIX 2.1, 9.2); a regular expression often has a bare one.
+            '\\' if matches!(text.as_bytes().get(at + offset + 1), Some(b'\'' | b'\\')) => {
+                value.push(chars.next()?.1);
+            }
             c => value.push(c),
         }
     }

@@ -120,7 +120,7 @@ fn record(received: UtcMicros, text: &str) -> Record {
 fn runs<'a>(outputs: &'a [JournalOutput]) -> Vec<&'a CommittedRun> {
     let run = |output: &'a JournalOutput| match output {
         JournalOutput::Run(run) => Some(run),
-        JournalOutput::Sealed(_) | JournalOutput::Replayed => None,
+        JournalOutput::Sealed(_) | JournalOutput::Replayed | JournalOutput::Mark(_) => None,
     };
     outputs.iter().filter_map(run).collect()
 }
@@ -140,7 +140,7 @@ fn texts(outputs: &[JournalOutput]) -> BTreeMap<(u64, u32), String> {
 fn sealed_batches(outputs: &[JournalOutput]) -> Vec<u64> {
     let batch = |output: &JournalOutput| match output {
         JournalOutput::Sealed(header) => Some(header.batch),
-        JournalOutput::Run(_) | JournalOutput::Replayed => None,
+        JournalOutput::Run(_) | JournalOutput::Replayed | JournalOutput::Mark(_) => None,
     };
     outputs.iter().filter_map(batch).collect()
 }

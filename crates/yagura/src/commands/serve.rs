@@ -225,7 +225,7 @@ fn share_files(files: usize, asked: (usize, usize), syslog_listeners: usize) -> 
         return asked;
     }
     let http = asked.1.min(free / 8).max(1);
-    (asked.0.min((free - http) / syslog_listeners.max(1)).max(1), http)
+    (asked.0.min(free.saturating_sub(http) / syslog_listeners.max(1)).max(1), http)
 }
 
 /// Looks for detection gaps until it is aborted.
