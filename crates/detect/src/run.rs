@@ -75,8 +75,7 @@ impl<'a> Run<'a> {
 
     /// Rows and rules worth evaluating, sorted, each pair once.
     fn candidates(&mut self, rows: &[u32]) -> Vec<(u32, u32)> {
-        let mut present: Vec<u32> = Vec::new();
-        present.resize(self.groups.len(), 0);
+        let mut present = vec![0_u32; self.groups.len()];
         rows.iter().for_each(|group| present[*group as usize] += 1);
         let present: Vec<u32> =
             (0u32..).zip(&present).filter(|(_, rows)| **rows > 0).map(|(group, _)| group).collect();

@@ -227,8 +227,7 @@ impl Reference {
     fn judge(&mut self, happened: i64, received: i64) -> Vec<Line> {
         let mut lines = Vec::new();
         for (user, group) in &mut self.groups {
-            loop {
-                let Some(first) = group.all.iter().map(|seen| seen.time).min() else { break };
+            while let Some(first) = group.all.iter().map(|seen| seen.time).min() {
                 let end = first + self.asked.span;
                 if end >= happened || group.touched > received {
                     break;

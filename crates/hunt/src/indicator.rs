@@ -130,7 +130,9 @@ impl FromStr for Tlp {
             "amber+strict" => Tlp::AmberStrict,
             "red" => Tlp::Red,
             _ => {
-                return Err(format!("unknown TLP {text:?}: clear, green, amber, amber+strict, red"));
+                return Err(format!(
+                    "unknown TLP {text:?}: clear, green, amber, amber+strict, red"
+                ));
             }
         })
     }

@@ -70,7 +70,7 @@ impl Library {
     /// # Errors
     /// When either cannot be read.
     pub fn changes(&self, from: &Path) -> Result<Vec<Change>, RulebookError> {
-        let before = if self.dir.exists() { files(&self.dir)? } else { Vec::new() };
+        let before = if is_there(&self.dir)? { files(&self.dir)? } else { Vec::new() };
         Ok(between(&before, &files(from)?))
     }
 
@@ -155,10 +155,10 @@ impl Library {
         // The place where the old rules will be kept holds the new ones until they change places.
         // What a crash left there is half a copy, or the old rules: it is put aside.
         let place = self.version(number);
-        if place.exists() {
+        if is_there(&place)? {
             let aside = (1..=VERSIONS_KEPT_MAX)
                 .map(|count| self.history.join(format!("{number:06}.unfinished-{count}")))
-                .find(|aside| !aside.exists())
+                .find(|aside| matches!(aside.try_exists(), Ok(false)))
                 .ok_or_else(|| {
                     RulebookError::at(&place, "too many unfinished updates: look at them")
                 })?;
@@ -175,7 +175,7 @@ impl Library {
         self.remember(&update)?;
         if let Some(oldest) = number.checked_sub(VERSIONS_KEPT_MAX as u64).filter(|n| *n > 0) {
             let oldest = self.version(oldest);
-            if oldest.exists() {
+            if is_there(&oldest)? {
                 fs::remove_dir_all(&oldest).map_err(io(&oldest))?;
             }
         }
@@ -199,6 +199,10 @@ impl Library {
         write().map_err(|error| RulebookError::at(&path, error))?;
         sync_dir(&self.history)
     }
+}
+
+fn is_there(path: &Path) -> Result<bool, RulebookError> {
+    path.try_exists().map_err(|error| RulebookError::at(path, error))
 }
 
 fn files(dir: &Path) -> Result<Vec<yagura_detect::RuleFile>, RulebookError> {

@@ -264,7 +264,7 @@ impl Timeline<'_> {
         let (lang, zone) = (self.facts.lang, &self.facts.zone);
         let at = first.timestamp();
         let today = words::day(at, zone, lang);
-        let day = (today != self.day).then(|| today.clone()).unwrap_or_default();
+        let day = if today == self.day { String::new() } else { today.clone() };
         self.day = today;
         let about: Vec<String> = ["host.name", "user.name", "source.ip", "event.code"]
             .iter()

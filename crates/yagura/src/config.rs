@@ -272,7 +272,7 @@ impl Config {
         self.zone()?;
         self.rule_zone()?;
         for (key, paths) in [("lists", &self.rules.lists), ("pipelines", &self.rules.pipelines)] {
-            if let Some(path) = paths.iter().find(|path| !path.exists()) {
+            if let Some(path) = paths.iter().find(|path| !matches!(path.try_exists(), Ok(true))) {
                 bail!("rules.{key}: there is no {}", path.display());
             }
         }

@@ -81,7 +81,8 @@ fn an_exception_takes_matches_away_from_its_entity_until_it_is_removed() {
     succeeded(&server.yagura(&["alerts", "except", "remove", &exception, "--note", "終了"]));
     ingest(&server, &cleared("BK01"));
     let found = until(&server, &alerts, |found| found.len() == 3);
-    let again = found.iter().find(|alert| alert["alert.id"] != id && alert["entity"]["value"] == "BK01");
+    let again =
+        found.iter().find(|alert| alert["alert.id"] != id && alert["entity"]["value"] == "BK01");
     assert_eq!(again.unwrap()["precedent"]["verdicts"]["false_positive"], 1);
     let risk = rows(&server.yagura(&["alerts", "risk", "--output", "jsonl"]));
     assert!(risk.iter().any(|one| one["risk.entity"]["value"] == "FS01"), "{risk:?}");
@@ -91,7 +92,10 @@ fn an_exception_takes_matches_away_from_its_entity_until_it_is_removed() {
     assert_eq!(listed[0]["exception.state"], "removed", "exceptions survive a restart");
     assert_eq!(listed[0]["exception.suppressed"], 1);
     let quality = rows(&yagura(&data, &["alerts", "quality", "--output", "jsonl"]));
-    assert_eq!((&quality[0]["rule.judged"], &quality[0]["rule.suppressed"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&quality[0]["rule.judged"], &quality[0]["rule.suppressed"]),
+        (&1.into(), &1.into())
+    );
 }
 
 #[test]
@@ -121,7 +125,7 @@ fn a_rule_that_cannot_be_used_is_a_gap_until_it_is_mended() {
 fn receiver() -> (String, mpsc::Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let (sender, received) = mpsc::channel();
+    let (sender, received) = mpsc::sync_channel(16);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut reader = BufReader::new(stream.unwrap());

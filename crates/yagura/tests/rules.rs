@@ -1,4 +1,5 @@
 //! `yagura rules`, as a user would run it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -18,6 +18,9 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use yagura_event::EventBatch;
 
+/// The values of a group, and whether the hit opened an episode.
+type GroupValues = (Vec<Option<String>>, bool);
+
 /// How a correlator keeps its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CorrelatorOptions {
@@ -571,7 +574,7 @@ impl Correlator {
         slot: u32,
         new: &[i64],
         told: &mut Vec<CorrelationMatch>,
-    ) -> Vec<(Hit, (Vec<Option<String>>, bool))> {
+    ) -> Vec<(Hit, GroupValues)> {
         let span = correlation.span;
         let Some(store) = self.stores.get_mut(position) else { return Vec::new() };
         let Some(group) = store.groups.get_mut(slot) else { return Vec::new() };

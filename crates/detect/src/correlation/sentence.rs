@@ -21,7 +21,7 @@ impl CorrelationMatch {
         let time = span(self.timespan_seconds, lang);
         let rules = self.titles(lang);
         let value = self.value.map(plain).unwrap_or_default();
-        let field = self.field.as_deref().map(|field| one_line(field)).unwrap_or_default();
+        let field = self.field.as_deref().map(one_line).unwrap_or_default();
         let events = self.events;
         let body = match (self.kind, lang) {
             ("value_count", Lang::En) if self.value.is_some() => {

@@ -258,7 +258,7 @@ pub(crate) fn tidy<'a>(
         let whole = known.is_some_and(|known| {
             digest_of(data, &path).is_ok_and(|found| found.sha256 == known.sha256)
         });
-        match whole && !target.exists() {
+        match whole && !target.try_exists().map_err(failed)? {
             true => std::fs::rename(&path, &target).map_err(failed)?,
             false => std::fs::remove_file(&path).map_err(failed)?,
         }
