@@ -6,14 +6,15 @@
 //!
 //! How it is fast:
 //!
-//! * Every predicate of every rule is an *atom*, shared between rules. Per column, all equalities
-//!   are one hash map and all literals of prefixes, suffixes, substrings, wildcards and regular
-//!   expressions are one automaton.
-//! * An atom is evaluated once per *distinct value* of a column in a batch, and remembered from
-//!   batch to batch.
+//! * Every predicate of every rule is an *atom*, shared between rules.
 //! * Rules are grouped by what their log source requires of an event (its code, channel, type).
 //!   Within its group each rule waits for its *anchor*: the rarest atoms of which one must hold.
 //!   Only rows where an anchor holds are looked at, only for the rules it anchors.
+//! * Anchors are found per *distinct value* of a column in a batch: equalities in a hash map,
+//!   prefixes and suffixes in a sorted tree, substrings by rare windows of four bytes that a bitmap
+//!   knows. Values that are slow to match are remembered from batch to batch.
+//! * The other predicates are tested for candidates only, a handful for most events.
+//! * What matched is counted over time by a [`Correlator`].
 //!
 //! What Sigma leaves open is decided so:
 //!
@@ -24,8 +25,8 @@
 //! * Numbers, truth values and instants in an event are compared as the text they are written as;
 //!   `lt`, `lte`, `gt`, `gte` compare numbers and ignore text that is not one.
 //! * Keywords look for their text anywhere in every keyword and text column of the event.
-//! * Time parts (`hour`, `week`, ...) are taken in UTC; a value without a zone is UTC; weeks are
-//!   those of ISO 8601, so there can be a week 53.
+//! * Time parts (`hour`, `week`, ...) are taken in the zone of [`CompileOptions`], UTC unless set; a
+//!   value without a zone is UTC; weeks are those of ISO 8601, so there can be a week 53.
 //! * `cidr` accepts IPv4 addresses written as IPv6 (`::ffff:10.0.0.1`) and ignores zones (`%eth0`).
 //! * Several conditions of one rule are alternatives.
 //! * Rules that are `deprecated` are used; those that are `unsupported` are refused, like every
