@@ -221,18 +221,23 @@ impl Counting {
             *known = position.max(*known);
         }
         for notice in self.correlator.take_notices() {
-            tracing::warn!(
-                rule = notice.rule.id,
-                kind = notice.kind.as_str(),
-                count = notice.count,
-                example = notice.example,
-                "{}",
-                notice.kind.sentence(Lang::En)
-            );
             let same = |(other, _): &(Notice, UtcMicros)| {
                 other.kind == notice.kind && other.rule.id == notice.rule.id
             };
-            match self.notices.iter_mut().find(|shown| same(shown)) {
+            let known = self.notices.iter_mut().find(|shown| same(shown));
+            let before = known.as_ref().map_or(0, |(shown, _)| shown.count);
+            // A source that is late is late with every event: the log hears of each doubling.
+            if before.checked_ilog2() != (before + notice.count).checked_ilog2() {
+                tracing::warn!(
+                    rule = notice.rule.id,
+                    kind = notice.kind.as_str(),
+                    count = before + notice.count,
+                    example = notice.example,
+                    "{}",
+                    notice.kind.sentence(Lang::En)
+                );
+            }
+            match known {
                 Some((shown, at)) => {
                     shown.count += notice.count;
                     *at = now;
