@@ -123,7 +123,9 @@ fn evidence(finding: &Finding) -> Vec<String> {
     let text = |piece: &serde_json::Value, key: &str| {
         piece.get(key).and_then(|text| text.as_str()).unwrap_or_default().to_owned()
     };
-    let told = pieces.filter(|piece| text(piece, "field") != "event.code");
+    // Several predicates may hold on one field; its value is shown once.
+    let mut seen = std::collections::BTreeSet::from(["event.code".to_owned()]);
+    let told = pieces.filter(|piece| seen.insert(text(piece, "field")));
     told.take(EVIDENCE_SHOWN)
         .map(|piece| {
             let value = text(piece, "value");
