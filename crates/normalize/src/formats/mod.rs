@@ -3,6 +3,12 @@
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
+mod audit_values;
+mod auditd;
+mod syscalls;
+
+pub(crate) use auditd::AuditEvents;
+
 use crate::context::StreamContext;
 use crate::flat::Flat;
 use crate::mapping::Mappings;
@@ -41,6 +47,7 @@ type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 const FORMATS: &[Read] = &[
     // Windows
     // Linux and Unix
+    auditd::read,
     // Network and security devices
     // Cloud and identity services
     // Columns and pairs of any source
