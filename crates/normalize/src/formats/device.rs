@@ -13,6 +13,11 @@ pub(super) struct End {
 }
 
 impl End {
+    /// An end that is never a name.
+    pub(super) const fn of(ip: &'static str, port: &'static str) -> End {
+        End { ip, port, domain: "" }
+    }
+
     /// An end without port.
     pub(super) const fn named(ip: &'static str, domain: &'static str) -> End {
         End { ip, port: "", domain }
@@ -39,7 +44,7 @@ pub(super) fn push_end(flat: &mut Flat, end: &End, text: &str) {
     let (host, port) = split_end(text);
     if host.parse::<IpAddr>().is_ok() {
         push(flat, end.ip, host);
-    } else {
+    } else if !end.domain.is_empty() {
         push(flat, end.domain, host);
     }
     if let Some(port) = port

@@ -36,7 +36,8 @@ pub(super) fn read(
     let kind = Kind::of(line.text);
     match family {
         Family::SonicWall => sonicwall(line.text, flat),
-        Family::FortiGate | Family::Sophos => pairs::push("", line.text, flat),
+        Family::FortiGate => fortigate(line.text, flat),
+        Family::Sophos => pairs::push("", line.text, flat),
     }
     let dataset = match family {
         Family::FortiGate => kind.fortigate(),
@@ -155,6 +156,16 @@ impl<'a> Kind<'a> {
             }
             _ => "network.firewall",
         }
+    }
+}
+
+/// `ui="GUI(192.0.2.1)"` says where an administrator sits.
+fn fortigate(text: &str, flat: &mut Flat) {
+    pairs::push("", text, flat);
+    let seat = pairs::pairs(text).find(|(key, _)| *key == "ui").map(|(_, value)| value);
+    if let Some((how, address)) = seat.and_then(|seat| seat.strip_suffix(')')?.split_once('(')) {
+        super::device::push(flat, "network.protocol", &how.to_ascii_lowercase());
+        push_end(flat, &SOURCE, address);
     }
 }
 

@@ -6,7 +6,7 @@
 //! the severity is a matter of configuration and no part of the key.
 
 use super::device::{
-    DESTINATION, SOURCE, has, level, push, push_end, push_observer, push_transport,
+    DESTINATION, End, SOURCE, has, level, push, push_end, push_observer, push_transport,
 };
 use super::{Found, Line, StreamContext};
 use crate::flat::Flat;
@@ -189,11 +189,14 @@ fn device_time(text: &str, receipt: Receipt<'_>) -> Option<UtcMicros> {
     time::bsd(&text, receipt.received, &zone).map(|(instant, _)| instant)
 }
 
+const TRANSLATED: End = End::of("source.nat.ip", "source.nat.port");
+
 /// Ends of connections come as `address/port` in one gap.
 fn push_part(flat: &mut Flat, name: &str, value: &str) {
     match name {
         "source.address" => push_end(flat, &SOURCE, value),
         "destination.address" => push_end(flat, &DESTINATION, value),
+        "source.nat.ip" => push_end(flat, &TRANSLATED, value),
         "network.transport" => push_transport(flat, value),
         _ => push(flat, name, value.trim_matches(['"', '\''])),
     }

@@ -168,6 +168,12 @@ pub(super) fn read(
             field(flat, name, value);
         }
     }
+    if kind == "SYSTEM" {
+        let text = record.get(14).unwrap_or_default();
+        line.mappings.match_message("panos", text, line.receipt, |name, value| {
+            push(flat, name, value);
+        });
+    }
     let said = record.get(6).filter(|text| !text.is_empty()).or(record.get(1));
     let said = said.and_then(|text| civil_time(text, line.receipt.zone));
     // A time with zone and milliseconds stands near the end of logs since version 10.
