@@ -164,9 +164,8 @@ fn utf16_without_mark(bytes: &[u8]) -> Option<&'static Encoding> {
 /// `ESC $ @`, `ESC $ B` (JIS X 0208) or `ESC ( I` (half-width katakana) in otherwise plain ASCII.
 /// Terminals send `ESC ( B` as well, so that alone says nothing.
 fn switches_to_japanese(bytes: &[u8]) -> bool {
-    let switch = |at: usize| {
-        matches!(bytes.get(at + 1..at + 3), Some([b'$', b'@' | b'B'] | [b'(', b'I']))
-    };
+    let switch =
+        |at: usize| matches!(bytes.get(at + 1..at + 3), Some([b'$', b'@' | b'B'] | [b'(', b'I']));
     bytes.is_ascii() && memchr::memchr_iter(ESCAPE, bytes).any(switch)
 }
 

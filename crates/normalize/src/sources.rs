@@ -96,7 +96,8 @@ impl Reading {
 
 /// Whether there is such a dataset is asked where it is used: this only keeps nonsense out.
 fn dataset_name(name: &str) -> Result<Arc<str>, String> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._".contains(&byte);
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._".contains(&byte);
     if name.is_empty() || name.len() > SOURCE_PATTERN_BYTES_MAX || !name.bytes().all(plain) {
         return Err(format!("dataset: {name:?} is no dataset, such as linux.auth"));
     }
@@ -123,31 +124,29 @@ impl TryFrom<SourceText> for SourceSetting {
             transport: text
                 .transport
                 .as_deref()
-                .map(|word| word.parse::<Transport>().map_err(|error| format!("transport: {error}")))
+                .map(|word| {
+                    word.parse::<Transport>().map_err(|error| format!("transport: {error}"))
+                })
                 .transpose()?,
             peer: text.peer.as_deref().map(Network::parse).transpose()?,
             file: pattern("file", &text.file)?,
             host: pattern("host", &text.host)?,
             program: pattern("program", &text.program)?,
         };
-        let reading = Reading::parse(
-            text.dataset.as_deref(),
-            text.zone.as_deref(),
-            text.encoding.as_deref(),
-        )
-        .map_err(|error| match text.encoding {
-            Some(_) if error.contains("encoding") => format!("encoding: {error}"),
-            _ => error,
-        })?;
+        let reading =
+            Reading::parse(text.dataset.as_deref(), text.zone.as_deref(), text.encoding.as_deref())
+                .map_err(|error| match text.encoding {
+                    Some(_) if error.contains("encoding") => format!("encoding: {error}"),
+                    _ => error,
+                })?;
         if matcher == Matcher::default() {
             return Err("a [[source]] needs one of stream, transport, peer, file, host, program \
                         to say which records it is about"
                 .to_owned());
         }
         if reading == Reading::default() {
-            return Err(
-                "a [[source]] needs one of dataset, zone, encoding to say how to read it".to_owned()
-            );
+            return Err("a [[source]] needs one of dataset, zone, encoding to say how to read it"
+                .to_owned());
         }
         Ok(SourceSetting { text, matcher, reading })
     }
@@ -253,7 +252,9 @@ struct Network {
 impl Network {
     fn parse(text: &str) -> Result<Network, String> {
         let wrong = || {
-            format!("peer: {text:?} is no address and no network such as 192.0.2.0/24 or 2001:db8::/32")
+            format!(
+                "peer: {text:?} is no address and no network such as 192.0.2.0/24 or 2001:db8::/32"
+            )
         };
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
@@ -336,6 +337,11 @@ impl SourceBook {
         self.settings().streams.get(stream).cloned()
     }
 
+    /// What is fixed for records of `origin` that claim to come from `host`.
+    pub fn reading_of(&self, origin: &Origin<'_>, host: Option<&str>) -> Reading {
+        self.settings().reading(origin, Claims { host, program: None })
+    }
+
     fn change(&self, change: impl FnOnce(&mut Settings)) {
         let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut settings));
@@ -364,7 +370,11 @@ pub(crate) struct SourceView {
 impl SourceView {
     /// What is fixed for records of `origin`; `None` when nothing is. The second answer says
     /// whether [`SourceView::with_claims`] may say something else.
-    pub(crate) fn of(&mut self, book: &SourceBook, origin: &Origin<'_>) -> (Option<Arc<Reading>>, bool) {
+    pub(crate) fn of(
+        &mut self,
+        book: &SourceBook,
+        origin: &Origin<'_>,
+    ) -> (Option<Arc<Reading>>, bool) {
         let version = book.version.load(Ordering::Acquire);
         if version == 0 {
             return (None, false);
