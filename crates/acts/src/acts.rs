@@ -107,8 +107,7 @@ impl Acts {
             }
         }
         let newest = self.newest.unwrap_or(i64::MIN);
-        let mut observed =
-            self.release(newest.saturating_sub(self.options.lateness_micros));
+        let mut observed = self.release(newest.saturating_sub(self.options.lateness_micros));
         observed.passed.extend(passed);
         observed
     }
@@ -178,4 +177,3 @@ impl Acts {
         }
     }
 }
-

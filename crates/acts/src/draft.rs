@@ -2,7 +2,7 @@
 
 use crate::act::{Act, ActKind, ActState, listed};
 use crate::item::{Item, Place};
-use crate::limits::{DISTINCT_MAX, DISTINCT_SHOWN_MAX, EVENTS_PER_ACT_MAX};
+use crate::limits::{DISTINCT_MAX, EVENTS_PER_ACT_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use yagura_event::UtcMicros;
@@ -135,12 +135,11 @@ impl Draft {
                 numbers.insert(count, many);
             }
             let text = listed(&values);
-            // A single one is also what the act is about.
-            if let (Some(single), 1) = (single_of(name), values.len()) {
-                texts.entry(single).or_insert_with(|| text.clone());
-            }
-            debug_assert!(DISTINCT_SHOWN_MAX > 0);
-            texts.insert(name, text);
+            match (single_of(name), values.len()) {
+                // A single one is simply what the act is about.
+                (Some(single), 1) => texts.entry(single).or_insert(text),
+                _ => texts.entry(name).or_insert(text),
+            };
         }
         numbers.retain(|_, number| *number != 0);
         Some(Act {
@@ -165,7 +164,6 @@ fn count_of(name: &str) -> Option<&'static str> {
     Some(match name {
         "act.accounts" => "act.accounts_count",
         "act.destinations" => "act.destinations_count",
-        "act.records" => return None,
         _ => return None,
     })
 }

@@ -4,9 +4,7 @@ use crate::act::{Act, ActKind, ActState};
 use crate::draft::Draft;
 use crate::item::Item;
 use crate::kinds::{self, Body, Verdict};
-use crate::limits::{
-    EVENTS_PER_ACT_MAX, KEYS_PER_ACT_MAX, OPEN_ACTS_MAX, OPEN_EVENTS_MAX,
-};
+use crate::limits::{EVENTS_PER_ACT_MAX, KEYS_PER_ACT_MAX, OPEN_ACTS_MAX, OPEN_EVENTS_MAX};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::collections::{BTreeSet, VecDeque};
@@ -110,8 +108,7 @@ impl Table {
             return;
         }
         open.keys.push_back(key.clone());
-        let oldest =
-            if open.keys.len() > KEYS_PER_ACT_MAX { open.keys.pop_front() } else { None };
+        let oldest = if open.keys.len() > KEYS_PER_ACT_MAX { open.keys.pop_front() } else { None };
         self.by_key.insert(key, number);
         if let Some(oldest) = oldest {
             self.release(number, &oldest);

@@ -267,7 +267,9 @@ pub(crate) fn conclude(draft: &mut Draft, body: &FileBody) -> Verdict {
         () if saved > 0 => ("file_written", "success"),
         () if number("act.created") > 0 => ("file_created", "success"),
         // Over a share only the wish is audited, which is the same for both.
-        () if number("act.moves") > 0 && draft.text("act.object").is_some_and(|p| p.starts_with("\\\\")) => {
+        () if number("act.moves") > 0
+            && draft.text("act.object").is_some_and(|p| p.starts_with("\\\\")) =>
+        {
             ("file_moved_or_deleted", "success")
         }
         () if number("act.moves") > 0 => ("file_renamed", "success"),

@@ -77,9 +77,8 @@ fn begin(table: &mut Table, item: &Item, host: &str, id: &str) {
     let linked = item.get("winlog.event_data.TargetLinkedLogonId").map(str::to_lowercase);
     let linked = linked.filter(|linked| linked != "0x0");
     let waiting = key(&["lp", host, &user]);
-    let ended = |table: &mut Table, number: &Number| {
-        table.draft(*number).is_some_and(|draft| draft.ended)
-    };
+    let ended =
+        |table: &mut Table, number: &Number| table.draft(*number).is_some_and(|draft| draft.ended);
     let known = table.find(&by_id).filter(|number| !ended(table, number));
     // An administrator logs on twice in one: with and without privileges.
     let known = known.or_else(|| {
@@ -143,6 +142,10 @@ pub(crate) fn conclude(draft: &mut Draft) -> Verdict {
     if !draft.begun && (seen == 0 || draft.events.len() < 2) {
         return Verdict::Pass;
     }
+    if draft.number("act.logons") == 1 {
+        // Said by the act itself.
+        draft.count("act.logons", -1);
+    }
     draft.set("event.action", Some("logon_session"));
     draft.set("event.outcome", Some("success"));
     Verdict::Act
@@ -152,7 +155,8 @@ pub(crate) fn conclude(draft: &mut Draft) -> Verdict {
 pub(crate) fn failed(table: &mut Table, item: &Item) {
     let user = item.get("winlog.event_data.TargetUserName");
     let address = item.first(&["winlog.event_data.IpAddress", "source.ip"]);
-    let source = address.or_else(|| item.first(&["winlog.event_data.WorkstationName", "source.domain"]));
+    let source =
+        address.or_else(|| item.first(&["winlog.event_data.WorkstationName", "source.domain"]));
     let from = source.or(user).unwrap_or_default().to_lowercase();
     let by_source = key(&["x", &item.host(), "windows", &from]);
     let number = match table.find(&by_source) {
@@ -173,7 +177,8 @@ pub(crate) fn failed(table: &mut Table, item: &Item) {
     draft.meet("act.accounts", user);
     draft.meet("act.reasons", item.get("event.reason"));
     draft.fill("source.ip", address);
-    draft.fill("source.domain", item.first(&["winlog.event_data.WorkstationName", "source.domain"]));
+    draft
+        .fill("source.domain", item.first(&["winlog.event_data.WorkstationName", "source.domain"]));
     draft.set("act.service", Some("Windows"));
 }
 

@@ -49,10 +49,7 @@ pub(crate) enum Route {
 
 impl Route {
     /// `None`: no act wants the event.
-    pub(crate) fn of<'v>(
-        dataset: &str,
-        value: &dyn Fn(&str) -> Option<&'v str>,
-    ) -> Option<Route> {
+    pub(crate) fn of<'v>(dataset: &str, value: &dyn Fn(&str) -> Option<&'v str>) -> Option<Route> {
         match dataset {
             "windows.security" => Route::of_security(value),
             "windows.sysmon" => Some(match value("event.code")? {
@@ -120,7 +117,11 @@ impl Route {
                     || prefix(&["winlog.event_data.Context", "winlog.event_data.Payload"])
                     || prefix(&["winlog.event_data.Script", "winlog.event_data.Message"])
             }
-            Route::Ssh | Route::Sudo | Route::Session | Route::Connection | Route::Audit
+            Route::Ssh
+            | Route::Sudo
+            | Route::Session
+            | Route::Connection
+            | Route::Audit
             | Route::Vpn => prefix(&["user.", "source.", "process.", "message", "auditd.", "vpn."]),
             _ => prefix(&["winlog.event_data.", "user.name", "user.domain", "source."]),
         }

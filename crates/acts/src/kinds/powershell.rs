@@ -99,9 +99,13 @@ mod tests {
 
     #[test]
     fn both_spellings_of_the_context_are_read() {
-        let spaced = "        Severity = Informational\r\n        Runspace ID = 9f92\r\n  User = A\\b";
+        let spaced =
+            "        Severity = Informational\r\n        Runspace ID = 9f92\r\n  User = A\\b";
         assert_eq!(value_of(spaced, "Runspace ID", '='), Some("9f92"));
-        assert_eq!(value_of("Context: \r\n\tHostId=6d6b\r\n\tRunspaceId=\r\n", "HostId", '='), Some("6d6b"));
+        assert_eq!(
+            value_of("Context: \r\n\tHostId=6d6b\r\n\tRunspaceId=\r\n", "HostId", '='),
+            Some("6d6b")
+        );
         assert_eq!(value_of("\tRunspaceId=\r\n", "RunspaceId", '='), None);
         assert_eq!(command("CommandInvocation(Out-Default): \"Out-Default\""), Some("Out-Default"));
         assert_eq!(command("CommandInvocation("), None);

@@ -38,9 +38,7 @@ fn start(table: &mut Table, item: &Item) {
             item.number("winlog.event_data.NewProcessId"),
             item.get("winlog.event_data.NewProcessName"),
         ),
-        false => {
-            (item.number("winlog.event_data.ProcessId"), item.get("winlog.event_data.Image"))
-        }
+        false => (item.number("winlog.event_data.ProcessId"), item.get("winlog.event_data.Image")),
     };
     let guid = guid(item);
     let small = image.map(basename).unwrap_or_default().to_lowercase();

@@ -61,11 +61,14 @@ pub(crate) fn ssh(table: &mut Table, item: &Item) {
         let name = key(&["us", &host, user]);
         table.name(number, name);
     }
-    table.until(number, match () {
-        () if ended => item.place.time.saturating_add(LINGER),
-        () if failing => item.place.time.saturating_add(LOGIN_GRACE),
-        () => NEVER,
-    });
+    table.until(
+        number,
+        match () {
+            () if ended => item.place.time.saturating_add(LINGER),
+            () if failing => item.place.time.saturating_add(LOGIN_GRACE),
+            () => NEVER,
+        },
+    );
 }
 
 /// `message repeated 5 times: [ Failed password for ...]`, as rsyslog shortens.
@@ -170,7 +173,8 @@ pub(crate) fn sudo(table: &mut Table, item: &Item) {
     }
     draft.begun = true;
     draft.fill("user.name", who);
-    let denied = draft.number("act.denied") > 0 && draft.number("act.denied") == draft.number("act.commands");
+    let denied = draft.number("act.denied") > 0
+        && draft.number("act.denied") == draft.number("act.commands");
     draft.set("event.action", Some("sudo_session"));
     draft.set("event.outcome", Some(if denied { "failure" } else { "success" }));
     let first = draft.text("act.first_command").map(str::to_owned);
@@ -288,7 +292,8 @@ mod tests {
 
     #[test]
     fn repeated_lines_count_as_often_as_they_say() {
-        let line = "message repeated 5 times: [ Failed password for root from 192.0.2.7 port 4 ssh2]";
+        let line =
+            "message repeated 5 times: [ Failed password for root from 192.0.2.7 port 4 ssh2]";
         assert_eq!(repeated_failures(Some(line)), 5);
         assert_eq!(repeated_failures(Some("message repeated x times: [ Failed a]")), 0);
         assert_eq!(repeated_failures(Some("message repeated 2 times: [ Accepted a]")), 0);

@@ -11,8 +11,8 @@ const GAP: i64 = 30 * MINUTE;
 
 /// Ends of paths that a page loads beside itself.
 const PARTS: [&str; 17] = [
-    ".css", ".js", ".mjs", ".map", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".woff",
-    ".woff2", ".ttf", ".eot", ".mp4", ".json",
+    ".css", ".js", ".mjs", ".map", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico",
+    ".woff", ".woff2", ".ttf", ".eot", ".mp4", ".json",
 ];
 
 pub(crate) fn visit(table: &mut Table, item: &Item) {
