@@ -46,7 +46,7 @@ pub struct Field {
 
 /// The one list of fields: names, types, labels, Sigma names.
 ///
-/// Read from TOML (`content/fields.toml`):
+/// Read from TOML (`content/fields/*.toml`):
 ///
 /// ```
 /// let dictionary = yagura_event::FieldDictionary::from_toml(r#"
@@ -81,11 +81,22 @@ pub struct FieldDictionary {
 #[non_exhaustive]
 pub enum DictionaryError {
     /// Not the TOML we expect; the message names line and column.
-    #[error("field dictionary: {0}")]
-    Syntax(#[from] toml::de::Error),
-    /// The same field twice.
-    #[error("field dictionary: field {0:?} is listed twice")]
-    Twice(String),
+    #[error("{file}: {source}")]
+    Syntax {
+        /// Which file.
+        file: String,
+        /// What is wrong, and where.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// The same thing said twice.
+    #[error("{file}: {what} is listed twice; remove one of them")]
+    Twice {
+        /// The file with the second.
+        file: String,
+        /// What, such as `field "user.name"`.
+        what: String,
+    },
 }
 
 #[derive(Deserialize)]
@@ -100,16 +111,50 @@ struct File {
 }
 
 impl FieldDictionary {
-    /// Reads a dictionary.
+    /// Reads a dictionary of one file.
+    ///
+    /// # Errors
+    ///
+    /// When it is not such TOML, or lists something twice.
     pub fn from_toml(text: &str) -> Result<Self, DictionaryError> {
-        let file: File = toml::from_str(text)?;
-        let mut fields = BTreeMap::new();
-        for field in file.field {
-            if let Some(other) = fields.insert(field.name.clone(), field) {
-                return Err(DictionaryError::Twice(other.name));
+        Self::from_files([("field dictionary", text)])
+    }
+
+    /// Reads a dictionary of several files (name, text), which are one list together.
+    ///
+    /// # Errors
+    ///
+    /// When one is not such TOML, or something is listed twice; the error names the file.
+    pub fn from_files<'a>(
+        files: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, DictionaryError> {
+        let mut dictionary = FieldDictionary::default();
+        for (file, text) in files {
+            let read: File = toml::from_str(text).map_err(|source| DictionaryError::Syntax {
+                file: file.to_owned(),
+                source: Box::new(source),
+            })?;
+            let twice = |what: String| DictionaryError::Twice { file: file.to_owned(), what };
+            for field in read.field {
+                if let Some(other) = dictionary.fields.insert(field.name.clone(), field) {
+                    return Err(twice(format!("field {:?}", other.name)));
+                }
+            }
+            for (dataset, names) in read.sigma {
+                let table = dictionary.sigma.entry(dataset.clone()).or_default();
+                for (name, column) in names {
+                    if table.insert(name.clone(), column).is_some() {
+                        return Err(twice(format!("{name:?} of [sigma.{dataset:?}]")));
+                    }
+                }
+            }
+            for (dataset, prefix) in read.native {
+                if dictionary.native.insert(dataset.clone(), prefix).is_some() {
+                    return Err(twice(format!("{dataset:?} of [native]")));
+                }
             }
         }
-        Ok(FieldDictionary { fields, sigma: file.sigma, native: file.native })
+        Ok(dictionary)
     }
 
     /// The entry for an ECS name.
@@ -188,7 +233,17 @@ mod tests {
         assert!(unknown.unwrap_err().to_string().contains("colour"));
         let twice = "[[field]]\nname='a'\nja='a'\nen='a'\n".repeat(2);
         let twice = FieldDictionary::from_toml(&twice).unwrap_err().to_string();
-        assert_eq!(twice, "field dictionary: field \"a\" is listed twice");
+        assert_eq!(twice, "field dictionary: field \"a\" is listed twice; remove one of them");
+        let one = "[[field]]\nname='a'\nja='a'\nen='a'\n[sigma.'*']\nA='a'\n[native]\n'x.'='a.'\n";
+        for (again, named) in [
+            ("[[field]]\nname='a'\nja='a'\nen='a'\n", "field \"a\""),
+            ("[sigma.'*']\nA='b'\n", "\"A\" of [sigma.\"*\"]"),
+            ("[native]\n'x.'='b.'\n", "\"x.\" of [native]"),
+        ] {
+            let error = FieldDictionary::from_files([("one.toml", one), ("two.toml", again)]);
+            let error = error.unwrap_err().to_string();
+            assert!(error.starts_with("two.toml") && error.contains(named), "{error}");
+        }
     }
 
     #[test]

@@ -1,13 +1,23 @@
 //! The content built into the program.
 
-/// `content/fields.toml`.
-pub(crate) const FIELDS: &str = include_str!("../../../content/fields.toml");
-
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
         &[$(($name, include_str!(concat!("../../../content/", $name)))),*]
     };
 }
+
+/// Files of the field dictionary.
+pub(crate) const FIELDS: &[(&str, &str)] = files![
+    "fields/base.toml",
+    "fields/windows.toml",
+    "fields/unix.toml",
+    "fields/devices.toml",
+    "fields/cloud.toml",
+    "fields/web.toml",
+    "fields/generic.toml",
+    "fields/acts.toml",
+    "fields/sources.toml",
+];
 
 /// Mapping files in the order in which their rules apply.
 pub(crate) const MAPPINGS: &[(&str, &str)] = files![
@@ -16,8 +26,15 @@ pub(crate) const MAPPINGS: &[(&str, &str)] = files![
     "mappings/windows-security.toml",
     "mappings/windows-sysmon.toml",
     "mappings/windows-others.toml",
+    "mappings/windows-more.toml",
     "mappings/linux.toml",
+    "mappings/unix.toml",
     "mappings/network.toml",
+    "mappings/devices.toml",
+    "mappings/cloud.toml",
+    "mappings/web-more.toml",
+    "mappings/generic.toml",
+    "mappings/acts.toml",
 ];
 
 /// Sentence files; earlier sentences win among equally specific ones.
@@ -26,7 +43,14 @@ pub(crate) const SENTENCES: &[(&str, &str)] = files![
     "sentences/windows-security.toml",
     "sentences/windows-sysmon.toml",
     "sentences/windows-others.toml",
+    "sentences/windows-more.toml",
     "sentences/linux.toml",
+    "sentences/unix.toml",
     "sentences/network.toml",
+    "sentences/devices.toml",
+    "sentences/cloud.toml",
+    "sentences/web-more.toml",
+    "sentences/generic.toml",
+    "sentences/acts.toml",
     "sentences/general.toml",
 ];

@@ -1,8 +1,11 @@
 //! What kind of record this is, decided from its content, and its fields.
 
+use crate::context::StreamContext;
 use crate::flat::Flat;
-use crate::mapping::Mappings;
+use crate::formats::{self, Line};
+use crate::mapping::{Mappings, MessageFound};
 use crate::names::{self, NameId};
+use crate::pattern::Receipt;
 use crate::windows::Dialect;
 use crate::{json, pairs, syslog, time, web};
 use jiff::tz::TimeZone;
@@ -68,18 +71,24 @@ pub(crate) struct Decoder<'a> {
 
 impl Decoder<'_> {
     /// Reads `text`, the view of the bytes of a record that came from `origin`, into `flat`.
-    pub(crate) fn decode(&self, text: &str, origin: &Origin<'_>, flat: &mut Flat) -> Decoded {
+    pub(crate) fn decode(
+        &self,
+        text: &str,
+        origin: &Origin<'_>,
+        context: &mut StreamContext,
+        flat: &mut Flat,
+    ) -> Decoded {
         let trimmed = text.trim();
         let own = origin.transport == Transport::Internal;
         if trimmed.starts_with('{') {
-            let decoded = self.document(trimmed, origin, flat, Shell::None);
+            let decoded = self.document(trimmed, origin, context, flat, Shell::None);
             let audit = own || origin.stream.as_str().starts_with("audit");
             if audit && decoded.dataset == self.datasets.json {
                 return Decoded { dataset: self.datasets.audit, ..decoded };
             }
             return decoded;
         }
-        if let Some(decoded) = self.line(trimmed, origin, flat, Shell::None) {
+        if let Some(decoded) = self.line(trimmed, origin, context, flat, Shell::None) {
             return decoded;
         }
         flat.push_known(names::MESSAGE, trimmed);
@@ -91,7 +100,14 @@ impl Decoder<'_> {
     }
 
     /// A JSON document; the `plain` fields a header gave are in `flat` already.
-    fn document(&self, text: &str, origin: &Origin<'_>, flat: &mut Flat, shell: Shell) -> Decoded {
+    fn document(
+        &self,
+        text: &str,
+        origin: &Origin<'_>,
+        context: &mut StreamContext,
+        flat: &mut Flat,
+        shell: Shell,
+    ) -> Decoded {
         let plain = flat.len();
         json::flatten(text, flat);
         if flat.problem().is_some() && flat.value(names::MESSAGE).is_none() {
@@ -104,6 +120,9 @@ impl Decoder<'_> {
             let dataset = dataset.unwrap_or(self.datasets.windows_other);
             return Decoded { dataset, dialect, plain, time: None };
         }
+        if let Some(dataset) = self.mappings.signatures.dataset(flat, plain) {
+            return Decoded { dataset, dialect: Dialect::Plain, plain, time: None };
+        }
         // A shipper's envelope around a line of a log file or the journal.
         const INNER: [NameId; 3] = [names::MESSAGE, names::JOURNAL_MESSAGE, names::LOG];
         let inner = INNER.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
@@ -111,9 +130,10 @@ impl Decoder<'_> {
             const PROGRAM: [NameId; 2] = [names::JOURNAL_PROGRAM, names::PROCESS_NAME];
             let program = PROGRAM.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
             let inner = inner.trim();
-            let decoded = self.line(inner, origin, flat, Shell::Envelope).or_else(|| {
-                let dataset = self.message(&program?, inner, flat);
-                (dataset != self.datasets.syslog).then(|| self.text(dataset, flat, None))
+            let line = self.line(inner, origin, context, flat, Shell::Envelope);
+            let decoded = line.or_else(|| {
+                let (dataset, time) = self.message(&program?, inner, self.receipt(origin), flat);
+                (dataset != self.datasets.syslog).then(|| self.text(dataset, flat, time))
             });
             if let Some(decoded) = decoded {
                 return decoded;
@@ -128,6 +148,7 @@ impl Decoder<'_> {
         &self,
         text: &str,
         origin: &Origin<'_>,
+        context: &mut StreamContext,
         flat: &mut Flat,
         shell: Shell,
     ) -> Option<Decoded> {
@@ -139,13 +160,40 @@ impl Decoder<'_> {
             return Some(self.text(self.datasets.auditd, flat, Some(time)));
         }
         if let Some(header) = syslog::parse(text, origin.received, self.zone) {
-            return Some(self.syslog(&header, origin, flat, shell));
+            return Some(self.syslog(&header, origin, context, flat, shell));
         }
-        self.bare(text, flat)
+        let receipt = self.receipt(origin);
+        let line = Line { text, header: None, origin, receipt, mappings: self.mappings };
+        if let Some(decoded) = self.bare(&line, context, flat) {
+            return Some(decoded);
+        }
+        let found =
+            self.mappings.match_line(text, receipt, |name, value| push(flat, name, value))?;
+        if flat.value(names::MESSAGE).is_none() {
+            flat.push_known(names::MESSAGE, text);
+        }
+        let dataset = found.dataset.unwrap_or(self.datasets.unknown);
+        Some(self.text(dataset, flat, found.matched.time))
+    }
+
+    fn receipt(&self, origin: &Origin<'_>) -> Receipt<'_> {
+        Receipt { received: origin.received, zone: self.zone }
     }
 
     /// Lines that need no header to be known.
-    fn bare(&self, text: &str, flat: &mut Flat) -> Option<Decoded> {
+    fn bare(
+        &self,
+        line: &Line<'_>,
+        context: &mut StreamContext,
+        flat: &mut Flat,
+    ) -> Option<Decoded> {
+        let text = line.text;
+        if let Some(found) = formats::read(line, context, flat) {
+            if flat.value(names::MESSAGE).is_none() {
+                flat.push_known(names::MESSAGE, text);
+            }
+            return Some(self.text(self.mappings.dataset(found.dataset), flat, found.time));
+        }
         if text.starts_with('[')
             && let Some(time) = web::error(text, self.zone, flat)
         {
@@ -172,6 +220,7 @@ impl Decoder<'_> {
         &self,
         header: &syslog::Header<'_>,
         origin: &Origin<'_>,
+        context: &mut StreamContext,
         flat: &mut Flat,
         shell: Shell,
     ) -> Decoded {
@@ -179,22 +228,32 @@ impl Decoder<'_> {
         let message = header.message.trim_start();
         let document = message.strip_prefix("@cee:").unwrap_or(message).trim_start();
         if document.starts_with('{') {
-            let decoded = self.document(document, origin, flat, shell);
+            let decoded = self.document(document, origin, context, flat, shell);
             return Decoded { time: decoded.time.or(header.time), ..decoded };
         }
-        if let Some(decoded) = self.bare(message, flat) {
+        let receipt = self.receipt(origin);
+        let line =
+            Line { text: message, header: Some(header), origin, receipt, mappings: self.mappings };
+        if let Some(decoded) = self.bare(&line, context, flat) {
             return Decoded { time: decoded.time.or(header.time), ..decoded };
         }
-        let dataset = match header.program {
-            Some(program) => self.message(program, message, flat),
-            None => self.datasets.syslog,
+        let (dataset, time) = match header.program {
+            Some(program) => self.message(program, message, receipt, flat),
+            None => (self.datasets.syslog, None),
         };
         flat.push_known(names::MESSAGE, message);
-        self.text(dataset, flat, header.time)
+        self.text(dataset, flat, time.or(header.time))
     }
 
-    /// The message of a program on Linux: adds what its patterns find, answers the dataset.
-    fn message(&self, program: &str, message: &str, flat: &mut Flat) -> usize {
+    /// The message of a program on Linux: adds what its patterns find, answers the dataset, and
+    /// when it happened where the message itself says so.
+    fn message(
+        &self,
+        program: &str,
+        message: &str,
+        receipt: Receipt<'_>,
+        flat: &mut Flat,
+    ) -> (usize, Option<UtcMicros>) {
         // `sshd(pam_unix)` is how PAM named itself before 2004 or so, `pam_unix(sshd:auth): ` since.
         let (program, old_pam) = match program.split_once("(pam_") {
             Some((program, _)) => (program, true),
@@ -210,20 +269,28 @@ impl Decoder<'_> {
             None
         };
         let (key, inner) = pam.map_or((program, message), |inner| ("pam", inner));
-        self.mappings.match_message(key, inner, |name, value| {
-            if !value.is_empty() {
-                flat.push(name, value);
-            }
-        });
-        match self.mappings.program(program) {
+        let found = |name: &str, value: &str| push(flat, name, value);
+        let found = self.mappings.match_message(key, inner, receipt, found);
+        let time = found.as_ref().and_then(|found| found.matched.time);
+        if let Some(MessageFound { dataset: Some(dataset), .. }) = found {
+            return (dataset, time);
+        }
+        let dataset = match self.mappings.program(program) {
             Some(dataset) => dataset,
             None if pam.is_some() => self.datasets.auth,
             None => self.datasets.syslog,
-        }
+        };
+        (dataset, time)
     }
 
     fn text(&self, dataset: usize, flat: &Flat, time: Option<UtcMicros>) -> Decoded {
         Decoded { dataset, dialect: Dialect::Plain, plain: flat.len(), time }
+    }
+}
+
+fn push(flat: &mut Flat, name: &str, value: &str) {
+    if !value.is_empty() {
+        flat.push(name, value);
     }
 }
 

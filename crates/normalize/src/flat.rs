@@ -55,6 +55,11 @@ pub(crate) struct Flat {
 }
 
 impl Flat {
+    /// An empty one that tells the names by `names`.
+    pub(crate) fn new(names: Names) -> Self {
+        Flat { names, ..Flat::default() }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.fields.clear();

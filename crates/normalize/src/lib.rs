@@ -4,7 +4,7 @@
 //! * Pure: bytes in, Arrow columns out. No I/O, no clock, no threads.
 //! * Nothing is refused. What cannot be read is dataset `unknown` with its text as `message` and the
 //!   reason in `yagura.parse_error`; the raw bytes are always there.
-//! * Which fields mean what is data: `content/fields.toml`, `content/mappings`, `content/sentences`.
+//! * Which fields mean what is data: `content/fields`, `content/mappings`, `content/sentences`.
 //!
 //! ```
 //! use yagura_event::{CommittedRun, Lang, Record, StreamName, Transport, UtcMicros};
@@ -39,9 +39,11 @@
 
 mod charset;
 mod content;
+mod context;
 mod decode;
 mod error;
 mod flat;
+mod formats;
 mod json;
 pub mod limits;
 mod mapping;
@@ -52,10 +54,12 @@ mod pattern;
 mod rows;
 mod sentence;
 mod shapes;
+mod signature;
 mod syslog;
 mod time;
 mod web;
 mod windows;
 
 pub use error::NormalizeError;
+pub use mapping::DatasetAbout;
 pub use normalizer::{Described, Normalizer, PARSER_VERSION};

@@ -29,6 +29,9 @@ pub const STRUCTURED_DATA_PARAMS_MAX: usize = 64;
 /// Most `key=value` pairs taken from one text line.
 pub const PAIRS_PER_LINE_MAX: usize = 256;
 
+/// Most streams (each with its peer) that something is remembered of from record to record.
+pub const STREAM_CONTEXTS_MAX: usize = 4_096;
+
 /// Longest value written into a sentence, in characters; longer ones end in an ellipsis.
 pub const SENTENCE_VALUE_CHARS_MAX: usize = 160;
 

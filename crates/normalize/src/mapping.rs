@@ -4,7 +4,8 @@
 //! conditions (event code, equality of fields) hold. It can do nothing else: no loops, no code.
 
 use crate::NormalizeError;
-use crate::pattern::Pattern;
+use crate::pattern::{Matched, Pattern, Receipt};
+use crate::signature::{JsonEntry, Signatures};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use serde::Deserialize;
@@ -28,6 +29,8 @@ struct File {
     #[serde(default)]
     pattern: Vec<PatternEntry>,
     #[serde(default)]
+    line: Vec<LineEntry>,
+    #[serde(default)]
     mapping: Vec<MappingEntry>,
     #[serde(default)]
     table: BTreeMap<String, BTreeMap<String, String>>,
@@ -41,12 +44,80 @@ struct DatasetEntry {
     channels: Vec<String>,
     #[serde(default)]
     programs: Vec<String>,
+    /// What a JSON document of this dataset looks like, in one or several ways.
+    #[serde(default)]
+    json: Vec<JsonEntry>,
+    /// Native names of when it happened, the best first.
+    #[serde(default)]
+    time: Vec<String>,
+    #[serde(default)]
+    title_ja: Option<Box<str>>,
+    #[serde(default)]
+    title_en: Option<Box<str>>,
+    #[serde(default)]
+    about_ja: Option<Box<str>>,
+    #[serde(default)]
+    about_en: Option<Box<str>>,
+    #[serde(default)]
+    send_ja: Option<Box<str>>,
+    #[serde(default)]
+    send_en: Option<Box<str>>,
+    #[serde(default)]
+    nis2: Vec<Box<str>>,
+    #[serde(default)]
+    asd: Option<Box<str>>,
+    #[serde(default)]
+    sample: Option<Box<str>>,
+}
+
+/// What people are told about a dataset: `content/mappings`, the entries called `dataset`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DatasetAbout {
+    /// The dataset, such as `linux.auth`.
+    pub name: Box<str>,
+    /// What it is called, in Japanese.
+    pub title_ja: Box<str>,
+    /// What it is called, in English.
+    pub title_en: Box<str>,
+    /// What it holds, in Japanese.
+    pub about_ja: Box<str>,
+    /// What it holds, in English.
+    pub about_en: Box<str>,
+    /// How to send it, in Japanese.
+    pub send_ja: Box<str>,
+    /// How to send it, in English.
+    pub send_en: Box<str>,
+    /// Categories `a` to `l` of point 3.2.3 of the annex of Regulation (EU) 2024/2690 that it serves.
+    pub nis2: Vec<Box<str>>,
+    /// The class of log source of "Best practices for event logging and threat detection" (ASD's
+    /// ACSC and partners, 2024) that it is of.
+    pub asd: Option<Box<str>>,
+    /// One record as it arrives, where one can be given.
+    pub sample: Option<Box<str>>,
+    /// Windows event logs that it is read from.
+    pub channels: Vec<Box<str>>,
+    /// Syslog programs that it is read from.
+    pub programs: Vec<Box<str>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PatternEntry {
     program: OneOrMany,
+    #[serde(rename = "match")]
+    text: String,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+    /// The dataset where it matches, instead of the program's.
+    #[serde(default)]
+    dataset: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LineEntry {
+    dataset: String,
     #[serde(rename = "match")]
     text: String,
     #[serde(default)]
@@ -102,8 +173,27 @@ pub(crate) struct Mappings {
     index: Map<Box<str>, usize>,
     channels: Map<Box<str>, usize>,
     programs: Map<Box<str>, usize>,
-    /// By program: what a message looks like, and the constants to set where it does.
-    patterns: Map<Box<str>, Vec<(Pattern, Constants)>>,
+    /// By program: what a message looks like.
+    patterns: Map<Box<str>, Vec<MessagePattern>>,
+    /// What whole lines without a header look like, in the order in which they are tried.
+    lines: Vec<MessagePattern>,
+    pub(crate) signatures: Signatures,
+    pub(crate) about: Vec<DatasetAbout>,
+}
+
+/// A pattern, and what holds where it matches.
+#[derive(Clone)]
+struct MessagePattern {
+    pattern: Pattern,
+    set: Constants,
+    dataset: Option<usize>,
+}
+
+/// What a message pattern answers.
+pub(crate) struct MessageFound {
+    /// The dataset, where the pattern names one.
+    pub(crate) dataset: Option<usize>,
+    pub(crate) matched: Matched,
 }
 
 /// The mappings of one dataset.
@@ -114,6 +204,8 @@ pub(crate) struct DatasetMappings {
     general: Vec<Rule>,
     by_code: Map<Box<str>, Vec<Rule>>,
     pub(crate) code_column: u32,
+    /// Native names of when it happened, the best first.
+    pub(crate) time: Vec<Box<str>>,
     /// How many memories the rules need, see [`MemoId`].
     pub(crate) memos: u32,
 }
@@ -190,6 +282,10 @@ pub(crate) enum Filter {
     Domain,
     /// The line of a longer text that begins with this, without it.
     Line(Box<str>),
+    /// What comes before the first of this.
+    Before(Box<str>),
+    /// What comes after the last of this.
+    After(Box<str>),
 }
 
 impl Filter {
@@ -203,6 +299,8 @@ impl Filter {
                 let at = memchr::memmem::find(value.as_bytes(), start.as_bytes())?;
                 value.get(at + start.len()..)?.lines().next()?.trim()
             }
+            Filter::Before(mark) => value.split_once(&**mark)?.0,
+            Filter::After(mark) => value.rsplit_once(&**mark)?.1,
         };
         (!matches!(part, "" | "-")).then_some(part)
     }
@@ -212,7 +310,15 @@ impl Filter {
             "basename" => Filter::Basename,
             "account" => Filter::Account,
             "domain" => Filter::Domain,
-            _ => Filter::Line(text.strip_prefix("line:")?.into()),
+            _ => {
+                let (kind, mark) = text.split_once(':').filter(|(_, mark)| !mark.is_empty())?;
+                match kind {
+                    "line" => Filter::Line(mark.into()),
+                    "before" => Filter::Before(mark.into()),
+                    "after" => Filter::After(mark.into()),
+                    _ => return None,
+                }
+            }
         })
     }
 }
@@ -243,10 +349,24 @@ impl Mappings {
             channels: Map::default(),
             programs: Map::default(),
             patterns: Map::default(),
+            lines: Vec::new(),
+            signatures: Signatures::default(),
+            about: Vec::new(),
         };
-        let entries = parsed.iter().flat_map(|(_, content)| &content.dataset);
-        for (position, entry) in entries.enumerate() {
-            mappings.index.insert(entry.name.as_str().into(), position);
+        let entries = parsed.iter();
+        let entries =
+            entries.flat_map(|(file, content)| content.dataset.iter().map(|e| (*file, e)));
+        for (position, (file, entry)) in entries.enumerate() {
+            let place = format!("dataset {:?}", entry.name);
+            if mappings.index.insert(entry.name.as_str().into(), position).is_some() {
+                let reason = "is defined twice; remove one of the definitions".to_owned();
+                return Err(meaning(file, &place, reason));
+            }
+            mappings.about.push(entry.about());
+            for signature in &entry.json {
+                let added = mappings.signatures.add(position, signature);
+                added.map_err(|reason| meaning(file, &place, reason))?;
+            }
             for channel in &entry.channels {
                 mappings.channels.insert(channel.to_lowercase().into(), position);
             }
@@ -254,6 +374,7 @@ impl Mappings {
                 mappings.programs.insert(program.as_str().into(), position);
             }
             let mut dataset = DatasetBuilder::new(&entry.name);
+            dataset.finished.time = entry.time.iter().map(|name| name.as_str().into()).collect();
             for (file, content) in &parsed {
                 for (number, mapping) in (1..).zip(&content.mapping) {
                     if covers(&mapping.dataset, &entry.name) {
@@ -266,6 +387,13 @@ impl Mappings {
         for (file, content) in &parsed {
             for (number, entry) in (1..).zip(&content.pattern) {
                 mappings.add_pattern(file, number, entry, dictionary)?;
+            }
+            for (number, entry) in (1..).zip(&content.line) {
+                let place = format!("line {number} ({:?})", entry.text);
+                let dataset = Some(entry.dataset.as_str());
+                let pattern = mappings.pattern(&entry.text, &entry.set, dataset, dictionary);
+                let pattern = pattern.map_err(|reason| meaning(file, &place, reason))?;
+                mappings.lines.push(pattern);
             }
             for (number, mapping) in (1..).zip(&content.mapping) {
                 let known = mappings.index.keys().any(|name| covers(&mapping.dataset, name));
@@ -286,18 +414,32 @@ impl Mappings {
         dictionary: &FieldDictionary,
     ) -> Result<(), NormalizeError> {
         let place = format!("pattern {number} ({:?})", entry.text);
-        let pattern = Pattern::parse(&entry.text)
-            .map_err(|reason| meaning(file, &place, reason.into_owned()))?;
-        for name in pattern.names().chain(entry.set.keys().map(String::as_str)) {
-            known_field(name, dictionary).map_err(|reason| meaning(file, &place, reason))?;
-        }
-        let set = entry.set.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into()));
-        let set: Constants = set.collect();
+        let pattern = self.pattern(&entry.text, &entry.set, entry.dataset.as_deref(), dictionary);
+        let pattern = pattern.map_err(|reason| meaning(file, &place, reason))?;
         for program in entry.program.iter() {
-            let patterns = self.patterns.entry(program.into()).or_default();
-            patterns.push((pattern.clone(), set.clone()));
+            self.patterns.entry(program.into()).or_default().push(pattern.clone());
         }
         Ok(())
+    }
+
+    fn pattern(
+        &self,
+        text: &str,
+        set: &BTreeMap<String, String>,
+        dataset: Option<&str>,
+        dictionary: &FieldDictionary,
+    ) -> Result<MessagePattern, String> {
+        let pattern = Pattern::parse(text)?;
+        for name in pattern.names().chain(set.keys().map(String::as_str)) {
+            known_field(name, dictionary)?;
+        }
+        let position = |name: &str| {
+            let position = self.index.get(name).copied();
+            position.ok_or_else(|| format!("no dataset is called {name:?}"))
+        };
+        let dataset = dataset.map(position).transpose()?;
+        let set = set.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
+        Ok(MessagePattern { pattern, set, dataset })
     }
 
     /// Position of the dataset called `name` in [`Mappings::datasets`].
@@ -326,16 +468,62 @@ impl Mappings {
         &'m self,
         program: &str,
         message: &'m str,
-        mut found: impl FnMut(&str, &'m str),
-    ) -> bool {
-        let Some(patterns) = self.patterns.get(program) else { return false };
-        for (pattern, set) in patterns {
-            if pattern.matches(message, &mut found) {
-                set.iter().for_each(|(name, value)| found(name, value));
-                return true;
-            }
+        receipt: Receipt<'_>,
+        found: impl FnMut(&str, &'m str),
+    ) -> Option<MessageFound> {
+        first_match(self.patterns.get(program)?, message, receipt, found)
+    }
+
+    /// Tries what whole lines look like; the answer names a dataset.
+    pub(crate) fn match_line<'m>(
+        &'m self,
+        line: &'m str,
+        receipt: Receipt<'_>,
+        found: impl FnMut(&str, &'m str),
+    ) -> Option<MessageFound> {
+        first_match(&self.lines, line, receipt, found)
+    }
+}
+
+fn first_match<'m>(
+    patterns: &'m [MessagePattern],
+    message: &'m str,
+    receipt: Receipt<'_>,
+    mut found: impl FnMut(&str, &'m str),
+) -> Option<MessageFound> {
+    patterns.iter().find_map(|MessagePattern { pattern, set, dataset }| {
+        let matched = pattern.matches(message, receipt, &mut found)?;
+        set.iter().for_each(|(name, value)| found(name, value));
+        Some(MessageFound { dataset: *dataset, matched })
+    })
+}
+
+impl DatasetEntry {
+    fn about(&self) -> DatasetAbout {
+        let text = |text: &Option<Box<str>>| text.clone().unwrap_or_default();
+        let list = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
+        DatasetAbout {
+            name: self.name.as_str().into(),
+            title_ja: text(&self.title_ja),
+            title_en: text(&self.title_en),
+            about_ja: text(&self.about_ja),
+            about_en: text(&self.about_en),
+            send_ja: text(&self.send_ja),
+            send_en: text(&self.send_en),
+            nis2: self.nis2.clone(),
+            asd: self.asd.clone(),
+            sample: self.sample.clone(),
+            channels: list(&self.channels),
+            programs: list(&self.programs),
         }
-        false
+    }
+}
+
+/// Whether `value` is what content wants: the same, or anything (`*`), or what begins so (`x*`).
+pub(crate) fn holds(wanted: &str, value: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(start) => value.starts_with(start),
+        None => wanted == value,
     }
 }
 
@@ -363,6 +551,7 @@ impl DatasetBuilder {
             general: Vec::new(),
             by_code: Map::default(),
             code_column: 0,
+            time: Vec::new(),
             memos: 0,
         };
         let mut builder = DatasetBuilder { finished, by_name: BTreeMap::new() };
@@ -473,7 +662,7 @@ pub(crate) fn known_field(name: &str, dictionary: &FieldDictionary) -> Result<()
     if native || dictionary.field(name).is_some() {
         return Ok(());
     }
-    Err(format!("no field is called {name:?}; add it to content/fields.toml"))
+    Err(format!("no field is called {name:?}; add it to content/fields"))
 }
 
 pub(crate) fn meaning(file: &str, entry: &str, reason: String) -> NormalizeError {
@@ -486,7 +675,7 @@ mod tests {
     use crate::content;
 
     fn refusal(mapping: &str) -> String {
-        let dictionary = FieldDictionary::from_toml(content::FIELDS).unwrap();
+        let dictionary = FieldDictionary::from_files(content::FIELDS.iter().copied()).unwrap();
         let text = format!("[[dataset]]\nname='a'\n{mapping}");
         match Mappings::new(&[("x.toml", &text)], &dictionary) {
             Ok(_) => "accepted".into(),

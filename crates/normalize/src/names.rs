@@ -1,6 +1,7 @@
 //! Field names as small numbers. Logs name the same fields again and again, so a name is looked up
 //! once where it is read and everything after works with its number.
 
+use crate::signature::Bits;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -79,16 +80,32 @@ impl Hint {
 /// The names met so far.
 #[derive(Debug)]
 pub(crate) struct Names {
-    texts: Vec<(Box<str>, Hint)>,
+    texts: Vec<Name>,
+    bits: Bits,
     index: HashTable<u32>,
     hasher: RandomState,
     epoch: u64,
 }
 
+#[derive(Debug)]
+struct Name {
+    text: Box<str>,
+    hint: Hint,
+    bit: Option<u16>,
+}
+
 impl Default for Names {
     fn default() -> Self {
+        Self::new(Bits::default())
+    }
+}
+
+impl Names {
+    /// No names but the known ones; `bits` are those of the names that signatures ask for.
+    pub(crate) fn new(bits: Bits) -> Self {
         let mut names = Names {
             texts: Vec::new(),
+            bits,
             index: HashTable::new(),
             hasher: RandomState::default(),
             epoch: 0,
@@ -96,9 +113,7 @@ impl Default for Names {
         names.forget();
         names
     }
-}
 
-impl Names {
     /// How often the names were forgotten. Numbers of another epoch mean nothing.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
@@ -122,23 +137,29 @@ impl Names {
     pub(crate) fn id(&mut self, name: &str) -> NameId {
         let hash = self.hasher.hash_one(name);
         let texts = &self.texts;
-        let text = |id: u32| texts.get(id as usize).map_or("", |(text, _)| text);
+        let text = |id: u32| texts.get(id as usize).map_or("", |name| &name.text);
         if let Some(&id) = self.index.find(hash, |&id| text(id) == name) {
             return NameId(id);
         }
         // Names are forgotten long before there are four thousand million.
         let id = u32::try_from(texts.len()).unwrap_or(u32::MAX);
         self.index.insert_unique(hash, id, |&id| self.hasher.hash_one(text(id)));
-        self.texts.push((name.into(), Hint::of(name)));
+        let bit = self.bits.get(name).copied();
+        self.texts.push(Name { text: name.into(), hint: Hint::of(name), bit });
         NameId(id)
     }
 
     pub(crate) fn text(&self, id: NameId) -> &str {
-        self.texts.get(id.index()).map_or("", |(text, _)| text)
+        self.texts.get(id.index()).map_or("", |name| &name.text)
     }
 
     pub(crate) fn hint(&self, id: NameId) -> Hint {
-        self.texts.get(id.index()).map_or(Hint::None, |(_, hint)| *hint)
+        self.texts.get(id.index()).map_or(Hint::None, |name| name.hint)
+    }
+
+    /// The bit of the name in signatures, if one asks for it.
+    pub(crate) fn bit(&self, id: NameId) -> Option<u16> {
+        self.texts.get(id.index())?.bit
     }
 }
 

@@ -1,7 +1,9 @@
 use crate::content;
+use crate::context::Contexts;
 use crate::decode::{Datasets, Decoded, Decoder};
 use crate::flat::Flat;
-use crate::mapping::Mappings;
+use crate::mapping::{DatasetAbout, Mappings};
+use crate::names::Names;
 use crate::rows::Rows;
 use crate::sentence::{Sentences, cell};
 use crate::windows::Dialect;
@@ -32,6 +34,7 @@ struct Content {
 /// What changes while reading.
 struct Work {
     flat: Flat,
+    contexts: Contexts,
     /// By position of the dataset; made when first needed.
     rows: Vec<Option<Rows>>,
     /// Rows and bytes of records since batches were taken.
@@ -87,11 +90,11 @@ impl Normalizer {
         }
     }
 
-    /// The field dictionary built into the program (`content/fields.toml`).
+    /// The field dictionary built into the program (`content/fields`).
     pub fn embedded_dictionary() -> Arc<FieldDictionary> {
-        // Proof: the text is a constant, and a test reads it.
-        let dictionary = FieldDictionary::from_toml(content::FIELDS)
-            .unwrap_or_else(|error| unreachable!("content/fields.toml: {error}"));
+        // Proof: the texts are constants, and a test reads them.
+        let dictionary = FieldDictionary::from_files(content::FIELDS.iter().copied())
+            .unwrap_or_else(|error| unreachable!("content: {error}"));
         Arc::new(dictionary)
     }
 
@@ -109,6 +112,11 @@ impl Normalizer {
     /// The field dictionary in use.
     pub fn dictionary(&self) -> &Arc<FieldDictionary> {
         &self.content.dictionary
+    }
+
+    /// The datasets that records are told apart into, as their mappings describe them.
+    pub fn datasets(&self) -> &[DatasetAbout] {
+        &self.content.mappings.about
     }
 
     /// Reads every record of `run` into the batch of its dataset.
@@ -187,7 +195,13 @@ impl Normalizer {
 impl Work {
     fn new(content: &Content) -> Self {
         let rows = content.mappings.datasets.iter().map(|_| None).collect();
-        Work { flat: Flat::default(), rows, waiting_rows: 0, waiting_bytes: 0 }
+        Work {
+            flat: Flat::new(Names::new(content.mappings.signatures.bits())),
+            contexts: Contexts::default(),
+            rows,
+            waiting_rows: 0,
+            waiting_bytes: 0,
+        }
     }
 
     /// Reads names and values into `flat`. Answers also the encoding where it is not UTF-8.
@@ -201,7 +215,8 @@ impl Work {
         self.flat.clear();
         let (text, encoding) = charset::decode(bytes);
         let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
-        (decoder.decode(&text, origin, &mut self.flat), encoding)
+        let context = self.contexts.of(origin);
+        (decoder.decode(&text, origin, context, &mut self.flat), encoding)
     }
 
     fn record(&mut self, content: &Content, manner: Manner<'_>, origin: &Origin<'_>, bytes: &[u8]) {

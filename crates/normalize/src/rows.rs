@@ -6,7 +6,9 @@
 
 use crate::flat::{Entry, Flat, Span};
 use crate::limits::COLUMNS_REMEMBERED_MAX;
-use crate::mapping::{Constant, Copy as CopyRule, DatasetMappings, Map, MemoId, Rule, Translation};
+use crate::mapping::{
+    self, Constant, Copy as CopyRule, DatasetMappings, Map, MemoId, Rule, Translation,
+};
 use crate::time;
 use crate::windows::{self, Dialect, Meaning};
 use jiff::tz::TimeZone;
@@ -243,7 +245,7 @@ impl Rows {
     fn holds(&self, flat: &Flat, rule: &Rule) -> bool {
         rule.when.iter().all(|(slot, values)| {
             let value = self.value(*slot).map(|(span, _)| flat.get(span));
-            value.is_some_and(|value| values.iter().any(|v| &**v == value || &**v == "*"))
+            value.is_some_and(|value| values.iter().any(|wanted| mapping::holds(wanted, value)))
         })
     }
 
@@ -410,7 +412,14 @@ impl Rows {
     }
 
     fn learn(&mut self, flat: &Flat, dialect: Dialect, entry: Entry) -> Option<Target> {
-        let target = match windows::meaning(dialect, flat.names.text(entry.name)) {
+        let name = flat.names.text(entry.name);
+        // The dataset knows best which of its names say when it happened.
+        let time = self.mappings.time.iter().position(|time| &**time == name);
+        let meaning = match time.and_then(|rank| u8::try_from(rank).ok()) {
+            Some(rank) if dialect == Dialect::Plain => Meaning::Time(rank, Some(name.into())),
+            _ => windows::meaning(dialect, name),
+        };
+        let target = match meaning {
             Meaning::Ignore => Target::Ignore,
             Meaning::Field(column) => Target::Slot(self.slot(&column)?),
             Meaning::Both(one, other) if &*self.mappings.name == "windows.system" => {

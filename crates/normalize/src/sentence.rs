@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn templates_that_could_leave_a_hole_are_refused() {
-        let dictionary = FieldDictionary::from_toml(content::FIELDS).unwrap();
+        let dictionary = FieldDictionary::from_files(content::FIELDS.iter().copied()).unwrap();
         let read = |template: &str| {
             let text = format!("[[sentence]]\ndataset='a'\nja='x'\nen='{template}'");
             match Sentences::new(&[("x.toml", &text)], &dictionary) {

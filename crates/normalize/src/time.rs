@@ -8,7 +8,7 @@ use yagura_event::UtcMicros;
 const PLAUSIBLE_FROM: i64 = 946_684_800_000_000;
 /// How far ahead of ours a source's clock may be before it is not believed.
 const AHEAD_MICROS_MAX: i64 = DAY_MICROS;
-const DAY_MICROS: i64 = 86_400_000_000;
+pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
 
 /// Whether a time a source claims is so far off that its clock must be wrong.
 pub(crate) fn is_suspect(claimed: UtcMicros, received: UtcMicros) -> bool {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use yagura_detect::{LogSources, RuleFile, Ruleset};
-use yagura_event::{CommittedRun, FieldDictionary, Record, StreamName, Transport, UtcMicros};
+use yagura_event::{CommittedRun, Record, StreamName, Transport, UtcMicros};
 
 pub fn content() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../content")
@@ -30,10 +30,10 @@ pub fn rule_files() -> Vec<RuleFile> {
 }
 
 pub fn ruleset() -> Arc<Ruleset> {
-    let dictionary = FieldDictionary::from_toml(&read(&content().join("fields.toml"))).unwrap();
+    let dictionary = yagura_normalize::Normalizer::embedded_dictionary();
     let sources = LogSources::from_toml(&read(&content().join("logsources.toml"))).unwrap();
     let files = rule_files();
-    let (ruleset, report) = Ruleset::compile(&files, Arc::new(dictionary), &sources);
+    let (ruleset, report) = Ruleset::compile(&files, dictionary, &sources);
     let refused: Vec<_> = report.refused.iter().map(ToString::to_string).collect();
     assert!(refused.is_empty(), "refused:\n{}", refused.join("\n"));
     let compiled = report.loaded + ruleset.correlations().len();

@@ -1,0 +1,60 @@
+//! What is remembered of a stream from record to record, where a record cannot be read by itself.
+
+use crate::limits::STREAM_CONTEXTS_MAX;
+use crate::mapping::Map;
+use yagura_event::Origin;
+
+/// What is remembered of one stream of one peer. Bounded by the formats that fill it.
+#[derive(Debug, Default)]
+pub(crate) struct StreamContext {}
+
+/// The contexts of all streams; past [`STREAM_CONTEXTS_MAX`] all are forgotten and learnt again.
+#[derive(Debug, Default)]
+pub(crate) struct Contexts {
+    by_origin: Map<Box<str>, StreamContext>,
+    key: String,
+}
+
+impl Contexts {
+    /// The context of the stream and peer of `origin`.
+    pub(crate) fn of(&mut self, origin: &Origin<'_>) -> &mut StreamContext {
+        self.key.clear();
+        self.key.push_str(origin.stream.as_str());
+        self.key.push('\n');
+        self.key.push_str(origin.peer);
+        let full = self.by_origin.len() >= STREAM_CONTEXTS_MAX;
+        if full && !self.by_origin.contains_key(self.key.as_str()) {
+            self.by_origin.clear();
+        }
+        self.by_origin.entry_ref(self.key.as_str()).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use yagura_event::{StreamName, Transport, UtcMicros};
+
+    #[test]
+    fn streams_are_bounded() {
+        let stream = StreamName::new("syslog").unwrap();
+        let mut contexts = Contexts::default();
+        let mut of = |peer: String| {
+            contexts.of(&Origin {
+                stream: &stream,
+                batch: 1,
+                index: 0,
+                batch_salt: &[0; 32],
+                received: UtcMicros::default(),
+                transport: Transport::SyslogTcp,
+                peer: &peer,
+                identity: "none",
+            });
+            contexts.by_origin.len()
+        };
+        let last = (0..STREAM_CONTEXTS_MAX).map(|number| of(number.to_string())).last();
+        assert_eq!(last, Some(STREAM_CONTEXTS_MAX));
+        assert_eq!(of("0".to_owned()), STREAM_CONTEXTS_MAX);
+        assert_eq!(of("one more".to_owned()), 1);
+    }
+}

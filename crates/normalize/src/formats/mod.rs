@@ -1,0 +1,52 @@
+//! Text formats that need more than a pattern: each looks at a line and reads it, or leaves it.
+//!
+//! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
+//! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
+
+use crate::context::StreamContext;
+use crate::flat::Flat;
+use crate::mapping::Mappings;
+use crate::pattern::Receipt;
+use crate::syslog;
+use yagura_event::{Origin, UtcMicros};
+
+/// A line to be read.
+#[derive(Clone, Copy)]
+#[allow(dead_code, reason = "each format looks at what it needs")]
+pub(crate) struct Line<'a> {
+    /// The whole line, or the message behind a syslog header; trimmed.
+    pub(crate) text: &'a str,
+    /// The header it was behind; its fields are in the [`Flat`] already.
+    pub(crate) header: Option<&'a syslog::Header<'a>>,
+    /// Where the record came from.
+    pub(crate) origin: &'a Origin<'a>,
+    /// What times without year or zone are read by.
+    pub(crate) receipt: Receipt<'a>,
+    /// The message patterns, for formats that choose among them by a key of their own.
+    pub(crate) mappings: &'a Mappings,
+}
+
+/// What a format found; the fields are in the [`Flat`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Name of the dataset.
+    pub(crate) dataset: &'static str,
+    /// When it happened, where the line says so.
+    pub(crate) time: Option<UtcMicros>,
+}
+
+type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
+
+/// The formats in the order in which they are asked.
+const FORMATS: &[Read] = &[
+    // Windows
+    // Linux and Unix
+    // Network and security devices
+    // Cloud and identity services
+    // Columns and pairs of any source
+];
+
+/// Asks every format for `line`.
+pub(crate) fn read(line: &Line<'_>, context: &mut StreamContext, flat: &mut Flat) -> Option<Found> {
+    FORMATS.iter().find_map(|read| read(line, context, flat))
+}
