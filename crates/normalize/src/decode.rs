@@ -2,7 +2,7 @@
 
 use crate::context::StreamContext;
 use crate::flat::Flat;
-use crate::formats::{self, Line};
+use crate::formats::{self, Line, journal};
 use crate::mapping::{Mappings, MessageFound};
 use crate::names::{self, NameId};
 use crate::pattern::Receipt;
@@ -121,6 +121,11 @@ impl Decoder<'_> {
         if let Some(dataset) = self.mappings.signatures.dataset(flat, plain) {
             return Decoded { dataset, dialect: Dialect::Plain, plain, time: None };
         }
+        if shell == Shell::None
+            && let Some(decoded) = self.journal_document(origin, context, flat)
+        {
+            return decoded;
+        }
         // A shipper's envelope around a line of a log file or the journal.
         const INNER: [NameId; 3] = [names::MESSAGE, names::JOURNAL_MESSAGE, names::LOG];
         let inner = INNER.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
@@ -141,6 +146,25 @@ impl Decoder<'_> {
         Decoded { dataset, dialect: Dialect::Plain, plain, time: None }
     }
 
+    /// An entry of the journal that came as JSON; its fields are in `flat`.
+    fn journal_document(
+        &self,
+        origin: &Origin<'_>,
+        context: &mut StreamContext,
+        flat: &mut Flat,
+    ) -> Option<Decoded> {
+        flat.value(names::JOURNAL_MESSAGE)?;
+        flat.value(names::JOURNAL_TIME)?;
+        let owned = journal::FIELDS.map(|name| {
+            let id = flat.names.id(name);
+            (name, flat.value(id).map(str::to_owned))
+        });
+        let header = journal::header(|name| {
+            owned.iter().find(|(known, _)| *known == name).and_then(|(_, value)| value.as_deref())
+        });
+        Some(self.syslog(&header, origin, context, flat, Shell::Envelope))
+    }
+
     /// A line of text, if anything about it is known.
     fn line(
         &self,
@@ -150,6 +174,10 @@ impl Decoder<'_> {
         flat: &mut Flat,
         shell: Shell,
     ) -> Option<Decoded> {
+        if text.starts_with(journal::START) {
+            let header = journal::read(text, flat);
+            return Some(self.syslog(&header, origin, context, flat, shell));
+        }
         if let Some(header) = syslog::parse(text, origin.received, self.zone) {
             return Some(self.syslog(&header, origin, context, flat, shell));
         }
@@ -264,7 +292,11 @@ impl Decoder<'_> {
         } else {
             None
         };
-        let (key, inner) = pam.map_or((program, message), |inner| ("pam", inner));
+        let (key, inner) = match pam {
+            Some(inner) => ("pam", inner),
+            None if program == "kernel" => (program, without_uptime(message)),
+            None => (program, message),
+        };
         let found = |name: &str, value: &str| push(flat, name, value);
         let found = self.mappings.match_message(key, inner, receipt, found);
         let time = found.as_ref().and_then(|found| found.matched.time);
@@ -281,6 +313,17 @@ impl Decoder<'_> {
 
     fn text(&self, dataset: usize, flat: &Flat, time: Option<UtcMicros>) -> Decoded {
         Decoded { dataset, dialect: Dialect::Plain, plain: flat.len(), time }
+    }
+}
+
+/// What the kernel says behind `[   12.345678] `.
+fn without_uptime(message: &str) -> &str {
+    let uptime = message.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    match uptime {
+        Some((uptime, rest)) if uptime.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b' ')) => {
+            rest
+        }
+        _ => message,
     }
 }
 

@@ -32,6 +32,9 @@ pub const PAIRS_PER_LINE_MAX: usize = 256;
 /// Most streams (each with its peer) that something is remembered of from record to record.
 pub const STREAM_CONTEXTS_MAX: usize = 4_096;
 
+/// Most fields taken from one entry of systemd's journal.
+pub const JOURNAL_FIELDS_MAX: usize = 256;
+
 /// Most acts of the Linux audit system put together at a time, per stream and peer.
 pub const AUDIT_EVENTS_OPEN_MAX: usize = 16;
 

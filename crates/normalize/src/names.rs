@@ -32,6 +32,7 @@ macro_rules! known {
 known! {
     MESSAGE = "message",
     JOURNAL_MESSAGE = "MESSAGE",
+    JOURNAL_TIME = "__REALTIME_TIMESTAMP",
     LOG = "log",
     JOURNAL_PROGRAM = "SYSLOG_IDENTIFIER",
     PROCESS_NAME = "process.name",

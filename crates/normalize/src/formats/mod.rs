@@ -8,6 +8,7 @@
 // Linux and Unix
 mod audit_values;
 mod auditd;
+pub(crate) mod journal;
 mod syscalls;
 pub(crate) use auditd::AuditEvents;
 
