@@ -33,6 +33,7 @@ pub(crate) const MAPPINGS: &[(&str, &str)] = files![
     "mappings/unix-mail.toml",
     "mappings/unix-network.toml",
     "mappings/unix-servers.toml",
+    "mappings/unix-databases.toml",
     "mappings/unix-apps.toml",
     "mappings/network.toml",
     "mappings/devices.toml",
