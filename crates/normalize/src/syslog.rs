@@ -181,6 +181,7 @@ fn structured_data(data: &str, flat: &mut Flat) {
 }
 
 fn rfc3164<'a>(rest: &'a str, received: UtcMicros, zone: &TimeZone) -> Option<Header<'a>> {
+    let rest = rest.trim_start_matches(' ');
     let (time, rest) = match time::bsd(rest, received, zone) {
         Some((instant, rest)) => (instant, rest),
         // rsyslog's and systemd's file format begins with an ISO time.
@@ -217,6 +218,10 @@ fn tag(rest: &str) -> Option<(Option<&str>, Option<&str>, &str)> {
     }
     if let Some(inside) = after.strip_prefix('[') {
         let (pid, after) = inside.split_once(']')?;
+        // `PP[01] Rejected at ...` of YAMAHA's routers is an interface.
+        if !after.starts_with(':') && matches!(program, "PP" | "TUNNEL") {
+            return None;
+        }
         if pid.len() > 16 || pid.contains(' ') {
             return None;
         }
