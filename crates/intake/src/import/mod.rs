@@ -10,12 +10,13 @@
 //!
 //! A record's bytes are: for EVTX, the event as compact JSON (attributes under `#attributes`); for
 //! JSON, the exact source text of one object; for text, a line without its line end. A byte order
-//! mark belongs to the file, not to its first line. Empty lines are no records.
+//! mark belongs to the file, not to its first line. Empty lines are no records. What cloud services
+//! deliver as one object around a list of events (`{"Records":[...]}`) is one record per event.
 
 mod content;
 mod evtx_file;
 mod expand;
-mod json_objects;
+pub(crate) mod json_objects;
 mod kind;
 mod leaf;
 mod lines;
@@ -23,6 +24,7 @@ mod logs;
 mod plan;
 mod report;
 mod session;
+pub(crate) mod wrapper;
 
 pub use kind::FileKind;
 pub use logs::{LogEnd, LogPart, LogVisitor, OpenLog, Place, Stopped, visit_logs};
