@@ -42,7 +42,7 @@ fn flush_of(lake: &Lake) -> String {
 }
 
 /// The questions whose answers no rewriting changes, and those that this one does.
-async fn look(lake: &Lake) -> (u64, Vec<i64>) {
+async fn look(lake: &Lake) -> (i64, Vec<i64>) {
     let of = |dataset: &str| {
         format!("select count(*) from events where \"event.dataset\" = '{dataset}'")
     };
@@ -52,11 +52,14 @@ async fn look(lake: &Lake) -> (u64, Vec<i64>) {
         of("linux.auth"),
         of("web.access"),
         "select count(distinct \"event.id\") from events".to_owned(),
-        "select count(\"new.column\") from events".to_owned(),
     ] {
         answers.push(number(lake.events(), &question).await);
     }
-    (count_of(lake.events()).await as u64, answers)
+    answers.push(match lake.columns().get("new.column") {
+        Some(_) => number(lake.events(), "select count(\"new.column\") from events").await,
+        None => 0,
+    });
+    (count_of(lake.events()).await, answers)
 }
 
 #[tokio::test]

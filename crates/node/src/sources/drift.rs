@@ -14,6 +14,9 @@ pub(crate) const WINDOW_EVENTS_MIN: u64 = 500;
 /// ... or, of fields, so many events that were looked at ...
 pub(crate) const WINDOW_SAMPLES_MIN: u32 = 200;
 
+/// In one window no more than so many are looked at: a busy source costs no more than a quiet one.
+pub(crate) const WINDOW_SAMPLES_MAX: u32 = 400;
+
 /// ... and lasts at least this long, in microseconds: an hour has its own mix of events.
 pub(crate) const WINDOW_MICROS_MIN: i64 = 3_600 * 1_000_000;
 
@@ -201,6 +204,11 @@ impl FieldSet {
                 self.counts.insert(field, 1);
             }
         }
+    }
+
+    /// Whether further events of this window say anything more.
+    pub(crate) fn needs_samples(&self) -> bool {
+        !self.too_many && self.samples < WINDOW_SAMPLES_MAX
     }
 
     /// Whoever makes up names has no format that could change.

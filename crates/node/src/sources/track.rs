@@ -30,7 +30,7 @@ const ENCODING: &str = "yagura.encoding";
 const HOST: &str = "host.name";
 
 /// Rows of a source in one batch whose fields are looked at.
-const SAMPLED_ROWS: usize = 8;
+const SAMPLED_ROWS: usize = 32;
 
 /// Who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -267,11 +267,16 @@ impl Tracked {
     }
 
     fn fields(&mut self, batch: &EventBatch, group: &Group, at: usize) -> Option<Change> {
+        let set = self.sources.get(at)?.fields.get(&batch.dataset);
+        let needs = set.is_none_or(FieldSet::needs_samples);
         let schema = batch.columns.schema();
-        let numbers: Vec<Option<u32>> =
-            schema.fields().iter().map(|field| self.number(field.name())).collect();
+        let numbers: Vec<Option<u32>> = match needs {
+            true => schema.fields().iter().map(|field| self.number(field.name())).collect(),
+            false => Vec::new(),
+        };
         let set = self.sources.get_mut(at)?.fields.entry(batch.dataset.clone()).or_default();
-        for &row in &group.sampled {
+        let rows: &[usize] = if needs { &group.sampled } else { &[] };
+        for &row in rows {
             let columns = numbers.iter().zip(batch.columns.columns());
             let there =
                 columns.filter_map(|(number, column)| number.filter(|_| column.is_valid(row)));
