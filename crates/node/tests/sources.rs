@@ -93,11 +93,11 @@ fn verified(dir: &Path) {
 async fn a_source_that_writes_local_time_is_corrected_and_named() {
     let dir = tempfile::tempdir().unwrap();
     let node = Arc::new(open(dir.path()));
-    node.sink().append(&stream(), firewall(40)).unwrap();
+    let mut lines = firewall(45);
+    let late = lines.split_off(40);
+    node.sink().append(&stream(), lines).unwrap();
     node.flush().unwrap();
-    // From now on its skew is known.
-    let mut late = firewall(45);
-    node.sink().append(&stream(), late.split_off(40)).unwrap();
+    node.sink().append(&stream(), late).unwrap();
     node.flush().unwrap();
     let sources = node.sources();
     let firewall = source(&sources, "fw01");
@@ -107,7 +107,7 @@ async fn a_source_that_writes_local_time_is_corrected_and_named() {
     assert_eq!(firewall["drift"], "learning");
     let corrected = "select count(*) as n from events where \"yagura.corrected_time\" = \
                      \"event.ingested\" and \"@timestamp\" > \"event.ingested\"";
-    assert_eq!(count(&node, corrected).await, 5);
+    assert_eq!(count(&node, corrected).await, 45);
     let parser =
         "select count(*) as n from events where \"yagura.parser\" like 'yagura-normalize %'";
     assert_eq!(count(&node, parser).await, 45);
@@ -246,4 +246,61 @@ async fn a_changed_format_is_noticed_and_recorded() {
     let node = open(dir.path());
     assert_eq!(node.sources()["notices"], sources["notices"], "the audit log has it");
     node.close().unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_rereading_the_store_is_old_or_new_and_whole() {
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name);
+    let odd = |number: i64| record(number, format!("%% odd line {number}"));
+    let node = open(&at("before"));
+    node.sink().append(&stream(), (0..30).map(odd).collect()).unwrap();
+    node.sink().append(&stream(), firewall(10)).unwrap();
+    node.flush().unwrap();
+    node.close().unwrap();
+    drop(node);
+    copy(&at("before"), &at("after"));
+    let told = options("UTC", &[r#"{"peer":"192.0.2.0/24","dataset":"network.vpn"}"#]);
+    let node = open_with(&at("after"), told);
+    node.ready().await;
+    reread(&node, &ReprocessRequest::default()).await;
+    // As it lies on the disk when it is killed now: old files beside the new ones.
+    copy(&at("after"), &at("recorded"));
+    node.close().unwrap();
+    drop(node);
+
+    // After the commit of the table, before the audit log.
+    copy(&at("before"), &at("committed"));
+    std::fs::remove_dir_all(at("committed").join("lake")).unwrap();
+    copy(&at("recorded").join("lake"), &at("committed").join("lake"));
+    // Before the commit.
+    copy(&at("committed"), &at("written"));
+    let log = std::fs::read_dir(at("written").join("lake/events/_delta_log")).unwrap();
+    std::fs::remove_file(log.map(|entry| entry.unwrap().path()).max().unwrap()).unwrap();
+
+    for (name, moved) in [("written", 0), ("committed", 30), ("recorded", 30), ("after", 30)] {
+        let dir = at(name);
+        verified(&dir);
+        let node = Arc::new(open(&dir));
+        node.ready().await;
+        let of = "select count(*) as n from events where \"event.dataset\" = 'network.vpn'";
+        assert_eq!(count(&node, of).await, moved, "{name}");
+        assert_eq!(count(&node, "select count(*) as n from events").await, 40, "{name}");
+        node.close().unwrap();
+        drop(node);
+        verified(&dir);
+    }
 }
