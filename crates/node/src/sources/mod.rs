@@ -20,7 +20,7 @@ use crate::{DataDir, Node, NodeError};
 use limits::NOTICES_SHOWN_MAX;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use track::{Noticed, Source, SourceKey, Tracked};
@@ -115,7 +115,7 @@ impl Sources {
     pub(crate) fn see(
         &self,
         batches: Vec<EventBatch>,
-        passed: &std::collections::HashMap<StreamName, (u64, u32)>,
+        passed: &HashMap<StreamName, (u64, u32)>,
         again: bool,
     ) -> Vec<EventBatch> {
         let mut tracked = self.lock();
@@ -178,11 +178,16 @@ impl Node {
         let sources = self.source_figures();
         let tracked = sources.lock();
         let notices = sources.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest: HashMap<SourceKey, &Value> =
+            notices.iter().map(|notice| (key_of(notice), notice)).collect();
         let mut list: Vec<&Source> =
             tracked.sources.iter().filter(|source| source.events > 0).collect();
         list.sort_by_key(|source| (std::cmp::Reverse(source.last), &source.key));
         json!({
-            "sources": list.iter().map(|source| self.source_row(source, &notices)).collect::<Vec<_>>(),
+            "sources": list
+                .iter()
+                .map(|source| self.source_row(source, newest.get(&source.key).copied()))
+                .collect::<Vec<_>>(),
             "events_of_other_sources": tracked.others,
             "notices": notices.iter().rev().collect::<Vec<_>>(),
             "rebuilt": sources.rebuilt,
@@ -209,13 +214,12 @@ impl Node {
         json!({ "failures": rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>() })
     }
 
-    fn source_row(&self, source: &Source, notices: &VecDeque<Value>) -> Value {
+    fn source_row(&self, source: &Source, said: Option<&Value>) -> Value {
         let mut row = key_row(&source.key);
         let newest = UtcMicros::from_micros(source.last);
         let zone = self.zone_of_source(&source.key);
         let estimate = source.skew.estimate().filter(|_| !source.key.is_file());
         let proposal = estimate.and_then(|estimate| skew::proposal(estimate, &zone, newest));
-        let said = notices.iter().rev().find(|notice| is_about(notice, &source.key));
         let drift = match said {
             Some(_) => "changed",
             None if source.key.is_file() => "file",
@@ -315,11 +319,15 @@ fn key_row(key: &SourceKey) -> Value {
     })
 }
 
-fn is_about(notice: &Value, key: &SourceKey) -> bool {
-    notice["yagura.stream"] == *key.stream
-        && notice["yagura.transport"] == *key.transport
-        && notice["yagura.peer"] == *key.peer
-        && notice["host.name"].as_str().unwrap_or_default() == &*key.host
+/// The source that a notice is about.
+fn key_of(notice: &Value) -> SourceKey {
+    let part = |name: &str| notice[name].as_str().unwrap_or_default().into();
+    SourceKey {
+        stream: part("yagura.stream"),
+        transport: part("yagura.transport"),
+        peer: part("yagura.peer"),
+        host: part("host.name"),
+    }
 }
 
 /// What singles a source out in the configuration.
