@@ -19,6 +19,7 @@ pub mod limits;
 mod rules;
 mod search;
 mod server;
+mod sources;
 mod status;
 
 pub use counters::{HttpCounters, HttpCounts};
@@ -112,6 +113,7 @@ pub fn router(
         .route("/readyz", get(status::health))
         .route("/metrics", get(status::metrics))
         .merge(hunts::routes())
+        .merge(sources::routes())
         .merge(desk::routes())
         .merge(elastic_routes())
         .route("/assets/{*path}", get(assets::file))

@@ -389,7 +389,7 @@ fn shown(column: &ArrayRef, row: usize) -> Value {
 }
 
 /// The zone a question names.
-fn zone_of(name: Option<&str>) -> Result<TimeZone, NodeError> {
+pub(crate) fn zone_of(name: Option<&str>) -> Result<TimeZone, NodeError> {
     let Some(name) = name else { return Ok(TimeZone::UTC) };
     DateTimeParser::new().parse_time_zone(name).map_err(|_| {
         NodeError::request(
@@ -411,7 +411,7 @@ fn missed_row(missed: u64) -> Row {
     row
 }
 
-fn wrong_query(error: QueryError) -> NodeError {
+pub(crate) fn wrong_query(error: QueryError) -> NodeError {
     match &error {
         QueryError::Parse(parse) => {
             let place = parse.render(Lang::En);

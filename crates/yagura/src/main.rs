@@ -33,6 +33,7 @@ Examples:
   yagura scan /evidence/winevt -o report.html
   yagura hunt --indicators iocs.txt
   yagura alerts
+  yagura sources
   yagura verify
   yagura prove syslog/42/7 --out event.proof")]
 struct Cli {
@@ -61,6 +62,10 @@ enum Command {
     Alerts(commands::alerts::Alerts),
     /// Check, list, test, install and tune detection rules
     Rules(commands::rules::Rules),
+    /// List who sends, how well it is read, and whose clock or format is off
+    Sources(commands::sources::Sources),
+    /// Read stored events again with today's decoders and settings
+    Reprocess(commands::reprocess::Reprocess),
     /// Check that nothing stored was changed, lost or reordered
     Verify(commands::verify::Verify),
     /// Write an offline proof of one event
@@ -131,6 +136,8 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Hunt(hunt) => hunt.run(lang).await,
         Command::Alerts(alerts) => alerts.run(lang).await,
         Command::Rules(rules) => rules.run(lang).await,
+        Command::Sources(sources) => sources.run(lang).await,
+        Command::Reprocess(reprocess) => reprocess.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
         Command::Config(config) => config.run(),
