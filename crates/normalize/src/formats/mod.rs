@@ -3,6 +3,30 @@
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
+// Windows
+
+// Linux and Unix
+mod audit_values;
+mod auditd;
+mod syscalls;
+pub(crate) use auditd::AuditEvents;
+
+// Network and security devices
+mod cef;
+mod checkpoint;
+mod device;
+mod gateway;
+mod juniper;
+mod mnemonic;
+mod packet;
+mod paloalto;
+mod snort;
+mod yamaha;
+
+// Cloud and identity services
+
+// Columns and pairs of any source
+
 use crate::context::StreamContext;
 use crate::flat::Flat;
 use crate::mapping::Mappings;
@@ -41,7 +65,18 @@ type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 const FORMATS: &[Read] = &[
     // Windows
     // Linux and Unix
+    auditd::read,
     // Network and security devices
+    cef::read,
+    gateway::read,
+    paloalto::read,
+    packet::netfilter,
+    packet::filterlog,
+    juniper::read,
+    checkpoint::read,
+    yamaha::read,
+    snort::read,
+    mnemonic::read,
     // Cloud and identity services
     // Columns and pairs of any source
 ];
