@@ -33,6 +33,7 @@ known! {
     MESSAGE = "message",
     JOURNAL_MESSAGE = "MESSAGE",
     LOG = "log",
+    AUDIT_DATA = "AuditData",
     JOURNAL_PROGRAM = "SYSLOG_IDENTIFIER",
     PROCESS_NAME = "process.name",
     PROCESS_PID = "process.pid",

@@ -3,6 +3,8 @@
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
+pub(crate) mod vpcflow;
+
 use crate::context::StreamContext;
 use crate::flat::Flat;
 use crate::mapping::Mappings;
@@ -43,6 +45,7 @@ const FORMATS: &[Read] = &[
     // Linux and Unix
     // Network and security devices
     // Cloud and identity services
+    vpcflow::read,
     // Columns and pairs of any source
 ];
 
