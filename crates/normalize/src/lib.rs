@@ -56,11 +56,14 @@ mod rows;
 mod sentence;
 mod shapes;
 mod signature;
+mod sources;
 mod syslog;
 mod time;
 mod web;
 mod windows;
 
+pub use charset::TextEncoding;
 pub use error::NormalizeError;
 pub use mapping::DatasetAbout;
 pub use normalizer::{Described, Normalizer, PARSER_VERSION};
+pub use sources::{Reading, SourceBook, SourceSetting, SourceText};

@@ -37,3 +37,13 @@ pub const SENTENCE_VALUE_CHARS_MAX: usize = 160;
 
 /// Longest sentence, in characters.
 pub const SENTENCE_CHARS_MAX: usize = 600;
+
+/// Most `[[source]]` settings.
+pub const SOURCE_SETTINGS_MAX: usize = 1_024;
+
+/// Longest pattern or name in a `[[source]]` setting, in bytes.
+pub const SOURCE_PATTERN_BYTES_MAX: usize = 256;
+
+/// Most pairs of host name and program of one origin for which the settings are remembered; past it
+/// they are looked up again.
+pub const SOURCE_NAMES_REMEMBERED_MAX: usize = 1_024;

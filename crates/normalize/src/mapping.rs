@@ -464,6 +464,11 @@ impl Mappings {
         self.index.get(name).copied().unwrap_or(0)
     }
 
+    /// [`Mappings::dataset`] of a name that may be none.
+    pub(crate) fn find_dataset(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
     /// The dataset of a Windows event log, names compared without case.
     pub(crate) fn channel(&self, channel: &str) -> Option<usize> {
         const CHANNEL_BYTES_MAX: usize = 128;
