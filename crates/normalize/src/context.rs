@@ -1,6 +1,6 @@
 //! What is remembered of a stream from record to record, where a record cannot be read by itself.
 
-use crate::formats::vpcflow;
+use crate::formats::{AuditEvents, vpcflow};
 use crate::limits::STREAM_CONTEXTS_MAX;
 use crate::mapping::Map;
 use yagura_event::Origin;
@@ -10,6 +10,8 @@ use yagura_event::Origin;
 pub(crate) struct StreamContext {
     /// The columns of AWS flow logs.
     pub(crate) vpcflow: Option<Box<vpcflow::Layout>>,
+    /// Acts that the Linux audit system is telling of.
+    pub(crate) audit: Option<Box<AuditEvents>>,
 }
 
 /// The contexts of all streams; past [`STREAM_CONTEXTS_MAX`] all are forgotten and learnt again.

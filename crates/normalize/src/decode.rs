@@ -41,7 +41,6 @@ pub(crate) struct Datasets {
     vpn: usize,
     auth: usize,
     syslog: usize,
-    auditd: usize,
     unknown: usize,
 }
 
@@ -56,7 +55,6 @@ impl Datasets {
             vpn: mappings.dataset("network.vpn"),
             auth: mappings.dataset("linux.auth"),
             syslog: mappings.dataset("linux.syslog"),
-            auditd: mappings.dataset("linux.auditd"),
             unknown: mappings.dataset("unknown"),
         }
     }
@@ -161,13 +159,6 @@ impl Decoder<'_> {
         flat: &mut Flat,
         shell: Shell,
     ) -> Option<Decoded> {
-        if text.starts_with("type=")
-            && let Some(time) = pairs::audit_time(text)
-        {
-            pairs::push("auditd.", text, flat);
-            flat.push_known(names::MESSAGE, text);
-            return Some(self.text(self.datasets.auditd, flat, Some(time)));
-        }
         if let Some(header) = syslog::parse(text, origin.received, self.zone) {
             return Some(self.syslog(&header, origin, context, flat, shell));
         }
@@ -268,7 +259,12 @@ impl Decoder<'_> {
             Some((program, _)) => (program, true),
             None => (program, false),
         };
-        let program = program.rsplit('/').next().unwrap_or(program);
+        // `/usr/sbin/cron`; `postfix/smtpd` is of Postfix, whose parts have names too common.
+        let whole = program.split_once('/').map_or(program, |(first, _)| first);
+        let program = match self.mappings.program(whole) {
+            Some(_) => whole,
+            None => program.rsplit('/').next().unwrap_or(program),
+        };
         let pam = if old_pam {
             flat.push_known(names::PROCESS_NAME, program);
             Some(message)

@@ -3,6 +3,15 @@
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
+// Windows
+
+// Linux and Unix
+mod audit_values;
+mod auditd;
+mod syscalls;
+pub(crate) use auditd::AuditEvents;
+
+// Network and security devices
 mod cef;
 mod checkpoint;
 mod device;
@@ -14,6 +23,10 @@ mod paloalto;
 mod snort;
 pub(crate) mod vpcflow;
 mod yamaha;
+
+// Cloud and identity services
+
+// Columns and pairs of any source
 
 use crate::context::StreamContext;
 use crate::flat::Flat;
@@ -53,6 +66,7 @@ type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 const FORMATS: &[Read] = &[
     // Windows
     // Linux and Unix
+    auditd::read,
     // Network and security devices
     cef::read,
     gateway::read,
