@@ -56,7 +56,7 @@ pub(crate) fn access(line: &str, flat: &mut Flat) -> Option<Option<UtcMicros>> {
 }
 
 /// `GET /path?query HTTP/1.1`; anything else (a TLS greeting on the plain port) is kept whole.
-fn push_request(request: &str, flat: &mut Flat) {
+pub(crate) fn push_request(request: &str, flat: &mut Flat) {
     let (target, version) = match request.rsplit_once(" HTTP/") {
         Some((front, version)) => (front, Some(version)),
         None => (request, None),
@@ -78,7 +78,7 @@ fn push_request(request: &str, flat: &mut Flat) {
 }
 
 /// The text up to the closing quote, and what follows. `\"` does not close.
-fn quoted(rest: &str) -> Option<(&str, &str)> {
+pub(crate) fn quoted(rest: &str) -> Option<(&str, &str)> {
     let mut from = 0;
     loop {
         let at = memchr::memchr2(b'"', b'\\', rest.as_bytes().get(from..)?)? + from;
@@ -90,7 +90,7 @@ fn quoted(rest: &str) -> Option<(&str, &str)> {
 }
 
 /// Undoes the servers' escapes: `\"`, `\\`, and runs of `\xHH` that are valid UTF-8 together.
-fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
     if !text.contains('\\') {
         return text.into();
     }
