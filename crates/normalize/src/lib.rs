@@ -48,6 +48,7 @@ mod formats;
 mod grok;
 mod headed;
 mod json;
+mod layer;
 pub mod limits;
 mod log_format;
 mod mapping;
@@ -65,5 +66,6 @@ mod web;
 mod windows;
 
 pub use error::NormalizeError;
+pub use layer::ContentFile;
 pub use mapping::DatasetAbout;
 pub use normalizer::{Described, Normalizer, PARSER_VERSION};

@@ -226,6 +226,8 @@ pub(crate) struct Mappings {
     patterns: Map<Box<str>, Vec<MessagePattern>>,
     /// What whole lines without a header look like, in the order in which they are tried.
     lines: Vec<MessagePattern>,
+    /// The same of users, which are tried before anything else.
+    user_lines: Vec<MessagePattern>,
     /// How web servers write, in the order in which they are tried.
     formats: Vec<SourceFormat>,
     /// Columns that say which dataset a file with a header is of.
@@ -550,6 +552,16 @@ impl Mappings {
     ) -> Option<MessageFound> {
         first_match(&self.lines, line, receipt, found)
     }
+
+    /// The same, of users.
+    pub(crate) fn match_user_line<'m>(
+        &'m self,
+        line: &'m str,
+        receipt: Receipt<'_>,
+        found: impl FnMut(&str, &'m str),
+    ) -> Option<MessageFound> {
+        first_match(&self.user_lines, line, receipt, found)
+    }
 }
 
 /// Files while they become [`Mappings`].
@@ -570,6 +582,7 @@ impl<'a> Reading<'a> {
             programs: Map::default(),
             patterns: Map::default(),
             lines: Vec::new(),
+            user_lines: Vec::new(),
             formats: Vec::new(),
             columns: Vec::new(),
             signatures: Signatures::default(),
@@ -581,7 +594,8 @@ impl<'a> Reading<'a> {
             }
         }
         // Of what looks alike, the user's word is taken first.
-        for (file, content) in self.users.iter().chain(self.ours) {
+        let of_users = self.users.iter().map(|file| (true, file));
+        for (is_users, (file, content)) in of_users.chain(self.ours.iter().map(|f| (false, f))) {
             for entry in &content.dataset {
                 let added = mappings.know_dataset(entry);
                 added.map_err(|reason| meaning(file, &dataset_place(entry), reason))?;
@@ -596,7 +610,11 @@ impl<'a> Reading<'a> {
                 let dataset = Some(entry.dataset.as_str());
                 let pattern =
                     self.pattern(&entry.text, &entry.grok, &entry.set, dataset, &mappings);
-                mappings.lines.push(pattern.map_err(|reason| meaning(file, &place(), reason))?);
+                let pattern = pattern.map_err(|reason| meaning(file, &place(), reason))?;
+                match is_users {
+                    true => mappings.user_lines.push(pattern),
+                    false => mappings.lines.push(pattern),
+                }
             }
             for (number, entry) in (1..).zip(&content.format) {
                 let format = self.format(entry, &mappings);

@@ -7,7 +7,7 @@ use crate::names::Names;
 use crate::rows::Rows;
 use crate::sentence::{Sentences, cell};
 use crate::windows::Dialect;
-use crate::{NormalizeError, charset};
+use crate::{ContentFile, NormalizeError, charset, layer};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use yagura_event::{CommittedRun, EventBatch, FieldDictionary, Lang, Origin, UtcMicros, columns};
@@ -72,8 +72,30 @@ impl Normalizer {
     ///
     /// When the embedded content names a field that `dictionary` lacks, or is otherwise wrong.
     pub fn new(dictionary: Arc<FieldDictionary>) -> Result<Self, NormalizeError> {
-        let mappings = Mappings::new(content::MAPPINGS, &dictionary)?;
-        let sentences = Sentences::new(content::SENTENCES, &dictionary)?;
+        Self::over(dictionary, &[])
+    }
+
+    /// A normalizer with the embedded content and that of a user over it: see `docs/mappings.md` for
+    /// what may stand in `files`. [`Normalizer::dictionary`] has the user's fields as well.
+    ///
+    /// # Errors
+    ///
+    /// When a file is beyond the limits of [`crate::limits`], is no such TOML, or means nothing; the
+    /// error names file, entry and line, and says what would be right.
+    pub fn with_content(files: &[ContentFile]) -> Result<Self, NormalizeError> {
+        layer::check(files)?;
+        let dictionary = layer::dictionary(files)?;
+        Self::over(dictionary, files).map_err(|error| layer::located(error, files))
+    }
+
+    fn over(
+        dictionary: Arc<FieldDictionary>,
+        files: &[ContentFile],
+    ) -> Result<Self, NormalizeError> {
+        let users: Vec<_> =
+            files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+        let mappings = Mappings::layered(content::MAPPINGS, &users, &dictionary)?;
+        let sentences = Sentences::layered(content::SENTENCES, &users, &dictionary)?;
         let datasets = Datasets::new(&mappings);
         let content = Arc::new(Content { dictionary, mappings, datasets, sentences });
         let work = Work::new(&content);
@@ -136,6 +158,12 @@ impl Normalizer {
         self.work.record(&self.content, manner, origin, bytes);
     }
 
+    /// Takes up what was known of the columns of the stream and peer of `origin`: what the rows before
+    /// have in the column `yagura.layout`. For whoever begins in the middle of a file.
+    pub fn resume_layout(&mut self, origin: &Origin<'_>, layout: &str) {
+        self.work.resume(&self.content, &self.zone, origin, layout);
+    }
+
     /// Only the first half of [`Normalizer::push`], for benchmarks: how many fields there are.
     #[doc(hidden)]
     pub fn decode_only(&mut self, origin: &Origin<'_>, bytes: &[u8]) -> usize {
@@ -166,10 +194,14 @@ impl Normalizer {
         self.content.sentences.render(batch, row, lang)
     }
 
-    /// The first record of `run`, read by itself. `None` when `run` is empty.
-    pub fn describe(&self, run: &CommittedRun) -> Option<Described> {
+    /// The first record of `run`, read by itself. `None` when `run` is empty. `layout`: what its row
+    /// had in the column `yagura.layout`, without which a row of a file with a header says nothing.
+    pub fn describe(&self, run: &CommittedRun, layout: Option<&str>) -> Option<Described> {
         let (index, record) = run.indexed().next()?;
         let mut work = Work::new(&self.content);
+        if let Some(layout) = layout {
+            work.resume(&self.content, &self.zone, &Origin::of(run, index, record), layout);
+        }
         let manner = Manner { zone: &self.zone, keep_original: self.keep_original };
         work.record(&self.content, manner, &Origin::of(run, index, record), &record.bytes);
         let batch = work.rows.iter_mut().flatten().find_map(Rows::finish)?;
@@ -204,6 +236,18 @@ impl Work {
         }
     }
 
+    /// Takes up what was known of the columns of a stream.
+    fn resume(
+        &mut self,
+        content: &Content,
+        zone: &TimeZone,
+        origin: &Origin<'_>,
+        layout: &str,
+    ) {
+        let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
+        self.contexts.of(origin).layouts.resume(layout, &decoder.reading(origin));
+    }
+
     /// Reads names and values into `flat`. Answers also the encoding where it is not UTF-8.
     fn decode(
         &mut self,
@@ -216,7 +260,9 @@ impl Work {
         let (text, encoding) = charset::decode(bytes);
         let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
         let context = self.contexts.of(origin);
-        (decoder.decode(&text, origin, context, &mut self.flat), encoding)
+        let decoded = decoder.decode(&text, origin, context, &mut self.flat);
+        context.layouts.pass();
+        (decoded, encoding)
     }
 
     fn record(&mut self, content: &Content, manner: Manner<'_>, origin: &Origin<'_>, bytes: &[u8]) {
@@ -240,6 +286,9 @@ impl Work {
         }
         rows.map(flat);
         rows.settle_time(flat, decoded.time, origin.received, zone);
+        if let Some(layout) = &decoded.layout {
+            rows.set_column(flat, columns::LAYOUT, layout);
+        }
         if let Some(encoding) = encoding {
             rows.set_column(flat, "yagura.encoding", encoding);
         }

@@ -3,6 +3,8 @@
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
+mod nginx;
+
 use crate::context::StreamContext;
 use crate::flat::Flat;
 use crate::mapping::Mappings;
@@ -44,6 +46,7 @@ const FORMATS: &[Read] = &[
     // Network and security devices
     // Cloud and identity services
     // Columns and pairs of any source
+    nginx::error,
 ];
 
 /// Asks every format for `line`.

@@ -22,7 +22,7 @@ use when::TimeColumns;
 use yagura_event::UtcMicros;
 
 /// What is known of a stream's columns.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Layouts {
     /// Explains the rows that come.
     current: Option<Layout>,
@@ -45,6 +45,7 @@ pub(crate) struct Headed {
 }
 
 /// A header that was read.
+#[derive(Debug)]
 struct Layout {
     family: Family,
     separator: Separator,
@@ -59,7 +60,7 @@ struct Layout {
     text: Arc<str>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
     W3c,
     Zeek,
@@ -87,6 +88,11 @@ impl Layouts {
         for line in layout.lines() {
             let _ = self.header(line, reading);
         }
+        self.begun = true;
+    }
+
+    /// Takes note of a record that is read without this.
+    pub(crate) fn pass(&mut self) {
         self.begun = true;
     }
 

@@ -15,7 +15,11 @@ pub(super) enum Separator {
     Csv(u8),
 }
 
+/// Most bytes of memory kept from line to line.
+const KEPT_BYTES_MAX: usize = 16 * 1024;
+
 /// Splits lines, one after the other, in memory it keeps.
+#[derive(Debug)]
 pub(super) struct Splitter {
     csv: (u8, csv_core::Reader),
     text: String,
@@ -38,6 +42,9 @@ impl Splitter {
     /// How many fields `line` has; `None` when there are more than any header may have, or it does
     /// not end as a line of this kind must.
     pub(super) fn split(&mut self, line: &str, separator: Separator) -> Option<usize> {
+        if self.text.capacity() + self.bytes.capacity() > KEPT_BYTES_MAX {
+            (self.text, self.bytes) = (String::new(), Vec::new());
+        }
         self.text.clear();
         self.ends.clear();
         match separator {

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use yagura_event::UtcMicros;
 
 /// Directives that came since the last `#Fields:`.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Gathering {
     software: Box<str>,
     log_type: Box<str>,

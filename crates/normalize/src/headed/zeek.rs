@@ -9,7 +9,7 @@ use crate::mapping::Mappings;
 use std::borrow::Cow;
 
 /// Header lines that came so far.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Gathering {
     separator: u8,
     path: Box<str>,
