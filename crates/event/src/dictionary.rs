@@ -292,6 +292,11 @@ impl FieldDictionary {
         }
     }
 
+    /// What Sigma calls fields, by dataset (or prefix ending in `.`, or `*`): Sigma's name and ours.
+    pub fn sigma_names(&self) -> impl Iterator<Item = (&str, &BTreeMap<String, String>)> {
+        self.sigma.iter().map(|(dataset, names)| (dataset.as_str(), names))
+    }
+
     /// What native fields of `dataset` are prefixed with, such as `winlog.event_data.`.
     pub fn native_prefix(&self, dataset: &str) -> Option<&str> {
         let mut prefixes = self.native.iter().rev();

@@ -5,9 +5,12 @@
 //! another.
 
 use crate::limits::{
-    CONTENT_ENTRIES_MAX, CONTENT_FILE_BYTES_MAX, CONTENT_FILES_MAX, GROK_PATTERNS_MAX,
+    CONTENT_BYTES_MAX, CONTENT_ENTRIES_MAX, CONTENT_FILE_BYTES_MAX, CONTENT_FILES_MAX, GROK_PATTERNS_MAX,
 };
 use crate::{NormalizeError, content};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use yagura_event::{DictionaryError, FieldDictionary};
 
@@ -24,12 +27,55 @@ pub struct ContentFile {
 const LISTS: [&str; 7] =
     ["[[dataset]]", "[[field]]", "[[pattern]]", "[[line]]", "[[format]]", "[[mapping]]", "[[sentence]]"];
 
+/// How much there is of what.
+#[derive(Deserialize)]
+struct Counted {
+    #[serde(default)]
+    dataset: Vec<IgnoredAny>,
+    #[serde(default)]
+    field: Vec<IgnoredAny>,
+    #[serde(default)]
+    pattern: Vec<Looks>,
+    #[serde(default)]
+    line: Vec<Looks>,
+    #[serde(default)]
+    format: Vec<IgnoredAny>,
+    #[serde(default)]
+    mapping: Vec<IgnoredAny>,
+    #[serde(default)]
+    sentence: Vec<IgnoredAny>,
+    #[serde(default)]
+    named: BTreeMap<String, IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Looks {
+    grok: Option<IgnoredAny>,
+}
+
+impl Counted {
+    fn entries(&self) -> usize {
+        self.dataset.len()
+            + self.field.len()
+            + self.pattern.len()
+            + self.line.len()
+            + self.format.len()
+            + self.mapping.len()
+            + self.sentence.len()
+            + self.named.len()
+    }
+
+    fn groks(&self) -> usize {
+        self.pattern.iter().chain(&self.line).filter(|looks| looks.grok.is_some()).count()
+    }
+}
+
 /// Refuses files that are beyond the limits, before anything is made of them.
 pub(crate) fn check(files: &[ContentFile]) -> Result<(), NormalizeError> {
     let too_much = |file: &ContentFile, reason: String| {
         Err(NormalizeError::TooMuch { file: file.name.clone(), reason })
     };
-    let (mut entries, mut groks) = (0, 0);
+    let (mut bytes, mut entries, mut groks) = (0, 0, 0);
     for (number, file) in (1..).zip(files) {
         if number > CONTENT_FILES_MAX {
             let reason = format!("there may be {CONTENT_FILES_MAX} content files; join some");
@@ -40,9 +86,17 @@ pub(crate) fn check(files: &[ContentFile]) -> Result<(), NormalizeError> {
                 format!("a content file may have {CONTENT_FILE_BYTES_MAX} bytes; split it");
             return too_much(file, reason);
         }
-        // Every entry has a `=` or a header of its own on some line, however the TOML is written.
-        entries += file.text.matches("[[").count() + file.text.matches('{').count() / 4;
-        groks += file.text.matches("grok").count();
+        bytes += file.text.len();
+        if bytes > CONTENT_BYTES_MAX {
+            let reason =
+                format!("all content files may have {CONTENT_BYTES_MAX} bytes; leave some out");
+            return too_much(file, reason);
+        }
+        let counted: Counted = toml::from_str(&file.text).map_err(|source| {
+            NormalizeError::Syntax { file: file.name.clone(), source: Box::new(source) }
+        })?;
+        entries += counted.entries();
+        groks += counted.groks();
         if entries > CONTENT_ENTRIES_MAX {
             let reason =
                 format!("all content files may have {CONTENT_ENTRIES_MAX} entries; leave some out");

@@ -60,12 +60,15 @@ mod rows;
 mod sentence;
 mod shapes;
 mod signature;
+mod sources;
 mod syslog;
 mod time;
 mod web;
 mod windows;
 
+pub use charset::TextEncoding;
 pub use error::NormalizeError;
 pub use layer::ContentFile;
 pub use mapping::DatasetAbout;
 pub use normalizer::{Described, Normalizer, PARSER_VERSION};
+pub use sources::{Reading, SourceBook, SourceSetting, SourceText};

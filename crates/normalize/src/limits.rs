@@ -82,6 +82,9 @@ pub const EXPRESSION_TEXT_BYTES_MAX: usize = 8 * 1024;
 /// Largest content file of a user, in bytes.
 pub const CONTENT_FILE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most bytes of all content files of a user together.
+pub const CONTENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Most content files of a user.
 pub const CONTENT_FILES_MAX: usize = 256;
 
@@ -97,3 +100,12 @@ pub const LOG_FORMAT_BYTES_MAX: usize = 4 * 1024;
 
 /// Most values of such a format.
 pub const LOG_FORMAT_GAPS_MAX: usize = 64;
+/// Most `[[source]]` settings.
+pub const SOURCE_SETTINGS_MAX: usize = 1_024;
+
+/// Longest pattern or name in a `[[source]]` setting, in bytes.
+pub const SOURCE_PATTERN_BYTES_MAX: usize = 256;
+
+/// Most pairs of host name and program of one origin for which the settings are remembered; past it
+/// they are looked up again.
+pub const SOURCE_NAMES_REMEMBERED_MAX: usize = 1_024;

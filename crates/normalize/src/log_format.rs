@@ -45,7 +45,7 @@ enum Holds {
     Duration(u32),
 }
 
-const SECOND: u32 = 1_000_000_000;
+pub(crate) const SECOND: u32 = 1_000_000_000;
 
 enum Piece {
     Text(String),

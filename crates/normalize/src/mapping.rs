@@ -461,7 +461,7 @@ impl Mappings {
         self.index.get(name).copied().unwrap_or(0)
     }
 
-    /// The same, where there may be none of that name.
+    /// [`Mappings::dataset`] of a name that may be none.
     pub(crate) fn find_dataset(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
     }

@@ -49,6 +49,10 @@ known! {
     VPN_DATE = "vpn.date",
     VPN_TIME = "vpn.time",
     VPN_ZONE = "vpn.tz",
+    BEATS_COMPUTER = "winlog.computer_name",
+    FLAT_HOSTNAME = "Hostname",
+    EVTX_COMPUTER = "Event.System.Computer",
+    JOURNAL_HOSTNAME = "_HOSTNAME",
 }
 
 /// What a name says about the record it is in.

@@ -194,6 +194,9 @@ fn rfc3164<'a>(rest: &'a str, received: UtcMicros, zone: &TimeZone) -> Option<He
     if let Some((program, pid, message)) = tag(rest) {
         return Some(Header { time: Some(time), program, pid, message, ..Header::default() });
     }
+    if rest.starts_with('%') {
+        return Some(Header { time: Some(time), message: rest, ..Header::default() });
+    }
     let (host, rest) = rest.split_once(' ').unwrap_or((rest, ""));
     let rest = rest.trim_start_matches(' ');
     let (program, pid, message) = tag(rest).unwrap_or((None, None, rest));
@@ -208,7 +211,8 @@ fn tag(rest: &str) -> Option<(Option<&str>, Option<&str>, &str)> {
     let end =
         rest.bytes().take(TAG_BYTES_MAX).position(|byte| matches!(byte, b':' | b'[' | b' '))?;
     let (program, after) = rest.split_at(end);
-    if program.is_empty() {
+    // A message that names itself (`%SYS-5-CONFIG_I:`) and a counter (`45:`) are no programs.
+    if program.bytes().all(|byte| byte.is_ascii_digit()) || program.starts_with('%') {
         return None;
     }
     if let Some(inside) = after.strip_prefix('[') {

@@ -1,3 +1,4 @@
+use super::wrapper::opens_wrapper;
 use serde::Serialize;
 
 /// What a file is, told from its bytes.
@@ -13,7 +14,7 @@ pub enum FileKind {
     JsonLines,
     /// JSON objects in one array.
     JsonArray,
-    /// JSON objects one after another, over several lines each.
+    /// JSON objects one after another, over several lines each, or each around a list of events.
     JsonObjects,
     /// Text in an encoding that contains ASCII: UTF-8, CP932, EUC-JP and so on.
     Text,
@@ -118,7 +119,10 @@ fn json_or_text(text: &[u8]) -> FileKind {
             let line_end = memchr::memchr(b'\n', text);
             let first_line = &text[..line_end.unwrap_or(text.len())];
             let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(first_line).is_ok();
-            if is_json { FileKind::JsonLines } else { FileKind::JsonObjects }
+            match is_json && !opens_wrapper(text) {
+                true => FileKind::JsonLines,
+                false => FileKind::JsonObjects,
+            }
         }
         _ => FileKind::Text,
     }
@@ -150,6 +154,7 @@ mod tests {
             (b"{\"a\":1}\n{\"b\":", Sniffed::Log(JsonLines, 0)),
             (b"\xef\xbb\xbf {\"a\":1}", Sniffed::Log(JsonLines, 3)),
             (b"{\n  \"a\": 1\n}\n", Sniffed::Log(JsonObjects, 0)),
+            (b"{\"Records\":[{\"a\":1}]}\n", Sniffed::Log(JsonObjects, 0)),
             (b"[\n {\"a\":1}]", Sniffed::Log(JsonArray, 0)),
             (b"[]\n", Sniffed::Log(JsonArray, 0)),
             (b"[Sun Dec 04 04:47:44 2005] [notice] x", Sniffed::Log(Text, 0)),

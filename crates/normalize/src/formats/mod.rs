@@ -3,7 +3,17 @@
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
+mod cef;
+mod checkpoint;
+mod device;
+mod gateway;
+mod juniper;
+mod mnemonic;
 mod nginx;
+mod packet;
+mod paloalto;
+mod snort;
+mod yamaha;
 
 use crate::context::StreamContext;
 use crate::flat::Flat;
@@ -44,6 +54,16 @@ const FORMATS: &[Read] = &[
     // Windows
     // Linux and Unix
     // Network and security devices
+    cef::read,
+    gateway::read,
+    paloalto::read,
+    packet::netfilter,
+    packet::filterlog,
+    juniper::read,
+    checkpoint::read,
+    yamaha::read,
+    snort::read,
+    mnemonic::read,
     // Cloud and identity services
     // Columns and pairs of any source
     nginx::error,
