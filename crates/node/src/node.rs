@@ -16,7 +16,7 @@ use yagura_event::{Clock, EventId, FieldDictionary, UtcMicros};
 use yagura_journal::{DirLock, Journal, JournalOptions, RecoveryReport};
 use yagura_lake::{Lake, LakeOptions};
 use yagura_ledger::{EventProof, Log, SigningKey, VerifierKey};
-use yagura_normalize::{Described, Normalizer, PARSER_VERSION};
+use yagura_normalize::{ContentFile, Described, Normalizer, PARSER_VERSION};
 use yagura_query::Searcher;
 
 /// Refused rules that the status names; past it they are only counted.
@@ -38,6 +38,8 @@ pub struct NodeOptions {
     /// Who is named in the audit log where the rules are others than at the last start; `None` for a
     /// command that only looks at the store, with whatever rules.
     pub rules_recorded_as: Option<String>,
+    /// Content files of the user, over the built-in ones.
+    pub content: Vec<ContentFile>,
     /// Zone of source times that do not say theirs.
     pub source_zone: jiff::tz::TimeZone,
     /// The events journal.
@@ -59,6 +61,7 @@ impl Default for NodeOptions {
             rule_pipelines: Vec::new(),
             rule_zone: jiff::tz::TimeZone::UTC,
             rules_recorded_as: None,
+            content: Vec::new(),
             source_zone: jiff::tz::TimeZone::UTC,
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
@@ -108,8 +111,8 @@ impl Node {
         let opened_at = clock.now();
         create_dir(data.root())?;
         let lock = DirLock::acquire(&data.lock())?;
-        let dictionary = Normalizer::embedded_dictionary();
-        let normalizer = new_normalizer(&options, &dictionary)?;
+        let normalizer = new_normalizer(&options)?;
+        let dictionary = normalizer.dictionary().clone();
         // Thousands of rules take most of a start; meanwhile the store is opened.
         let compiling = spawn_compiling(&options, &dictionary)?;
 
@@ -196,7 +199,7 @@ impl Node {
             rules: rule_sources(&options),
             fold: hunts,
         };
-        let hunter = Hunter::start_up(hunting, new_normalizer(&options, &dictionary)?)?;
+        let hunter = Hunter::start_up(hunting, normalizer.fork())?;
         let correlating = crate::correlation::Correlating::open(
             &data,
             compiled.ruleset.clone(),
@@ -205,7 +208,7 @@ impl Node {
         let correlating = Arc::new(correlating);
         let fields = Arc::new(crate::watch::FieldWatch::default());
         let parts = Parts {
-            normalizer: new_normalizer(&options, &dictionary)?,
+            normalizer: normalizer.fork(),
             engine: Engine::new(compiled.ruleset),
             next_rules: rules.next(),
             correlating: correlating.clone(),
@@ -334,8 +337,13 @@ impl Node {
         (&self.events_log, &self.audit_log)
     }
 
-    pub(crate) fn describe(&self, run: &yagura_event::CommittedRun) -> Option<Described> {
-        self.normalizer.describe(run)
+    /// A record in words and fields; `layout` is its row's `yagura.layout`.
+    pub(crate) fn describe(
+        &self,
+        run: &yagura_event::CommittedRun,
+        layout: Option<&str>,
+    ) -> Option<Described> {
+        self.normalizer.describe_with(run, layout)
     }
 
     /// Told whenever alerts change; the number itself means nothing.
@@ -489,11 +497,8 @@ impl Node {
     }
 }
 
-fn new_normalizer(
-    options: &NodeOptions,
-    dictionary: &Arc<FieldDictionary>,
-) -> Result<Normalizer, NodeError> {
-    let mut normalizer = Normalizer::new(dictionary.clone())
+fn new_normalizer(options: &NodeOptions) -> Result<Normalizer, NodeError> {
+    let mut normalizer = Normalizer::with_content(&options.content)
         .map_err(|error| NodeError::Content(error.to_string()))?;
     normalizer.set_default_zone(options.source_zone.clone());
     Ok(normalizer)

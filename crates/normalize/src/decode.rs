@@ -167,7 +167,8 @@ impl Decoder<'_> {
     ) -> Option<Decoded> {
         let receipt = self.receipt(origin);
         // What users say comes first: they know what their lines mean.
-        let found = self.mappings.match_user_line(text, receipt, |name, value| push(flat, name, value));
+        let found =
+            self.mappings.match_user_line(text, receipt, |name, value| push(flat, name, value));
         if let Some(found) = found {
             return Some(self.matched(found, text, flat));
         }
@@ -189,8 +190,7 @@ impl Decoder<'_> {
         if let Some(decoded) = self.bare(&line, context, flat) {
             return Some(decoded);
         }
-        let found =
-            self.mappings.match_line(text, receipt, |name, value| push(flat, name, value));
+        let found = self.mappings.match_line(text, receipt, |name, value| push(flat, name, value));
         if let Some(found) = found {
             return Some(self.matched(found, text, flat));
         }

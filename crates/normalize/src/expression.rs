@@ -65,8 +65,20 @@ fn language() -> &'static Environment<'static> {
 }
 
 const FUNCTIONS: [&str; 14] = [
-    "lower", "upper", "trim", "length", "starts_with", "ends_with", "before", "after", "round",
-    "floor", "ceiling", "abs", "min", "max",
+    "lower",
+    "upper",
+    "trim",
+    "length",
+    "starts_with",
+    "ends_with",
+    "before",
+    "after",
+    "round",
+    "floor",
+    "ceiling",
+    "abs",
+    "min",
+    "max",
 ];
 
 /// Functions and operators that make or take text.
@@ -79,7 +91,9 @@ impl Expression {
             return Err(format!("an expression may have {EXPRESSION_BYTES_MAX} bytes"));
         }
         let (code, outside, gaps) = gaps(text)?;
-        if let Some(c) = outside.chars().find(|c| matches!(c, '\'' | '{' | '}' | '[' | ']' | '|' | '\\' | '`')) {
+        if let Some(c) =
+            outside.chars().find(|c| matches!(c, '\'' | '{' | '}' | '[' | ']' | '|' | '\\' | '`'))
+        {
             return Err(format!(
                 "{c:?} has no place in an expression; text stands in double quotes, fields stand as \
                  {{name}} or {{name|number}}"
@@ -261,10 +275,32 @@ mod tests {
     #[test]
     fn it_can_neither_run_nor_loop_nor_read_nor_grow() {
         for hostile in [
-            "{% for x in y %}", "for x in 1", "loop", "while true", "1; 2", "x = 1", "", "include \"x\"",
-            "range(1000000000)", "open(\"/etc/passwd\")", "lower.__class__", "[1] * 100000000",
-            "\"x\" * 100000000", "{a} * 100000000", "(1 ~ 1) * 100000000", "upper(\"x\") * 99999999",
-            "{a}|e", "dict(a=1)", "namespace()", "debug()", "'x'", "field_9", "a.b", "env", "self", "{{ 1 }}",
+            "{% for x in y %}",
+            "for x in 1",
+            "loop",
+            "while true",
+            "1; 2",
+            "x = 1",
+            "",
+            "include \"x\"",
+            "range(1000000000)",
+            "open(\"/etc/passwd\")",
+            "lower.__class__",
+            "[1] * 100000000",
+            "\"x\" * 100000000",
+            "{a} * 100000000",
+            "(1 ~ 1) * 100000000",
+            "upper(\"x\") * 99999999",
+            "{a}|e",
+            "dict(a=1)",
+            "namespace()",
+            "debug()",
+            "'x'",
+            "field_9",
+            "a.b",
+            "env",
+            "self",
+            "{{ 1 }}",
         ] {
             let read = Expression::parse(hostile);
             // What can be parsed finds nothing to work with.
@@ -287,7 +323,8 @@ mod tests {
         assert!(Expression::parse(&sum(EXPRESSION_OPERATORS_MAX)).is_ok());
         assert!(Expression::parse(&sum(EXPRESSION_OPERATORS_MAX + 1)).is_err());
         for (open, close) in [("(", ")"), ("-", ""), ("not ", ""), ("lower(", ")")] {
-            let nested = |depth: usize| format!("{}{{a}}{}", open.repeat(depth), close.repeat(depth));
+            let nested =
+                |depth: usize| format!("{}{{a}}{}", open.repeat(depth), close.repeat(depth));
             let _ = Expression::parse(&nested(EXPRESSION_OPERATORS_MAX));
             assert!(Expression::parse(&nested(EXPRESSION_OPERATORS_MAX + 1)).is_err(), "{open}");
         }

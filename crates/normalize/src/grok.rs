@@ -55,11 +55,7 @@ impl Grok {
     }
 
     /// Calls `found` with every field and its text if `text` matches, and tells whether it did.
-    pub(crate) fn matches<'m>(
-        &self,
-        text: &'m str,
-        found: &mut dyn FnMut(&str, &'m str),
-    ) -> bool {
+    pub(crate) fn matches<'m>(&self, text: &'m str, found: &mut dyn FnMut(&str, &'m str)) -> bool {
         // Linear time is still long where each byte is looked at by hundreds of states.
         if text.len() > GROK_LINE_BYTES_MAX {
             return false;

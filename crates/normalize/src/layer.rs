@@ -5,7 +5,8 @@
 //! another.
 
 use crate::limits::{
-    CONTENT_BYTES_MAX, CONTENT_ENTRIES_MAX, CONTENT_FILE_BYTES_MAX, CONTENT_FILES_MAX, GROK_PATTERNS_MAX,
+    CONTENT_BYTES_MAX, CONTENT_ENTRIES_MAX, CONTENT_FILE_BYTES_MAX, CONTENT_FILES_MAX,
+    GROK_PATTERNS_MAX,
 };
 use crate::{NormalizeError, content};
 use serde::Deserialize;
@@ -24,8 +25,15 @@ pub struct ContentFile {
 }
 
 /// Lists of tables in a content file.
-const LISTS: [&str; 7] =
-    ["[[dataset]]", "[[field]]", "[[pattern]]", "[[line]]", "[[format]]", "[[mapping]]", "[[sentence]]"];
+const LISTS: [&str; 7] = [
+    "[[dataset]]",
+    "[[field]]",
+    "[[pattern]]",
+    "[[line]]",
+    "[[format]]",
+    "[[mapping]]",
+    "[[sentence]]",
+];
 
 /// How much there is of what.
 #[derive(Deserialize)]
@@ -161,9 +169,8 @@ fn nth_header(text: &str, kind: &str, number: usize) -> Option<usize> {
 fn line_with(text: &str, key: &str, value: &str) -> Option<usize> {
     let is_it = |line: &str| {
         let line = line.trim_start();
-        line.strip_prefix(key).is_some_and(|rest| {
-            rest.trim_start().starts_with('=') && rest.contains(value)
-        })
+        line.strip_prefix(key)
+            .is_some_and(|rest| rest.trim_start().starts_with('=') && rest.contains(value))
     };
     (1..).zip(text.lines()).find(|(_, line)| is_it(line)).map(|(line, _)| line)
 }

@@ -68,6 +68,7 @@ mod windows;
 
 pub use charset::TextEncoding;
 pub use error::NormalizeError;
+pub use headed::HeaderWatch;
 pub use layer::ContentFile;
 pub use mapping::DatasetAbout;
 pub use normalizer::{Described, Normalizer, PARSER_VERSION};

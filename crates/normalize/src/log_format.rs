@@ -69,7 +69,9 @@ impl LogFormat {
             }
             let after = after.get(1..).unwrap_or_default();
             // Status codes it is written for, and whether it is the first or the last request.
-            let after = after.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ',' | '!' | '<' | '>'));
+            let after = after.trim_start_matches(|c: char| {
+                c.is_ascii_digit() || matches!(c, ',' | '!' | '<' | '>')
+            });
             let (inner, after) = match after.strip_prefix('{') {
                 Some(inner) => inner.split_once('}').ok_or("a `%{` without `}`")?,
                 None => ("", after),
@@ -139,9 +141,8 @@ impl LogFormat {
         }
         // Without a time and a request, anything would fit.
         let has = |wanted: fn(&Holds) -> bool| format.gaps.iter().any(|gap| wanted(&gap.holds));
-        let is_request = |holds: &Holds| {
-            matches!(holds, Holds::Request | Holds::Target | Holds::Status)
-        };
+        let is_request =
+            |holds: &Holds| matches!(holds, Holds::Request | Holds::Target | Holds::Status);
         if !has(|holds| *holds == Holds::Time) || !has(is_request) {
             return Err("a format needs a time, and the request or its status".into());
         }
@@ -318,7 +319,8 @@ mod tests {
         let mut flat = Flat::default();
         let time = format.read(line, &mut flat)?;
         let entries = (0..flat.len()).filter_map(|index| flat.entry(index));
-        let fields = entries.map(|e| format!("{}={}\n", flat.names.text(e.name), flat.get(e.value)));
+        let fields =
+            entries.map(|e| format!("{}={}\n", flat.names.text(e.name), flat.get(e.value)));
         let time = time.map(|time| format!("@timestamp={time}\n")).unwrap_or_default();
         Some(fields.collect::<String>() + &time)
     }
@@ -352,7 +354,8 @@ mod tests {
     fn nginx_as_the_configuration_says_it() {
         let text = r#"$remote_addr|$time_iso8601|$request_method|${request_uri}|$status|$request_time|$upstream_addr|"$http_user_agent""#;
         let format = LogFormat::nginx(text).unwrap();
-        let line = r#"2001:db8::9|2026-11-21T10:00:00+09:00|POST|/login|401|0.250|192.0.2.8:80|"-""#;
+        let line =
+            r#"2001:db8::9|2026-11-21T10:00:00+09:00|POST|/login|401|0.250|192.0.2.8:80|"-""#;
         insta::assert_snapshot!(fields(&format, line).unwrap(), @"
         source.ip=2001:db8::9
         http.request.method=POST

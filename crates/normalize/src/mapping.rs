@@ -5,11 +5,11 @@
 
 use crate::NormalizeError;
 use crate::expression::Expression;
+use crate::flat::Flat;
 use crate::grok::{self, Grok, Named};
 use crate::headed;
-use crate::pattern::{Matched, Pattern, Receipt};
-use crate::flat::Flat;
 use crate::log_format::LogFormat;
+use crate::pattern::{Matched, Pattern, Receipt};
 use crate::signature::{JsonEntry, Signatures};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -406,14 +406,6 @@ impl Filter {
 }
 
 impl Mappings {
-    /// Reads the files (name below `content/`, text) in the order given.
-    pub(crate) fn new(
-        files: &[(&str, &str)],
-        dictionary: &FieldDictionary,
-    ) -> Result<Self, NormalizeError> {
-        Self::layered(files, &[], dictionary)
-    }
-
     /// Reads our files, and over them those of a user: what they say of a dataset of ours is added to
     /// it, their patterns are tried first, and their rules have the last word.
     pub(crate) fn layered(
@@ -445,13 +437,7 @@ impl Mappings {
         }
         let tables = tables.into_iter().map(|(name, table)| (name, Arc::new(Table::new(table))));
         let (ours, users) = parsed.split_at(ours.len());
-        let reading = Reading {
-            ours,
-            users,
-            tables: tables.collect(),
-            named,
-            dictionary,
-        };
+        let reading = Reading { ours, users, tables: tables.collect(), named, dictionary };
         reading.mappings()
     }
 
@@ -986,7 +972,7 @@ mod tests {
     fn refusal(mapping: &str) -> String {
         let dictionary = FieldDictionary::from_files(content::FIELDS.iter().copied()).unwrap();
         let text = format!("[[dataset]]\nname='a'\n{mapping}");
-        match Mappings::new(&[("x.toml", &text)], &dictionary) {
+        match Mappings::layered(&[("x.toml", &text)], &[], &dictionary) {
             Ok(_) => "accepted".into(),
             Err(error) => error.to_string(),
         }

@@ -230,9 +230,14 @@ impl Normalizer {
         self.content.sentences.render(batch, row, lang)
     }
 
-    /// The first record of `run`, read by itself. `None` when `run` is empty. `layout`: what its row
-    /// had in the column `yagura.layout`, without which a row of a file with a header says nothing.
-    pub fn describe(&self, run: &CommittedRun, layout: Option<&str>) -> Option<Described> {
+    /// The first record of `run`, read by itself. `None` when `run` is empty.
+    pub fn describe(&self, run: &CommittedRun) -> Option<Described> {
+        self.describe_with(run, None)
+    }
+
+    /// [`Normalizer::describe`] of a record whose row had `layout` in the column `yagura.layout`:
+    /// without its header, a row of a CSV file says nothing.
+    pub fn describe_with(&self, run: &CommittedRun, layout: Option<&str>) -> Option<Described> {
         let (index, record) = run.indexed().next()?;
         let mut work = Work::new(&self.content);
         if let Some(layout) = layout {
@@ -241,9 +246,25 @@ impl Normalizer {
         let manner =
             Manner { zone: &self.zone, sources: &self.sources, keep_original: self.keep_original };
         work.record(&self.content, manner, &Origin::of(run, index, record), &record.bytes);
+        self.described(&mut work, record.received)
+    }
+
+    /// The first record of `run` in words and fields, read after all that were given to this before:
+    /// so that a header explains the rows behind it. Rows that wait are forgotten.
+    pub fn try_record(&mut self, run: &CommittedRun) -> Option<Described> {
+        let (index, record) = run.indexed().next()?;
+        self.take_batches();
+        self.push(&Origin::of(run, index, record), &record.bytes);
+        let mut work = std::mem::replace(&mut self.work, Work::new(&self.content));
+        let described = self.described(&mut work, record.received);
+        self.work = work;
+        described
+    }
+
+    fn described(&self, work: &mut Work, received: UtcMicros) -> Option<Described> {
         let batch = work.rows.iter_mut().flatten().find_map(Rows::finish)?;
         let mut fields = Vec::new();
-        let mut timestamp = record.received;
+        let mut timestamp = received;
         for (field, column) in batch.columns.schema().fields().iter().zip(batch.columns.columns()) {
             let Some(value) = cell(column.as_ref(), 0) else { continue };
             if field.name() == columns::TIMESTAMP {
@@ -275,13 +296,7 @@ impl Work {
     }
 
     /// Takes up what was known of the columns of a stream.
-    fn resume(
-        &mut self,
-        content: &Content,
-        zone: &TimeZone,
-        origin: &Origin<'_>,
-        layout: &str,
-    ) {
+    fn resume(&mut self, content: &Content, zone: &TimeZone, origin: &Origin<'_>, layout: &str) {
         let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
         self.contexts.of(origin).layouts.resume(layout, &decoder.reading(origin));
     }

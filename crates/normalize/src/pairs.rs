@@ -141,7 +141,10 @@ mod tests {
             let mut flat = Flat::default();
             generic(line, &mut flat).map(|()| flat.len())
         };
-        assert_eq!(count(r#"ts=2026-11-21T10:00:00Z level=warn msg="disk is \"full\"" free=3"#), Some(4));
+        assert_eq!(
+            count(r#"ts=2026-11-21T10:00:00Z level=warn msg="disk is \"full\"" free=3"#),
+            Some(4)
+        );
         assert_eq!(count("a=1 b=2 c=3"), Some(3));
         for prose in [
             "a=1 b=2",

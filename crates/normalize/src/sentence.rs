@@ -471,7 +471,7 @@ mod tests {
         let dictionary = FieldDictionary::from_files(content::FIELDS.iter().copied()).unwrap();
         let read = |template: &str| {
             let text = format!("[[sentence]]\ndataset='a'\nja='x'\nen='{template}'");
-            match Sentences::new(&[("x.toml", &text)], &dictionary) {
+            match Sentences::layered(&[("x.toml", &text)], &[], &dictionary) {
                 Ok(_) => "accepted".into(),
                 Err(error) => error.to_string(),
             }

@@ -87,7 +87,7 @@ mod tests {
             peer: "",
             identity: "none",
         };
-        let mappings = Mappings::new(&[], &FieldDictionary::default()).unwrap();
+        let mappings = Mappings::layered(&[], &[], &FieldDictionary::default()).unwrap();
         let receipt = Receipt { received: origin.received, zone: &TimeZone::UTC };
         let line = Line { text, header: None, origin: &origin, receipt, mappings: &mappings };
         let mut flat = Flat::default();
@@ -95,7 +95,8 @@ mod tests {
             return String::new();
         };
         let entries = (0..flat.len()).filter_map(|index| flat.entry(index));
-        let fields = entries.map(|e| format!("{}={}\n", flat.names.text(e.name), flat.get(e.value)));
+        let fields =
+            entries.map(|e| format!("{}={}\n", flat.names.text(e.name), flat.get(e.value)));
         format!("{} {}\n{}", found.dataset, found.time.unwrap(), fields.collect::<String>())
     }
 
@@ -118,7 +119,10 @@ mod tests {
         url.domain=www.example.com
         message=open() "/srv/www/.env" failed (2: No such file or directory)
         "#);
-        assert!(fields("2026/11/21 10:00:00 [emerg] 1#0: bind() failed").contains("message=bind() failed"));
+        assert!(
+            fields("2026/11/21 10:00:00 [emerg] 1#0: bind() failed")
+                .contains("message=bind() failed")
+        );
         assert_eq!(fields("2026/11/21 10:00:00 [main] 1#1: x"), "");
     }
 

@@ -12,6 +12,8 @@ mod when;
 mod zeek;
 
 use crate::flat::Flat;
+#[cfg(test)]
+use crate::limits::COLUMN_NAME_CHARS_MAX;
 use crate::limits::{LAYOUT_BYTES_MAX, LAYOUT_COLUMNS_MAX};
 use crate::mapping::Mappings;
 use crate::names;
@@ -109,7 +111,11 @@ impl Layouts {
             if is_header {
                 flat.push_known(names::MESSAGE, line);
                 let time = self.w3c.date_of(line);
-                return Some(Headed { dataset: reading.mappings.dataset("log.header"), time, layout: None });
+                return Some(Headed {
+                    dataset: reading.mappings.dataset("log.header"),
+                    time,
+                    layout: None,
+                });
             }
         }
         self.row(line, reading, flat)
@@ -237,6 +243,48 @@ fn dataset(mappings: &Mappings, columns: &[Box<str>], names: &[&str], fallback: 
         .by_columns(columns)
         .or_else(|| names.iter().find_map(|name| mappings.find_dataset(name)))
         .unwrap_or_else(|| mappings.dataset(fallback))
+}
+
+/// Follows the headers of one file, for whoever cuts it into pieces that are read apart: what
+/// [`crate::Normalizer::resume_layout`] needs in order to begin in the middle. A CSV header after the
+/// first line is not followed.
+#[derive(Debug, Default)]
+pub struct HeaderWatch {
+    /// Header lines so far, each with its end.
+    text: String,
+    begun: bool,
+    /// Whether the last record was a header line.
+    is_inside: bool,
+    taken: Option<Arc<str>>,
+}
+
+impl HeaderWatch {
+    /// Takes note of the next record.
+    pub fn record(&mut self, bytes: &[u8]) {
+        let is_directive = bytes.first() == Some(&b'#');
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        if !is_directive && !is_first {
+            self.is_inside = false;
+            return;
+        }
+        let (text, _) = crate::charset::decode(bytes, None);
+        // A header in the middle takes the place of the one before; remarks between rows do not.
+        let begins = ["#Software", "#Version", "#separator", "#Fields", "#fields"];
+        if !self.is_inside && begins.iter().any(|start| text.starts_with(start)) {
+            self.text.clear();
+        }
+        self.is_inside = true;
+        if self.text.len() + text.len() < LAYOUT_BYTES_MAX {
+            self.text.push_str(text.trim_end_matches(['\r', '\n']));
+            self.text.push('\n');
+            self.taken = None;
+        }
+    }
+
+    /// The header in force behind the last record; empty where there is none.
+    pub fn header(&mut self) -> Arc<str> {
+        self.taken.get_or_insert_with(|| self.text.as_str().into()).clone()
+    }
 }
 
 #[cfg(test)]

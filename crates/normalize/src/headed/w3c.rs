@@ -30,7 +30,14 @@ pub(super) struct Header {
 }
 
 const DIRECTIVES: [&str; 9] = [
-    "Version", "Software", "Date", "Fields", "Log-type", "Time Format", "Remark", "Start-Date",
+    "Version",
+    "Software",
+    "Date",
+    "Fields",
+    "Log-type",
+    "Time Format",
+    "Remark",
+    "Start-Date",
     "End-Date",
 ];
 

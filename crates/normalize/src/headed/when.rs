@@ -80,14 +80,28 @@ impl TimeColumns {
 /// does not.
 fn rank(column: &str) -> Option<u8> {
     const EXACT: [&str; 18] = [
-        "@timestamp", "timestamp", "ts", "eventtime", "event_time", "datetime", "date_time",
-        "date-time", "time", "utctime", "timecreated", "timegenerated", "creationtime",
-        "_time", "start_time", "日時", "発生日時", "日付",
+        "@timestamp",
+        "timestamp",
+        "ts",
+        "eventtime",
+        "event_time",
+        "datetime",
+        "date_time",
+        "date-time",
+        "time",
+        "utctime",
+        "timecreated",
+        "timegenerated",
+        "creationtime",
+        "_time",
+        "start_time",
+        "日時",
+        "発生日時",
+        "日付",
     ];
     // What has `time` or `date` in its name and is none.
-    const NOT: [&str; 9] = [
-        "taken", "zone", "out", "update", "duration", "runtime", "elapsed", "uptime", "sometime",
-    ];
+    const NOT: [&str; 9] =
+        ["taken", "zone", "out", "update", "duration", "runtime", "elapsed", "uptime", "sometime"];
     let name = column.trim().to_lowercase();
     if let Some(place) = EXACT.iter().position(|exact| *exact == name) {
         return u8::try_from(place).ok();
@@ -174,9 +188,15 @@ mod tests {
         let received = "2026-12-01T00:00:00Z".parse().unwrap();
         let at = |text| read(text, &tokyo, received).map(|instant| instant.to_string());
         for text in [
-            "2026-11-21T01:05:00Z", "2026/11/21 10:05", "2026/11/21 10:05:00.000", "1795223100",
-            "11/21/2026 10:05:00 AM", "2026-11-21 10:05:00", "Nov 21 10:05:00",
-            "21/Nov/2026:10:05:00 +0900", "2026.11.21 10:05:00",
+            "2026-11-21T01:05:00Z",
+            "2026/11/21 10:05",
+            "2026/11/21 10:05:00.000",
+            "1795223100",
+            "11/21/2026 10:05:00 AM",
+            "2026-11-21 10:05:00",
+            "Nov 21 10:05:00",
+            "21/Nov/2026:10:05:00 +0900",
+            "2026.11.21 10:05:00",
         ] {
             assert_eq!(at(text).as_deref(), Some("2026-11-21T01:05:00.000000Z"), "{text}");
         }
@@ -190,7 +210,8 @@ mod tests {
         for name in ["ts", "Event Time", "timestamp", "発生日時", "start_date", "TimeCreated"] {
             assert!(is_time_name(name), "{name}");
         }
-        for name in ["time-taken", "timezone", "last_update", "session_timeout", "user", "tstamp2"] {
+        for name in ["time-taken", "timezone", "last_update", "session_timeout", "user", "tstamp2"]
+        {
             assert!(!is_time_name(name), "{name}");
         }
     }
