@@ -41,6 +41,7 @@ pub(crate) struct Datasets {
     vpn: usize,
     auth: usize,
     syslog: usize,
+    container: usize,
     unknown: usize,
 }
 
@@ -55,6 +56,7 @@ impl Datasets {
             vpn: mappings.dataset("network.vpn"),
             auth: mappings.dataset("linux.auth"),
             syslog: mappings.dataset("linux.syslog"),
+            container: mappings.dataset("container.docker"),
             unknown: mappings.dataset("unknown"),
         }
     }
@@ -142,7 +144,10 @@ impl Decoder<'_> {
                 return decoded;
             }
         }
-        let dataset = self.datasets.json;
+        // What a container printed, as Docker's json-file driver keeps it, and nothing more is known.
+        let printed = matches!(flat.value(names::STREAM), Some("stdout" | "stderr"))
+            && flat.value(names::LOG).is_some();
+        let dataset = if printed { self.datasets.container } else { self.datasets.json };
         Decoded { dataset, dialect: Dialect::Plain, plain, time: None }
     }
 

@@ -34,6 +34,7 @@ known! {
     JOURNAL_MESSAGE = "MESSAGE",
     JOURNAL_TIME = "__REALTIME_TIMESTAMP",
     LOG = "log",
+    STREAM = "stream",
     JOURNAL_PROGRAM = "SYSLOG_IDENTIFIER",
     PROCESS_NAME = "process.name",
     PROCESS_PID = "process.pid",
