@@ -128,13 +128,22 @@ impl Decoder<'_> {
         {
             return decoded;
         }
-        // A shipper's envelope around a line of a log file or the journal.
-        const INNER: [NameId; 3] = [names::MESSAGE, names::JOURNAL_MESSAGE, names::LOG];
+        // A shipper's envelope around a line of a log file or the journal, or around a document.
+        const INNER: [NameId; 4] =
+            [names::MESSAGE, names::JOURNAL_MESSAGE, names::LOG, names::AUDIT_DATA];
         let inner = INNER.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
         if let (Some(inner), Shell::None) = (inner, shell) {
             const PROGRAM: [NameId; 2] = [names::JOURNAL_PROGRAM, names::PROCESS_NAME];
             let program = PROGRAM.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
             let inner = inner.trim();
+            if inner.starts_with('{') {
+                let mark = flat.mark();
+                let decoded = self.document(inner, origin, context, flat, Shell::Envelope);
+                if decoded.dataset != self.datasets.json {
+                    return decoded;
+                }
+                flat.back_to(mark);
+            }
             let line = self.line(inner, origin, context, flat, Shell::Envelope);
             let decoded = line.or_else(|| {
                 let (dataset, time) = self.message(&program?, inner, self.receipt(origin), flat);

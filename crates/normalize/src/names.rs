@@ -35,6 +35,7 @@ known! {
     JOURNAL_TIME = "__REALTIME_TIMESTAMP",
     LOG = "log",
     STREAM = "stream",
+    AUDIT_DATA = "AuditData",
     JOURNAL_PROGRAM = "SYSLOG_IDENTIFIER",
     PROCESS_NAME = "process.name",
     PROCESS_PID = "process.pid",

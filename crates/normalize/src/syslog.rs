@@ -181,6 +181,7 @@ fn structured_data(data: &str, flat: &mut Flat) {
 }
 
 fn rfc3164<'a>(rest: &'a str, received: UtcMicros, zone: &TimeZone) -> Option<Header<'a>> {
+    let rest = rest.trim_start_matches(' ');
     let (time, rest) = match time::bsd(rest, received, zone) {
         Some((instant, rest)) => (instant, rest),
         // rsyslog's and systemd's file format begins with an ISO time.
@@ -236,7 +237,9 @@ fn bracketed<'a>(
     after: &'a str,
 ) -> Option<(Option<&'a str>, Option<&'a str>, &'a str)> {
     let (pid, after) = after.strip_prefix('[')?.split_once(']')?;
-    if pid.len() > 16 || pid.contains(' ') {
+    // `PP[01] Rejected at ...` of YAMAHA's routers is an interface.
+    let interface = !after.starts_with(':') && matches!(program, "PP" | "TUNNEL");
+    if pid.len() > 16 || pid.contains(' ') || interface {
         return None;
     }
     let part = || after.strip_prefix(" (")?.split_once("): ");

@@ -22,6 +22,7 @@ mod mnemonic;
 mod packet;
 mod paloalto;
 mod snort;
+pub(crate) mod vpcflow;
 mod yamaha;
 
 // Cloud and identity services
@@ -79,6 +80,7 @@ const FORMATS: &[Read] = &[
     snort::read,
     mnemonic::read,
     // Cloud and identity services
+    vpcflow::read,
     // Columns and pairs of any source
 ];
 
