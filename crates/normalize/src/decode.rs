@@ -56,7 +56,7 @@ impl Datasets {
             vpn: mappings.dataset("network.vpn"),
             auth: mappings.dataset("linux.auth"),
             syslog: mappings.dataset("linux.syslog"),
-            container: mappings.dataset("container.docker"),
+            container: mappings.dataset("container.log"),
             unknown: mappings.dataset("unknown"),
         }
     }

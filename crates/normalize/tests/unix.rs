@@ -250,12 +250,12 @@ const LINES: &[(&str, &str, &str)] = &[
         "2026-11-21 09:15:02.417 UTC [2114] app@shop LOG:  statement: DROP TABLE customers",
     ),
     (
-        "container.docker",
+        "container.log",
         "daemon_message",
         "<30>Nov 21 09:15:02 ct1 dockerd[800]: time=\"2026-11-21T09:15:02.417286125Z\" level=error msg=\"Handler for POST /v1.43/containers/create returned error\" spanID=1",
     ),
     (
-        "container.docker",
+        "container.log",
         "container_output",
         "{\"log\":\"ready to accept connections\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-21T09:15:02.417286125Z\"}",
     ),
