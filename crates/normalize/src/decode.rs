@@ -45,6 +45,7 @@ pub(crate) struct Datasets {
     vpn: usize,
     auth: usize,
     syslog: usize,
+    container: usize,
     pairs: usize,
     unknown: usize,
 }
@@ -60,6 +61,7 @@ impl Datasets {
             vpn: mappings.dataset("network.vpn"),
             auth: mappings.dataset("linux.auth"),
             syslog: mappings.dataset("linux.syslog"),
+            container: mappings.dataset("container.log"),
             pairs: mappings.dataset("kv.generic"),
             unknown: mappings.dataset("unknown"),
         }
@@ -164,7 +166,10 @@ impl Decoder<'_> {
                 return decoded;
             }
         }
-        let dataset = self.datasets.json;
+        // What a container printed, as Docker's json-file driver keeps it, and nothing more is known.
+        let printed = matches!(flat.value(names::STREAM), Some("stdout" | "stderr"))
+            && flat.value(names::LOG).is_some();
+        let dataset = if printed { self.datasets.container } else { self.datasets.json };
         Decoded { dataset, dialect: Dialect::Plain, plain, time: None, layout: None }
     }
 
