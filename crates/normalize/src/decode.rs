@@ -2,13 +2,15 @@
 
 use crate::context::StreamContext;
 use crate::flat::Flat;
-use crate::formats::{self, Line};
+use crate::formats::{self, Line, journal};
+use crate::headed::Reading;
 use crate::mapping::{Mappings, MessageFound};
 use crate::names::{self, NameId};
 use crate::pattern::Receipt;
 use crate::windows::Dialect;
 use crate::{json, pairs, syslog, time, web};
 use jiff::tz::TimeZone;
+use std::sync::Arc;
 use yagura_event::{Origin, Transport, UtcMicros};
 
 /// The outcome; the fields are in the [`Flat`].
@@ -21,6 +23,8 @@ pub(crate) struct Decoded {
     pub(crate) plain: usize,
     /// When it happened, where a header said so.
     pub(crate) time: Option<UtcMicros>,
+    /// The header of its file that explains its columns.
+    pub(crate) layout: Option<Arc<str>>,
 }
 
 /// What the text being read was found in. An envelope is opened once: the line inside may again
@@ -41,6 +45,7 @@ pub(crate) struct Datasets {
     vpn: usize,
     auth: usize,
     syslog: usize,
+    pairs: usize,
     unknown: usize,
 }
 
@@ -55,6 +60,7 @@ impl Datasets {
             vpn: mappings.dataset("network.vpn"),
             auth: mappings.dataset("linux.auth"),
             syslog: mappings.dataset("linux.syslog"),
+            pairs: mappings.dataset("kv.generic"),
             unknown: mappings.dataset("unknown"),
         }
     }
@@ -79,12 +85,19 @@ impl Decoder<'_> {
         let trimmed = text.trim();
         let own = origin.transport == Transport::Internal;
         if trimmed.starts_with('{') {
+            context.layouts.pass();
             let decoded = self.document(trimmed, origin, context, flat, Shell::None);
             let audit = own || origin.stream.as_str().starts_with("audit");
             if audit && decoded.dataset == self.datasets.json {
                 return Decoded { dataset: self.datasets.audit, ..decoded };
             }
             return decoded;
+        }
+        // Blanks and tabs at the ends may be empty columns.
+        let line = text.trim_end_matches(['\r', '\n']);
+        if let Some(headed) = context.layouts.read(line, &self.reading(origin), flat) {
+            let decoded = self.text(headed.dataset, flat, headed.time);
+            return Decoded { layout: headed.layout, ..decoded };
         }
         if let Some(decoded) = self.line(trimmed, origin, context, flat, Shell::None) {
             return decoded;
@@ -116,18 +129,32 @@ impl Decoder<'_> {
             let channel = flat.value(dialect.channel());
             let dataset = channel.and_then(|channel| self.mappings.channel(channel));
             let dataset = dataset.unwrap_or(self.datasets.windows_other);
-            return Decoded { dataset, dialect, plain, time: None };
+            return Decoded { dataset, dialect, plain, time: None, layout: None };
         }
         if let Some(dataset) = self.mappings.signatures.dataset(flat, plain) {
-            return Decoded { dataset, dialect: Dialect::Plain, plain, time: None };
+            return Decoded { dataset, dialect: Dialect::Plain, plain, time: None, layout: None };
         }
-        // A shipper's envelope around a line of a log file or the journal.
-        const INNER: [NameId; 3] = [names::MESSAGE, names::JOURNAL_MESSAGE, names::LOG];
+        if shell == Shell::None
+            && let Some(decoded) = self.journal_document(origin, context, flat)
+        {
+            return decoded;
+        }
+        // A shipper's envelope around a line of a log file or the journal, or around a document.
+        const INNER: [NameId; 4] =
+            [names::MESSAGE, names::JOURNAL_MESSAGE, names::LOG, names::AUDIT_DATA];
         let inner = INNER.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
         if let (Some(inner), Shell::None) = (inner, shell) {
             const PROGRAM: [NameId; 2] = [names::JOURNAL_PROGRAM, names::PROCESS_NAME];
             let program = PROGRAM.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
             let inner = inner.trim();
+            if inner.starts_with('{') {
+                let mark = flat.mark();
+                let decoded = self.document(inner, origin, context, flat, Shell::Envelope);
+                if decoded.dataset != self.datasets.json {
+                    return decoded;
+                }
+                flat.back_to(mark);
+            }
             let line = self.line(inner, origin, context, flat, Shell::Envelope);
             let decoded = line.or_else(|| {
                 let (dataset, time) = self.message(&program?, inner, self.receipt(origin), flat);
@@ -138,7 +165,26 @@ impl Decoder<'_> {
             }
         }
         let dataset = self.datasets.json;
-        Decoded { dataset, dialect: Dialect::Plain, plain, time: None }
+        Decoded { dataset, dialect: Dialect::Plain, plain, time: None, layout: None }
+    }
+
+    /// An entry of the journal that came as JSON; its fields are in `flat`.
+    fn journal_document(
+        &self,
+        origin: &Origin<'_>,
+        context: &mut StreamContext,
+        flat: &mut Flat,
+    ) -> Option<Decoded> {
+        flat.value(names::JOURNAL_MESSAGE)?;
+        flat.value(names::JOURNAL_TIME)?;
+        let owned = journal::FIELDS.map(|name| {
+            let id = flat.names.id(name);
+            (name, flat.value(id).map(str::to_owned))
+        });
+        let header = journal::header(|name| {
+            owned.iter().find(|(known, _)| *known == name).and_then(|(_, value)| value.as_deref())
+        });
+        Some(self.syslog(&header, origin, context, flat, Shell::Envelope))
     }
 
     /// A line of text, if anything about it is known.
@@ -150,21 +196,54 @@ impl Decoder<'_> {
         flat: &mut Flat,
         shell: Shell,
     ) -> Option<Decoded> {
+        let receipt = self.receipt(origin);
+        // What users say comes first: they know what their lines mean.
+        let found =
+            self.mappings.match_user_line(text, receipt, |name, value| push(flat, name, value));
+        if let Some(found) = found {
+            return Some(self.matched(found, text, flat));
+        }
+        if let Some((dataset, time)) = self.mappings.match_format(text, origin, flat) {
+            flat.push_known(names::MESSAGE, text);
+            return Some(self.text(dataset, flat, time));
+        }
+        if text.starts_with(journal::START) {
+            let header = journal::read(text, flat);
+            return Some(self.syslog(&header, origin, context, flat, shell));
+        }
         if let Some(header) = syslog::parse(text, origin.received, self.zone) {
             return Some(self.syslog(&header, origin, context, flat, shell));
         }
-        let receipt = self.receipt(origin);
         let line = Line { text, header: None, origin, receipt, mappings: self.mappings };
         if let Some(decoded) = self.bare(&line, context, flat) {
             return Some(decoded);
         }
-        let found =
-            self.mappings.match_line(text, receipt, |name, value| push(flat, name, value))?;
+        let found = self.mappings.match_line(text, receipt, |name, value| push(flat, name, value));
+        if let Some(found) = found {
+            return Some(self.matched(found, text, flat));
+        }
+        pairs::generic(text, flat)?;
+        if flat.value(names::MESSAGE).is_none() {
+            flat.push_known(names::MESSAGE, text);
+        }
+        Some(self.text(self.datasets.pairs, flat, None))
+    }
+
+    fn matched(&self, found: MessageFound, text: &str, flat: &mut Flat) -> Decoded {
         if flat.value(names::MESSAGE).is_none() {
             flat.push_known(names::MESSAGE, text);
         }
         let dataset = found.dataset.unwrap_or(self.datasets.unknown);
-        Some(self.text(dataset, flat, found.matched.time))
+        self.text(dataset, flat, found.matched.time)
+    }
+
+    pub(crate) fn reading(&self, origin: &Origin<'_>) -> Reading<'_> {
+        Reading {
+            mappings: self.mappings,
+            zone: self.zone,
+            received: origin.received,
+            is_file: origin.transport == Transport::File,
+        }
     }
 
     fn receipt(&self, origin: &Origin<'_>) -> Receipt<'_> {
@@ -179,6 +258,12 @@ impl Decoder<'_> {
         flat: &mut Flat,
     ) -> Option<Decoded> {
         let text = line.text;
+        if line.header.is_some()
+            && let Some((dataset, time)) = self.mappings.match_format(text, line.origin, flat)
+        {
+            flat.push_known(names::MESSAGE, text);
+            return Some(self.text(dataset, flat, time));
+        }
         if let Some(found) = formats::read(line, context, flat) {
             if flat.value(names::MESSAGE).is_none() {
                 flat.push_known(names::MESSAGE, text);
@@ -264,7 +349,11 @@ impl Decoder<'_> {
         } else {
             None
         };
-        let (key, inner) = pam.map_or((program, message), |inner| ("pam", inner));
+        let (key, inner) = match pam {
+            Some(inner) => ("pam", inner),
+            None if program == "kernel" => (program, without_uptime(message)),
+            None => (program, message),
+        };
         let found = |name: &str, value: &str| push(flat, name, value);
         let found = self.mappings.match_message(key, inner, receipt, found);
         let time = found.as_ref().and_then(|found| found.matched.time);
@@ -280,7 +369,18 @@ impl Decoder<'_> {
     }
 
     fn text(&self, dataset: usize, flat: &Flat, time: Option<UtcMicros>) -> Decoded {
-        Decoded { dataset, dialect: Dialect::Plain, plain: flat.len(), time }
+        Decoded { dataset, dialect: Dialect::Plain, plain: flat.len(), time, layout: None }
+    }
+}
+
+/// What the kernel says behind `[   12.345678] `.
+fn without_uptime(message: &str) -> &str {
+    let uptime = message.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    match uptime {
+        Some((uptime, rest)) if uptime.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b' ')) => {
+            rest
+        }
+        _ => message,
     }
 }
 

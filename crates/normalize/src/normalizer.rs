@@ -8,10 +8,14 @@ use crate::rows::Rows;
 use crate::sentence::{Sentences, cell};
 use crate::sources::{Claims, Reading, SourceBook, SourceView};
 use crate::windows::Dialect;
-use crate::{NormalizeError, charset, names, syslog};
+use crate::{ContentFile, NormalizeError, charset, layer, names, syslog};
+use arrow::array::{DictionaryArray, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Schema};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
-use yagura_event::{CommittedRun, EventBatch, FieldDictionary, Lang, Origin, UtcMicros, columns};
+use yagura_event::{
+    CommittedRun, EventBatch, FieldDictionary, FieldType, Lang, Origin, UtcMicros, columns,
+};
 
 /// Which reading of the raw bytes this is. Changes whenever the same bytes would give other fields.
 pub const PARSER_VERSION: &str = "yagura-normalize 2";
@@ -76,8 +80,30 @@ impl Normalizer {
     ///
     /// When the embedded content names a field that `dictionary` lacks, or is otherwise wrong.
     pub fn new(dictionary: Arc<FieldDictionary>) -> Result<Self, NormalizeError> {
-        let mappings = Mappings::new(content::MAPPINGS, &dictionary)?;
-        let sentences = Sentences::new(content::SENTENCES, &dictionary)?;
+        Self::over(dictionary, &[])
+    }
+
+    /// A normalizer with the embedded content and that of a user over it: see `docs/mappings.md` for
+    /// what may stand in `files`. [`Normalizer::dictionary`] has the user's fields as well.
+    ///
+    /// # Errors
+    ///
+    /// When a file is beyond the limits of [`crate::limits`], is no such TOML, or means nothing; the
+    /// error names file, entry and line, and says what would be right.
+    pub fn with_content(files: &[ContentFile]) -> Result<Self, NormalizeError> {
+        layer::check(files)?;
+        let dictionary = layer::dictionary(files)?;
+        Self::over(dictionary, files).map_err(|error| layer::located(error, files))
+    }
+
+    fn over(
+        dictionary: Arc<FieldDictionary>,
+        files: &[ContentFile],
+    ) -> Result<Self, NormalizeError> {
+        let users: Vec<_> =
+            files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+        let mappings = Mappings::layered(content::MAPPINGS, &users, &dictionary)?;
+        let sentences = Sentences::layered(content::SENTENCES, &users, &dictionary)?;
         let datasets = Datasets::new(&mappings);
         let content = Arc::new(Content { dictionary, mappings, datasets, sentences });
         let work = Work::new(&content);
@@ -170,6 +196,12 @@ impl Normalizer {
         self.work.record(&self.content, manner, origin, bytes);
     }
 
+    /// Takes up what was known of the columns of the stream and peer of `origin`: what the rows before
+    /// have in the column `yagura.layout`. For whoever begins in the middle of a file.
+    pub fn resume_layout(&mut self, origin: &Origin<'_>, layout: &str) {
+        self.work.resume(&self.content, &self.zone, origin, layout);
+    }
+
     /// Only the first half of [`Normalizer::push`], for benchmarks: how many fields there are.
     #[doc(hidden)]
     pub fn decode_only(&mut self, origin: &Origin<'_>, bytes: &[u8]) -> usize {
@@ -190,11 +222,16 @@ impl Normalizer {
         self.work.waiting_bytes
     }
 
-    /// The batches finished so far, one per dataset seen since the last call.
+    /// The batches finished so far, one per dataset seen since the last call. Rows that are kept
+    /// ([`Normalizer::set_keep_original`]) say which version read them, in `yagura.parser`.
     pub fn take_batches(&mut self) -> Vec<EventBatch> {
         self.work.waiting_rows = 0;
         self.work.waiting_bytes = 0;
-        self.work.rows.iter_mut().flatten().filter_map(Rows::finish).collect()
+        let finished = self.work.rows.iter_mut().flatten().filter_map(Rows::finish);
+        match self.keep_original {
+            true => finished.map(with_parser).collect(),
+            false => finished.collect(),
+        }
     }
 
     /// What row `row` of `batch` says, in words: one line, never empty.
@@ -204,14 +241,39 @@ impl Normalizer {
 
     /// The first record of `run`, read by itself. `None` when `run` is empty.
     pub fn describe(&self, run: &CommittedRun) -> Option<Described> {
+        self.describe_with(run, None)
+    }
+
+    /// [`Normalizer::describe`] of a record whose row had `layout` in the column `yagura.layout`:
+    /// without its header, a row of a CSV file says nothing.
+    pub fn describe_with(&self, run: &CommittedRun, layout: Option<&str>) -> Option<Described> {
         let (index, record) = run.indexed().next()?;
         let mut work = Work::new(&self.content);
+        if let Some(layout) = layout {
+            work.resume(&self.content, &self.zone, &Origin::of(run, index, record), layout);
+        }
         let manner =
             Manner { zone: &self.zone, sources: &self.sources, keep_original: self.keep_original };
         work.record(&self.content, manner, &Origin::of(run, index, record), &record.bytes);
+        self.described(&mut work, record.received)
+    }
+
+    /// The first record of `run` in words and fields, read after all that were given to this before:
+    /// so that a header explains the rows behind it. Rows that wait are forgotten.
+    pub fn try_record(&mut self, run: &CommittedRun) -> Option<Described> {
+        let (index, record) = run.indexed().next()?;
+        self.take_batches();
+        self.push(&Origin::of(run, index, record), &record.bytes);
+        let mut work = std::mem::replace(&mut self.work, Work::new(&self.content));
+        let described = self.described(&mut work, record.received);
+        self.work = work;
+        described
+    }
+
+    fn described(&self, work: &mut Work, received: UtcMicros) -> Option<Described> {
         let batch = work.rows.iter_mut().flatten().find_map(Rows::finish)?;
         let mut fields = Vec::new();
-        let mut timestamp = record.received;
+        let mut timestamp = received;
         for (field, column) in batch.columns.schema().fields().iter().zip(batch.columns.columns()) {
             let Some(value) = cell(column.as_ref(), 0) else { continue };
             if field.name() == columns::TIMESTAMP {
@@ -240,6 +302,12 @@ impl Work {
             waiting_rows: 0,
             waiting_bytes: 0,
         }
+    }
+
+    /// Takes up what was known of the columns of a stream.
+    fn resume(&mut self, content: &Content, zone: &TimeZone, origin: &Origin<'_>, layout: &str) {
+        let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
+        self.contexts.of(origin).layouts.resume(layout, &decoder.reading(origin));
     }
 
     /// Reads names and values into `flat`. Answers also what is worth saying of the encoding, and
@@ -280,7 +348,10 @@ impl Work {
         self.flat.clear();
         let zone = zone_of(fixed, manner);
         let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
-        decoder.decode(text, origin, self.contexts.of(origin), &mut self.flat)
+        let context = self.contexts.of(origin);
+        let decoded = decoder.decode(text, origin, context, &mut self.flat);
+        context.layouts.pass();
+        decoded
     }
 
     /// What is fixed for the host and program that `text` claims: those of its syslog header, or of
@@ -329,6 +400,8 @@ impl Work {
         else {
             unreachable!("the decoder answers positions of the mappings' datasets")
         };
+        mappings.lists.apply(flat, decoded.plain);
+        let zone = if mappings.utc { &TimeZone::UTC } else { zone };
         let rows =
             place.get_or_insert_with(|| Rows::new(mappings.clone(), content.dictionary.clone()));
         rows.begin(flat, origin, manner.keep_original.then_some(bytes));
@@ -339,6 +412,9 @@ impl Work {
         }
         rows.map(flat);
         rows.settle_time(flat, decoded.time, origin.received, zone);
+        if let Some(layout) = &decoded.layout {
+            rows.set_column(flat, columns::LAYOUT, layout);
+        }
         if let Some(note) = note {
             rows.set_column(flat, "yagura.encoding", &note.text());
         }
@@ -347,6 +423,27 @@ impl Work {
         }
     }
 }
+
+/// The batch with [`PARSER_VERSION`] beside every row: one word and a key for each.
+fn with_parser(batch: EventBatch) -> EventBatch {
+    let keys = Int32Array::from(vec![0; batch.rows()]);
+    let words = Arc::new(StringArray::from(vec![PARSER_VERSION]));
+    let schema = batch.columns.schema();
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(PARSER, FieldType::Keyword.arrow(), true)));
+    let mut columns = batch.columns.columns().to_vec();
+    let named = DictionaryArray::try_new(keys, words);
+    let Ok(named) = named else { return batch };
+    columns.push(Arc::new(named));
+    match RecordBatch::try_new(Arc::new(Schema::new(fields)), columns) {
+        Ok(columns) => EventBatch { columns, ..batch },
+        // As many rows as the others, and no source can fill columns of ours.
+        Err(_) => batch,
+    }
+}
+
+/// Which version read a row.
+const PARSER: &str = "yagura.parser";
 
 /// The zone of times that name none.
 fn zone_of<'a>(fixed: &'a Option<Arc<Reading>>, manner: Manner<'a>) -> &'a TimeZone {

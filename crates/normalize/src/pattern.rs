@@ -11,7 +11,7 @@
 //! `{@timestamp|iso}` is when it happened; its kinds are `iso`, `epoch`, `clf`, `ctime`, `bsd`, and
 //! `time:` followed by a format of the strptime family (as the `jiff` crate reads it; `%L` at the end
 //! is milliseconds). It may hold the text that ends it a few times. `{message|rest}` is everything
-//! from there to the end, which the gaps that follow read again.
+//! from there to the end, which the text and the gaps behind it read again.
 
 use crate::time;
 use jiff::fmt::strtime::BrokenDownTime;
@@ -214,7 +214,7 @@ impl Pattern {
             .iter()
             .rev()
             .skip(1)
-            .any(|gap: &Gap| gap.until.is_empty() != (gap.kind == Kind::Rest));
+            .any(|gap: &Gap| gap.until.is_empty() && gap.kind != Kind::Rest);
         if touching {
             return Err("two gaps need text between them".into());
         }
@@ -267,6 +267,7 @@ impl Pattern {
             }
             if gap.kind == Kind::Rest {
                 found(&gap.name, rest.trim());
+                rest = rest.strip_prefix(&*gap.until)?;
                 continue;
             }
             let end = if gap.until.is_empty() {
@@ -396,8 +397,8 @@ mod tests {
         );
         assert_eq!(fields("{a|level}: {b}", "Hello: x"), None);
         assert_eq!(
-            fields("{a|word} - {m|rest}{b}:{c|number} {}", "x - host:80 open"),
-            Some(["a=x", "m=host:80 open", "b=host", "c=80"].map(String::from).to_vec())
+            fields("{a|word} - {m|rest}to {b}:{c|number} {}", "x - to host:80 open"),
+            Some(["a=x", "m=to host:80 open", "b=host", "c=80"].map(String::from).to_vec())
         );
         let millis = fields("{@timestamp|time:%Y%m%d-%H:%M:%S:%L}|{}", "20171224-0:28:0:83|x");
         assert_eq!(millis.unwrap(), ["@timestamp=2017-12-24T00:28:00.083000Z"]);
@@ -411,7 +412,6 @@ mod tests {
             "x {a",
             "x {a}{b}",
             "x {a|shout}",
-            "x {a|rest} {b}",
             "x {@timestamp}",
             "x {a|iso}",
             "{@timestamp|iso} {@timestamp|bsd} x",

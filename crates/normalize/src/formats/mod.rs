@@ -8,6 +8,7 @@
 // Linux and Unix
 mod audit_values;
 mod auditd;
+pub(crate) mod journal;
 mod syscalls;
 pub(crate) use auditd::AuditEvents;
 
@@ -18,9 +19,11 @@ mod device;
 mod gateway;
 mod juniper;
 mod mnemonic;
+mod nginx;
 mod packet;
 mod paloalto;
 mod snort;
+pub(crate) mod vpcflow;
 mod yamaha;
 
 // Cloud and identity services
@@ -78,7 +81,9 @@ const FORMATS: &[Read] = &[
     snort::read,
     mnemonic::read,
     // Cloud and identity services
+    vpcflow::read,
     // Columns and pairs of any source
+    nginx::error,
 ];
 
 /// Asks every format for `line`.
