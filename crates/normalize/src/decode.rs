@@ -2,7 +2,7 @@
 
 use crate::context::StreamContext;
 use crate::flat::Flat;
-use crate::formats::{self, Line};
+use crate::formats::{self, Line, windows_snare, windows_xml};
 use crate::mapping::{Mappings, MessageFound};
 use crate::names::{self, NameId};
 use crate::pattern::Receipt;
@@ -34,6 +34,7 @@ enum Shell {
 /// Positions of the datasets that content alone decides.
 pub(crate) struct Datasets {
     windows_other: usize,
+    pub(crate) powershell: usize,
     json: usize,
     audit: usize,
     access: usize,
@@ -49,6 +50,7 @@ impl Datasets {
     pub(crate) fn new(mappings: &Mappings) -> Self {
         Datasets {
             windows_other: mappings.dataset("windows.other"),
+            powershell: mappings.dataset("windows.powershell"),
             json: mappings.dataset("json.generic"),
             audit: mappings.dataset("yagura.audit"),
             access: mappings.dataset("web.access"),
@@ -115,10 +117,7 @@ impl Decoder<'_> {
             flat.push_known(names::MESSAGE, text);
         }
         if let Some(dialect) = Dialect::of(flat) {
-            let channel = flat.value(dialect.channel());
-            let dataset = channel.and_then(|channel| self.mappings.channel(channel));
-            let dataset = dataset.unwrap_or(self.datasets.windows_other);
-            return Decoded { dataset, dialect, plain, time: None };
+            return self.windows(dialect, plain, flat);
         }
         if let Some(dataset) = self.mappings.signatures.dataset(flat, plain) {
             return Decoded { dataset, dialect: Dialect::Plain, plain, time: None };
@@ -143,6 +142,28 @@ impl Decoder<'_> {
         Decoded { dataset, dialect: Dialect::Plain, plain, time: None }
     }
 
+    /// An event of Windows; the fields after the first `plain` are named as `dialect` has it.
+    fn windows(&self, dialect: Dialect, plain: usize, flat: &Flat) -> Decoded {
+        let channel = flat.value(dialect.channel());
+        let dataset = channel.and_then(|channel| self.mappings.channel(channel));
+        let dataset = dataset.unwrap_or(self.datasets.windows_other);
+        Decoded { dataset, dialect, plain, time: None }
+    }
+
+    /// An event of Windows that comes as XML or as a line of text.
+    fn windows_text(&self, text: &str, flat: &mut Flat) -> Option<Decoded> {
+        let plain = flat.len();
+        if windows_xml::is_event(text) {
+            windows_xml::read(text, flat);
+            if flat.problem().is_some() {
+                flat.push_known(names::MESSAGE, text);
+            }
+            return Some(self.windows(Dialect::Evtx, plain, flat));
+        }
+        windows_snare::read(text, flat)?;
+        Some(self.windows(Dialect::Flat, plain, flat))
+    }
+
     /// A line of text, if anything about it is known.
     fn line(
         &self,
@@ -158,6 +179,9 @@ impl Decoder<'_> {
             pairs::push("auditd.", text, flat);
             flat.push_known(names::MESSAGE, text);
             return Some(self.text(self.datasets.auditd, flat, Some(time)));
+        }
+        if let Some(decoded) = self.windows_text(text, flat) {
+            return Some(decoded);
         }
         if let Some(header) = syslog::parse(text, origin.received, self.zone) {
             return Some(self.syslog(&header, origin, context, flat, shell));
@@ -230,6 +254,9 @@ impl Decoder<'_> {
         if document.starts_with('{') {
             let decoded = self.document(document, origin, context, flat, shell);
             return Decoded { time: decoded.time.or(header.time), ..decoded };
+        }
+        if let Some(decoded) = self.windows_text(message, flat) {
+            return Decoded { time: header.time, ..decoded };
         }
         let receipt = self.receipt(origin);
         let line =

@@ -5,6 +5,7 @@ use crate::flat::Flat;
 use crate::mapping::{DatasetAbout, Mappings};
 use crate::names::Names;
 use crate::rows::Rows;
+use crate::scripts::Scripts;
 use crate::sentence::{Sentences, cell};
 use crate::windows::Dialect;
 use crate::{NormalizeError, charset};
@@ -35,6 +36,7 @@ struct Content {
 struct Work {
     flat: Flat,
     contexts: Contexts,
+    scripts: Scripts,
     /// By position of the dataset; made when first needed.
     rows: Vec<Option<Rows>>,
     /// Rows and bytes of records since batches were taken.
@@ -198,6 +200,7 @@ impl Work {
         Work {
             flat: Flat::new(Names::new(content.mappings.signatures.bits())),
             contexts: Contexts::default(),
+            scripts: Scripts::default(),
             rows,
             waiting_rows: 0,
             waiting_bytes: 0,
@@ -216,7 +219,11 @@ impl Work {
         let (text, encoding) = charset::decode(bytes);
         let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
         let context = self.contexts.of(origin);
-        (decoder.decode(&text, origin, context, &mut self.flat), encoding)
+        let decoded = decoder.decode(&text, origin, context, &mut self.flat);
+        if decoded.dataset == content.datasets.powershell {
+            self.scripts.join(origin, &mut self.flat);
+        }
+        (decoded, encoding)
     }
 
     fn record(&mut self, content: &Content, manner: Manner<'_>, origin: &Origin<'_>, bytes: &[u8]) {

@@ -1,10 +1,22 @@
 use crate::limits::IMPORT_RECORD_BYTES_MAX;
 use std::io::{self, BufRead};
 
-/// One piece of a text of JSON objects.
+/// A text that comes apart into records by their form rather than by lines.
+pub(super) trait Pieces {
+    /// Puts the next piece into `piece`; `None` at the end of the text.
+    fn read(&mut self, piece: &mut Vec<u8>) -> io::Result<Option<Piece>>;
+
+    /// Bytes of the text taken so far.
+    fn offset(&self) -> u64;
+
+    /// Where the last piece started.
+    fn piece_offset(&self) -> u64;
+}
+
+/// One piece of a text of JSON objects, or of events as XML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// From a `{` to the `}` that closes it.
+    /// From a `{` to the `}` that closes it; a whole event.
     Object,
     /// An object longer than [`IMPORT_RECORD_BYTES_MAX`], cut there.
     Cut,
@@ -21,10 +33,8 @@ pub(super) enum Piece {
 pub(super) struct JsonObjects<R> {
     reader: R,
     state: State,
-    /// Bytes of the text taken so far.
-    pub offset: u64,
-    /// Where the last piece started.
-    pub piece_offset: u64,
+    offset: u64,
+    piece_offset: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -38,9 +48,10 @@ impl<R: BufRead> JsonObjects<R> {
     pub fn new(reader: R) -> Self {
         JsonObjects { reader, state: State::Between, offset: 0, piece_offset: 0 }
     }
+}
 
-    /// Puts the next piece into `piece`; `None` at the end of the text.
-    pub fn read(&mut self, piece: &mut Vec<u8>) -> io::Result<Option<Piece>> {
+impl<R: BufRead> Pieces for JsonObjects<R> {
+    fn read(&mut self, piece: &mut Vec<u8>) -> io::Result<Option<Piece>> {
         piece.clear();
         loop {
             let available = match self.reader.fill_buf() {
@@ -90,6 +101,16 @@ impl<R: BufRead> JsonObjects<R> {
         }
     }
 
+    fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    fn piece_offset(&self) -> u64 {
+        self.piece_offset
+    }
+}
+
+impl<R> JsonObjects<R> {
     /// What follows a cut object is the rest of it, up to where its line ends.
     fn start_stray(&mut self) {
         self.state = State::Stray;

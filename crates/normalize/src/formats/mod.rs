@@ -3,6 +3,12 @@
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
+mod windows_dhcp;
+mod windows_dns_debug;
+mod windows_netlogon;
+pub(crate) mod windows_snare;
+pub(crate) mod windows_xml;
+
 use crate::context::StreamContext;
 use crate::flat::Flat;
 use crate::mapping::Mappings;
@@ -40,6 +46,9 @@ type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 /// The formats in the order in which they are asked.
 const FORMATS: &[Read] = &[
     // Windows
+    windows_dhcp::read,
+    windows_dns_debug::read,
+    windows_netlogon::read,
     // Linux and Unix
     // Network and security devices
     // Cloud and identity services
