@@ -10,15 +10,15 @@ use crate::flat::Flat;
 const COLUMNS: [&str; 12] = [
     "Channel",
     "",
-    "nxlog.SnareTime",
+    "",
     "EventID",
     "SourceName",
     "AccountName",
     "AccountType",
     "EventType",
     "Hostname",
-    "nxlog.Category",
-    "nxlog.Data",
+    "Category",
+    "",
     "Message",
 ];
 
@@ -67,7 +67,20 @@ mod tests {
             Some(entries.map(one).collect::<Vec<_>>())
         };
         let read = fields(line);
-        insta::assert_debug_snapshot!(read);
+        insta::assert_debug_snapshot!(read, @r#"
+        Some(
+            [
+                "Channel=Security",
+                "EventID=4624",
+                "SourceName=Microsoft-Windows-Security-Auditing",
+                "AccountName=CORP\\tanaka",
+                "EventType=AUDIT_SUCCESS",
+                "Hostname=DC01",
+                "Category=Logon",
+                "Message=An account was successfully logged on.",
+            ],
+        )
+        "#);
         assert_eq!(read, fields(&line.replace('\t', "#011")));
         assert_eq!(fields("MSWinEventLog\t1\tSecurity"), None);
         assert_eq!(fields("MSWinEventLogger started"), None);

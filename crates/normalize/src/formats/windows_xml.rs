@@ -167,7 +167,8 @@ impl Tree<'_> {
     fn end(&mut self) {
         let Some(open) = self.open.pop() else { return };
         let is_value = !open.has_inside && !open.text.trim().is_empty();
-        if is_value && open.is_unnamed {
+        // An empty one holds the place of those behind it.
+        if open.is_unnamed {
             match &mut self.unnamed {
                 Some(unnamed) => {
                     unnamed.push_str(", ");
@@ -223,12 +224,26 @@ mod tests {
         let event = r#"<?xml version="1.0"?><Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'>
             <System><Provider Name="Microsoft-Windows-Security-Auditing" Guid='{0-1}'/><EventID Qualifiers="7">4624</EventID>
             <TimeCreated SystemTime='2026-06-14T01:00:00.5Z'/><Channel>Security</Channel><Security/></System>
-            <EventData><Data Name='TargetUserName'>tanaka &amp; s&#248;n &lt;b&gt;</Data><Data>one</Data><Data><![CDATA[t<w>o]]></Data>
+            <EventData><Data Name='TargetUserName'>tanaka &amp; s&#248;n &lt;b&gt;</Data><Data>one</Data><Data/><Data><![CDATA[t<w>o]]></Data>
             <Data Name='Empty'></Data><Binary>00FF</Binary></EventData>
             <RenderingInfo Culture='ja-JP'><Message>ログオン</Message><Keywords><Keyword>a</Keyword></Keywords></RenderingInfo></Event>"#;
         assert!(is_event(event));
         let (fields, problem) = fields(event);
-        insta::assert_debug_snapshot!(fields);
+        insta::assert_debug_snapshot!(fields, @r#"
+        [
+            "Event.System.Provider.#attributes.Name=Microsoft-Windows-Security-Auditing",
+            "Event.System.Provider.#attributes.Guid={0-1}",
+            "Event.System.EventID.#attributes.Qualifiers=7",
+            "Event.System.EventID=4624",
+            "Event.System.TimeCreated.#attributes.SystemTime=2026-06-14T01:00:00.5Z",
+            "Event.System.Channel=Security",
+            "Event.EventData.TargetUserName=tanaka & søn <b>",
+            "Event.EventData.Binary=00FF",
+            "Event.RenderingInfo.Message=ログオン",
+            "Event.RenderingInfo.Keywords.Keyword=a",
+            "Event.EventData.Data=one, , t<w>o",
+        ]
+        "#);
         assert_eq!(problem, None);
     }
 
