@@ -74,6 +74,10 @@ pub const ELASTIC_NAME_BYTES_MAX: usize = 512;
 /// Longest imported record, in bytes; longer ones are cut here and counted.
 pub const IMPORT_RECORD_BYTES_MAX: usize = yagura_event::limits::RECORD_BYTES_MAX;
 
+/// Bytes from the start of a JSON object by which its list of events must have begun, if it only
+/// wraps one.
+pub const WRAPPER_START_BYTES_MAX: usize = 64 * 1024;
+
 /// Archives (zip, tar) one inside the other.
 pub const ARCHIVE_DEPTH_MAX: u8 = 2;
 

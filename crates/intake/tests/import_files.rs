@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use yagura_event::{Record, Transport};
-use yagura_intake::import::{FileKind, Import, ImportOptions, ImportReport, Outcome, plan};
+use yagura_intake::import::{
+    FileKind, Import, ImportOptions, ImportReport, Outcome, Written, plan,
+};
 use yagura_intake::limits::EXPANSION_FREE_BYTES;
 
 fn gzip(data: &[u8]) -> Vec<u8> {
@@ -86,6 +88,11 @@ fn every_kind_of_file_gives_its_records() {
             b"{\n\"a\":1\n}\n{\n\"b\":2\n}\n",
             FileKind::JsonObjects,
             &["{\\n\\\"a\\\":1\\n}", "{\\n\\\"b\\\":2\\n}"],
+        ),
+        (
+            b"{\"Records\":[{\"a\": 1}, {\"b\":2}]}\n{\"Records\":[{\"c\":3}]}\n",
+            FileKind::JsonObjects,
+            &["{\\\"a\\\": 1}", "{\\\"b\\\":2}", "{\\\"c\\\":3}"],
         ),
     ];
     for (data, kind, expected) in cases {
@@ -297,4 +304,33 @@ fn an_interrupted_import_resumes_to_the_same_sequence() {
             assert_eq!(record.bytes, format!("line {line}"));
         }
     }
+}
+
+/// What a file is written in is said before its first record: no line of UTF-16 has a mark.
+#[test]
+fn a_files_encoding_is_said_before_its_records() {
+    let text = "\u{FEFF}2026-11-21 10:00:00 起動\r\n失敗\r\n";
+    let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.log"), &little).unwrap();
+    let store = Store::default();
+    import(&store, dir.path());
+    let described = store.described.lock().unwrap().clone();
+    let [(stream, written)] = described.as_slice() else { panic!("{described:?}") };
+    assert_eq!(written.encoding.as_deref(), Some("utf-16le"));
+    let streams = store.streams.lock().unwrap();
+    let lines = &streams[stream];
+    assert_eq!(lines.len(), 2);
+    let failed: Vec<u8> = "失敗".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(&lines[1].bytes[..], failed);
+
+    // What the user says comes first, and a file that needs no word gets none.
+    fs::write(dir.path().join("a.log"), "plain\n").unwrap();
+    let store = Store::default();
+    import(&store, dir.path());
+    assert!(store.described.lock().unwrap().is_empty());
+    let written = Written { zone: Some("Asia/Tokyo".into()), ..Written::default() };
+    let options = ImportOptions { written: written.clone(), ..ImportOptions::default() };
+    Import::run(&plan(&[dir.path().to_owned()]), &store, &(), &options, &AtomicBool::new(false));
+    assert_eq!(store.described.lock().unwrap()[0].1, written);
 }

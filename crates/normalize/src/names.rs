@@ -32,7 +32,9 @@ macro_rules! known {
 known! {
     MESSAGE = "message",
     JOURNAL_MESSAGE = "MESSAGE",
+    JOURNAL_TIME = "__REALTIME_TIMESTAMP",
     LOG = "log",
+    AUDIT_DATA = "AuditData",
     JOURNAL_PROGRAM = "SYSLOG_IDENTIFIER",
     PROCESS_NAME = "process.name",
     PROCESS_PID = "process.pid",
@@ -49,6 +51,10 @@ known! {
     VPN_DATE = "vpn.date",
     VPN_TIME = "vpn.time",
     VPN_ZONE = "vpn.tz",
+    BEATS_COMPUTER = "winlog.computer_name",
+    FLAT_HOSTNAME = "Hostname",
+    EVTX_COMPUTER = "Event.System.Computer",
+    JOURNAL_HOSTNAME = "_HOSTNAME",
 }
 
 /// What a name says about the record it is in.

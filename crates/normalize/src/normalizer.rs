@@ -1,5 +1,5 @@
 use crate::content;
-use crate::context::Contexts;
+use crate::context::{Contexts, StreamContext};
 use crate::decode::{Datasets, Decoded, Decoder};
 use crate::flat::Flat;
 use crate::mapping::{DatasetAbout, Mappings};
@@ -7,11 +7,16 @@ use crate::names::Names;
 use crate::rows::Rows;
 use crate::scripts::Scripts;
 use crate::sentence::{Sentences, cell};
+use crate::sources::{Claims, Reading, SourceBook, SourceView};
 use crate::windows::Dialect;
-use crate::{NormalizeError, charset};
+use crate::{NormalizeError, charset, names, syslog};
+use arrow::array::{DictionaryArray, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Schema};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
-use yagura_event::{CommittedRun, EventBatch, FieldDictionary, Lang, Origin, UtcMicros, columns};
+use yagura_event::{
+    CommittedRun, EventBatch, FieldDictionary, FieldType, Lang, Origin, UtcMicros, columns,
+};
 
 /// Which reading of the raw bytes this is. Changes whenever the same bytes would give other fields.
 pub const PARSER_VERSION: &str = "yagura-normalize 2";
@@ -20,6 +25,7 @@ pub const PARSER_VERSION: &str = "yagura-normalize 2";
 pub struct Normalizer {
     content: Arc<Content>,
     zone: TimeZone,
+    sources: Arc<SourceBook>,
     keep_original: bool,
     work: Work,
 }
@@ -37,6 +43,7 @@ struct Work {
     flat: Flat,
     contexts: Contexts,
     scripts: Scripts,
+    sources: SourceView,
     /// By position of the dataset; made when first needed.
     rows: Vec<Option<Rows>>,
     /// Rows and bytes of records since batches were taken.
@@ -48,6 +55,7 @@ struct Work {
 #[derive(Clone, Copy)]
 struct Manner<'a> {
     zone: &'a TimeZone,
+    sources: &'a SourceBook,
     keep_original: bool,
 }
 
@@ -79,7 +87,8 @@ impl Normalizer {
         let datasets = Datasets::new(&mappings);
         let content = Arc::new(Content { dictionary, mappings, datasets, sentences });
         let work = Work::new(&content);
-        Ok(Normalizer { content, zone: TimeZone::UTC, keep_original: true, work })
+        let sources = Arc::default();
+        Ok(Normalizer { content, zone: TimeZone::UTC, sources, keep_original: true, work })
     }
 
     /// Another normalizer with the same content and settings and no rows, for another thread.
@@ -87,6 +96,7 @@ impl Normalizer {
         Normalizer {
             content: self.content.clone(),
             zone: self.zone.clone(),
+            sources: self.sources.clone(),
             keep_original: self.keep_original,
             work: Work::new(&self.content),
         }
@@ -103,6 +113,33 @@ impl Normalizer {
     /// The zone of times that name none, for sources that write local time.
     pub fn set_default_zone(&mut self, zone: TimeZone) {
         self.zone = zone;
+    }
+
+    /// What is fixed about single sources: shared with forks, and changed through it.
+    pub fn sources(&self) -> &Arc<SourceBook> {
+        &self.sources
+    }
+
+    /// Takes settings for single sources that others share. A dataset they name that there is not
+    /// has no effect; see [`Normalizer::has_dataset`].
+    pub fn set_sources(&mut self, sources: Arc<SourceBook>) {
+        self.sources = sources;
+    }
+
+    /// Whether there is a dataset of this name.
+    pub fn has_dataset(&self, name: &str) -> bool {
+        self.content.mappings.find_dataset(name).is_some()
+    }
+
+    /// The dataset whose name is most like `name`, for messages.
+    pub fn nearest_dataset(&self, name: &str) -> &str {
+        let common = |other: &str| {
+            let front = name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+            let back = name.bytes().rev().zip(other.bytes().rev()).take_while(|(a, b)| a == b);
+            (front + back.count(), usize::MAX - other.len())
+        };
+        let names = self.content.mappings.datasets.iter().map(|dataset| &*dataset.name);
+        names.max_by_key(|other| common(other)).unwrap_or("unknown")
     }
 
     /// Whether rows keep the received bytes in `event.original`, as they do at first. Without, the
@@ -134,14 +171,17 @@ impl Normalizer {
     /// Rows gather until [`Normalizer::take_batches`]; see [`Normalizer::waiting_rows`] and
     /// [`Normalizer::waiting_bytes`] for when to call that.
     pub fn push(&mut self, origin: &Origin<'_>, bytes: &[u8]) {
-        let manner = Manner { zone: &self.zone, keep_original: self.keep_original };
+        let manner =
+            Manner { zone: &self.zone, sources: &self.sources, keep_original: self.keep_original };
         self.work.record(&self.content, manner, origin, bytes);
     }
 
     /// Only the first half of [`Normalizer::push`], for benchmarks: how many fields there are.
     #[doc(hidden)]
     pub fn decode_only(&mut self, origin: &Origin<'_>, bytes: &[u8]) -> usize {
-        self.work.decode(&self.content, &self.zone, origin, bytes);
+        let manner =
+            Manner { zone: &self.zone, sources: &self.sources, keep_original: self.keep_original };
+        self.work.decode(&self.content, manner, origin, bytes);
         self.work.flat.len()
     }
 
@@ -156,11 +196,16 @@ impl Normalizer {
         self.work.waiting_bytes
     }
 
-    /// The batches finished so far, one per dataset seen since the last call.
+    /// The batches finished so far, one per dataset seen since the last call. Rows that are kept
+    /// ([`Normalizer::set_keep_original`]) say which version read them, in `yagura.parser`.
     pub fn take_batches(&mut self) -> Vec<EventBatch> {
         self.work.waiting_rows = 0;
         self.work.waiting_bytes = 0;
-        self.work.rows.iter_mut().flatten().filter_map(Rows::finish).collect()
+        let finished = self.work.rows.iter_mut().flatten().filter_map(Rows::finish);
+        match self.keep_original {
+            true => finished.map(with_parser).collect(),
+            false => finished.collect(),
+        }
     }
 
     /// What row `row` of `batch` says, in words: one line, never empty.
@@ -172,7 +217,8 @@ impl Normalizer {
     pub fn describe(&self, run: &CommittedRun) -> Option<Described> {
         let (index, record) = run.indexed().next()?;
         let mut work = Work::new(&self.content);
-        let manner = Manner { zone: &self.zone, keep_original: self.keep_original };
+        let manner =
+            Manner { zone: &self.zone, sources: &self.sources, keep_original: self.keep_original };
         work.record(&self.content, manner, &Origin::of(run, index, record), &record.bytes);
         let batch = work.rows.iter_mut().flatten().find_map(Rows::finish)?;
         let mut fields = Vec::new();
@@ -201,42 +247,107 @@ impl Work {
             flat: Flat::new(Names::new(content.mappings.signatures.bits())),
             contexts: Contexts::default(),
             scripts: Scripts::default(),
+            sources: SourceView::default(),
             rows,
             waiting_rows: 0,
             waiting_bytes: 0,
         }
     }
 
-    /// Reads names and values into `flat`. Answers also the encoding where it is not UTF-8.
+    /// Reads names and values into `flat`. Answers also what is worth saying of the encoding, and
+    /// what was fixed about the source.
     fn decode(
         &mut self,
         content: &Content,
-        zone: &TimeZone,
+        manner: Manner<'_>,
         origin: &Origin<'_>,
         bytes: &[u8],
-    ) -> (Decoded, Option<&'static str>) {
+    ) -> (Decoded, Option<charset::Note>, Option<Arc<Reading>>) {
+        let (mut fixed, asks_for_claims) = self.sources.of(manner.sources, origin);
+        let encoding = |fixed: &Option<Arc<Reading>>| fixed.as_ref()?.encoding;
+        let (mut text, mut note) = charset::decode(bytes, encoding(&fixed));
+        if asks_for_claims {
+            let told = self.claimed(content, manner, origin, &text);
+            if encoding(&told) != encoding(&fixed) {
+                (text, note) = charset::decode(bytes, encoding(&told));
+            }
+            fixed = told;
+        }
+        let mut decoded = self.read(content, manner, &fixed, origin, &text);
+        let dataset = fixed.as_ref().and_then(|fixed| fixed.dataset.as_deref());
+        if let Some(dataset) = dataset.and_then(|name| content.mappings.find_dataset(name)) {
+            decoded.dataset = dataset;
+        }
+        (decoded, note, fixed)
+    }
+
+    fn read(
+        &mut self,
+        content: &Content,
+        manner: Manner<'_>,
+        fixed: &Option<Arc<Reading>>,
+        origin: &Origin<'_>,
+        text: &str,
+    ) -> Decoded {
         self.flat.clear();
-        let (text, encoding) = charset::decode(bytes);
+        let zone = zone_of(fixed, manner);
         let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
         let context = self.contexts.of(origin);
-        let decoded = decoder.decode(&text, origin, context, &mut self.flat);
+        let decoded = decoder.decode(text, origin, context, &mut self.flat);
         if decoded.dataset == content.datasets.powershell {
             self.scripts.join(origin, &mut self.flat);
         }
-        (decoded, encoding)
+        decoded
+    }
+
+    /// What is fixed for the host and program that `text` claims: those of its syslog header, or of
+    /// the document it is.
+    fn claimed(
+        &mut self,
+        content: &Content,
+        manner: Manner<'_>,
+        origin: &Origin<'_>,
+        text: &str,
+    ) -> Option<Arc<Reading>> {
+        let trimmed = text.trim();
+        if !trimmed.starts_with('{') {
+            let header = syslog::parse(trimmed, origin.received, manner.zone).unwrap_or_default();
+            let claims = Claims { host: header.host, program: header.program };
+            return Some(self.sources.with_claims(origin, claims));
+        }
+        // A context would take the record twice; documents have no need of one.
+        self.flat.clear();
+        let decoder =
+            Decoder { mappings: &content.mappings, datasets: &content.datasets, zone: manner.zone };
+        decoder.decode(trimmed, origin, &mut StreamContext::default(), &mut self.flat);
+        let flat = &self.flat;
+        let first = |names: &[names::NameId]| names.iter().find_map(|name| flat.value(*name));
+        let claims = Claims {
+            host: first(&[
+                names::HOST_NAME,
+                names::BEATS_COMPUTER,
+                names::EVTX_COMPUTER,
+                names::FLAT_HOSTNAME,
+                names::JOURNAL_HOSTNAME,
+            ]),
+            program: first(&[names::PROCESS_NAME, names::JOURNAL_PROGRAM]),
+        };
+        Some(self.sources.with_claims(origin, claims))
     }
 
     fn record(&mut self, content: &Content, manner: Manner<'_>, origin: &Origin<'_>, bytes: &[u8]) {
         self.waiting_rows += 1;
         self.waiting_bytes = self.waiting_bytes.saturating_add(bytes.len());
-        let zone = manner.zone;
-        let (decoded, encoding) = self.decode(content, zone, origin, bytes);
+        let (decoded, note, fixed) = self.decode(content, manner, origin, bytes);
+        let zone = zone_of(&fixed, manner);
         let flat = &mut self.flat;
         let (Some(place), Some(mappings)) =
             (self.rows.get_mut(decoded.dataset), content.mappings.datasets.get(decoded.dataset))
         else {
             unreachable!("the decoder answers positions of the mappings' datasets")
         };
+        mappings.lists.apply(flat, decoded.plain);
+        let zone = if mappings.utc { &TimeZone::UTC } else { zone };
         let rows =
             place.get_or_insert_with(|| Rows::new(mappings.clone(), content.dictionary.clone()));
         rows.begin(flat, origin, manner.keep_original.then_some(bytes));
@@ -247,11 +358,114 @@ impl Work {
         }
         rows.map(flat);
         rows.settle_time(flat, decoded.time, origin.received, zone);
-        if let Some(encoding) = encoding {
-            rows.set_column(flat, "yagura.encoding", encoding);
+        if let Some(note) = note {
+            rows.set_column(flat, "yagura.encoding", &note.text());
         }
         if let Some(problem) = flat.problem() {
             rows.set_column(flat, columns::PARSE_ERROR, problem);
         }
+    }
+}
+
+/// The batch with [`PARSER_VERSION`] beside every row: one word and a key for each.
+fn with_parser(batch: EventBatch) -> EventBatch {
+    let keys = Int32Array::from(vec![0; batch.rows()]);
+    let words = Arc::new(StringArray::from(vec![PARSER_VERSION]));
+    let schema = batch.columns.schema();
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(PARSER, FieldType::Keyword.arrow(), true)));
+    let mut columns = batch.columns.columns().to_vec();
+    let named = DictionaryArray::try_new(keys, words);
+    let Ok(named) = named else { return batch };
+    columns.push(Arc::new(named));
+    match RecordBatch::try_new(Arc::new(Schema::new(fields)), columns) {
+        Ok(columns) => EventBatch { columns, ..batch },
+        // As many rows as the others, and no source can fill columns of ours.
+        Err(_) => batch,
+    }
+}
+
+/// Which version read a row.
+const PARSER: &str = "yagura.parser";
+
+/// The zone of times that name none.
+fn zone_of<'a>(fixed: &'a Option<Arc<Reading>>, manner: Manner<'a>) -> &'a TimeZone {
+    fixed.as_ref().and_then(|fixed| fixed.zone.as_ref()).unwrap_or(manner.zone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use yagura_event::{Record, StreamName, Transport};
+
+    const LINE: &str = "<38>Nov 21 18:00:00 fw01 sshd[42]: Failed password for root from 192.0.2.7 port 50022 ssh2";
+
+    fn run(transport: Transport, peer: &str, bytes: &[u8]) -> CommittedRun {
+        let record = Record {
+            received: "2026-11-21T09:00:01Z".parse().unwrap(),
+            transport,
+            peer: peer.into(),
+            identity: "none".into(),
+            bytes: bytes.to_vec().into(),
+        };
+        CommittedRun {
+            stream: StreamName::new("syslog").unwrap(),
+            batch: 1,
+            batch_salt: [0; 32],
+            first_index: 0,
+            records: vec![record],
+        }
+    }
+
+    fn setting(text: &str) -> crate::SourceSetting {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn settings_of_a_source_hold_for_it_alone() {
+        let normalizer = Normalizer::new(Normalizer::embedded_dictionary()).unwrap();
+        let udp = |bytes: &[u8]| run(Transport::SyslogUdp, "192.0.2.1:514", bytes);
+        let read = |run: &CommittedRun| normalizer.describe(run).unwrap();
+        assert_eq!(read(&udp(LINE.as_bytes())).timestamp, "2026-11-21T18:00:00Z".parse().unwrap());
+        normalizer.sources().set_sources(vec![
+            setting("host = 'FW*'\nzone = 'Asia/Tokyo'"),
+            setting("program = 'legacy'\nencoding = 'cp932'\ndataset = 'network.vpn'"),
+            setting("host = 'app9'\nzone = 'Asia/Tokyo'"),
+        ]);
+        let nine = "2026-11-21T09:00:00Z".parse().unwrap();
+        assert_eq!(read(&udp(LINE.as_bytes())).timestamp, nine);
+        let elsewhere = LINE.replace("fw01", "db01");
+        assert_ne!(read(&udp(elsewhere.as_bytes())).timestamp, nine);
+        // A document claims its host in a field.
+        let document =
+            br#"{"@timestamp":"2026-11-21 18:00:00","host":{"name":"app9"},"message":"x"}"#;
+        assert_eq!(read(&udp(document)).timestamp, nine);
+        // Half-width katakana, which by themselves look like kanji in EUC-JP.
+        let legacy = b"<13>Nov 21 09:00:00 db01 legacy: \xB1\xB8\xBE\xBD";
+        let described = read(&udp(legacy));
+        assert_eq!(described.dataset, "network.vpn");
+        let field =
+            |name: &str| described.fields.iter().find(|(n, _)| n == name).unwrap().1.clone();
+        assert_eq!(field("message"), "ｱｸｾｽ");
+        assert_eq!(field("yagura.encoding"), "cp932");
+    }
+
+    #[test]
+    fn a_stream_that_was_told_how_it_is_written_is_read_so() {
+        let normalizer = Normalizer::new(Normalizer::embedded_dictionary()).unwrap();
+        let line: Vec<u8> = "ログオン失敗".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let file = run(Transport::File, "/logs/app.txt", &line);
+        let message = || {
+            let described = normalizer.describe(&file).unwrap();
+            described.fields.into_iter().find(|(name, _)| name == "message").unwrap().1
+        };
+        assert_ne!(message(), "ログオン失敗");
+        let reading = crate::Reading {
+            encoding: Some(crate::TextEncoding::UTF_16_LE),
+            ..crate::Reading::default()
+        };
+        normalizer.sources().set_stream(file.stream.clone(), reading);
+        assert_eq!(message(), "ログオン失敗");
+        assert!(normalizer.has_dataset("linux.auth") && !normalizer.has_dataset("linux.nothing"));
     }
 }

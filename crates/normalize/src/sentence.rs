@@ -1,8 +1,9 @@
 //! Sentences as data: `content/sentences/*.toml` says in Japanese and English what happened.
 //!
 //! A template is text with `{field}` gaps: `{a,b}` takes the first field present, `{a|basename}`
-//! shortens, `{a|words:logon_type}` looks the value up (`known:` drops it where the list lacks it,
-//! `each:` looks up every code of a list, `bits:` every flag of a number),
+//! shortens, `{a|duration}` says nanoseconds in minutes and hours, `{a|words:logon_type}` looks the
+//! value up (`known:` drops it where the list lacks it, `each:` looks up every code of a list,
+//! `bits:` every flag of a number),
 //! `{a|default:someone}` stands in. What is in
 //! `[...]` appears only if every gap inside has a value; outside of brackets a gap without a default
 //! is refused, so that a missing field never leaves a hole. `\[`, `\]` and `\{` are literal.
@@ -92,6 +93,8 @@ enum Filter {
     Bits(Box<str>),
     /// At most so many characters.
     Short(usize),
+    /// Nanoseconds as people say them; nothing below a second.
+    Duration,
 }
 
 impl Sentences {
@@ -200,6 +203,7 @@ impl Sentences {
         for filter in filters {
             match filter {
                 Filter::Short(chars) => limit = *chars,
+                Filter::Duration => value = duration(value.trim().parse().ok()?, lang)?.into(),
                 Filter::Basename => {
                     let base = value.trim_end_matches(['\\', '/']).rsplit(['\\', '/']).next()?;
                     value = base.to_owned().into();
@@ -341,6 +345,7 @@ impl Check<'_> {
         for part in parts {
             match part.split_once(':').unwrap_or((part, "")) {
                 ("basename", "") => filters.push(Filter::Basename),
+                ("duration", "") => filters.push(Filter::Duration),
                 ("short", chars) => {
                     let chars = chars.parse().map_err(|_| format!("not a number: {chars:?}"))?;
                     filters.push(Filter::Short(chars));
@@ -420,6 +425,30 @@ pub(crate) fn cell(column: &dyn Array, row: usize) -> Option<Cow<'_, str>> {
     })
 }
 
+/// Two units at most; `None` below a second.
+fn duration(nanoseconds: i64, lang: Lang) -> Option<String> {
+    let seconds = nanoseconds / 1_000_000_000;
+    const UNITS: [(i64, &str, &str); 4] =
+        [(86_400, "日", "d"), (3_600, "時間", "h"), (60, "分", "min"), (1, "秒", "s")];
+    let at = UNITS.iter().position(|(unit, ..)| seconds >= *unit)?;
+    let mut text = String::new();
+    let mut left = seconds;
+    for (unit, ja, en) in UNITS.iter().skip(at).take(2) {
+        let number = left / unit;
+        left %= unit;
+        if number == 0 {
+            continue;
+        }
+        let word = if lang == Lang::Ja { ja } else { en };
+        let blank = if text.is_empty() { "" } else { " " };
+        text.push_str(&format!("{blank}{number} {word}"));
+    }
+    if lang == Lang::Ja && !text.ends_with("時間") {
+        text.push('間');
+    }
+    Some(text)
+}
+
 fn push_default(text: &mut String, default: &str, lang: Lang) {
     match lang {
         Lang::Ja => text.truncate(text.trim_end_matches(' ').len()),
@@ -492,6 +521,23 @@ mod tests {
         ] {
             let error = read(wrong);
             assert!(error.starts_with("x.toml") && error.contains(named), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_are_said_in_two_units() {
+        let said = |seconds: i64, lang| duration(seconds * 1_000_000_000, lang);
+        assert_eq!(said(0, Lang::En), None);
+        assert_eq!(said(-5, Lang::Ja), None);
+        for (seconds, ja, en) in [
+            (45, "45 秒間", "45 s"),
+            (120, "2 分間", "2 min"),
+            (3_900, "1 時間 5 分間", "1 h 5 min"),
+            (7_200, "2 時間", "2 h"),
+            (90_061, "1 日 1 時間", "1 d 1 h"),
+        ] {
+            assert_eq!(said(seconds, Lang::Ja).as_deref(), Some(ja));
+            assert_eq!(said(seconds, Lang::En).as_deref(), Some(en));
         }
     }
 

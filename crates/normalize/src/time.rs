@@ -41,7 +41,10 @@ pub(crate) fn iso(text: &str, zone: &TimeZone) -> Option<(UtcMicros, bool)> {
     };
     match rest.trim_ascii() {
         b"" => Some((instant.in_zone(zone)?, false)),
-        b"Z" | b"z" | b"UTC" | b"GMT" => Some((instant.at_offset(0)?, true)),
+        b"Z" | b"z" => Some((instant.at_offset(0)?, true)),
+        word if word.first().is_some_and(u8::is_ascii_uppercase) => {
+            Some((instant.in_named_zone(std::str::from_utf8(word).ok()?, zone)?, true))
+        }
         offset => Some((instant.at_offset(offset_seconds(offset)?)?, true)),
     }
 }
@@ -64,21 +67,28 @@ pub(crate) fn epoch(text: &str) -> Option<UtcMicros> {
 
 /// `Jun 14 15:16:01` (RFC 3164): the year is the one that puts it nearest to the receipt without
 /// passing it by more than a day. Also takes a year behind the day (`Jun 14 2024 15:16:01`) or behind
-/// the time (`Jun 14 15:16:01 2024`, as Cisco devices and `ctime` write it).
-/// Answers the instant and the rest of the text.
+/// the time (`Jun 14 15:16:01 2024`, as Cisco devices and `ctime` write it),
+/// Behind the time may stand the abbreviation of a zone (`Jun 14 15:16:01 JST: %SYS-5`), which is then
+/// that of the time. Answers the instant and the rest of the text.
 pub(crate) fn bsd<'a>(
     text: &'a str,
     received: UtcMicros,
     zone: &TimeZone,
 ) -> Option<(UtcMicros, &'a str)> {
+    let (mut said_year, text) = match text.split_at_checked(5) {
+        Some((year, dated)) if year.ends_with(' ') => {
+            (Some(digits(year.trim_end().as_bytes())?), dated)
+        }
+        _ => (None, text),
+    };
     let bytes = text.as_bytes();
     let month = month(bytes.get(..3)?)?;
     let rest = text.get(3..)?.strip_prefix(' ')?.trim_start_matches(' ');
     let day_end = rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
     let day = digits(rest.as_bytes().get(..day_end)?)?;
     let mut rest = rest.get(day_end..)?.strip_prefix(' ')?.trim_start_matches(' ');
-    let mut said_year = None;
-    if rest.len() > 5
+    if said_year.is_none()
+        && rest.len() > 5
         && let (Some(year), Some(b' ')) =
             (digits(rest.as_bytes().get(..4)?), rest.as_bytes().get(4))
     {
@@ -93,6 +103,10 @@ pub(crate) fn bsd<'a>(
         0
     };
     let mut rest = rest.get(8 + skipped..)?;
+    let mut named_zone = None;
+    if let Some((word, after)) = zone_behind(rest) {
+        (named_zone, rest) = (Some(word), after);
+    }
     if said_year.is_none()
         && let Some((year, after)) = year_behind(rest)
     {
@@ -100,7 +114,7 @@ pub(crate) fn bsd<'a>(
         rest = after;
     }
     let at = |year: i64| {
-        Civil {
+        let civil = Civil {
             year,
             month,
             day,
@@ -108,8 +122,11 @@ pub(crate) fn bsd<'a>(
             minute: digits(&[n0, n1])?,
             second: digits(&[s0, s1])?.min(59),
             micros,
+        };
+        match named_zone {
+            Some(word) => civil.in_named_zone(word, zone),
+            None => civil.in_zone(zone),
         }
-        .in_zone(zone)
     };
     if let Some(year) = said_year {
         return Some((at(year)?, rest));
@@ -120,6 +137,26 @@ pub(crate) fn bsd<'a>(
     let candidates = (this_year - 8..=this_year + 1).rev();
     let instant = candidates.filter_map(at).find(|instant| instant.as_micros() <= latest)?;
     Some((instant, rest))
+}
+
+/// ` JST: `, ` JST 2026` or ` JST host tag: `: the zone, and what follows it. In front of a tag stands a
+/// host, whatever its name.
+fn zone_behind(rest: &str) -> Option<(&str, &str)> {
+    let word = rest.strip_prefix(' ')?;
+    let length = word.bytes().take_while(u8::is_ascii_uppercase).count();
+    if !(3..=4).contains(&length) {
+        return None;
+    }
+    let (word, after) = word.split_at_checked(length)?;
+    abbreviated_offset(word)?;
+    let follows = match after.strip_prefix(' ') {
+        None => after.starts_with(':'),
+        Some(next) => {
+            let next = next.trim_start().split(' ').next().unwrap_or_default();
+            !next.ends_with(':') && !next.contains('[') || year_behind(after).is_some()
+        }
+    };
+    follows.then_some((word, after))
 }
 
 /// ` 2024 ` or ` 2024: `: the year, and what follows from the blank or colon on. Only years that a
@@ -172,23 +209,65 @@ pub(crate) fn clf(text: &str) -> Option<UtcMicros> {
     .at_offset(offset_seconds(offset)?)
 }
 
-/// `Sun Dec 04 04:47:44 2005`, with or without decimals (Apache error log, `ctime`).
+/// `Sun Dec 04 04:47:44 2005`, with or without decimals (Apache error log, `ctime`), also with a zone
+/// before the year (`Sat Nov 21 10:00:00 JST 2026`, as `date` writes it).
 pub(crate) fn ctime(text: &str, zone: &TimeZone) -> Option<UtcMicros> {
     let (_weekday, rest) = text.split_once(' ')?;
     let (front, year) = rest.trim_end().rsplit_once(' ')?;
     let (month_word, rest) = front.trim_start().split_once(' ')?;
     let (day, clock) = rest.trim_start().split_once(' ')?;
     let [h0, h1, b':', n0, n1, b':', s0, s1, rest @ ..] = clock.as_bytes() else { return None };
-    Civil {
+    let (micros, after) = fraction(rest)?;
+    let civil = Civil {
         year: digits(year.as_bytes())?,
         month: month(month_word.as_bytes())?,
         day: digits(day.as_bytes())?,
         hour: digits(&[*h0, *h1])?,
         minute: digits(&[*n0, *n1])?,
         second: digits(&[*s0, *s1])?.min(59),
-        micros: fraction(rest)?.0,
+        micros,
+    };
+    match std::str::from_utf8(after.trim_ascii()).ok()? {
+        "" => civil.in_zone(zone),
+        word => civil.in_named_zone(word, zone),
     }
-    .in_zone(zone)
+}
+
+/// Offsets of zone abbreviations, in seconds. Those of RFC 5322 (section 4.3) mean what it says, so
+/// `CST` is that of North America; the others are the ones that name one zone only. `IST` is that of
+/// India, Israel and Ireland: it counts only where it is the source's own.
+const ABBREVIATIONS: [(&str, i64); 27] = [
+    ("UTC", 0),
+    ("GMT", 0),
+    ("WET", 0),
+    ("JST", 9 * 3_600),
+    ("KST", 9 * 3_600),
+    ("HKT", 8 * 3_600),
+    ("SGT", 8 * 3_600),
+    ("PHT", 8 * 3_600),
+    ("AEST", 10 * 3_600),
+    ("AEDT", 11 * 3_600),
+    ("ACST", 9 * 3_600 + 1_800),
+    ("NZST", 12 * 3_600),
+    ("NZDT", 13 * 3_600),
+    ("MSK", 3 * 3_600),
+    ("CET", 3_600),
+    ("WEST", 3_600),
+    ("CEST", 2 * 3_600),
+    ("EET", 2 * 3_600),
+    ("EEST", 3 * 3_600),
+    ("EST", -5 * 3_600),
+    ("EDT", -4 * 3_600),
+    ("CST", -6 * 3_600),
+    ("CDT", -5 * 3_600),
+    ("MST", -7 * 3_600),
+    ("MDT", -6 * 3_600),
+    ("PST", -8 * 3_600),
+    ("PDT", -7 * 3_600),
+];
+
+fn abbreviated_offset(word: &str) -> Option<i64> {
+    ABBREVIATIONS.iter().find(|(known, _)| *known == word).map(|(_, offset)| *offset)
 }
 
 struct Civil {
@@ -216,6 +295,20 @@ impl Civil {
         Some(UtcMicros::from_micros((seconds - offset_seconds) * 1_000_000 + self.micros))
     }
 
+    /// In the zone that `word` abbreviates: the source's own where that is what it is called at the
+    /// time, otherwise the one of [`ABBREVIATIONS`].
+    fn in_named_zone(&self, word: &str, zone: &TimeZone) -> Option<UtcMicros> {
+        if let Some(instant) = self.in_zone(zone)
+            && zone.to_offset_info(instant.to_timestamp()).abbreviation() == word
+        {
+            return Some(instant);
+        }
+        self.at_offset(abbreviated_offset(word)?)
+    }
+
+    /// By the clocks of `zone`. A time that they skip in spring is read as if they had not been put
+    /// forward yet (02:30 is then shown as 03:30); of a time that they show twice in autumn the
+    /// first is taken, since nothing in the text says which one it is.
     fn in_zone(&self, zone: &TimeZone) -> Option<UtcMicros> {
         if *zone == TimeZone::UTC {
             return self.at_offset(0);
@@ -374,11 +467,79 @@ mod tests {
         assert!(!is_suspect(at("2026-11-21T23:59:59Z"), now));
     }
 
+    #[test]
+    fn abbreviations_of_zones() {
+        let utc = TimeZone::UTC;
+        let nine = at("2026-11-21T09:00:00Z");
+        let iso_at = |text, zone: &TimeZone| iso(text, zone).map(|(instant, _)| instant);
+        assert_eq!(iso_at("2026-11-21 18:00:00 JST", &utc), Some(nine));
+        assert_eq!(iso_at("2026-11-21 04:00:00.000 EST", &utc), Some(nine));
+        assert_eq!(iso_at("2026-11-21 09:00:00 XYZ", &utc), None);
+        // What the source's own zone is called at the time comes first.
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+        assert_eq!(iso_at("2026-11-21 17:00:00 CST", &shanghai), Some(nine));
+        assert_eq!(iso_at("2026-11-21 03:00:00 CST", &utc), Some(nine));
+        let kolkata = TimeZone::get("Asia/Kolkata").unwrap();
+        assert_eq!(iso_at("2026-11-21 14:30:00 IST", &kolkata), Some(nine));
+        assert_eq!(iso_at("2026-11-21 14:30:00 IST", &utc), None);
+        assert_eq!(ctime("Sat Nov 21 18:00:00 JST 2026", &utc), Some(nine));
+        let read = |text| bsd(text, at("2026-11-21T09:00:01Z"), &utc);
+        assert_eq!(read("Nov 21 18:00:00 JST: %SYS-5"), Some((nine, ": %SYS-5")));
+        assert_eq!(read("Nov 21 18:00:00 JST 2026: x"), Some((nine, ": x")));
+        assert_eq!(read("Nov 21 18:00:00.000 JST fw01 app: x"), Some((nine, " fw01 app: x")));
+        // A host may be called so.
+        assert_eq!(read("Nov 21 09:00:00 EST sshd[1]: x"), Some((nine, " EST sshd[1]: x")));
+        assert_eq!(read("Nov 21 09:00:00 DB01 sshd[1]: x"), Some((nine, " DB01 sshd[1]: x")));
+    }
+
+    #[test]
+    fn clocks_that_are_put_forward_and_back() {
+        let new_york = TimeZone::get("America/New_York").unwrap();
+        let iso_at = |text| iso(text, &new_york).unwrap().0;
+        // 2026-03-08: 02:00 becomes 03:00.
+        assert_eq!(iso_at("2026-03-08 01:59:59"), at("2026-03-08T06:59:59Z"));
+        assert_eq!(iso_at("2026-03-08 02:30:00"), at("2026-03-08T07:30:00Z"));
+        assert_eq!(iso_at("2026-03-08 03:00:00"), at("2026-03-08T07:00:00Z"));
+        // 2026-11-01: 02:00 becomes 01:00; a zone in the text says which of the two it is.
+        assert_eq!(iso_at("2026-11-01 01:30:00"), at("2026-11-01T05:30:00Z"));
+        assert_eq!(iso_at("2026-11-01 01:30:00 EDT"), at("2026-11-01T05:30:00Z"));
+        assert_eq!(iso_at("2026-11-01 01:30:00 EST"), at("2026-11-01T06:30:00Z"));
+        assert_eq!(iso_at("2026-11-01 02:00:00"), at("2026-11-01T07:00:00Z"));
+    }
+
     proptest! {
         #[test]
         fn agrees_with_a_calendar_library(seconds in -2_000_000_000i64..8_000_000_000) {
             let instant = UtcMicros::from_micros(seconds * 1_000_000);
             prop_assert_eq!(iso(&instant.to_string(), &TimeZone::UTC).unwrap().0, instant);
+        }
+
+        /// Whatever is sent within a year of its receipt is read back, over New Year, 29 February
+        /// and every change of the clocks, but for the hour that clocks show twice.
+        #[test]
+        fn a_time_without_year_is_read_back(
+            received in 946_684_800i64..4_000_000_000,
+            age in 0i64..363 * 86_400,
+            zone in proptest::sample::select(vec![
+                "UTC", "Asia/Tokyo", "America/New_York", "Europe/London", "Australia/Lord_Howe",
+                "America/Sao_Paulo", "Pacific/Apia",
+            ]),
+        ) {
+            let zone = TimeZone::get(zone).unwrap();
+            let said = UtcMicros::from_micros((received - age) * 1_000_000);
+            let received = UtcMicros::from_micros(received * 1_000_000);
+            let civil = said.to_timestamp().to_zoned(zone.clone());
+            let text = civil.strftime("%b %e %H:%M:%S host app: x").to_string();
+            let (read, rest) = bsd(&text, received, &zone).unwrap();
+            prop_assert_eq!(rest, " host app: x");
+            let shown = read.to_timestamp().to_zoned(zone.clone());
+            prop_assert_eq!(shown.datetime(), civil.datetime());
+            let twice = zone.to_ambiguous_zoned(civil.datetime()).is_ambiguous();
+            if twice {
+                prop_assert!(read <= said);
+            } else {
+                prop_assert_eq!(read, said);
+            }
         }
 
         #[test]

@@ -19,6 +19,18 @@ pub struct Expr {
     pub zone: TimeZone,
 }
 
+impl Expr {
+    /// Whether the answer is a table of its own columns rather than a list of events.
+    pub fn makes_table(&self) -> bool {
+        self.pipes.iter().any(|pipe| {
+            !matches!(
+                pipe,
+                Pipe::Head(_) | Pipe::Tail(_) | Pipe::Sort(_) | Pipe::Where(_) | Pipe::Dedup(..)
+            )
+        })
+    }
+}
+
 /// A condition on an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
@@ -95,6 +107,9 @@ pub enum Pattern {
     Regex(String),
 }
 
+/// A field, or its label, and where it stands in the expression.
+pub type Named = (String, Range<usize>);
+
 /// A command after `|`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Pipe {
@@ -105,22 +120,128 @@ pub enum Pipe {
     /// Another order: field, whether descending.
     Sort(Vec<(String, Range<usize>, bool)>),
     /// Only these columns.
-    Fields(Vec<(String, Range<usize>)>),
+    Fields(Vec<Named>),
     /// A further condition.
     Where(Filter),
     /// One row per group.
-    Stats(Vec<Aggregate>, Vec<(String, Range<usize>)>),
+    Stats(Vec<Aggregate>, Vec<Named>),
     /// The most frequent values of a field.
-    Top(usize, String, Range<usize>),
+    Top(usize, Named),
+    /// The least frequent values of a field.
+    Rare(usize, Named),
+    /// At most so many rows of each combination of values, the first ones.
+    Dedup(usize, Vec<Named>),
+    /// One row per stretch of time and group.
+    Timechart(Bin, Vec<Aggregate>, Vec<Named>),
+    /// The values of a field rounded down to the start of their bin, under this name.
+    Bin(Named, Bin, String),
+    /// A new column, computed.
+    Eval(String, Range<usize>, Compute),
+    /// Other names for columns: old, new.
+    Rename(Vec<(Named, String)>),
+    /// One row per session: rows of the same values that follow each other within the pause.
+    Transaction {
+        /// Fields whose values a session shares.
+        by: Vec<Named>,
+        /// Longest pause within a session, in microseconds.
+        pause_micros: i64,
+    },
 }
 
-/// A number computed over the rows of a group.
+/// How wide a bin is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bin {
+    /// Microseconds, counted from midnight of the zone where they divide a day.
+    Micros(i64),
+    /// Calendar days of the zone.
+    Days(i64),
+    /// Calendar weeks of the zone, from Monday.
+    Week,
+    /// Calendar months of the zone.
+    Month,
+    /// Numbers of this width.
+    Number(f64),
+}
+
+/// A number or text computed over the rows of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
-    /// `count`, `dc`, `sum`, `avg`, `min` or `max`.
-    pub function: &'static str,
+    /// What is computed.
+    pub function: Function,
     /// Of which field; `None` for `count()`.
-    pub field: Option<(String, Range<usize>)>,
+    pub field: Option<Named>,
     /// Name of the column.
     pub name: String,
+}
+
+/// What an aggregate computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    /// Rows, or rows that have the field.
+    Count,
+    /// Distinct values.
+    Distinct,
+    /// The sum of the numbers.
+    Sum,
+    /// Their mean.
+    Average,
+    /// The smallest value.
+    Min,
+    /// The largest value.
+    Max,
+    /// The number below which this many of a hundred lie: the median exactly, others estimated by
+    /// a t-digest.
+    Percentile(u8),
+    /// The standard deviation of the sample.
+    Deviation,
+    /// The value of the row that comes first in time.
+    First,
+    /// The value of the row that comes last in time.
+    Last,
+    /// The distinct values in order, joined with commas.
+    Values,
+}
+
+/// A computation of `eval`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Compute {
+    /// A number.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// The value of a field.
+    Field(Named),
+    /// `a + b`, `a and b`, `a < b`.
+    Binary(Operation, Box<Compute>, Box<Compute>, Range<usize>),
+    /// `-a`.
+    Negative(Box<Compute>),
+    /// `not a`.
+    Not(Box<Compute>),
+    /// `name(a, b)`.
+    Call(&'static str, Vec<Compute>, Range<usize>),
+}
+
+/// What stands between two operands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+    /// `%`
+    Remainder,
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`, `<=`, `>`, `>=`
+    Compare(Compare),
+    /// `and`
+    And,
+    /// `or`
+    Or,
 }

@@ -126,6 +126,14 @@ impl<'a> Cursor<'a> {
         (self.text.get(start..self.at).unwrap_or_default(), start..self.at)
     }
 
+    /// Everything up to `end`, which is read as well; `None`, and nothing read, if it never comes.
+    pub(crate) fn up_to(&mut self, end: char) -> Option<(&'a str, Range<usize>)> {
+        let start = self.at;
+        let length = self.rest().find(end)?;
+        self.at += length + end.len_utf8();
+        Some((self.text.get(start..start + length)?, start..start + length))
+    }
+
     /// Where nothing follows, the place of the end.
     pub(crate) fn here(&self) -> Range<usize> {
         let length = self.rest().chars().next().map_or(0, char::len_utf8);

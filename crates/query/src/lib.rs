@@ -16,6 +16,7 @@
 
 mod answer;
 mod ast;
+mod compute;
 mod cursor;
 mod error;
 mod fold;
@@ -24,15 +25,20 @@ mod live;
 mod parse;
 mod pipes;
 mod plan;
+mod scalar;
 mod searcher;
 mod sql;
+mod steps;
 mod suggest;
 mod text;
 mod time;
 mod value;
 
 pub use answer::Answer;
-pub use ast::{Aggregate, Bound, Compare, Expr, FieldTest, Filter, Pattern, Pipe, Test};
+pub use ast::{
+    Aggregate, Bin, Bound, Compare, Compute, Expr, FieldTest, Filter, Function, Named, Operation,
+    Pattern, Pipe, Test,
+};
 pub use error::{ParseError, QueryError};
 pub use fold::fold;
 pub use live::Live;

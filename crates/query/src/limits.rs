@@ -44,3 +44,9 @@ pub const SQL_UNIONS_MAX: usize = 16;
 
 /// Most tokens in an SQL statement.
 pub const SQL_TOKENS_MAX: usize = 10_000;
+
+/// Most columns a command may name or make.
+pub const COLUMNS_MADE_MAX: usize = 256;
+
+/// Most characters that `values()` joins for one group; longer ones are cut.
+pub const VALUES_CHARS_MAX: usize = 4_096;

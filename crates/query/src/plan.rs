@@ -1,6 +1,6 @@
 //! From a search expression to DataFusion's expressions.
 
-use crate::ast::{Compare, Expr, FieldTest, Filter, Pattern, Test};
+use crate::ast::{Bound, Compare, Expr, FieldTest, Filter, Pattern, Test};
 use crate::error::{Message, ParseError};
 use crate::fold::fold;
 use crate::suggest::closest;
@@ -9,6 +9,7 @@ use crate::time::parse_instant;
 use crate::value::{Network, ValueFunction, ValueTest};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{Expr as Condition, ScalarUDF, lit};
+use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use yagura_event::{FieldDictionary, FieldType, UtcMicros, columns as envelope};
@@ -25,6 +26,8 @@ const EXACT: [&str; 3] = ["event.code", DATASET, envelope::STREAM];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Column(ColumnKind),
+    /// A computed number, with decimals.
+    Number,
     Id,
     /// Known by the dictionary, but no event has it yet.
     Absent,
@@ -35,8 +38,10 @@ pub(crate) struct Planner<'a> {
     expr: &'a Expr,
     columns: &'a TableColumns,
     dictionary: &'a FieldDictionary,
-    /// Names that earlier commands made, such as `n` of `count() as n`.
-    pub(crate) made: Option<Vec<String>>,
+    /// All columns there are, once a command chose them: such as `n` of `count() as n`.
+    pub(crate) made: Option<Vec<(String, Kind)>>,
+    /// Columns that commands added to those of the table.
+    pub(crate) added: Vec<(String, Kind)>,
     /// Columns of the table that are needed.
     pub(crate) needed: BTreeSet<String>,
     /// Whether fields no event has yet may turn up (events that are still to come).
@@ -50,7 +55,20 @@ impl<'a> Planner<'a> {
         dictionary: &'a FieldDictionary,
         live: bool,
     ) -> Self {
-        Planner { expr, columns, dictionary, made: None, needed: BTreeSet::new(), live }
+        let (added, needed) = (Vec::new(), BTreeSet::new());
+        Planner { expr, columns, dictionary, made: None, added, needed, live }
+    }
+
+    /// The zone of the search.
+    pub(crate) fn zone(&self) -> TimeZone {
+        self.expr.zone.clone()
+    }
+
+    /// Notes a column that a command makes, instead of one that was called so.
+    pub(crate) fn add(&mut self, name: &str, kind: Kind) {
+        let columns = self.made.as_mut().unwrap_or(&mut self.added);
+        columns.retain(|(other, _)| other != name);
+        columns.push((name.to_owned(), kind));
     }
 
     /// Finds a field by name or label.
@@ -59,11 +77,19 @@ impl<'a> Planner<'a> {
         typed: &str,
         at: &Range<usize>,
     ) -> Result<(String, Kind), ParseError> {
+        let there = self.made.as_ref().unwrap_or(&self.added);
+        let found = there.iter().find(|(name, _)| name == typed);
+        let found = found.or_else(|| there.iter().find(|(name, _)| *fold(name) == *fold(typed)));
+        if let Some((name, kind)) = found {
+            return Ok((name.clone(), *kind));
+        }
         if let Some(made) = &self.made {
-            if made.iter().any(|name| name == typed) {
-                return Ok((typed.to_owned(), Kind::Column(ColumnKind::Long)));
+            // A field that the table knows by its label may have been kept under its name.
+            let known = self.known_name(typed);
+            if let Some((name, kind)) = made.iter().find(|(name, _)| Some(name) == known.as_ref()) {
+                return Ok((name.clone(), *kind));
             }
-            return Err(unknown(self.expr, typed, at, made.iter().map(String::as_str)));
+            return Err(unknown(self.expr, typed, at, made.iter().map(|(name, _)| name.as_str())));
         }
         let name = self.known_name(typed);
         let kind = match &name {
@@ -185,7 +211,9 @@ impl<'a> Planner<'a> {
         let target = column(&name);
         let kind = match kind {
             Kind::Absent => return Ok(lit(false)),
-            Kind::Id => return self.event_id(field),
+            Kind::Id if self.made.is_none() => return self.event_id(field),
+            Kind::Id => ColumnKind::Keyword,
+            Kind::Number => return self.number(field, target),
             Kind::Column(kind) => kind,
         };
         match (&field.test, kind) {
@@ -231,6 +259,21 @@ impl<'a> Planner<'a> {
         let function =
             ValueFunction::new(test).map_err(|error| self.bad_regex(&field.value_at, &error))?;
         Ok(ScalarUDF::from(function).call(vec![target]))
+    }
+
+    /// A computed number: a literal means that number, however it is spelt.
+    fn number(&self, field: &FieldTest, target: Condition) -> Result<Condition, ParseError> {
+        let test = match &field.test {
+            Test::Exists => return Ok(Condition::IsNotNull(Box::new(target))),
+            Test::Matches(Pattern::Literal(value)) => {
+                let bound = || Bound { value: Some(value.clone()), inclusive: true };
+                ValueTest::Within(bound(), bound())
+            }
+            Test::Matches(pattern) => ValueTest::Whole(pattern.clone()),
+            Test::Compare(compare, value) => ValueTest::compare(*compare, value),
+            Test::Range(low, high) => ValueTest::Within(low.clone(), high.clone()),
+        };
+        self.value(field, target, test)
     }
 
     fn long(&self, field: &FieldTest, target: Condition) -> Result<Condition, ParseError> {

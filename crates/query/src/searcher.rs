@@ -1,24 +1,22 @@
 use crate::answer::{Answer, answer};
-use crate::ast::{Aggregate, Expr, Pipe};
+use crate::ast::Expr;
 use crate::limits::{
     BATCHES_AHEAD, MEMORY_BYTES_MAX, QUERIES_MAX, ROWS_MAX, SQL_OPERATORS_MAX, STACK_BYTES,
 };
-use crate::plan::{Kind, Planner, column, one_event, timestamp};
-use crate::{Live, ParseError, QueryError};
+use crate::plan::{Planner, column, one_event, timestamp};
+use crate::steps::{Step, Steps};
+use crate::{Live, QueryError};
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum};
-use datafusion::logical_expr::{Expr as Condition, SortExpr, cast as cast_expr, lit};
+use datafusion::logical_expr::{Expr as Condition, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use yagura_event::{EventBatch, EventId, FieldDictionary, UtcMicros, columns as envelope};
@@ -281,6 +279,7 @@ impl Inner {
         }
         if !steps.chosen {
             let names: Vec<String> = match columns.as_slice() {
+                _ if expr.makes_table() => steps.shown_beside_events(),
                 [] => COLUMNS_DEFAULT.iter().map(|name| (*name).to_owned()).collect(),
                 names => names.to_vec(),
             };
@@ -298,203 +297,10 @@ impl Inner {
         let narrow = table.narrowed(needed.iter().map(String::as_str));
         let mut frame = self.context().read_table(Arc::new(narrow))?;
         for step in list {
-            frame = match step {
-                Step::Keep(condition) => frame.filter(condition)?,
-                Step::Sort(keys) => frame.sort(keys)?,
-                Step::Limit(skip, rows) => frame.limit(skip, Some(rows))?,
-                Step::Select(columns) => frame.select(columns)?,
-                Step::Aggregate(by, aggregates) => frame.aggregate(by, aggregates)?,
-            };
+            frame = step.apply(frame)?;
         }
         Ok(frame)
     }
-}
-
-enum Step {
-    Keep(Condition),
-    Sort(Vec<SortExpr>),
-    Limit(usize, usize),
-    Select(Vec<Condition>),
-    Aggregate(Vec<Condition>, Vec<Condition>),
-}
-
-/// The commands as steps of a plan.
-struct Steps<'p, 'a> {
-    planner: &'p mut Planner<'a>,
-    list: Vec<Step>,
-    /// The order the rows should have, and whether a step made it already.
-    order: Option<Vec<SortExpr>>,
-    sorted: bool,
-    /// Whether a command chose the columns.
-    chosen: bool,
-}
-
-type Named = (String, Range<usize>);
-
-impl<'p, 'a> Steps<'p, 'a> {
-    fn new(planner: &'p mut Planner<'a>, order: Order) -> Self {
-        let by_place = |descending: bool| {
-            // The place in the ledger makes the order total, so that pages do not overlap.
-            [envelope::TIMESTAMP, envelope::BATCH, envelope::INDEX]
-                .map(|name| column(name).sort(!descending, false))
-                .to_vec()
-        };
-        let order = match order {
-            Order::NewestFirst => Some(by_place(true)),
-            Order::OldestFirst => Some(by_place(false)),
-            Order::Any => None,
-        };
-        planner.needed.extend([envelope::BATCH, envelope::INDEX].map(str::to_owned));
-        Steps { planner, list: Vec::new(), order, sorted: false, chosen: false }
-    }
-
-    fn keep(&mut self, condition: Condition) {
-        self.list.push(Step::Keep(condition));
-    }
-
-    /// The sort that is still to be done.
-    fn pending_sort(&self) -> Option<Vec<SortExpr>> {
-        self.order.clone().filter(|_| !self.sorted)
-    }
-
-    fn pipe(&mut self, pipe: &Pipe) -> Result<(), ParseError> {
-        match pipe {
-            Pipe::Where(filter) => {
-                let condition = self.planner.filter(filter, false)?;
-                self.keep(condition);
-            }
-            Pipe::Head(rows) => {
-                self.list.extend(self.pending_sort().map(Step::Sort));
-                self.sorted = false;
-                self.list.push(Step::Limit(0, *rows));
-            }
-            Pipe::Tail(rows) => {
-                let keys = self.order.clone().unwrap_or_default();
-                let reversed =
-                    keys.into_iter().map(|key| SortExpr { asc: !key.asc, ..key }).collect();
-                self.list.push(Step::Sort(reversed));
-                self.sorted = false;
-                self.list.push(Step::Limit(0, *rows));
-            }
-            Pipe::Sort(keys) => {
-                let mut order = Vec::with_capacity(keys.len());
-                for (name, at, descending) in keys {
-                    let target = self.target(name, at)?;
-                    order.push(target.sort(!descending, false));
-                }
-                self.order = Some(order);
-                self.sorted = false;
-            }
-            Pipe::Fields(names) => {
-                self.list.extend(self.pending_sort().map(Step::Sort));
-                self.fields(names.clone(), false)?;
-                self.order = None;
-                self.chosen = true;
-            }
-            Pipe::Stats(aggregates, by) => self.stats(aggregates, by)?,
-            Pipe::Top(rows, name, at) => {
-                let count = Aggregate { function: "count", field: None, name: "count".to_owned() };
-                self.stats(&[count], &[(name.clone(), at.clone())])?;
-                let mut order = vec![column("count").sort(false, false)];
-                order.extend(self.order.take().unwrap_or_default());
-                self.list.push(Step::Sort(order));
-                self.list.push(Step::Limit(0, *rows));
-                self.sorted = true;
-            }
-        }
-        Ok(())
-    }
-
-    fn fields(&mut self, names: Vec<Named>, lenient: bool) -> Result<(), ParseError> {
-        let mut columns = Vec::with_capacity(names.len());
-        let mut made: Vec<String> = Vec::new();
-        for (name, at) in names {
-            let shown = match self.planner.resolve(&name, &at) {
-                Ok((name, Kind::Absent)) => null_text().alias(&name),
-                Ok((name, _)) => column(&name),
-                Err(error) if !lenient || !at.is_empty() => return Err(error),
-                // A column asked for by the caller, not in the expression.
-                Err(_) => null_text().alias(&name),
-            };
-            let shown_name = shown.schema_name().to_string();
-            if !made.contains(&shown_name) {
-                made.push(shown_name);
-                columns.push(shown);
-            }
-        }
-        self.planner.made = Some(made);
-        self.list.push(Step::Select(columns));
-        Ok(())
-    }
-
-    fn target(&mut self, name: &str, at: &Range<usize>) -> Result<Condition, ParseError> {
-        Ok(match self.planner.resolve(name, at)? {
-            (_, Kind::Absent) => null_text(),
-            (name, _) => column(&name),
-        })
-    }
-
-    fn stats(&mut self, aggregates: &[Aggregate], by: &[Named]) -> Result<(), ParseError> {
-        let mut groups = Vec::with_capacity(by.len());
-        let mut made = Vec::new();
-        for (name, at) in by {
-            let group = match self.planner.resolve(name, at)? {
-                (name, Kind::Absent) => null_text().alias(name),
-                (name, _) => column(&name),
-            };
-            made.push(group.schema_name().to_string());
-            groups.push(group);
-        }
-        let mut computed = Vec::with_capacity(aggregates.len());
-        for aggregate in aggregates {
-            let value = self.aggregate(aggregate)?;
-            computed.push(value.alias(&aggregate.name));
-            if made.contains(&aggregate.name) {
-                let at = aggregate.field.as_ref().map_or(0..0, |(_, at)| at.clone());
-                return Err(self.planner.error(
-                    &at,
-                    format!(
-                        "列名 {} が重なっています。as で別の名前を付けてください。",
-                        aggregate.name
-                    ),
-                    format!("two columns are called {}; rename one with as", aggregate.name),
-                ));
-            }
-            made.push(aggregate.name.clone());
-        }
-        let order: Vec<_> =
-            made.iter().take(groups.len()).map(|name| column(name).sort(true, false)).collect();
-        self.list.push(Step::Aggregate(groups, computed));
-        self.planner.made = Some(made);
-        self.order = Some(order).filter(|order| !order.is_empty());
-        self.sorted = false;
-        self.chosen = true;
-        Ok(())
-    }
-
-    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Condition, ParseError> {
-        let Some((name, at)) = &aggregate.field else { return Ok(count(lit(1i64))) };
-        let target = self.target(name, at)?;
-        // Numbers are often keywords; what is not a number counts as absent.
-        let number = || datafusion::logical_expr::try_cast(text(target.clone()), DataType::Float64);
-        Ok(match aggregate.function {
-            "count" => count(target),
-            "dc" => count_distinct(target),
-            "sum" => sum(number()),
-            "avg" => avg(number()),
-            "min" => min(target),
-            _ => max(target),
-        })
-    }
-}
-
-/// A value as text, whatever its type.
-fn text(target: Condition) -> Condition {
-    cast_expr(target, DataType::Utf8)
-}
-
-fn null_text() -> Condition {
-    lit(ScalarValue::Utf8(None))
 }
 
 impl Drop for Inner {

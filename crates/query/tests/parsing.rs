@@ -30,12 +30,12 @@ fn mistakes_are_marked() {
         ("\"\"", "\"\"\n^^\nan empty phrase finds nothing; write a word inside the quotes"),
         (
             "鍵 | haed 5",
-            "鍵 | haed 5\n     ^^^^\nunknown command; did you mean head? available: head, tail, sort, fields, where, stats, top",
+            "鍵 | haed 5\n     ^^^^\nunknown command; did you mean head? available: head, tail, sort, fields, where, stats, top, rare, dedup, timechart, bin, eval, rename, transaction",
         ),
         ("| stats sum()", "| stats sum()\n        ^^^\nsum needs a field: sum(field)"),
         (
-            "| stats median(x)",
-            "| stats median(x)\n        ^^^^^^\nunknown aggregate; available: count(), dc(), sum(), avg(), min(), max()",
+            "| stats middle(x)",
+            "| stats middle(x)\n        ^^^^^^\nunknown aggregate; available: count(), dc(), sum(), avg(), min(), max(), median(), stdev(), first(), last(), values(), distinct(), p95() and the like",
         ),
         ("| head 0", "| head 0\n       ^\nthe number of rows is 1 to 1000000"),
         (

@@ -1,5 +1,7 @@
 use super::BodyError;
 use super::json::{Fault, check_event, leading_value, whole_value};
+use crate::import::json_objects::JsonObjects;
+use crate::import::wrapper::opens_wrapper;
 use crate::limits::{BODY_ITEMS_MAX, ITEM_ERRORS_TOLD_MAX, SPANNING_FAILURES_MAX};
 use bytes::Bytes;
 
@@ -28,7 +30,8 @@ pub struct EventError {
 }
 
 /// The events of a decoded `POST /api/v1/ingest` body: JSON lines, JSON objects one after another
-/// over several lines, or one JSON array.
+/// over several lines, or one JSON array. An object that only wraps a list of events, as cloud
+/// services deliver them (`{"records":[...]}`), stands for the events in its list.
 ///
 /// Good events are taken and bad ones reported, item by item. In JSON lines a bad line ends with
 /// the line; in an array what follows a fault cannot be told apart, so it counts as one bad item.
@@ -133,13 +136,38 @@ impl Parser<'_> {
 
     /// Takes the value of `length` bytes at the current place.
     fn take(&mut self, length: usize) -> Result<(), BodyError> {
-        self.count_item()?;
         let value = self.body.slice(self.at..self.at + length);
+        if opens_wrapper(&value) {
+            return self.unwrap(&value);
+        }
+        self.count_item()?;
         match check_event(&value) {
             Ok(()) => self.found.events.push(value),
             Err(reason) => self.refuse(self.line, self.column(), reason),
         }
         self.advance(length);
+        Ok(())
+    }
+
+    /// Takes the events that `wrapper`, the value at the current place, holds.
+    fn unwrap(&mut self, wrapper: &Bytes) -> Result<(), BodyError> {
+        let start = self.at;
+        let mut events = JsonObjects::new(&wrapper[..]);
+        let mut piece = Vec::new();
+        // Reading from memory cannot fail.
+        while let Ok(Some(_)) = events.read(&mut piece) {
+            self.count_item()?;
+            let offset = usize::try_from(events.piece_offset).unwrap_or(usize::MAX);
+            let place = start.saturating_add(offset).min(start + wrapper.len());
+            self.advance(place.saturating_sub(self.at));
+            let end = place.saturating_add(piece.len()).min(start + wrapper.len());
+            let event = self.body.slice(place..end);
+            match check_event(&event) {
+                Ok(()) => self.found.events.push(event),
+                Err(reason) => self.refuse(self.line, self.column(), reason),
+            }
+        }
+        self.advance((start + wrapper.len()).saturating_sub(self.at));
         Ok(())
     }
 
@@ -229,6 +257,12 @@ mod tests {
                 &["{\n \"a\": 1\n}", "{\n \"b\": 2\n}", "{\"c\":3}"],
             ),
             ("\u{feff}{\"a\":1}", &["{\"a\":1}"]),
+            (
+                "{\"records\":[ {\"a\":1},\n{\"b\" : 2}]}\n{\"c\":3}",
+                &["{\"a\":1}", "{\"b\" : 2}", "{\"c\":3}"],
+            ),
+            ("[{\"kind\":\"x\",\"items\":[{\"a\":1}],\"etag\":\"y\"}]", &["{\"a\":1}"]),
+            ("{\"Records\":[]}", &[]),
             ("[]", &[]),
             (" \n", &[]),
             ("", &[]),
@@ -246,6 +280,11 @@ mod tests {
         let places: Vec<_> =
             ingest.errors.iter().map(|error| (error.item, error.line, error.column)).collect();
         assert_eq!(places, [(1, 2, 2), (2, 3, 5), (4, 5, 1)]);
+
+        let ingest = parse("{\"records\":[{\"a\":1},\n7,{\"b\":2}]}\nx").unwrap();
+        assert_eq!((ingest.events.len(), ingest.refused), (2, 2));
+        let places: Vec<_> = ingest.errors.iter().map(|error| (error.line, error.column)).collect();
+        assert_eq!(places, [(2, 1), (3, 1)]);
 
         let ingest = parse("[{\"a\":1},\n {\"b\":2}, {\"c\" 3}, {\"d\":4}]").unwrap();
         assert_eq!(ingest.events.len(), 2);
@@ -274,6 +313,12 @@ mod tests {
     #[test]
     fn the_number_of_items_is_limited() {
         assert_eq!(parse(&"{}\n".repeat(BODY_ITEMS_MAX)).unwrap().events.len(), BODY_ITEMS_MAX);
+        let wrapped = |events: usize| {
+            let list = vec!["{}"; events].join(",");
+            parse(&format!("{{\"records\":[{list}]}}"))
+        };
+        assert_eq!(wrapped(BODY_ITEMS_MAX).unwrap().events.len(), BODY_ITEMS_MAX);
+        assert_eq!(wrapped(BODY_ITEMS_MAX + 1).unwrap_err().status(), 413);
         for one_more in ["{}", "x", "[]"] {
             let error = parse(&("{}\n".repeat(BODY_ITEMS_MAX) + one_more)).unwrap_err();
             assert_eq!(error.status(), 413);

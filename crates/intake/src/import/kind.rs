@@ -1,3 +1,4 @@
+use super::wrapper::opens_wrapper;
 use serde::Serialize;
 
 /// What a file is, told from its bytes.
@@ -13,10 +14,12 @@ pub enum FileKind {
     JsonLines,
     /// JSON objects in one array.
     JsonArray,
-    /// JSON objects one after another, over several lines each.
+    /// JSON objects one after another, over several lines each, or each around a list of events.
     JsonObjects,
     /// Windows events as XML, in one `Events` element or one after another.
     XmlEvents,
+    /// Entries of systemd's journal in its export format.
+    JournalExport,
     /// Text in an encoding that contains ASCII: UTF-8, CP932, EUC-JP and so on.
     Text,
     /// Text in UTF-16, little end first.
@@ -35,6 +38,7 @@ impl FileKind {
             FileKind::JsonArray => "json-array",
             FileKind::JsonObjects => "json-objects",
             FileKind::XmlEvents => "xml-events",
+            FileKind::JournalExport => "journal-export",
             FileKind::Text => "text",
             FileKind::TextUtf16Le => "text-utf-16-le",
             FileKind::TextUtf16Be => "text-utf-16-be",
@@ -69,6 +73,9 @@ pub(super) fn sniff(head: &[u8]) -> Sniffed {
             return Sniffed::Zstd;
         }
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => return Sniffed::Zip,
+        [b'_', b'_', b'C', b'U', b'R', b'S', b'O', b'R', b'=', ..] => {
+            return Sniffed::Log(FileKind::JournalExport, 0);
+        }
         [0xff, 0xfe, ..] => return Sniffed::Log(FileKind::TextUtf16Le, 2),
         [0xfe, 0xff, ..] => return Sniffed::Log(FileKind::TextUtf16Be, 2),
         _ => {}
@@ -121,7 +128,10 @@ fn json_or_text(text: &[u8]) -> FileKind {
             let line_end = memchr::memchr(b'\n', text);
             let first_line = &text[..line_end.unwrap_or(text.len())];
             let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(first_line).is_ok();
-            if is_json { FileKind::JsonLines } else { FileKind::JsonObjects }
+            match is_json && !opens_wrapper(text) {
+                true => FileKind::JsonLines,
+                false => FileKind::JsonObjects,
+            }
         }
         [b'<', ..] if begins_with_event(text) => FileKind::XmlEvents,
         _ => FileKind::Text,
@@ -164,6 +174,7 @@ mod tests {
         let cases: &[(&[u8], Sniffed)] = &[
             (b"", Sniffed::Log(Empty, 0)),
             (b"ElfFile\0rest", Sniffed::Log(Evtx, 0)),
+            (b"__CURSOR=s=1;i=2\n_PID=7\n", Sniffed::Log(JournalExport, 0)),
             (b"\x1f\x8b\x08\0", Sniffed::Gzip),
             (b"\x28\xb5\x2f\xfd\0", Sniffed::Zstd),
             (b"PK\x03\x04...", Sniffed::Zip),
@@ -171,6 +182,7 @@ mod tests {
             (b"{\"a\":1}\n{\"b\":", Sniffed::Log(JsonLines, 0)),
             (b"\xef\xbb\xbf {\"a\":1}", Sniffed::Log(JsonLines, 3)),
             (b"{\n  \"a\": 1\n}\n", Sniffed::Log(JsonObjects, 0)),
+            (b"{\"Records\":[{\"a\":1}]}\n", Sniffed::Log(JsonObjects, 0)),
             (b"[\n {\"a\":1}]", Sniffed::Log(JsonArray, 0)),
             (b"[]\n", Sniffed::Log(JsonArray, 0)),
             (b"<?xml version='1.0'?>\n<Events><Event>", Sniffed::Log(XmlEvents, 0)),

@@ -1,6 +1,7 @@
 use super::content::Content;
-use super::json_objects::{JsonObjects, Piece, Pieces};
+use super::json_objects::{JsonObjects, Piece};
 use super::lines::{LineEnd, Lines};
+use super::pieces::Pieces;
 use super::session::{Halt, Job, Meter, check};
 use super::xml_events::XmlEvents;
 use super::{BREAKS_OFF, FileKind, FileReport, OUTSIDE};
@@ -62,6 +63,7 @@ impl Leaf<'_, '_> {
             FileKind::JsonArray | FileKind::JsonObjects => self.objects(JsonObjects::new(text)),
             FileKind::XmlEvents => self.objects(XmlEvents::new(text)),
             FileKind::TextUtf16Le => self.lines(Lines::new(text, LineEnd::Utf16Le), false),
+            FileKind::JournalExport => self.lines(Lines::new(text, LineEnd::JournalEntry), false),
             FileKind::TextUtf16Be => self.lines(Lines::new(text, LineEnd::Utf16Be), false),
             _ => self.lines(Lines::new(text, LineEnd::Bytes), false),
         };

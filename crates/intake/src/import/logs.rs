@@ -1,8 +1,9 @@
 use super::content::{Content, Counted, Hashing};
 use super::expand::{Budget, Expanded, Layers, NOT_A_LOG, Opener};
-use super::json_objects::{JsonObjects, Piece, Pieces};
+use super::json_objects::{JsonObjects, Piece};
 use super::kind::{Sniffed, sniff};
 use super::lines::{LineEnd, Lines};
+use super::pieces::Pieces;
 use super::session::{COPY_BYTES, Halt, check};
 use super::xml_events::XmlEvents;
 use super::{BREAKS_OFF, Damage, FileKind, ImportOptions, OUTSIDE, Plan, PlannedFile};
@@ -402,6 +403,7 @@ impl Parts<'_> {
             FileKind::XmlEvents => self.objects(XmlEvents::new(text), mark as u64),
             FileKind::JsonLines => self.lines(Lines::new(text, LineEnd::Bytes), true),
             FileKind::TextUtf16Le => self.lines(Lines::new(text, LineEnd::Utf16Le), false),
+            FileKind::JournalExport => self.lines(Lines::new(text, LineEnd::JournalEntry), false),
             FileKind::TextUtf16Be => self.lines(Lines::new(text, LineEnd::Utf16Be), false),
             _ => self.lines(Lines::new(text, LineEnd::Bytes), false),
         }

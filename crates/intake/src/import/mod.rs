@@ -10,19 +10,22 @@
 //!
 //! A record's bytes are: for EVTX, the event as compact JSON (attributes under `#attributes`); for
 //! JSON, the exact source text of one object; for text, a line without its line end. A byte order
-//! mark belongs to the file, not to its first line. Empty lines are no records.
+//! mark belongs to the file, not to its first line. Empty lines are no records. What cloud services
+//! deliver as one object around a list of events (`{"Records":[...]}`) is one record per event.
 
 mod content;
 mod evtx_file;
 mod expand;
-mod json_objects;
+pub(crate) mod json_objects;
 mod kind;
 mod leaf;
 mod lines;
 mod logs;
+mod pieces;
 mod plan;
 mod report;
 mod session;
+pub(crate) mod wrapper;
 mod xml_events;
 
 pub use kind::FileKind;
@@ -53,8 +56,33 @@ pub trait ImportSink: Sync {
     /// How many records `stream` has ever been given and made durable.
     fn stream_records(&self, stream: &StreamName) -> Result<u64, SinkError>;
 
+    /// Says how the records of `stream` are written, before the first of them; the same thread calls
+    /// it as `append`. What is said holds until something else is.
+    fn describe(&self, stream: &StreamName, written: &Written) -> Result<(), SinkError> {
+        let _ = (stream, written);
+        Ok(())
+    }
+
     /// Nothing more will come for `stream` now: seal its open batch.
     fn seal(&self, stream: &StreamName) -> Result<(), SinkError>;
+}
+
+/// How a file is written, as far as its records do not say it themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The dataset of all its records.
+    pub dataset: Option<String>,
+    /// IANA zone of times that name none.
+    pub zone: Option<String>,
+    /// Character encoding.
+    pub encoding: Option<String>,
+}
+
+impl Written {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Written::default()
+    }
 }
 
 /// Settings of [`Import::run`].
@@ -72,6 +100,8 @@ pub struct ImportOptions {
     pub spool_dir: Option<PathBuf>,
     /// Gives records their time of receipt.
     pub clock: Arc<dyn Clock>,
+    /// How the files are written. A file in UTF-16 says its encoding itself, unless it is given here.
+    pub written: Written,
 }
 
 impl Default for ImportOptions {
@@ -83,6 +113,7 @@ impl Default for ImportOptions {
             spool_memory_bytes: SPOOL_MEMORY_BYTES,
             spool_dir: None,
             clock: Arc::new(SystemClock),
+            written: Written::default(),
         }
     }
 }

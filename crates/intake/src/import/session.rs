@@ -4,7 +4,7 @@ use super::kind::{Sniffed, sniff};
 use super::leaf::Leaf;
 use super::{
     FileKind, FileReport, ImportOptions, ImportReport, ImportSink, Outcome, Plan, PlannedFile,
-    Progress, ProgressState,
+    Progress, ProgressState, Written,
 };
 use crate::SinkError;
 use crate::limits::{IMPORT_BATCHES_AHEAD, SNIFF_BYTES};
@@ -36,6 +36,7 @@ pub(super) enum Halt {
 
 /// What the writing thread does, in order.
 pub(super) enum Job {
+    Describe(StreamName, Written),
     Append { file: usize, stream: StreamName, records: Vec<Record> },
     Seal(StreamName),
 }
@@ -232,6 +233,11 @@ impl<'a> Session<'a> {
             Some(&held) => held,
             None => (self.stream_records)(&stream).map_err(Halt::Sink)?,
         };
+        let written = written(self.options, kind);
+        if !written.is_empty() {
+            let describe = Job::Describe(stream.clone(), written);
+            self.jobs.send(describe).map_err(|_| Halt::WriterGone)?;
+        }
         // Kept here first, so that a halt still reports what was read.
         self.reports.push(report);
         let mut leaf = Leaf {
@@ -290,6 +296,23 @@ pub(super) fn check(cancel: &AtomicBool) -> Result<(), Halt> {
     if cancel.load(Ordering::Relaxed) { Err(Halt::Cancelled) } else { Ok(()) }
 }
 
+/// What is known of a file's records: a line of UTF-16 no longer shows what the file began with.
+fn written(options: &ImportOptions, kind: FileKind) -> Written {
+    let mut written = options.written.clone();
+    let encoding = match kind {
+        FileKind::TextUtf16Le => Some("utf-16le"),
+        FileKind::TextUtf16Be => Some("utf-16be"),
+        // Events as JSON are ours and UTF-8, whatever else the files are in.
+        FileKind::Evtx => {
+            written.encoding = None;
+            None
+        }
+        _ => None,
+    };
+    written.encoding = written.encoding.or(encoding.map(str::to_owned));
+    written
+}
+
 fn stream_of(sha256: &str) -> StreamName {
     StreamName::new(&format!("import/{}", &sha256[..STREAM_DIGITS]))
         .unwrap_or_else(|error| unreachable!("hexadecimal digits make a name: {error}"))
@@ -297,15 +320,15 @@ fn stream_of(sha256: &str) -> StreamName {
 
 /// What the writing thread achieved.
 #[derive(Default)]
-struct Written {
+struct Achieved {
     /// Records made durable, by the number of the file's report.
     added: HashMap<usize, u64>,
     error: Option<SinkError>,
 }
 
 /// Does the jobs in order; at the first failure stops, which closes the queue.
-fn write(queue: Receiver<Job>, sink: &impl ImportSink, durable: &AtomicU64) -> Written {
-    let mut written = Written::default();
+fn write(queue: Receiver<Job>, sink: &impl ImportSink, durable: &AtomicU64) -> Achieved {
+    let mut written = Achieved::default();
     for job in queue {
         let done = match job {
             Job::Append { file, stream, records } => {
@@ -315,6 +338,7 @@ fn write(queue: Receiver<Job>, sink: &impl ImportSink, durable: &AtomicU64) -> W
                     *written.added.entry(file).or_default() += count;
                 })
             }
+            Job::Describe(stream, written) => sink.describe(&stream, &written),
             Job::Seal(stream) => sink.seal(&stream),
         };
         if let Err(error) = done {
@@ -325,7 +349,7 @@ fn write(queue: Receiver<Job>, sink: &impl ImportSink, durable: &AtomicU64) -> W
     written
 }
 
-fn report(mut files: Vec<FileReport>, written: Written, halted: Option<Halt>) -> ImportReport {
+fn report(mut files: Vec<FileReport>, written: Achieved, halted: Option<Halt>) -> ImportReport {
     for (number, added) in written.added {
         if let Some(file) = files.get_mut(number) {
             file.records_added = added;

@@ -1,4 +1,5 @@
-use super::json_objects::{Piece, Pieces};
+use super::json_objects::Piece;
+use super::pieces::Pieces;
 use crate::limits::IMPORT_RECORD_BYTES_MAX;
 use std::io::{self, BufRead};
 

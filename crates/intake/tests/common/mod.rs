@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use yagura_event::{Record, StreamName};
-use yagura_intake::import::ImportSink;
+use yagura_intake::import::{ImportSink, Written};
 use yagura_intake::{RecordSink, SinkError};
 
 /// Keeps records; its gate can be closed, which makes appends wait or be refused.
@@ -72,6 +72,7 @@ impl RecordSink for MemorySink {
 pub struct Store {
     pub streams: Mutex<BTreeMap<String, Vec<Record>>>,
     pub seals: Mutex<Vec<String>>,
+    pub described: Mutex<Vec<(String, Written)>>,
     pub fail_after: Option<usize>,
     pub cancel_after: Option<(usize, Arc<std::sync::atomic::AtomicBool>)>,
 }
@@ -101,6 +102,11 @@ impl ImportSink for Store {
     fn stream_records(&self, stream: &StreamName) -> Result<u64, SinkError> {
         let streams = self.streams.lock().unwrap();
         Ok(streams.get(stream.as_str()).map_or(0, |records| records.len() as u64))
+    }
+
+    fn describe(&self, stream: &StreamName, written: &Written) -> Result<(), SinkError> {
+        self.described.lock().unwrap().push((stream.to_string(), written.clone()));
+        Ok(())
     }
 
     fn seal(&self, stream: &StreamName) -> Result<(), SinkError> {

@@ -3,11 +3,36 @@
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
+// Windows
 mod windows_dhcp;
 mod windows_dns_debug;
 mod windows_netlogon;
 pub(crate) mod windows_snare;
 pub(crate) mod windows_xml;
+
+// Linux and Unix
+mod audit_values;
+mod auditd;
+pub(crate) mod journal;
+mod syscalls;
+pub(crate) use auditd::AuditEvents;
+
+// Network and security devices
+mod cef;
+mod checkpoint;
+mod device;
+mod gateway;
+mod juniper;
+mod mnemonic;
+mod packet;
+mod paloalto;
+mod snort;
+pub(crate) mod vpcflow;
+mod yamaha;
+
+// Cloud and identity services
+
+// Columns and pairs of any source
 
 use crate::context::StreamContext;
 use crate::flat::Flat;
@@ -50,8 +75,20 @@ const FORMATS: &[Read] = &[
     windows_dns_debug::read,
     windows_netlogon::read,
     // Linux and Unix
+    auditd::read,
     // Network and security devices
+    cef::read,
+    gateway::read,
+    paloalto::read,
+    packet::netfilter,
+    packet::filterlog,
+    juniper::read,
+    checkpoint::read,
+    yamaha::read,
+    snort::read,
+    mnemonic::read,
     // Cloud and identity services
+    vpcflow::read,
     // Columns and pairs of any source
 ];
 

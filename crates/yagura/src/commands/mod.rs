@@ -1,15 +1,18 @@
 //! One file per command.
 
+pub mod acts;
 pub mod alerts;
 pub mod config;
 pub mod desk;
 pub mod hunt;
 pub mod import;
 pub mod prove;
+pub mod reprocess;
 pub mod rules;
 pub mod scan;
 pub mod search;
 pub mod serve;
+pub mod sources;
 pub mod sql;
 pub mod verify;
 pub mod webhook;

@@ -1,0 +1,508 @@
+//! The commands of a search as steps of a DataFusion plan.
+
+use crate::ast::{Aggregate, Bin, Function, Named, Pipe};
+use crate::compute;
+use crate::error::ParseError;
+use crate::limits::VALUES_CHARS_MAX;
+use crate::plan::{Kind, Planner, column};
+use crate::scalar::{Scalar, ScalarFunction};
+use crate::searcher::Order;
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::Result as PlanResult;
+use datafusion::functions::expr_fn::substring;
+use datafusion::functions_aggregate::expr_fn::{
+    approx_percentile_cont, avg, count, count_distinct, first_value, last_value, max, median, min,
+    stddev, sum,
+};
+use datafusion::functions_aggregate::string_agg::string_agg;
+use datafusion::functions_window::expr_fn::{lag, row_number};
+use datafusion::logical_expr::{
+    Expr as Condition, ExprFunctionExt, ScalarUDF, SortExpr, cast, lit, try_cast, when,
+};
+use std::ops::Range;
+use yagura_event::columns as envelope;
+use yagura_lake::{ColumnKind, DATASET};
+
+/// Columns only steps see; no field is called so.
+const NUMBER: &str = "yagura.step.number";
+const BEGINS: &str = "yagura.step.begins";
+const SESSION: &str = "yagura.step.session";
+
+/// One step of a plan.
+pub(crate) enum Step {
+    Keep(Condition),
+    Sort(Vec<SortExpr>),
+    Limit(usize, usize),
+    Select(Vec<Condition>),
+    Aggregate(Vec<Condition>, Vec<Condition>),
+    /// A column more, or another in the place of one.
+    With(String, Condition),
+    Without(Vec<String>),
+}
+
+impl Step {
+    pub(crate) fn apply(self, frame: DataFrame) -> PlanResult<DataFrame> {
+        match self {
+            Step::Keep(condition) => frame.filter(condition),
+            Step::Sort(keys) => frame.sort(keys),
+            Step::Limit(skip, rows) => frame.limit(skip, Some(rows)),
+            Step::Select(columns) => frame.select(columns),
+            Step::Aggregate(by, aggregates) => frame.aggregate(by, aggregates),
+            Step::With(name, value) => {
+                // Names have dots, so columns are named as they are and not parsed.
+                let others = frame.schema().columns().into_iter().filter(|c| c.name != name);
+                let mut columns: Vec<Condition> = others.map(Condition::Column).collect();
+                columns.push(value.alias(name));
+                // Window functions are planned by the projection.
+                frame.select(columns)
+            }
+            Step::Without(names) => {
+                let kept = frame.schema().columns().into_iter();
+                let kept = kept.filter(|column| !names.contains(&column.name));
+                let kept = kept.map(Condition::Column).collect::<Vec<_>>();
+                frame.select(kept)
+            }
+        }
+    }
+}
+
+/// The commands as steps of a plan.
+pub(crate) struct Steps<'p, 'a> {
+    pub(crate) planner: &'p mut Planner<'a>,
+    pub(crate) list: Vec<Step>,
+    /// The order the rows should have, and whether a step made it already.
+    order: Option<Vec<SortExpr>>,
+    sorted: bool,
+    /// Whether a command chose the columns.
+    pub(crate) chosen: bool,
+}
+
+impl<'p, 'a> Steps<'p, 'a> {
+    pub(crate) fn new(planner: &'p mut Planner<'a>, order: Order) -> Self {
+        let order = match order {
+            Order::NewestFirst => Some(by_place(true)),
+            Order::OldestFirst => Some(by_place(false)),
+            Order::Any => None,
+        };
+        planner.needed.extend([envelope::BATCH, envelope::INDEX].map(str::to_owned));
+        Steps { planner, list: Vec::new(), order, sorted: false, chosen: false }
+    }
+
+    pub(crate) fn keep(&mut self, condition: Condition) {
+        self.list.push(Step::Keep(condition));
+    }
+
+    /// The sort that is still to be done.
+    pub(crate) fn pending_sort(&self) -> Option<Vec<SortExpr>> {
+        self.order.clone().filter(|_| !self.sorted)
+    }
+
+    /// Columns that say which event a row is of, and what was computed from it.
+    pub(crate) fn shown_beside_events(&self) -> Vec<String> {
+        let event = [envelope::TIMESTAMP, DATASET, "host.name", "user.name", "message"];
+        let event = event.iter().map(|name| (*name).to_owned());
+        let added = self.planner.added.iter().map(|(name, _)| name.clone());
+        let mut names: Vec<String> = event.collect();
+        for name in added {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    pub(crate) fn pipe(&mut self, pipe: &Pipe) -> Result<(), ParseError> {
+        match pipe {
+            Pipe::Where(filter) => {
+                let condition = self.planner.filter(filter, false)?;
+                self.keep(condition);
+            }
+            Pipe::Head(rows) => {
+                self.list.extend(self.pending_sort().map(Step::Sort));
+                self.sorted = false;
+                self.list.push(Step::Limit(0, *rows));
+            }
+            Pipe::Tail(rows) => {
+                let keys = self.order.clone().unwrap_or_default();
+                let reversed =
+                    keys.into_iter().map(|key| SortExpr { asc: !key.asc, ..key }).collect();
+                self.list.push(Step::Sort(reversed));
+                self.sorted = false;
+                self.list.push(Step::Limit(0, *rows));
+            }
+            Pipe::Sort(keys) => {
+                let mut order = Vec::with_capacity(keys.len());
+                for (name, at, descending) in keys {
+                    let (target, _) = self.target(name, at)?;
+                    order.push(target.sort(!descending, false));
+                }
+                self.order = Some(order);
+                self.sorted = false;
+            }
+            Pipe::Fields(names) => {
+                self.list.extend(self.pending_sort().map(Step::Sort));
+                self.fields(names.clone(), false)?;
+                self.order = None;
+                self.chosen = true;
+            }
+            Pipe::Stats(aggregates, by) => {
+                let by = self.groups(by)?;
+                self.stats(aggregates, by)?;
+            }
+            Pipe::Timechart(bin, aggregates, by) => {
+                let (time, _) = self.target(envelope::TIMESTAMP, &(0..0))?;
+                let start = self.binned(time, *bin);
+                let date = Kind::Column(ColumnKind::Date);
+                let mut groups = vec![(envelope::TIMESTAMP.to_owned(), start, date)];
+                groups.extend(self.groups(by)?);
+                self.stats(aggregates, groups)?;
+            }
+            Pipe::Top(rows, field) => self.most(*rows, field, false)?,
+            Pipe::Rare(rows, field) => self.most(*rows, field, true)?,
+            Pipe::Dedup(rows, names) => self.dedup(*rows, names)?,
+            Pipe::Bin((name, at), bin, new) => self.bin(name, at, *bin, new)?,
+            Pipe::Eval(name, _, computation) => {
+                let (value, kind) = compute::plan(self.planner, computation)?;
+                self.list.push(Step::With(name.clone(), value));
+                self.planner.add(name, kind);
+            }
+            Pipe::Rename(renames) => self.rename(renames)?,
+            Pipe::Transaction { by, pause_micros } => self.transaction(by, *pause_micros)?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn fields(&mut self, names: Vec<Named>, lenient: bool) -> Result<(), ParseError> {
+        let mut columns = Vec::with_capacity(names.len());
+        let mut made: Vec<(String, Kind)> = Vec::new();
+        for (typed, at) in names {
+            let (name, kind, shown) = match self.planner.resolve(&typed, &at) {
+                Ok((name, Kind::Absent)) => {
+                    let shown = null_text().alias(&name);
+                    (name, Kind::Column(ColumnKind::Keyword), shown)
+                }
+                Ok((name, kind)) => {
+                    let shown = column(&name);
+                    (name, kind, shown)
+                }
+                Err(error) if !lenient || !at.is_empty() => return Err(error),
+                // A column asked for by the caller, not in the expression.
+                Err(_) => {
+                    let shown = null_text().alias(&typed);
+                    (typed, Kind::Column(ColumnKind::Keyword), shown)
+                }
+            };
+            if !made.iter().any(|(other, _)| *other == name) {
+                made.push((name, kind));
+                columns.push(shown);
+            }
+        }
+        self.planner.made = Some(made);
+        self.list.push(Step::Select(columns));
+        Ok(())
+    }
+
+    fn target(&mut self, name: &str, at: &Range<usize>) -> Result<(Condition, Kind), ParseError> {
+        Ok(match self.planner.resolve(name, at)? {
+            (_, Kind::Absent) => (null_text(), Kind::Column(ColumnKind::Keyword)),
+            (name, kind) => (column(&name), kind),
+        })
+    }
+
+    /// Name, value and kind of each.
+    fn groups(&mut self, by: &[Named]) -> Result<Vec<(String, Condition, Kind)>, ParseError> {
+        let mut groups = Vec::with_capacity(by.len());
+        for (typed, at) in by {
+            let (name, kind) = self.planner.resolve(typed, at)?;
+            let group = match kind {
+                Kind::Absent => (name, null_text(), Kind::Column(ColumnKind::Keyword)),
+                kind => {
+                    let value = column(&name);
+                    (name, value, kind)
+                }
+            };
+            groups.push(group);
+        }
+        Ok(groups)
+    }
+
+    fn stats(
+        &mut self,
+        aggregates: &[Aggregate],
+        by: Vec<(String, Condition, Kind)>,
+    ) -> Result<(), ParseError> {
+        let mut made: Vec<(String, Kind)> = Vec::new();
+        let mut groups = Vec::with_capacity(by.len());
+        for (name, value, kind) in by {
+            if !made.iter().any(|(other, _)| *other == name) {
+                groups.push(value.alias(&name));
+                made.push((name, kind));
+            }
+        }
+        let order: Vec<_> = made.iter().map(|(name, _)| column(name).sort(true, false)).collect();
+        let (mut computed, mut shortened) = (Vec::with_capacity(aggregates.len()), Vec::new());
+        for aggregate in aggregates {
+            let (value, kind) = self.aggregate(aggregate)?;
+            computed.push(value.alias(&aggregate.name));
+            if aggregate.function == Function::Values {
+                let most = i64::try_from(VALUES_CHARS_MAX).unwrap_or(i64::MAX);
+                let cut = substring(column(&aggregate.name), lit(1i64), lit(most));
+                shortened.push(Step::With(aggregate.name.clone(), cut));
+            }
+            if made.iter().any(|(name, _)| *name == aggregate.name) {
+                let at = aggregate.field.as_ref().map_or(0..0, |(_, at)| at.clone());
+                return Err(self.planner.error(
+                    &at,
+                    format!(
+                        "列名 {} が重なっています。as で別の名前を付けてください。",
+                        aggregate.name
+                    ),
+                    format!("two columns are called {}; rename one with as", aggregate.name),
+                ));
+            }
+            made.push((aggregate.name.clone(), kind));
+        }
+        self.list.push(Step::Aggregate(groups, computed));
+        if !shortened.is_empty() {
+            self.list.extend(shortened);
+            // A replaced column goes to the end; all are put back in the order asked for.
+            let columns = made.iter().map(|(name, _)| column(name)).collect();
+            self.list.push(Step::Select(columns));
+        }
+        self.planner.made = Some(made);
+        self.order = Some(order).filter(|order| !order.is_empty());
+        self.sorted = false;
+        self.chosen = true;
+        Ok(())
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<(Condition, Kind), ParseError> {
+        let long = Kind::Column(ColumnKind::Long);
+        let Some((name, at)) = &aggregate.field else { return Ok((count(lit(1i64)), long)) };
+        let (target, kind) = self.target(name, at)?;
+        // Numbers are often keywords; what is not a number counts as absent.
+        let number = || match kind {
+            Kind::Number => target.clone(),
+            _ => try_cast(text(target.clone()), DataType::Float64),
+        };
+        let there = || Condition::IsNotNull(Box::new(target.clone()));
+        let in_time = |steps: &mut Self| -> Result<Vec<SortExpr>, ParseError> {
+            if steps.planner.made.is_none() {
+                return Ok(by_place(false));
+            }
+            let (time, _) = steps.target(envelope::TIMESTAMP, at)?;
+            Ok(vec![time.sort(true, false)])
+        };
+        let built = match aggregate.function {
+            Function::Count => return Ok((count(target), long)),
+            Function::Distinct => return Ok((count_distinct(target), long)),
+            Function::Sum => return Ok((sum(number()), Kind::Number)),
+            Function::Average => return Ok((avg(number()), Kind::Number)),
+            Function::Deviation => return Ok((stddev(number()), Kind::Number)),
+            Function::Min => return Ok((min(target), kind)),
+            Function::Max => return Ok((max(target), kind)),
+            Function::Percentile(50) => return Ok((median(number()), Kind::Number)),
+            Function::Percentile(percent) => {
+                let part = lit(f64::from(percent) / 100.0);
+                let value = approx_percentile_cont(number().sort(true, false), part, None);
+                return Ok((value, Kind::Number));
+            }
+            Function::First => first_value(target.clone(), in_time(self)?).filter(there()).build(),
+            Function::Last => last_value(target.clone(), in_time(self)?).filter(there()).build(),
+            Function::Values => {
+                let value = text(target.clone());
+                let joined = string_agg(value.clone(), lit(", "));
+                joined.distinct().order_by(vec![value.sort(true, false)]).build()
+            }
+        };
+        let built = built.map_err(|error| self.unplanned(at, &error))?;
+        let kind = if aggregate.function == Function::Values {
+            Kind::Column(ColumnKind::Keyword)
+        } else {
+            kind
+        };
+        Ok((built, kind))
+    }
+
+    fn most(&mut self, rows: usize, field: &Named, rarest: bool) -> Result<(), ParseError> {
+        let name = "count".to_owned();
+        let count = Aggregate { function: Function::Count, field: None, name };
+        let by = self.groups(std::slice::from_ref(field))?;
+        self.stats(&[count], by)?;
+        let mut order = vec![column("count").sort(rarest, false)];
+        order.extend(self.order.take().unwrap_or_default());
+        self.list.push(Step::Sort(order));
+        self.list.push(Step::Limit(0, rows));
+        self.sorted = true;
+        Ok(())
+    }
+
+    /// Numbers the rows of each group in the order of the rows, and keeps the first.
+    fn dedup(&mut self, rows: usize, names: &[Named]) -> Result<(), ParseError> {
+        let mut by = Vec::with_capacity(names.len());
+        for (name, at) in names {
+            by.push(text(self.target(name, at)?.0));
+        }
+        let order = self.order.clone().unwrap_or_default();
+        let numbered = row_number().partition_by(by).order_by(order).build();
+        let at = names.first().map_or(0..0, |(_, at)| at.clone());
+        let numbered = numbered.map_err(|error| self.unplanned(&at, &error))?;
+        let most = u64::try_from(rows).unwrap_or(u64::MAX);
+        self.list.push(Step::With(NUMBER.to_owned(), numbered));
+        self.list.push(Step::Keep(column(NUMBER).lt_eq(lit(most))));
+        self.list.push(Step::Without(vec![NUMBER.to_owned()]));
+        Ok(())
+    }
+
+    fn binned(&self, value: Condition, bin: Bin) -> Condition {
+        let function = ScalarFunction::new(Scalar::Bin(bin, self.planner.zone()));
+        ScalarUDF::from(function).call(vec![value])
+    }
+
+    fn bin(
+        &mut self,
+        name: &str,
+        at: &Range<usize>,
+        bin: Bin,
+        new: &str,
+    ) -> Result<(), ParseError> {
+        let (value, kind) = self.target(name, at)?;
+        let is_time = kind == Kind::Column(ColumnKind::Date);
+        let (value, made) = match bin {
+            Bin::Number(_) if is_time => {
+                return Err(self.planner.error(
+                    at,
+                    format!("{name} は時刻です。幅は 5m や 1h のように書いてください。"),
+                    format!("{name} is a time: write a span such as 5m or 1h"),
+                ));
+            }
+            Bin::Number(_) if kind == Kind::Number => (value, Kind::Number),
+            Bin::Number(_) => (try_cast(text(value), DataType::Float64), Kind::Number),
+            _ if is_time => (value, kind),
+            _ => {
+                return Err(self.planner.error(
+                    at,
+                    format!("{name} は時刻ではありません。幅は数で書いてください（例 span=100）。"),
+                    format!("{name} is no time: write the span as a number, such as span=100"),
+                ));
+            }
+        };
+        self.list.push(Step::With(new.to_owned(), self.binned(value, bin)));
+        self.planner.add(new, made);
+        Ok(())
+    }
+
+    fn rename(&mut self, renames: &[(Named, String)]) -> Result<(), ParseError> {
+        for ((old, at), new) in renames {
+            let (name, kind) = self.planner.resolve(old, at)?;
+            let value = if kind == Kind::Absent { null_text() } else { column(&name) };
+            match &mut self.planner.made {
+                // The column keeps its place.
+                Some(made) => {
+                    if made.iter().any(|(other, _)| other == new) {
+                        return Err(self.planner.error(
+                            at,
+                            format!("列 {new} は既にあります。"),
+                            format!("there is a column {new} already"),
+                        ));
+                    }
+                    for column in made.iter_mut().filter(|(other, _)| *other == name) {
+                        column.0.clone_from(new);
+                    }
+                    let columns = made.iter().map(|(shown, _)| {
+                        if shown == new { value.clone().alias(new) } else { column(shown) }
+                    });
+                    let columns = columns.collect();
+                    self.list.extend(self.order.take().filter(|_| !self.sorted).map(Step::Sort));
+                    self.list.push(Step::Select(columns));
+                }
+                None => {
+                    self.list.push(Step::With(new.clone(), value));
+                    self.planner.add(new, kind);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A session begins where a row comes longer than the pause after the one before it.
+    fn transaction(&mut self, by: &[Named], pause_micros: i64) -> Result<(), ParseError> {
+        let at = by.first().map_or(0..0, |(_, at)| at.clone());
+        let (time, _) = self.target(envelope::TIMESTAMP, &at)?;
+        let groups = self.groups(by)?;
+        let keys: Vec<Condition> = groups.iter().map(|(_, value, _)| text(value.clone())).collect();
+        let micros = cast(time.clone(), DataType::Int64);
+        let in_order = vec![micros.clone().sort(true, false)];
+        let before = lag(micros.clone(), Some(1), None);
+        let before = before.partition_by(keys.clone()).order_by(in_order.clone()).build();
+        let before = before.map_err(|error| self.unplanned(&at, &error))?;
+        self.list.push(Step::With(BEGINS.to_owned(), before));
+        let joins = (micros - column(BEGINS)).lt_eq(lit(pause_micros));
+        let joins = Condition::IsTrue(Box::new(joins));
+        let begins = when(joins, lit(0i64)).otherwise(lit(1i64));
+        let begins = begins.map_err(|error| self.unplanned(&at, &error))?;
+        self.list.push(Step::With(BEGINS.to_owned(), begins));
+        let session = sum(column(BEGINS)).partition_by(keys).order_by(in_order).build();
+        let session = session.map_err(|error| self.unplanned(&at, &error))?;
+        self.list.push(Step::With(SESSION.to_owned(), session));
+        let (date, number) = (Kind::Column(ColumnKind::Date), Kind::Number);
+        let mut made: Vec<(String, Kind)> =
+            groups.iter().map(|(name, _, kind)| (name.clone(), *kind)).collect();
+        let mut grouped: Vec<Condition> =
+            groups.into_iter().map(|(name, value, _)| value.alias(name)).collect();
+        grouped.push(column(SESSION));
+        let (start, end) = (min(time.clone()), max(time));
+        let computed = vec![
+            start.alias("event.start"),
+            end.alias("event.end"),
+            count(lit(1i64)).alias("events"),
+        ];
+        self.list.push(Step::Aggregate(grouped, computed));
+        let length = cast(column("event.end"), DataType::Int64)
+            - cast(column("event.start"), DataType::Int64);
+        self.list
+            .push(Step::With("duration".to_owned(), cast(length, DataType::Float64) / lit(1e6)));
+        made.extend([
+            ("event.start".to_owned(), date),
+            ("event.end".to_owned(), date),
+            ("duration".to_owned(), number),
+            ("events".to_owned(), Kind::Column(ColumnKind::Long)),
+        ]);
+        self.list.push(Step::Select(made.iter().map(|(name, _)| column(name)).collect()));
+        self.order = Some(vec![column("event.start").sort(false, false)]);
+        self.planner.made = Some(made);
+        self.sorted = false;
+        self.chosen = true;
+        Ok(())
+    }
+
+    fn unplanned(
+        &self,
+        at: &Range<usize>,
+        error: &datafusion::error::DataFusionError,
+    ) -> ParseError {
+        self.planner.error(
+            at,
+            format!("計算できません: {error}"),
+            format!("this cannot be computed: {error}"),
+        )
+    }
+}
+
+/// By time, then by place in the ledger, which makes the order total, so that pages do not overlap.
+fn by_place(descending: bool) -> Vec<SortExpr> {
+    [envelope::TIMESTAMP, envelope::BATCH, envelope::INDEX]
+        .map(|name| column(name).sort(!descending, false))
+        .to_vec()
+}
+
+/// A value as text, whatever its type.
+fn text(target: Condition) -> Condition {
+    cast(target, DataType::Utf8)
+}
+
+fn null_text() -> Condition {
+    lit(ScalarValue::Utf8(None))
+}
