@@ -33,6 +33,8 @@ pub mod columns {
     pub const OVERFLOW: &str = "yagura.overflow";
     /// Why decoding fell short, a short English reason (keyword); present when needed.
     pub const PARSE_ERROR: &str = "yagura.parse_error";
+    /// The header of the file that explains the row's columns (keyword); present when needed.
+    pub const LAYOUT: &str = "yagura.layout";
 }
 
 /// Events of one dataset as Arrow columns: keyword columns are `Dictionary(Int32, Utf8)`.

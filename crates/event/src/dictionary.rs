@@ -89,6 +89,16 @@ pub enum DictionaryError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// What a user may not say of a field.
+    #[error("{file}: field {name:?}: {reason}")]
+    Refused {
+        /// The user's file.
+        file: String,
+        /// The field.
+        name: String,
+        /// What is wrong with it and what would be right.
+        reason: &'static str,
+    },
     /// The same thing said twice.
     #[error("{file}: {what} is listed twice; remove one of them")]
     Twice {
@@ -108,6 +118,29 @@ struct File {
     sigma: BTreeMap<String, BTreeMap<String, String>>,
     #[serde(default)]
     native: BTreeMap<String, String>,
+}
+
+/// Longest name of a user's field, in bytes.
+const USER_NAME_BYTES_MAX: usize = 128;
+
+#[derive(Deserialize)]
+struct UserFile {
+    #[serde(default)]
+    field: Vec<UserField>,
+    #[serde(default)]
+    sigma: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserField {
+    name: String,
+    #[serde(rename = "type", default)]
+    kind: Option<FieldType>,
+    #[serde(default)]
+    ja: Option<String>,
+    #[serde(default)]
+    en: Option<String>,
 }
 
 impl FieldDictionary {
@@ -155,6 +188,52 @@ impl FieldDictionary {
             }
         }
         Ok(dictionary)
+    }
+
+    /// Adds what a user's file says of fields: new fields, and other labels for ours. Everything else
+    /// that stands in the file is passed over.
+    ///
+    /// # Errors
+    ///
+    /// When it is not such TOML, a field of ours would change its type, or a name is not free to be
+    /// given.
+    pub fn layer(&mut self, file: &str, text: &str) -> Result<(), DictionaryError> {
+        let read: UserFile = toml::from_str(text).map_err(|source| DictionaryError::Syntax {
+            file: file.to_owned(),
+            source: Box::new(source),
+        })?;
+        for UserField { name, kind, ja, en } in read.field {
+            let refused = |reason| {
+                Err(DictionaryError::Refused { file: file.to_owned(), name: name.clone(), reason })
+            };
+            if let Some(known) = self.fields.get_mut(&name) {
+                if kind.is_some_and(|kind| kind != known.kind) {
+                    return refused("its type cannot be changed; name a field of your own");
+                }
+                known.ja = ja.unwrap_or(std::mem::take(&mut known.ja));
+                known.en = en.unwrap_or(std::mem::take(&mut known.en));
+                continue;
+            }
+            let kind = kind.unwrap_or_default();
+            if kind == FieldType::Binary {
+                return refused("its type may be keyword, ip, text, long or date");
+            }
+            if name.starts_with("yagura.") {
+                return refused("names under `yagura.` are Yagura's own; choose another");
+            }
+            let is_part = |c: char| c.is_alphanumeric() || "_-.@#/() %:".contains(c);
+            if name.is_empty() || name.len() > USER_NAME_BYTES_MAX || !name.chars().all(is_part) {
+                return refused("a name has 1 to 128 bytes: letters, digits and _-.@#/()%: only");
+            }
+            let label = |label: Option<String>| label.unwrap_or_else(|| name.clone());
+            let (ja, en) = (label(ja), label(en));
+            self.fields
+                .insert(name.clone(), Field { name, kind, ja, en, ocsf: None, m2131: false });
+        }
+        for (dataset, names) in read.sigma {
+            self.sigma.entry(dataset).or_default().extend(names);
+        }
+        Ok(())
     }
 
     /// The entry for an ECS name.
@@ -248,6 +327,35 @@ mod tests {
             let error = FieldDictionary::from_files([("one.toml", one), ("two.toml", again)]);
             let error = error.unwrap_err().to_string();
             assert!(error.starts_with("two.toml") && error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn users_add_fields_and_rename_ours() {
+        let ours = "[[field]]\nname='a'\ntype='long'\nja='あ'\nen='A'\n";
+        let layered = |text: &str| {
+            let mut dictionary = FieldDictionary::from_toml(ours).unwrap();
+            dictionary.layer("mine.toml", text).map(|()| dictionary)
+        };
+        let text = "line=1\n[[field]]\nname='a'\nen='Alpha'\n[[field]]\nname='b'\ntype='ip'\n";
+        let dictionary = layered(text).unwrap();
+        assert_eq!(dictionary.label("a", Lang::Ja), "あ");
+        assert_eq!(dictionary.label("a", Lang::En), "Alpha");
+        assert_eq!(dictionary.field_type("a"), FieldType::Long);
+        assert_eq!(dictionary.field_type("b"), FieldType::Ip);
+        assert_eq!(dictionary.label("b", Lang::Ja), "b");
+        let long = |bytes: usize| format!("name='{}'", "x".repeat(bytes));
+        assert!(layered(&format!("[[field]]\n{}", long(USER_NAME_BYTES_MAX))).is_ok());
+        for (wrong, said) in [
+            ("name='a'\ntype='ip'", "type cannot be changed"),
+            ("name='yagura.x'", "Yagura's own"),
+            ("name='x'\ntype='binary'", "keyword, ip"),
+            ("name='a\\nb'\ncolour=1", "colour"),
+            ("name=''", "1 to 128"),
+            (&long(USER_NAME_BYTES_MAX + 1), "1 to 128"),
+        ] {
+            let error = layered(&format!("[[field]]\n{wrong}\n")).unwrap_err().to_string();
+            assert!(error.starts_with("mine.toml") && error.contains(said), "{wrong}: {error}");
         }
     }
 

@@ -20,7 +20,7 @@ use yagura_event::{Clock, EventId, FieldDictionary, UtcMicros};
 use yagura_journal::{DirLock, Journal, JournalOptions, RecoveryReport};
 use yagura_lake::{Lake, LakeOptions};
 use yagura_ledger::{EventProof, Log, SigningKey, VerifierKey};
-use yagura_normalize::{Described, Normalizer, PARSER_VERSION};
+use yagura_normalize::{ContentFile, Described, Normalizer, PARSER_VERSION};
 use yagura_query::Searcher;
 
 /// Refused rules that the status names; past it they are only counted.
@@ -45,6 +45,8 @@ pub struct NodeOptions {
     /// How sources are to be read, which is recorded where it is new; `None` for a command that only
     /// opens the store: as it was recorded last.
     pub sources: Option<SourceOptions>,
+    /// Content files of the user, over the built-in ones.
+    pub content: Vec<ContentFile>,
     /// The events journal.
     pub journal: JournalOptions,
     /// Memory for events not yet in the table, in bytes.
@@ -65,6 +67,7 @@ impl Default for NodeOptions {
             rule_zone: jiff::tz::TimeZone::UTC,
             rules_recorded_as: None,
             sources: None,
+            content: Vec::new(),
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
             flush_interval: Duration::from_secs(300),
@@ -116,9 +119,8 @@ impl Node {
         let opened_at = clock.now();
         create_dir(data.root())?;
         let lock = DirLock::acquire(&data.lock())?;
-        let dictionary = Normalizer::embedded_dictionary();
-        let mut normalizer = Normalizer::new(dictionary.clone())
-            .map_err(|error| NodeError::Content(error.to_string()))?;
+        let mut normalizer = new_normalizer(&options)?;
+        let dictionary = normalizer.dictionary().clone();
         // Thousands of rules take most of a start; meanwhile the store is opened.
         let compiling = spawn_compiling(&options, &dictionary)?;
 
@@ -389,8 +391,13 @@ impl Node {
         self.normalizer.sentence(batch, row, lang)
     }
 
-    pub(crate) fn describe(&self, run: &yagura_event::CommittedRun) -> Option<Described> {
-        self.normalizer.describe(run)
+    /// A record in words and fields; `layout` is its row's `yagura.layout`.
+    pub(crate) fn describe(
+        &self,
+        run: &yagura_event::CommittedRun,
+        layout: Option<&str>,
+    ) -> Option<Described> {
+        self.normalizer.describe_with(run, layout)
     }
 
     /// Told whenever alerts change; the number itself means nothing.
@@ -552,6 +559,11 @@ impl Node {
         self.audit_journal.close()?;
         Ok(())
     }
+}
+
+fn new_normalizer(options: &NodeOptions) -> Result<Normalizer, NodeError> {
+    Normalizer::with_content(&options.content)
+        .map_err(|error| NodeError::Content(error.to_string()))
 }
 
 type Compiled = Result<yagura_rulebook::Compiled, NodeError>;

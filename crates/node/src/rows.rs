@@ -89,7 +89,9 @@ impl Node {
         (request.from, request.to) = (from, to);
         request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
         request.offset = asked.offset;
-        request.columns = RECORD_COLUMNS.map(str::to_owned).to_vec();
+        // The header that explains a row's columns is there only where rows have one.
+        let wanted = RECORD_COLUMNS.into_iter().chain([columns::LAYOUT]);
+        request.columns = wanted.map(str::to_owned).collect();
         let answer = self.searcher().search(request).await.map_err(wrong_query)?;
         let fields = answer.schema();
         let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
@@ -199,7 +201,7 @@ impl Node {
         let run = envelope.run(row)?;
         let record = run.records.first()?;
         let id = run.event_id(run.first_index);
-        let described = self.describe(&run)?;
+        let described = self.describe(&run, envelope.layout(row).as_deref())?;
         let mut shown = Row::new();
         let mut fields = Row::new();
         for (name, value) in described.fields {
@@ -285,6 +287,7 @@ struct Envelope {
     transport: ArrayRef,
     peer: ArrayRef,
     identity: ArrayRef,
+    layout: Option<ArrayRef>,
 }
 
 impl Envelope {
@@ -301,7 +304,14 @@ impl Envelope {
             transport: text(columns::TRANSPORT)?,
             peer: text(columns::PEER)?,
             identity: text(columns::IDENTITY)?,
+            layout: text(columns::LAYOUT),
         })
+    }
+
+    /// The header that explains the columns of the record at `row`.
+    fn layout(&self, row: usize) -> Option<String> {
+        let layouts = self.layout.as_ref()?.as_string_opt::<i32>()?;
+        layouts.is_valid(row).then(|| layouts.value(row).to_owned())
     }
 
     /// The record at `row`, as the journal would hand it on. The salt is not needed to show it.

@@ -1,6 +1,7 @@
 //! What is remembered of a stream from record to record, where a record cannot be read by itself.
 
 use crate::formats::{AuditEvents, vpcflow};
+use crate::headed::Layouts;
 use crate::limits::STREAM_CONTEXTS_MAX;
 use crate::mapping::Map;
 use yagura_event::Origin;
@@ -12,6 +13,8 @@ pub(crate) struct StreamContext {
     pub(crate) vpcflow: Option<Box<vpcflow::Layout>>,
     /// Acts that the Linux audit system is telling of.
     pub(crate) audit: Option<Box<AuditEvents>>,
+    /// The columns of a file with a header.
+    pub(crate) layouts: Layouts,
 }
 
 /// The contexts of all streams; past [`STREAM_CONTEXTS_MAX`] all are forgotten and learnt again.

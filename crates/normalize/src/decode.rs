@@ -3,12 +3,14 @@
 use crate::context::StreamContext;
 use crate::flat::Flat;
 use crate::formats::{self, Line, journal, windows_snare, windows_xml};
+use crate::headed::Reading;
 use crate::mapping::{Mappings, MessageFound};
 use crate::names::{self, NameId};
 use crate::pattern::Receipt;
 use crate::windows::Dialect;
 use crate::{json, pairs, syslog, time, web};
 use jiff::tz::TimeZone;
+use std::sync::Arc;
 use yagura_event::{Origin, Transport, UtcMicros};
 
 /// The outcome; the fields are in the [`Flat`].
@@ -21,6 +23,8 @@ pub(crate) struct Decoded {
     pub(crate) plain: usize,
     /// When it happened, where a header said so.
     pub(crate) time: Option<UtcMicros>,
+    /// The header of its file that explains its columns.
+    pub(crate) layout: Option<Arc<str>>,
 }
 
 /// What the text being read was found in. An envelope is opened once: the line inside may again
@@ -42,6 +46,7 @@ pub(crate) struct Datasets {
     vpn: usize,
     auth: usize,
     syslog: usize,
+    pairs: usize,
     unknown: usize,
 }
 
@@ -57,6 +62,7 @@ impl Datasets {
             vpn: mappings.dataset("network.vpn"),
             auth: mappings.dataset("linux.auth"),
             syslog: mappings.dataset("linux.syslog"),
+            pairs: mappings.dataset("kv.generic"),
             unknown: mappings.dataset("unknown"),
         }
     }
@@ -81,12 +87,19 @@ impl Decoder<'_> {
         let trimmed = text.trim();
         let own = origin.transport == Transport::Internal;
         if trimmed.starts_with('{') {
+            context.layouts.pass();
             let decoded = self.document(trimmed, origin, context, flat, Shell::None);
             let audit = own || origin.stream.as_str().starts_with("audit");
             if audit && decoded.dataset == self.datasets.json {
                 return Decoded { dataset: self.datasets.audit, ..decoded };
             }
             return decoded;
+        }
+        // Blanks and tabs at the ends may be empty columns.
+        let line = text.trim_end_matches(['\r', '\n']);
+        if let Some(headed) = context.layouts.read(line, &self.reading(origin), flat) {
+            let decoded = self.text(headed.dataset, flat, headed.time);
+            return Decoded { layout: headed.layout, ..decoded };
         }
         if let Some(decoded) = self.line(trimmed, origin, context, flat, Shell::None) {
             return decoded;
@@ -118,7 +131,7 @@ impl Decoder<'_> {
             return self.windows(dialect, plain, flat);
         }
         if let Some(dataset) = self.mappings.signatures.dataset(flat, plain) {
-            return Decoded { dataset, dialect: Dialect::Plain, plain, time: None };
+            return Decoded { dataset, dialect: Dialect::Plain, plain, time: None, layout: None };
         }
         if shell == Shell::None
             && let Some(decoded) = self.journal_document(origin, context, flat)
@@ -151,7 +164,7 @@ impl Decoder<'_> {
             }
         }
         let dataset = self.datasets.json;
-        Decoded { dataset, dialect: Dialect::Plain, plain, time: None }
+        Decoded { dataset, dialect: Dialect::Plain, plain, time: None, layout: None }
     }
 
     /// An event of Windows; the fields after the first `plain` are named as `dialect` has it.
@@ -159,7 +172,7 @@ impl Decoder<'_> {
         let channel = flat.value(dialect.channel());
         let dataset = channel.and_then(|channel| self.mappings.channel(channel));
         let dataset = dataset.unwrap_or(self.datasets.windows_other);
-        Decoded { dataset, dialect, plain, time: None }
+        Decoded { dataset, dialect, plain, time: None, layout: None }
     }
 
     /// An event of Windows that comes as XML or as a line of text.
@@ -204,6 +217,17 @@ impl Decoder<'_> {
         flat: &mut Flat,
         shell: Shell,
     ) -> Option<Decoded> {
+        let receipt = self.receipt(origin);
+        // What users say comes first: they know what their lines mean.
+        let found =
+            self.mappings.match_user_line(text, receipt, |name, value| push(flat, name, value));
+        if let Some(found) = found {
+            return Some(self.matched(found, text, flat));
+        }
+        if let Some((dataset, time)) = self.mappings.match_format(text, origin, flat) {
+            flat.push_known(names::MESSAGE, text);
+            return Some(self.text(dataset, flat, time));
+        }
         if text.starts_with(journal::START) {
             let header = journal::read(text, flat);
             return Some(self.syslog(&header, origin, context, flat, shell));
@@ -214,18 +238,36 @@ impl Decoder<'_> {
         if let Some(header) = syslog::parse(text, origin.received, self.zone) {
             return Some(self.syslog(&header, origin, context, flat, shell));
         }
-        let receipt = self.receipt(origin);
         let line = Line { text, header: None, origin, receipt, mappings: self.mappings };
         if let Some(decoded) = self.bare(&line, context, flat) {
             return Some(decoded);
         }
-        let found =
-            self.mappings.match_line(text, receipt, |name, value| push(flat, name, value))?;
+        let found = self.mappings.match_line(text, receipt, |name, value| push(flat, name, value));
+        if let Some(found) = found {
+            return Some(self.matched(found, text, flat));
+        }
+        pairs::generic(text, flat)?;
+        if flat.value(names::MESSAGE).is_none() {
+            flat.push_known(names::MESSAGE, text);
+        }
+        Some(self.text(self.datasets.pairs, flat, None))
+    }
+
+    fn matched(&self, found: MessageFound, text: &str, flat: &mut Flat) -> Decoded {
         if flat.value(names::MESSAGE).is_none() {
             flat.push_known(names::MESSAGE, text);
         }
         let dataset = found.dataset.unwrap_or(self.datasets.unknown);
-        Some(self.text(dataset, flat, found.matched.time))
+        self.text(dataset, flat, found.matched.time)
+    }
+
+    pub(crate) fn reading(&self, origin: &Origin<'_>) -> Reading<'_> {
+        Reading {
+            mappings: self.mappings,
+            zone: self.zone,
+            received: origin.received,
+            is_file: origin.transport == Transport::File,
+        }
     }
 
     fn receipt(&self, origin: &Origin<'_>) -> Receipt<'_> {
@@ -240,6 +282,12 @@ impl Decoder<'_> {
         flat: &mut Flat,
     ) -> Option<Decoded> {
         let text = line.text;
+        if line.header.is_some()
+            && let Some((dataset, time)) = self.mappings.match_format(text, line.origin, flat)
+        {
+            flat.push_known(names::MESSAGE, text);
+            return Some(self.text(dataset, flat, time));
+        }
         if let Some(found) = formats::read(line, context, flat) {
             if flat.value(names::MESSAGE).is_none() {
                 flat.push_known(names::MESSAGE, text);
@@ -348,7 +396,7 @@ impl Decoder<'_> {
     }
 
     fn text(&self, dataset: usize, flat: &Flat, time: Option<UtcMicros>) -> Decoded {
-        Decoded { dataset, dialect: Dialect::Plain, plain: flat.len(), time }
+        Decoded { dataset, dialect: Dialect::Plain, plain: flat.len(), time, layout: None }
     }
 }
 

@@ -11,6 +11,17 @@ pub enum NormalizeError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// Fields that cannot be used.
+    #[error(transparent)]
+    Fields(#[from] yagura_event::DictionaryError),
+    /// More than the limits allow.
+    #[error("{file}: {reason}")]
+    TooMuch {
+        /// The file.
+        file: String,
+        /// What there is too much of, how much there may be, and what to do.
+        reason: String,
+    },
     /// Well-formed, but it means nothing.
     #[error("{file}: {entry}: {reason}")]
     Meaning {

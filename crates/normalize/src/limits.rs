@@ -78,6 +78,68 @@ pub const SENTENCE_CODES_MAX: usize = 6;
 /// Longest sentence, in characters.
 pub const SENTENCE_CHARS_MAX: usize = 600;
 
+/// Most columns of a file with a header (CSV, Zeek, W3C extended logs). A header with more explains
+/// nothing.
+pub const LAYOUT_COLUMNS_MAX: usize = 512;
+
+/// Longest header of such a file, in bytes; a longer one explains nothing. It is noted on every row.
+pub const LAYOUT_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest name of a column of a CSV file, in characters; a line with a longer one is no header.
+pub const COLUMN_NAME_CHARS_MAX: usize = 64;
+
+/// How deep named patterns may contain each other.
+pub const GROK_DEPTH_MAX: usize = 16;
+
+/// Longest regular expression that named patterns may be put together to, in bytes.
+pub const GROK_EXPANDED_BYTES_MAX: usize = 16 * 1024;
+
+/// Most memory of a compiled pattern, in bytes; as much again for what it learns while matching.
+pub const GROK_PROGRAM_BYTES_MAX: usize = 512 * 1024;
+
+/// How deep groups of a regular expression may nest, those of named patterns included.
+pub const GROK_NEST_MAX: u32 = 64;
+
+/// Longest text that a named pattern is tried on, in bytes; none fits a longer one.
+pub const GROK_LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest expression in a mapping, in bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 1_024;
+
+/// Most fields that an expression may name.
+pub const EXPRESSION_GAPS_MAX: usize = 16;
+
+/// Most operators, brackets and calls of an expression.
+pub const EXPRESSION_OPERATORS_MAX: usize = 64;
+
+/// Most steps of one run of an expression; past it, nothing is set.
+pub const EXPRESSION_STEPS_MAX: u64 = 1_000;
+
+/// Longest text that an expression may be given, make on its way, or come to, in bytes; past it,
+/// nothing is set.
+pub const EXPRESSION_TEXT_BYTES_MAX: usize = 8 * 1024;
+
+/// Largest content file of a user, in bytes.
+pub const CONTENT_FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most bytes of all content files of a user together.
+pub const CONTENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most content files of a user.
+pub const CONTENT_FILES_MAX: usize = 256;
+
+/// Most entries (datasets, fields, patterns, lines, mappings, sentences) of all content files of a
+/// user together, and most named patterns.
+pub const CONTENT_ENTRIES_MAX: usize = 10_000;
+
+/// Most patterns written as `grok` in the content files of a user.
+pub const GROK_PATTERNS_MAX: usize = 256;
+
+/// Longest format of an access log in a mapping, in bytes.
+pub const LOG_FORMAT_BYTES_MAX: usize = 4 * 1024;
+
+/// Most values of such a format.
+pub const LOG_FORMAT_GAPS_MAX: usize = 64;
 /// Most `[[source]]` settings.
 pub const SOURCE_SETTINGS_MAX: usize = 1_024;
 

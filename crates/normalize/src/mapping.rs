@@ -4,15 +4,21 @@
 //! conditions (event code, equality of fields) hold. It can do nothing else: no loops, no code.
 
 use crate::NormalizeError;
+use crate::expression::Expression;
+use crate::flat::Flat;
+use crate::grok::{self, Grok, Named};
+use crate::headed;
 use crate::lists::{Lists, PairsEntry};
+use crate::log_format::LogFormat;
 use crate::pattern::{Matched, Pattern, Receipt};
 use crate::signature::{JsonEntry, Signatures};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use yagura_event::{FieldDictionary, FieldType};
+use yagura_event::{FieldDictionary, FieldType, Origin, UtcMicros, columns};
 
 pub(crate) type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -35,6 +41,21 @@ struct File {
     mapping: Vec<MappingEntry>,
     #[serde(default)]
     table: BTreeMap<String, BTreeMap<String, String>>,
+    /// Regular expressions by name, for patterns written as `grok`.
+    #[serde(default)]
+    named: Named,
+    /// How web servers were told to write their access logs.
+    #[serde(default)]
+    format: Vec<FormatEntry>,
+    /// What users write in the same file, and others read.
+    #[serde(default, rename = "field")]
+    _field: IgnoredAny,
+    #[serde(default, rename = "sigma")]
+    _sigma: IgnoredAny,
+    #[serde(default, rename = "sentence")]
+    _sentence: IgnoredAny,
+    #[serde(default, rename = "words")]
+    _words: IgnoredAny,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +69,9 @@ struct DatasetEntry {
     /// What a JSON document of this dataset looks like, in one or several ways.
     #[serde(default)]
     json: Vec<JsonEntry>,
+    /// Columns of a file with a header that is of this dataset: all of them.
+    #[serde(default)]
+    columns: Vec<String>,
     /// Native names of when it happened, the best first.
     #[serde(default)]
     time: Vec<String>,
@@ -81,7 +105,7 @@ struct DatasetEntry {
 }
 
 /// What people are told about a dataset: `content/mappings`, the entries called `dataset`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DatasetAbout {
     /// The dataset, such as `linux.auth`.
@@ -115,8 +139,11 @@ pub struct DatasetAbout {
 #[serde(deny_unknown_fields)]
 struct PatternEntry {
     program: OneOrMany,
-    #[serde(rename = "match")]
-    text: String,
+    #[serde(default, rename = "match")]
+    text: Option<String>,
+    /// Instead of `match`: named patterns.
+    #[serde(default)]
+    grok: Option<String>,
     #[serde(default)]
     set: BTreeMap<String, String>,
     /// The dataset where it matches, instead of the program's.
@@ -128,8 +155,11 @@ struct PatternEntry {
 #[serde(deny_unknown_fields)]
 struct LineEntry {
     dataset: String,
-    #[serde(rename = "match")]
-    text: String,
+    #[serde(default, rename = "match")]
+    text: Option<String>,
+    /// Instead of `match`: named patterns.
+    #[serde(default)]
+    grok: Option<String>,
     #[serde(default)]
     set: BTreeMap<String, String>,
 }
@@ -148,6 +178,25 @@ struct MappingEntry {
     set: BTreeMap<String, String>,
     #[serde(default)]
     translate: Vec<TranslateEntry>,
+    /// What expressions come to.
+    #[serde(default)]
+    set_expr: BTreeMap<String, String>,
+}
+
+/// How a web server was told to write its access log.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FormatEntry {
+    dataset: String,
+    /// Apache's `LogFormat`.
+    #[serde(default)]
+    apache: Option<String>,
+    /// Nginx's `log_format`.
+    #[serde(default)]
+    nginx: Option<String>,
+    /// Files, peers or streams whose lines are written so; all where it is left out.
+    #[serde(default)]
+    sources: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -187,6 +236,12 @@ pub(crate) struct Mappings {
     patterns: Map<Box<str>, Vec<MessagePattern>>,
     /// What whole lines without a header look like, in the order in which they are tried.
     lines: Vec<MessagePattern>,
+    /// The same of users, which are tried before anything else.
+    user_lines: Vec<MessagePattern>,
+    /// How web servers write, in the order in which they are tried.
+    formats: Vec<SourceFormat>,
+    /// Columns that say which dataset a file with a header is of.
+    columns: Vec<(Vec<Box<str>>, usize)>,
     pub(crate) signatures: Signatures,
     pub(crate) about: Vec<DatasetAbout>,
 }
@@ -194,9 +249,25 @@ pub(crate) struct Mappings {
 /// A pattern, and what holds where it matches.
 #[derive(Clone)]
 struct MessagePattern {
-    pattern: Pattern,
+    pattern: Matcher,
     set: Constants,
     dataset: Option<usize>,
+}
+
+/// How a text is compared.
+#[derive(Clone)]
+enum Matcher {
+    /// Literal text with gaps.
+    Gaps(Pattern),
+    /// Named patterns.
+    Named(Grok),
+}
+
+/// A format, and where it is used.
+struct SourceFormat {
+    format: LogFormat,
+    sources: Vec<Box<str>>,
+    dataset: usize,
 }
 
 /// What a message pattern answers.
@@ -213,6 +284,8 @@ pub(crate) struct DatasetMappings {
     pub(crate) columns: Vec<Box<str>>,
     general: Vec<Rule>,
     by_code: Map<Box<str>, Vec<Rule>>,
+    /// General rules of users, which have the last word.
+    last: Vec<Rule>,
     pub(crate) code_column: u32,
     /// Native names of when it happened, the best first.
     pub(crate) time: Vec<Box<str>>,
@@ -228,6 +301,7 @@ pub(crate) struct Rule {
     pub(crate) copies: Vec<Copy>,
     pub(crate) constants: Vec<Constant>,
     pub(crate) translations: Vec<Translation>,
+    pub(crate) computed: Vec<Computed>,
 }
 
 /// A step of a rule whose outcome depends on nothing but one value, and so is remembered per
@@ -252,6 +326,14 @@ pub(crate) struct Translation {
     pub(crate) from: Vec<(u32, MemoId)>,
     pub(crate) to: u32,
     pub(crate) table: Arc<Table>,
+}
+
+/// A field that an expression is computed for.
+pub(crate) struct Computed {
+    pub(crate) to: u32,
+    pub(crate) expression: Expression,
+    /// Where the fields are that the expression speaks of.
+    pub(crate) from: Vec<u32>,
 }
 
 /// What values are translated to.
@@ -337,125 +419,39 @@ impl Filter {
 }
 
 impl Mappings {
-    /// Reads the files (name below `content/`, text) in the order given.
-    pub(crate) fn new(
-        files: &[(&str, &str)],
+    /// Reads our files, and over them those of a user: what they say of a dataset of ours is added to
+    /// it, their patterns are tried first, and their rules have the last word.
+    pub(crate) fn layered(
+        ours: &[(&str, &str)],
+        users: &[(&str, &str)],
         dictionary: &FieldDictionary,
     ) -> Result<Self, NormalizeError> {
         let mut parsed = Vec::new();
-        for (file, text) in files {
+        for (file, text) in ours.iter().chain(users) {
             let content: File = toml::from_str(text).map_err(|source| NormalizeError::Syntax {
                 file: (*file).into(),
                 source: Box::new(source),
             })?;
             parsed.push((*file, content));
         }
-        let mut tables = Tables::new();
-        for (_, content) in &mut parsed {
+        let mut tables = BTreeMap::<String, BTreeMap<String, String>>::new();
+        let mut named = Named::new();
+        for (file, content) in &mut parsed {
             for (name, table) in std::mem::take(&mut content.table) {
-                tables.insert(name, Arc::new(Table::new(table)));
+                tables.entry(name).or_default().extend(table);
             }
-        }
-        let mut mappings = Mappings {
-            datasets: Vec::new(),
-            index: Map::default(),
-            channels: Map::default(),
-            programs: Map::default(),
-            patterns: Map::default(),
-            lines: Vec::new(),
-            signatures: Signatures::default(),
-            about: Vec::new(),
-        };
-        let entries = parsed.iter();
-        let entries =
-            entries.flat_map(|(file, content)| content.dataset.iter().map(|e| (*file, e)));
-        for (position, (file, entry)) in entries.enumerate() {
-            let place = format!("dataset {:?}", entry.name);
-            if mappings.index.insert(entry.name.as_str().into(), position).is_some() {
-                let reason = "is defined twice; remove one of the definitions".to_owned();
-                return Err(meaning(file, &place, reason));
-            }
-            mappings.about.push(entry.about());
-            for signature in &entry.json {
-                let added = mappings.signatures.add(position, signature);
-                added.map_err(|reason| meaning(file, &place, reason))?;
-            }
-            for channel in &entry.channels {
-                mappings.channels.insert(channel.to_lowercase().into(), position);
-            }
-            for program in &entry.programs {
-                mappings.programs.insert(program.as_str().into(), position);
-            }
-            let mut dataset = DatasetBuilder::new(&entry.name);
-            let lists = Lists::new(&entry.pairs, &entry.join);
-            dataset.finished.lists = lists.map_err(|reason| meaning(file, &place, reason))?;
-            dataset.finished.utc = entry.utc;
-            dataset.finished.time = entry.time.iter().map(|name| name.as_str().into()).collect();
-            for (file, content) in &parsed {
-                for (number, mapping) in (1..).zip(&content.mapping) {
-                    if covers(&mapping.dataset, &entry.name) {
-                        dataset.add(file, number, mapping, &tables, dictionary)?;
-                    }
+            for (name, regex) in std::mem::take(&mut content.named) {
+                if !grok::is_name(&name) {
+                    let reason = "the name of a pattern has letters, digits and _ only".to_owned();
+                    return Err(meaning(file, &format!("named {name:?}"), reason));
                 }
-            }
-            mappings.datasets.push(Arc::new(dataset.finished));
-        }
-        for (file, content) in &parsed {
-            for (number, entry) in (1..).zip(&content.pattern) {
-                mappings.add_pattern(file, number, entry, dictionary)?;
-            }
-            for (number, entry) in (1..).zip(&content.line) {
-                let place = format!("line {number} ({:?})", entry.text);
-                let dataset = Some(entry.dataset.as_str());
-                let pattern = mappings.pattern(&entry.text, &entry.set, dataset, dictionary);
-                let pattern = pattern.map_err(|reason| meaning(file, &place, reason))?;
-                mappings.lines.push(pattern);
-            }
-            for (number, mapping) in (1..).zip(&content.mapping) {
-                let known = mappings.index.keys().any(|name| covers(&mapping.dataset, name));
-                if !known {
-                    let reason = format!("no dataset is called {:?}", mapping.dataset);
-                    return Err(meaning(file, &format!("mapping {number}"), reason));
-                }
+                named.insert(name, regex);
             }
         }
-        Ok(mappings)
-    }
-
-    fn add_pattern(
-        &mut self,
-        file: &str,
-        number: usize,
-        entry: &PatternEntry,
-        dictionary: &FieldDictionary,
-    ) -> Result<(), NormalizeError> {
-        let place = format!("pattern {number} ({:?})", entry.text);
-        let pattern = self.pattern(&entry.text, &entry.set, entry.dataset.as_deref(), dictionary);
-        let pattern = pattern.map_err(|reason| meaning(file, &place, reason))?;
-        for program in entry.program.iter() {
-            self.patterns.entry(program.into()).or_default().push(pattern.clone());
-        }
-        Ok(())
-    }
-
-    fn pattern(
-        &self,
-        text: &str,
-        set: &BTreeMap<String, String>,
-        dataset: Option<&str>,
-        dictionary: &FieldDictionary,
-    ) -> Result<MessagePattern, String> {
-        let pattern = Pattern::parse(text)?;
-        for name in pattern.names().chain(set.keys().map(String::as_str)) {
-            known_field(name, dictionary)?;
-        }
-        let position = |name: &str| {
-            let position = self.index.get(name).copied();
-            position.ok_or_else(|| format!("no dataset is called {name:?}"))
-        };
-        let dataset = dataset.map(position).transpose()?;
-        let set = set.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
-        Ok(MessagePattern { pattern, set, dataset })
+        let tables = tables.into_iter().map(|(name, table)| (name, Arc::new(Table::new(table))));
+        let (ours, users) = parsed.split_at(ours.len());
+        let reading = Reading { ours, users, tables: tables.collect(), named, dictionary };
+        reading.mappings()
     }
 
     /// Position of the dataset called `name` in [`Mappings::datasets`].
@@ -467,6 +463,57 @@ impl Mappings {
     /// [`Mappings::dataset`] of a name that may be none.
     pub(crate) fn find_dataset(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
+    }
+
+    fn named(&self, name: &str) -> Result<usize, String> {
+        self.find_dataset(name).ok_or_else(|| no_dataset(name))
+    }
+
+    /// The dataset whose columns are all among `columns`; of several, the one that names the most.
+    pub(crate) fn by_columns(&self, columns: &[Box<str>]) -> Option<usize> {
+        let fits = |(wanted, _): &&(Vec<Box<str>>, usize)| {
+            wanted.iter().all(|name| columns.contains(name))
+        };
+        let best = self.columns.iter().filter(fits).rev().max_by_key(|(wanted, _)| wanted.len());
+        best.map(|(_, dataset)| *dataset)
+    }
+
+    /// Adds how records of a dataset are known.
+    fn know_dataset(&mut self, entry: &DatasetEntry) -> Result<(), String> {
+        let position = self.named(&entry.name)?;
+        for signature in &entry.json {
+            self.signatures.add(position, signature)?;
+        }
+        // Of the user and us, the user comes first.
+        for channel in &entry.channels {
+            self.channels.entry(channel.to_lowercase().into()).or_insert(position);
+        }
+        for program in &entry.programs {
+            self.programs.entry(program.as_str().into()).or_insert(position);
+        }
+        if !entry.columns.is_empty() {
+            let names = entry.columns.iter().map(|name| name.as_str().into()).collect();
+            self.columns.push((names, position));
+        }
+        Ok(())
+    }
+
+    /// Tries the formats of the web servers that `origin` may be.
+    pub(crate) fn match_format(
+        &self,
+        line: &str,
+        origin: &Origin<'_>,
+        flat: &mut Flat,
+    ) -> Option<(usize, Option<UtcMicros>)> {
+        self.formats.iter().find_map(|SourceFormat { format, sources, dataset }| {
+            let is_of = |wanted: &Box<str>| {
+                holds(wanted, origin.peer) || holds(wanted, origin.stream.as_str())
+            };
+            if !sources.is_empty() && !sources.iter().any(is_of) {
+                return None;
+            }
+            Some((*dataset, format.read(line, flat)?))
+        })
     }
 
     /// The dataset of a Windows event log, names compared without case.
@@ -504,6 +551,214 @@ impl Mappings {
     ) -> Option<MessageFound> {
         first_match(&self.lines, line, receipt, found)
     }
+
+    /// The same, of users.
+    pub(crate) fn match_user_line<'m>(
+        &'m self,
+        line: &'m str,
+        receipt: Receipt<'_>,
+        found: impl FnMut(&str, &'m str),
+    ) -> Option<MessageFound> {
+        first_match(&self.user_lines, line, receipt, found)
+    }
+}
+
+/// Files while they become [`Mappings`].
+struct Reading<'a> {
+    ours: &'a [(&'a str, File)],
+    users: &'a [(&'a str, File)],
+    tables: Tables,
+    named: Named,
+    dictionary: &'a FieldDictionary,
+}
+
+impl<'a> Reading<'a> {
+    fn mappings(&self) -> Result<Mappings, NormalizeError> {
+        let mut mappings = Mappings {
+            datasets: Vec::new(),
+            index: Map::default(),
+            channels: Map::default(),
+            programs: Map::default(),
+            patterns: Map::default(),
+            lines: Vec::new(),
+            user_lines: Vec::new(),
+            formats: Vec::new(),
+            columns: Vec::new(),
+            signatures: Signatures::default(),
+            about: Vec::new(),
+        };
+        for (file, content) in self.files() {
+            for entry in &content.dataset {
+                self.name_dataset(file, entry, &mut mappings)?;
+            }
+        }
+        // Of what looks alike, the user's word is taken first.
+        let of_users = self.users.iter().map(|file| (true, file));
+        for (is_users, (file, content)) in of_users.chain(self.ours.iter().map(|f| (false, f))) {
+            for entry in &content.dataset {
+                let added = mappings.know_dataset(entry);
+                added.map_err(|reason| meaning(file, &dataset_place(entry), reason))?;
+            }
+            for (number, entry) in (1..).zip(&content.pattern) {
+                let added = self.add_pattern(entry, &mut mappings);
+                let place = || format!("pattern {number} ({:?})", shown(&entry.text, &entry.grok));
+                added.map_err(|reason| meaning(file, &place(), reason))?;
+            }
+            for (number, entry) in (1..).zip(&content.line) {
+                let place = || format!("line {number} ({:?})", shown(&entry.text, &entry.grok));
+                let dataset = Some(entry.dataset.as_str());
+                let pattern =
+                    self.pattern(&entry.text, &entry.grok, &entry.set, dataset, &mappings);
+                let pattern = pattern.map_err(|reason| meaning(file, &place(), reason))?;
+                match is_users {
+                    true => mappings.user_lines.push(pattern),
+                    false => mappings.lines.push(pattern),
+                }
+            }
+            for (number, entry) in (1..).zip(&content.format) {
+                let format = self.format(entry, &mappings);
+                let place = format!("format {number}");
+                mappings.formats.push(format.map_err(|reason| meaning(file, &place, reason))?);
+            }
+        }
+        for position in 0..mappings.datasets.len() {
+            self.add_rules(position, &mut mappings)?;
+        }
+        for (file, content) in self.files() {
+            for (number, mapping) in (1..).zip(&content.mapping) {
+                let known = mappings.index.keys().any(|name| covers(&mapping.dataset, name));
+                if !known {
+                    let reason = no_dataset(&mapping.dataset);
+                    return Err(meaning(file, &format!("mapping {number}"), reason));
+                }
+            }
+        }
+        Ok(mappings)
+    }
+
+    fn files(&self) -> impl Iterator<Item = &'a (&'a str, File)> + use<'a> {
+        self.ours.iter().chain(self.users)
+    }
+
+    /// Gives a dataset its position, unless it has one.
+    fn name_dataset(
+        &self,
+        file: &str,
+        entry: &DatasetEntry,
+        mappings: &mut Mappings,
+    ) -> Result<(), NormalizeError> {
+        let position = mappings.datasets.len();
+        if let Some(&known) = mappings.index.get(entry.name.as_str()) {
+            let is_users = self.users.iter().any(|(of, _)| *of == file);
+            let defines = |(_, content): &(&str, File)| {
+                content.dataset.iter().any(|other| other.name == entry.name)
+            };
+            if is_users && self.ours.iter().any(defines) {
+                if let Some(about) = mappings.about.get_mut(known) {
+                    entry.tell(about);
+                }
+                return Ok(());
+            }
+            let reason = "is defined twice; remove one of the definitions".to_owned();
+            return Err(meaning(file, &dataset_place(entry), reason));
+        }
+        mappings.index.insert(entry.name.as_str().into(), position);
+        let mut about = DatasetAbout { name: entry.name.as_str().into(), ..Default::default() };
+        entry.tell(&mut about);
+        mappings.about.push(about);
+        let dataset = DatasetBuilder::new(&entry.name).finished;
+        mappings.datasets.push(Arc::new(dataset));
+        Ok(())
+    }
+
+    /// Compiles the rules of the dataset at `position`.
+    fn add_rules(&self, position: usize, mappings: &mut Mappings) -> Result<(), NormalizeError> {
+        let Some(place) = mappings.datasets.get_mut(position) else { return Ok(()) };
+        let mut dataset = DatasetBuilder::new(&place.name);
+        let of_users = self.users.iter().map(|file| (true, file));
+        for (_, (file, content)) in of_users.clone().chain(self.ours.iter().map(|f| (false, f))) {
+            for entry in content.dataset.iter().filter(|entry| *entry.name == *place.name) {
+                dataset.finished.time.extend(entry.time.iter().map(|name| name.as_str().into()));
+                dataset.finished.utc |= entry.utc;
+                if !entry.pairs.is_empty() || !entry.join.is_empty() {
+                    let lists = Lists::new(&entry.pairs, &entry.join);
+                    dataset.finished.lists =
+                        lists.map_err(|reason| meaning(file, &dataset_place(entry), reason))?;
+                }
+            }
+        }
+        for (is_users, (file, content)) in self.ours.iter().map(|f| (false, f)).chain(of_users) {
+            for (number, mapping) in (1..).zip(&content.mapping) {
+                if covers(&mapping.dataset, &place.name) {
+                    let added = dataset.add(mapping, is_users, self);
+                    let place = || format!("mapping {number}");
+                    added.map_err(|reason| meaning(file, &place(), reason))?;
+                }
+            }
+        }
+        *place = Arc::new(dataset.finished);
+        Ok(())
+    }
+
+    fn add_pattern(&self, entry: &PatternEntry, mappings: &mut Mappings) -> Result<(), String> {
+        let dataset = entry.dataset.as_deref();
+        let pattern = self.pattern(&entry.text, &entry.grok, &entry.set, dataset, mappings)?;
+        for program in entry.program.iter() {
+            mappings.patterns.entry(program.into()).or_default().push(pattern.clone());
+        }
+        Ok(())
+    }
+
+    fn pattern(
+        &self,
+        text: &Option<String>,
+        grok: &Option<String>,
+        set: &BTreeMap<String, String>,
+        dataset: Option<&str>,
+        mappings: &Mappings,
+    ) -> Result<MessagePattern, String> {
+        let pattern = match (text, grok) {
+            (Some(text), None) => Matcher::Gaps(Pattern::parse(text)?),
+            (None, Some(text)) => Matcher::Named(Grok::parse(text, &self.named)?),
+            _ => return Err("write either `match` or `grok`".to_owned()),
+        };
+        let names: Vec<&str> = match &pattern {
+            Matcher::Gaps(pattern) => pattern.names().collect(),
+            Matcher::Named(grok) => {
+                grok.names().filter(|name| *name != columns::TIMESTAMP).collect()
+            }
+        };
+        for name in names.into_iter().chain(set.keys().map(String::as_str)) {
+            known_field(name, self.dictionary)?;
+        }
+        let dataset = dataset.map(|name| mappings.named(name)).transpose()?;
+        let set = set.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
+        Ok(MessagePattern { pattern, set, dataset })
+    }
+
+    fn format(&self, entry: &FormatEntry, mappings: &Mappings) -> Result<SourceFormat, String> {
+        let format = match (&entry.apache, &entry.nginx) {
+            (Some(text), None) => LogFormat::apache(text)?,
+            (None, Some(text)) => LogFormat::nginx(text)?,
+            _ => return Err("write either `apache` or `nginx`".to_owned()),
+        };
+        let dataset = mappings.named(&entry.dataset)?;
+        let sources = entry.sources.iter().map(|source| source.as_str().into()).collect();
+        Ok(SourceFormat { format, sources, dataset })
+    }
+}
+
+/// What an entry looks for, to name it by.
+fn shown<'a>(text: &'a Option<String>, grok: &'a Option<String>) -> &'a str {
+    text.as_deref().or(grok.as_deref()).unwrap_or_default()
+}
+
+fn dataset_place(entry: &DatasetEntry) -> String {
+    format!("dataset {:?}", entry.name)
+}
+
+fn no_dataset(name: &str) -> String {
+    format!("no dataset is called {name:?}; check the spelling, or add a [[dataset]] of that name")
 }
 
 fn first_match<'m>(
@@ -519,24 +774,51 @@ fn first_match<'m>(
     })
 }
 
-impl DatasetEntry {
-    fn about(&self) -> DatasetAbout {
-        let text = |text: &Option<Box<str>>| text.clone().unwrap_or_default();
-        let list = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
-        DatasetAbout {
-            name: self.name.as_str().into(),
-            title_ja: text(&self.title_ja),
-            title_en: text(&self.title_en),
-            about_ja: text(&self.about_ja),
-            about_en: text(&self.about_en),
-            send_ja: text(&self.send_ja),
-            send_en: text(&self.send_en),
-            nis2: self.nis2.clone(),
-            asd: self.asd.clone(),
-            sample: self.sample.clone(),
-            channels: list(&self.channels),
-            programs: list(&self.programs),
+impl Matcher {
+    fn matches<'m>(
+        &self,
+        message: &'m str,
+        receipt: Receipt<'_>,
+        mut found: impl FnMut(&str, &'m str),
+    ) -> Option<Matched> {
+        match self {
+            Matcher::Gaps(pattern) => pattern.matches(message, receipt, found),
+            Matcher::Named(grok) => {
+                let mut time = None;
+                let mut take = |name: &str, value: &'m str| match name {
+                    columns::TIMESTAMP => {
+                        time = headed::instant(value, receipt.zone, receipt.received);
+                    }
+                    _ => found(name, value),
+                };
+                grok.matches(message, &mut take).then_some(())?;
+                Some(Matched { time })
+            }
         }
+    }
+}
+
+impl DatasetEntry {
+    /// Writes down what is said of the dataset, over what was said before.
+    fn tell(&self, about: &mut DatasetAbout) {
+        let told = [
+            (&self.title_ja, &mut about.title_ja),
+            (&self.title_en, &mut about.title_en),
+            (&self.about_ja, &mut about.about_ja),
+            (&self.about_en, &mut about.about_en),
+            (&self.send_ja, &mut about.send_ja),
+            (&self.send_en, &mut about.send_en),
+        ];
+        for (said, place) in told {
+            if let Some(said) = said {
+                *place = said.clone();
+            }
+        }
+        about.nis2.extend(self.nis2.iter().cloned());
+        about.asd = self.asd.clone().or(about.asd.take());
+        about.sample = self.sample.clone().or(about.sample.take());
+        about.channels.extend(self.channels.iter().map(|text| text.as_str().into()));
+        about.programs.extend(self.programs.iter().map(|text| text.as_str().into()));
     }
 }
 
@@ -555,7 +837,7 @@ impl DatasetMappings {
         code: Option<&str>,
     ) -> impl Iterator<Item = &'a Rule> + use<'a> {
         let specific = code.and_then(|code| self.by_code.get(code)).map_or(&[][..], Vec::as_slice);
-        self.general.iter().chain(specific)
+        self.general.iter().chain(specific).chain(&self.last)
     }
 }
 
@@ -571,6 +853,7 @@ impl DatasetBuilder {
             columns: Vec::new(),
             general: Vec::new(),
             by_code: Map::default(),
+            last: Vec::new(),
             code_column: 0,
             time: Vec::new(),
             utc: false,
@@ -601,34 +884,33 @@ impl DatasetBuilder {
 
     fn add(
         &mut self,
-        file: &str,
-        number: usize,
         entry: &MappingEntry,
-        tables: &Tables,
-        dictionary: &FieldDictionary,
-    ) -> Result<(), NormalizeError> {
-        let wrong = |reason: String| meaning(file, &format!("mapping {number}"), reason);
+        is_users: bool,
+        reading: &Reading<'_>,
+    ) -> Result<(), String> {
         for code in entry.code.as_ref().map_or(vec![None], |codes| codes.iter().map(Some).collect())
         {
-            let rule = self.rule(entry, tables, dictionary).map_err(wrong)?;
+            let rule = self.rule(entry, reading)?;
             match code {
                 Some(code) => {
                     self.finished.by_code.entry(code.into()).or_default().push(rule);
                 }
+                None if is_users => self.finished.last.push(rule),
                 None => self.finished.general.push(rule),
             }
         }
         Ok(())
     }
 
-    fn rule(
-        &mut self,
-        entry: &MappingEntry,
-        tables: &Tables,
-        dictionary: &FieldDictionary,
-    ) -> Result<Rule, String> {
-        let mut rule =
-            Rule { when: vec![], copies: vec![], constants: vec![], translations: vec![] };
+    fn rule(&mut self, entry: &MappingEntry, reading: &Reading<'_>) -> Result<Rule, String> {
+        let Reading { tables, dictionary, .. } = reading;
+        let mut rule = Rule {
+            when: vec![],
+            copies: vec![],
+            constants: vec![],
+            translations: vec![],
+            computed: vec![],
+        };
         for (name, values) in &entry.when {
             known_field(name, dictionary)?;
             rule.when.push((self.column(name), values.iter().map(Box::from).collect()));
@@ -667,6 +949,17 @@ impl DatasetBuilder {
             let to = self.column(&translate.to);
             rule.translations.push(Translation { from, to, table: table.clone() });
         }
+        for (name, text) in &entry.set_expr {
+            known_field(name, dictionary)?;
+            let wrong = |reason: String| format!("the expression for {name}: {reason}");
+            let expression = Expression::parse(text).map_err(wrong)?;
+            let mut from = Vec::new();
+            for gap in expression.gaps() {
+                known_field(&gap.name, dictionary)?;
+                from.push(self.column(&gap.name));
+            }
+            rule.computed.push(Computed { to: self.column(name), expression, from });
+        }
         Ok(rule)
     }
 }
@@ -685,7 +978,7 @@ pub(crate) fn known_field(name: &str, dictionary: &FieldDictionary) -> Result<()
     if native || dictionary.field(name).is_some() {
         return Ok(());
     }
-    Err(format!("no field is called {name:?}; add it to content/fields"))
+    Err(format!("no field is called {name:?}; check the spelling, or add a [[field]] of that name"))
 }
 
 pub(crate) fn meaning(file: &str, entry: &str, reason: String) -> NormalizeError {
@@ -700,7 +993,7 @@ mod tests {
     fn refusal(mapping: &str) -> String {
         let dictionary = FieldDictionary::from_files(content::FIELDS.iter().copied()).unwrap();
         let text = format!("[[dataset]]\nname='a'\n{mapping}");
-        match Mappings::new(&[("x.toml", &text)], &dictionary) {
+        match Mappings::layered(&[("x.toml", &text)], &[], &dictionary) {
             Ok(_) => "accepted".into(),
             Err(error) => error.to_string(),
         }

@@ -9,7 +9,7 @@ use crate::scripts::Scripts;
 use crate::sentence::{Sentences, cell};
 use crate::sources::{Claims, Reading, SourceBook, SourceView};
 use crate::windows::Dialect;
-use crate::{NormalizeError, charset, names, syslog};
+use crate::{ContentFile, NormalizeError, charset, layer, names, syslog};
 use arrow::array::{DictionaryArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
 use jiff::tz::TimeZone;
@@ -82,8 +82,30 @@ impl Normalizer {
     ///
     /// When the embedded content names a field that `dictionary` lacks, or is otherwise wrong.
     pub fn new(dictionary: Arc<FieldDictionary>) -> Result<Self, NormalizeError> {
-        let mappings = Mappings::new(content::MAPPINGS, &dictionary)?;
-        let sentences = Sentences::new(content::SENTENCES, &dictionary)?;
+        Self::over(dictionary, &[])
+    }
+
+    /// A normalizer with the embedded content and that of a user over it: see `docs/mappings.md` for
+    /// what may stand in `files`. [`Normalizer::dictionary`] has the user's fields as well.
+    ///
+    /// # Errors
+    ///
+    /// When a file is beyond the limits of [`crate::limits`], is no such TOML, or means nothing; the
+    /// error names file, entry and line, and says what would be right.
+    pub fn with_content(files: &[ContentFile]) -> Result<Self, NormalizeError> {
+        layer::check(files)?;
+        let dictionary = layer::dictionary(files)?;
+        Self::over(dictionary, files).map_err(|error| layer::located(error, files))
+    }
+
+    fn over(
+        dictionary: Arc<FieldDictionary>,
+        files: &[ContentFile],
+    ) -> Result<Self, NormalizeError> {
+        let users: Vec<_> =
+            files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+        let mappings = Mappings::layered(content::MAPPINGS, &users, &dictionary)?;
+        let sentences = Sentences::layered(content::SENTENCES, &users, &dictionary)?;
         let datasets = Datasets::new(&mappings);
         let content = Arc::new(Content { dictionary, mappings, datasets, sentences });
         let work = Work::new(&content);
@@ -176,6 +198,12 @@ impl Normalizer {
         self.work.record(&self.content, manner, origin, bytes);
     }
 
+    /// Takes up what was known of the columns of the stream and peer of `origin`: what the rows before
+    /// have in the column `yagura.layout`. For whoever begins in the middle of a file.
+    pub fn resume_layout(&mut self, origin: &Origin<'_>, layout: &str) {
+        self.work.resume(&self.content, &self.zone, origin, layout);
+    }
+
     /// Only the first half of [`Normalizer::push`], for benchmarks: how many fields there are.
     #[doc(hidden)]
     pub fn decode_only(&mut self, origin: &Origin<'_>, bytes: &[u8]) -> usize {
@@ -215,14 +243,39 @@ impl Normalizer {
 
     /// The first record of `run`, read by itself. `None` when `run` is empty.
     pub fn describe(&self, run: &CommittedRun) -> Option<Described> {
+        self.describe_with(run, None)
+    }
+
+    /// [`Normalizer::describe`] of a record whose row had `layout` in the column `yagura.layout`:
+    /// without its header, a row of a CSV file says nothing.
+    pub fn describe_with(&self, run: &CommittedRun, layout: Option<&str>) -> Option<Described> {
         let (index, record) = run.indexed().next()?;
         let mut work = Work::new(&self.content);
+        if let Some(layout) = layout {
+            work.resume(&self.content, &self.zone, &Origin::of(run, index, record), layout);
+        }
         let manner =
             Manner { zone: &self.zone, sources: &self.sources, keep_original: self.keep_original };
         work.record(&self.content, manner, &Origin::of(run, index, record), &record.bytes);
+        self.described(&mut work, record.received)
+    }
+
+    /// The first record of `run` in words and fields, read after all that were given to this before:
+    /// so that a header explains the rows behind it. Rows that wait are forgotten.
+    pub fn try_record(&mut self, run: &CommittedRun) -> Option<Described> {
+        let (index, record) = run.indexed().next()?;
+        self.take_batches();
+        self.push(&Origin::of(run, index, record), &record.bytes);
+        let mut work = std::mem::replace(&mut self.work, Work::new(&self.content));
+        let described = self.described(&mut work, record.received);
+        self.work = work;
+        described
+    }
+
+    fn described(&self, work: &mut Work, received: UtcMicros) -> Option<Described> {
         let batch = work.rows.iter_mut().flatten().find_map(Rows::finish)?;
         let mut fields = Vec::new();
-        let mut timestamp = record.received;
+        let mut timestamp = received;
         for (field, column) in batch.columns.schema().fields().iter().zip(batch.columns.columns()) {
             let Some(value) = cell(column.as_ref(), 0) else { continue };
             if field.name() == columns::TIMESTAMP {
@@ -252,6 +305,12 @@ impl Work {
             waiting_rows: 0,
             waiting_bytes: 0,
         }
+    }
+
+    /// Takes up what was known of the columns of a stream.
+    fn resume(&mut self, content: &Content, zone: &TimeZone, origin: &Origin<'_>, layout: &str) {
+        let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
+        self.contexts.of(origin).layouts.resume(layout, &decoder.reading(origin));
     }
 
     /// Reads names and values into `flat`. Answers also what is worth saying of the encoding, and
@@ -294,6 +353,7 @@ impl Work {
         let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
         let context = self.contexts.of(origin);
         let decoded = decoder.decode(text, origin, context, &mut self.flat);
+        context.layouts.pass();
         if decoded.dataset == content.datasets.powershell {
             self.scripts.join(origin, &mut self.flat);
         }
@@ -358,6 +418,9 @@ impl Work {
         }
         rows.map(flat);
         rows.settle_time(flat, decoded.time, origin.received, zone);
+        if let Some(layout) = &decoded.layout {
+            rows.set_column(flat, columns::LAYOUT, layout);
+        }
         if let Some(note) = note {
             rows.set_column(flat, "yagura.encoding", &note.text());
         }

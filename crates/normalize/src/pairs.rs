@@ -67,6 +67,44 @@ pub(crate) fn is_vpn(line: &str) -> bool {
             || line.contains("action=tunnel-"))
 }
 
+/// Reads a line that is `key=value` pairs (logfmt and its like) and nothing much else: at least
+/// [`PAIRS_MIN`] with different keys of the usual letters, which make up most of the text. Otherwise
+/// nothing is pushed.
+pub(crate) fn generic(line: &str, flat: &mut Flat) -> Option<()> {
+    const PAIRS_MIN: usize = 3;
+    // Long prose with a few `=` in it is told in one pass over its head.
+    const LOOKED_AT_MAX: usize = 64;
+    let is_key = |key: &str| {
+        let first = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '@');
+        let rest = |c: char| c.is_ascii_alphanumeric() || "_-.@/".contains(c);
+        key.len() <= 64 && key.starts_with(first) && key.chars().all(rest)
+    };
+    let (mut count, mut covered, mut looked_at) = (0, 0, line.len());
+    let mut keys = [""; LOOKED_AT_MAX];
+    for (key, value) in pairs(line).take(LOOKED_AT_MAX) {
+        if !is_key(key) || keys.iter().take(count).any(|known| *known == key) {
+            return None;
+        }
+        // The pairs come in order, so the last one's place says how far we looked.
+        let end = value.as_ptr() as usize + value.len() - line.as_ptr() as usize;
+        looked_at = if count + 1 == LOOKED_AT_MAX { end } else { line.len() };
+        covered += key.len() + 2 + value.len();
+        if let Some(place) = keys.get_mut(count) {
+            *place = key;
+        }
+        count += 1;
+    }
+    if count < PAIRS_MIN || covered * 4 < looked_at * 3 {
+        return None;
+    }
+    for (key, value) in pairs(line) {
+        if !value.is_empty() {
+            flat.push(key, value);
+        }
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +128,28 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_pairs_is_read_as_pairs() {
+        let count = |line: &str| {
+            let mut flat = Flat::default();
+            generic(line, &mut flat).map(|()| flat.len())
+        };
+        assert_eq!(
+            count(r#"ts=2026-11-21T10:00:00Z level=warn msg="disk is \"full\"" free=3"#),
+            Some(4)
+        );
+        assert_eq!(count("a=1 b=2 c=3"), Some(3));
+        for prose in [
+            "a=1 b=2",
+            "a=1 a=2 a=3",
+            "the server said a=1 and later b=2 and then c=3 before it stopped",
+            "1=2 3=4 5=6",
+            "",
+        ] {
+            assert_eq!(count(prose), None, "{prose}");
+        }
+    }
+
+    #[test]
     fn pairs_are_bounded() {
         assert_eq!(pairs(&"a=1 ".repeat(PAIRS_PER_LINE_MAX)).count(), PAIRS_PER_LINE_MAX);
         assert_eq!(pairs(&"a=1 ".repeat(PAIRS_PER_LINE_MAX + 1)).count(), PAIRS_PER_LINE_MAX);
@@ -99,6 +159,7 @@ mod tests {
         #[test]
         fn never_panics(line in r#"[a-c="\\ 日,]{0,40}"#) {
             for _ in pairs(&line) {}
+            let _ = generic(&line, &mut Flat::default());
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::flat::{Entry, Flat, Span};
 use crate::limits::COLUMNS_REMEMBERED_MAX;
 use crate::mapping::{
-    self, Constant, Copy as CopyRule, DatasetMappings, Map, MemoId, Rule, Translation,
+    self, Computed, Constant, Copy as CopyRule, DatasetMappings, Map, MemoId, Rule, Translation,
 };
 use crate::time;
 use crate::windows::{self, Dialect, Meaning};
@@ -238,6 +238,7 @@ impl Rows {
                 rule.copies.iter().for_each(|copy| self.copy(flat, copy));
                 rule.constants.iter().for_each(|constant| self.constant(flat, constant));
                 rule.translations.iter().for_each(|translation| self.translate(flat, translation));
+                rule.computed.iter().for_each(|computed| self.compute(flat, computed));
             }
         }
     }
@@ -324,6 +325,17 @@ impl Rows {
             let outcome = Outcome::Word { position, key: self.key(translation.to) };
             self.memos.set(*memo, key, outcome);
             return;
+        }
+    }
+
+    fn compute(&mut self, flat: &mut Flat, computed: &Computed) {
+        let value = computed.expression.value(|number| {
+            let (span, _) = self.value(*computed.from.get(number)?)?;
+            Some(flat.get(span))
+        });
+        if let Some(value) = value {
+            let value = flat.text(&value);
+            self.put(flat, computed.to, value);
         }
     }
 

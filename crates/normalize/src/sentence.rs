@@ -15,6 +15,7 @@ use crate::mapping::{OneOrMany, covers, holds, known_field, meaning};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use yagura_event::{EventBatch, FieldDictionary, Lang, UtcMicros};
@@ -26,6 +27,25 @@ struct File {
     sentence: Vec<Entry>,
     #[serde(default)]
     words: BTreeMap<String, BTreeMap<String, Word>>,
+    /// What users write in the same file, and others read.
+    #[serde(default, rename = "field")]
+    _field: IgnoredAny,
+    #[serde(default, rename = "sigma")]
+    _sigma: IgnoredAny,
+    #[serde(default, rename = "dataset")]
+    _dataset: IgnoredAny,
+    #[serde(default, rename = "pattern")]
+    _pattern: IgnoredAny,
+    #[serde(default, rename = "line")]
+    _line: IgnoredAny,
+    #[serde(default, rename = "mapping")]
+    _mapping: IgnoredAny,
+    #[serde(default, rename = "table")]
+    _table: IgnoredAny,
+    #[serde(default, rename = "named")]
+    _named: IgnoredAny,
+    #[serde(default, rename = "format")]
+    _format: IgnoredAny,
 }
 
 #[derive(Deserialize)]
@@ -98,24 +118,29 @@ enum Filter {
 }
 
 impl Sentences {
-    pub(crate) fn new(
-        files: &[(&str, &str)],
+    /// Reads our files, and over them those of a user: of equally specific sentences the user's wins.
+    pub(crate) fn layered(
+        ours: &[(&str, &str)],
+        users: &[(&str, &str)],
         dictionary: &FieldDictionary,
     ) -> Result<Self, NormalizeError> {
         let mut parsed = Vec::new();
         let mut words = Words::new();
-        for (file, text) in files {
+        for (file, text) in ours.iter().chain(users) {
             let content: File = toml::from_str(text).map_err(|source| NormalizeError::Syntax {
                 file: (*file).into(),
                 source: Box::new(source),
             })?;
-            words.extend(content.words);
+            for (list, entries) in content.words {
+                words.entry(list).or_default().extend(entries);
+            }
             parsed.push((*file, content.sentence));
         }
+        parsed.rotate_left(ours.len());
         let mut sentences = Vec::new();
         for (file, entries) in parsed {
-            for entry in entries {
-                let place = format!("sentence {:?}", entry.en);
+            for (number, entry) in (1..).zip(entries) {
+                let place = format!("sentence {number} ({:?})", entry.en);
                 let compiled = Sentence::new(&entry, &words, dictionary)
                     .map_err(|reason| meaning(file, &place, reason))?;
                 sentences.push(compiled);
@@ -502,7 +527,7 @@ mod tests {
         let dictionary = FieldDictionary::from_files(content::FIELDS.iter().copied()).unwrap();
         let read = |template: &str| {
             let text = format!("[[sentence]]\ndataset='a'\nja='x'\nen='{template}'");
-            match Sentences::new(&[("x.toml", &text)], &dictionary) {
+            match Sentences::layered(&[("x.toml", &text)], &[], &dictionary) {
                 Ok(_) => "accepted".into(),
                 Err(error) => error.to_string(),
             }

@@ -1,6 +1,7 @@
 //! Access lines of Apache and Nginx (Common and Combined Log Format), and Apache's error log.
 
 use crate::flat::Flat;
+use crate::log_format;
 use crate::time;
 use jiff::tz::TimeZone;
 use yagura_event::UtcMicros;
@@ -45,18 +46,42 @@ pub(crate) fn access(line: &str, flat: &mut Flat) -> Option<Option<UtcMicros>> {
         if referrer != "-" && !referrer.is_empty() {
             flat.push("http.request.referrer", &unescape(referrer));
         }
-        if let Some((agent, _)) = rest.trim_start().strip_prefix('"').and_then(quoted)
-            && agent != "-"
-            && !agent.is_empty()
-        {
-            flat.push("user_agent.original", &unescape(agent));
+        if let Some((agent, rest)) = rest.trim_start().strip_prefix('"').and_then(quoted) {
+            if agent != "-" && !agent.is_empty() {
+                flat.push("user_agent.original", &unescape(agent));
+            }
+            push_extras(rest, flat);
         }
     }
     Some(instant)
 }
 
+/// What many servers are told to write behind the combined format: the addresses that a proxy
+/// forwarded for, in quotes or not, and how long the request took, in seconds with decimals.
+fn push_extras(rest: &str, flat: &mut Flat) {
+    // A few at most; what is behind them has no usual meaning.
+    const EXTRAS_MAX: usize = 6;
+    let mut rest = rest.trim_start();
+    let (mut has_forwarded, mut has_duration) = (false, false);
+    for _ in 0..EXTRAS_MAX {
+        let (value, after) = match rest.strip_prefix('"').and_then(quoted) {
+            Some(quoted) => quoted,
+            None => rest.split_once(' ').unwrap_or((rest, "")),
+        };
+        rest = after.trim_start();
+        let first = value.split(',').next().unwrap_or_default().trim();
+        if !has_forwarded && first.parse::<std::net::IpAddr>().is_ok() {
+            flat.push("network.forwarded_ip", first);
+            has_forwarded = true;
+        } else if !has_duration && first.contains('.') && first.parse::<f64>().is_ok() {
+            log_format::push_duration(first, log_format::SECOND, flat);
+            has_duration = true;
+        }
+    }
+}
+
 /// `GET /path?query HTTP/1.1`; anything else (a TLS greeting on the plain port) is kept whole.
-fn push_request(request: &str, flat: &mut Flat) {
+pub(crate) fn push_request(request: &str, flat: &mut Flat) {
     let (target, version) = match request.rsplit_once(" HTTP/") {
         Some((front, version)) => (front, Some(version)),
         None => (request, None),
@@ -78,7 +103,7 @@ fn push_request(request: &str, flat: &mut Flat) {
 }
 
 /// The text up to the closing quote, and what follows. `\"` does not close.
-fn quoted(rest: &str) -> Option<(&str, &str)> {
+pub(crate) fn quoted(rest: &str) -> Option<(&str, &str)> {
     let mut from = 0;
     loop {
         let at = memchr::memchr2(b'"', b'\\', rest.as_bytes().get(from..)?)? + from;
@@ -90,7 +115,7 @@ fn quoted(rest: &str) -> Option<(&str, &str)> {
 }
 
 /// Undoes the servers' escapes: `\"`, `\\`, and runs of `\xHH` that are valid UTF-8 together.
-fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
     if !text.contains('\\') {
         return text.into();
     }
@@ -126,9 +151,12 @@ pub(crate) fn error(line: &str, zone: &TimeZone, flat: &mut Flat) -> Option<UtcM
     let (stamp, rest) = line.strip_prefix('[')?.split_once("] [")?;
     let instant = time::ctime(stamp, zone)?;
     let (level, mut rest) = rest.split_once(']')?;
-    let level = level.rsplit(':').next().unwrap_or(level);
+    let (module, level) = level.rsplit_once(':').unwrap_or(("", level));
     flat.push("log.level", level);
     flat.push("event.provider", "httpd");
+    if !module.is_empty() && module != "-" {
+        flat.push("apache.error.module", module);
+    }
     loop {
         rest = rest.trim_start();
         if let Some((pid, after)) = rest.strip_prefix("[pid ").and_then(|r| r.split_once(']')) {
@@ -148,6 +176,15 @@ pub(crate) fn error(line: &str, zone: &TimeZone, flat: &mut Flat) -> Option<UtcM
         } else {
             break;
         }
+    }
+    let rest = rest.trim_start();
+    // `AH01617: user tanaka: authentication failure`: the number of the message.
+    if let Some((code, _)) = rest.split_once(": ")
+        && let Some(number) = code.strip_prefix("AH")
+        && number.len() == 5
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        flat.push("event.code", code);
     }
     flat.push("message", rest);
     Some(instant)
@@ -194,9 +231,40 @@ mod tests {
             "http.response.status_code=400",
         ]
         "#);
+        let extras = r#"10.0.0.1 - - [21/Nov/2026:10:00:00 +0900] "GET / HTTP/1.1" 200 5 "-" "curl" "203.0.113.9, 10.0.0.2" 0.125 0.120 ."#;
+        insta::assert_debug_snapshot!(fields(extras).unwrap().split_off(6), @r#"
+        [
+            "http.response.body.bytes=5",
+            "user_agent.original=curl",
+            "network.forwarded_ip=203.0.113.9",
+            "event.duration=125000000",
+        ]
+        "#);
         for not_access in ["", "a b c [x] \"GET / HTTP/1.1\" abc 1", "a b c [x] \"GET / 200 1"] {
             assert_eq!(fields(not_access), None, "{not_access}");
         }
+    }
+
+    #[test]
+    fn the_error_log_of_apache_2_4() {
+        let line = "[Sat Nov 21 10:00:00.123456 2026] [auth_basic:error] [pid 4711:tid 140] [client 203.0.113.9:50022] AH01617: user tanaka: authentication failure for \"/admin\": Password Mismatch";
+        let mut flat = Flat::default();
+        let time = error(line, &TimeZone::UTC, &mut flat).unwrap();
+        assert_eq!(time.to_string(), "2026-11-21T10:00:00.123456Z");
+        let entries = (0..flat.len()).filter_map(|index| flat.entry(index));
+        let fields: String = entries
+            .map(|e| format!("{}={}\n", flat.names.text(e.name), flat.get(e.value)))
+            .collect();
+        insta::assert_snapshot!(fields, @r#"
+        log.level=error
+        event.provider=httpd
+        apache.error.module=auth_basic
+        process.pid=4711
+        source.ip=203.0.113.9
+        source.port=50022
+        event.code=AH01617
+        message=AH01617: user tanaka: authentication failure for "/admin": Password Mismatch
+        "#);
     }
 
     proptest! {

@@ -468,6 +468,41 @@ fn codes_are_said_in_words() {
     "#);
 }
 
+/// The dataset, sentences and target of the last line of a file, read from its header on.
+fn last_of(lines: &[&str]) -> String {
+    let mut normalizer = normalizer();
+    normalizer.normalize(&run(lines.iter().map(|line| line.as_bytes())));
+    let batches = normalizer.take_batches();
+    let batch = batches.iter().find(|batch| &*batch.dataset != "log.header").unwrap();
+    let row = batch.rows() - 1;
+    let said = |lang| normalizer.sentence(batch, row, lang);
+    format!("{}\n{}\n{}\n", batch.dataset, said(Lang::Ja), said(Lang::En))
+}
+
+#[test]
+fn files_with_a_header_of_columns() {
+    let iis = last_of(&[
+        "#Software: Microsoft Internet Information Services 10.0",
+        "#Version: 1.0",
+        "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) sc-status sc-bytes time-taken",
+        "2026-06-14 01:00:00 192.0.2.80 POST /owa/auth.aspx a=1 443 CORP\\tanaka 203.0.113.9 Mozilla/5.0 200 512 31",
+    ]);
+    let firewall = last_of(&[
+        "#Version: 1.5",
+        "#Software: Microsoft Windows Firewall",
+        "#Fields: date time action protocol src-ip dst-ip src-port dst-port size tcpflags tcpsyn tcpack tcpwin icmptype icmpcode info path pid",
+        "2026-06-14 10:00:00 DROP TCP 203.0.113.9 192.0.2.80 50000 445 52 S 1 0 64240 - - - RECEIVE 4",
+    ]);
+    let tracking = last_of(&[
+        "#Software: Microsoft Exchange Server",
+        "#Version: 15.0.0.0",
+        "#Log-type: Message Tracking Log",
+        "#Fields: date-time,client-ip,client-hostname,server-ip,server-hostname,source-context,connector-id,source,event-id,internal-message-id,message-id,recipient-address,recipient-status,total-bytes,message-subject,sender-address",
+        "2026-06-14T01:00:00.123Z,192.0.2.10,pc01,192.0.2.25,MX01,,,STOREDRIVER,DELIVER,42,<1@corp.example>,suzuki@corp.example,,2048,見積の件,tanaka@corp.example",
+    ]);
+    insta::assert_snapshot!(iis + &firewall + &tracking, @"");
+}
+
 proptest! {
     #[test]
     fn no_text_makes_a_reader_panic(

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use yagura_intake::import::{Damage, FileKind, LogPart, LogVisitor, OpenLog, Stopped};
+use yagura_normalize::HeaderWatch;
 
 pub(crate) struct Reader<'a> {
     /// What became of each log so far.
@@ -70,6 +71,8 @@ impl LogVisitor for Reader<'_> {
             units: &self.units,
             failed: self.failed,
             next: &mut self.next,
+            headers: HeaderWatch::default(),
+            header: None,
         };
         let end = log.read(&mut |part| cutter.take(part))?;
         cutter.flush()?;
@@ -118,6 +121,9 @@ struct Cutter<'a> {
     units: &'a Sender<Unit>,
     failed: &'a AtomicBool,
     next: &'a mut u64,
+    /// What the log's headers said so far, and had said before this unit.
+    headers: HeaderWatch,
+    header: Option<Arc<str>>,
 }
 
 impl Cutter<'_> {
@@ -129,6 +135,7 @@ impl Cutter<'_> {
             }
             LogPart::Record { bytes, place } => {
                 self.bytes += bytes.len();
+                self.headers.record(bytes);
                 self.records.push(bytes, place);
             }
         }
@@ -148,7 +155,13 @@ impl Cutter<'_> {
         if self.failed.load(Ordering::Relaxed) {
             return Err(Stopped);
         }
-        let unit = Unit { number: *self.next, file: self.file, name: self.name.clone(), body };
+        let unit = Unit {
+            number: *self.next,
+            file: self.file,
+            name: self.name.clone(),
+            header: self.header.replace(self.headers.header()),
+            body,
+        };
         *self.next += 1;
         self.units.send(unit).map_err(|_| Stopped)
     }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use yagura_detect::{RuleInfo, Ruleset};
 use yagura_event::{Clock, Lang, Level, StreamName, SystemClock, UtcMicros};
 use yagura_intake::import::{ImportOptions, Plan, visit_logs};
-use yagura_normalize::Normalizer;
+use yagura_normalize::{ContentFile, Normalizer};
 
 /// What is to be found, and how.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct ScanOptions {
     pub to: Option<UtcMicros>,
     /// Worker threads, beside the one that reads; 1 to [`THREADS_MAX`].
     pub threads: usize,
+    /// Content files of the user, over the built-in ones.
+    pub content: Vec<ContentFile>,
     /// Zone of times that name none.
     pub zone: TimeZone,
     /// Says when the scan began, which events without a time of their own are given.
@@ -52,6 +54,7 @@ impl Default for ScanOptions {
             from: None,
             to: None,
             threads: 1,
+            content: Vec::new(),
             zone: TimeZone::UTC,
             clock: Arc::new(SystemClock),
             open: ImportOptions::default(),
@@ -233,6 +236,8 @@ pub fn scan(
         failure: Mutex::new(None),
     };
     let normalizers = normalizers(threads, options)?;
+    let dictionary = normalizers.first().map(|normalizer| normalizer.dictionary().clone());
+    let dictionary = dictionary.unwrap_or_else(Normalizer::embedded_dictionary);
     let (files, stopped, tally) = std::thread::scope(|scope| {
         let (send, receive) = crossbeam_channel::bounded(threads + 1);
         let mut workers = Vec::with_capacity(threads);
@@ -266,7 +271,7 @@ pub fn scan(
         files: &files,
         lang: options.lang,
         min_level: options.min_level,
-        dictionary: &Normalizer::embedded_dictionary(),
+        dictionary: &dictionary,
     };
     let notices = counting.run(&mut hits, &mut |(key, rule, finding)| {
         let number = rule_numbers.get(&rule.id).copied().unwrap_or(u32::MAX);
@@ -291,7 +296,7 @@ pub fn scan(
 }
 
 fn normalizers(threads: usize, options: &ScanOptions) -> Result<Vec<Normalizer>, ScanError> {
-    let first = Normalizer::new(Normalizer::embedded_dictionary());
+    let first = Normalizer::with_content(&options.content);
     let mut first = first.map_err(|error| ScanError::Content(error.to_string()))?;
     first.set_default_zone(options.zone.clone());
     // Rules never look at the raw bytes, and nothing is stored.

@@ -12,6 +12,9 @@ pub(crate) struct Unit {
     pub file: u32,
     /// What the log is called.
     pub name: Arc<str>,
+    /// The header of the log so far, which explains the columns of its records; `None` where the log
+    /// begins with this unit.
+    pub header: Option<Arc<str>>,
     pub body: Body,
 }
 

@@ -71,7 +71,7 @@ impl<'a> Worker<'a> {
 
     /// Turns a unit into rows.
     fn take(&mut self, unit: Unit) {
-        let Unit { number, file, name, body } = unit;
+        let Unit { number, file, name, header, body } = unit;
         let peer = Record::peer_text(&name);
         let mut rows = Rows {
             normalizer: &mut self.normalizer,
@@ -91,6 +91,10 @@ impl<'a> Worker<'a> {
                 Vec::new()
             }
             Body::Records(records) => {
+                // Another worker may have read what came before.
+                if let Some(header) = header {
+                    rows.resume(&header);
+                }
                 records.iter().for_each(|record| rows.push(record));
                 let Records { ends, .. } = records;
                 ends.into_iter().map(|(_, place)| place).collect()
@@ -362,9 +366,9 @@ struct Rows<'a> {
     index: u32,
 }
 
-impl Rows<'_> {
-    fn push(&mut self, bytes: &[u8]) {
-        let origin = Origin {
+impl<'a> Rows<'a> {
+    fn origin(&self) -> Origin<'a> {
+        Origin {
             stream: self.stream,
             batch: self.unit,
             index: self.index,
@@ -373,9 +377,18 @@ impl Rows<'_> {
             transport: Transport::File,
             peer: self.peer,
             identity: "none",
-        };
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let origin = self.origin();
         self.normalizer.push(&origin, bytes);
         self.index += 1;
+    }
+
+    fn resume(&mut self, header: &str) {
+        let origin = self.origin();
+        self.normalizer.resume_layout(&origin, header);
     }
 }
 

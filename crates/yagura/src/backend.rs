@@ -94,7 +94,9 @@ impl Backend {
             return Ok(Backend::Remote(client));
         }
         let data = place.existing_dir(lang)?;
-        let node = open_node(data, node_options(&Config::default())?).await?;
+        let mut config = Config::default();
+        config.content.dirs = place.content.clone();
+        let node = open_node(data, node_options(&config)?).await?;
         Ok(Backend::Local(node, lang))
     }
 
@@ -303,6 +305,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         rule_zone: config.rule_zone()?,
         rules_recorded_as: None,
         sources: None,
+        content: crate::content::read(&config.content.dirs)?,
         journal: yagura_journal::JournalOptions {
             queue_bytes: config.journal.queue_mib * 1024 * 1024,
             checkpoint_interval: seconds(config.journal.checkpoint_interval_s),

@@ -23,6 +23,8 @@ pub struct Config {
     pub rules: Rules,
     /// How source times without a zone are read.
     pub time: Time,
+    /// Mappings, patterns and sentences of the user.
+    pub content: Content,
     /// The durable record log.
     pub journal: JournalSection,
     /// The table of events.
@@ -84,6 +86,14 @@ pub struct Rules {
     pub pipelines: Vec<PathBuf>,
     /// IANA zone in which rules take `hour`, `day`, `week` and the like, such as `Asia/Tokyo`.
     pub time_zone: String,
+}
+
+/// Mappings, patterns and sentences of the user.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Content {
+    /// Directories (or files) of TOML files, read recursively, over the built-in content.
+    pub dirs: Vec<PathBuf>,
 }
 
 /// How source times without a zone are read.
@@ -280,6 +290,11 @@ impl Config {
         for (key, paths) in [("lists", &self.rules.lists), ("pipelines", &self.rules.pipelines)] {
             if let Some(path) = paths.iter().find(|path| !matches!(path.try_exists(), Ok(true))) {
                 bail!("rules.{key}: there is no {}", path.display());
+            }
+        }
+        for dir in &self.content.dirs {
+            if !matches!(dir.try_exists(), Ok(true)) {
+                bail!("content.dirs: there is no {}", dir.display());
             }
         }
         for dir in &self.rules.dirs {

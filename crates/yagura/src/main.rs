@@ -6,6 +6,7 @@ mod backend;
 mod client;
 mod commands;
 mod config;
+mod content;
 mod hunting;
 mod output;
 mod zone;
@@ -62,6 +63,8 @@ enum Command {
     Hunt(commands::hunt::Hunt),
     /// List alerts, and decide on them
     Alerts(commands::alerts::Alerts),
+    /// Show how lines of a file are read: raw text, fields and sentence, side by side
+    Normalize(commands::normalize::Normalize),
     /// Check, list, test, install and tune detection rules
     Rules(commands::rules::Rules),
     /// List who sends, how well it is read, and whose clock or format is off
@@ -88,6 +91,9 @@ pub struct Place {
     /// The data directory [default: yagura in the user's data directory]
     #[arg(long, value_name = "DIR", env = "YAGURA_DATA")]
     data: Option<PathBuf>,
+    /// Directories (or files) of mappings, besides the built-in ones; see docs/mappings.md
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "server")]
+    content: Vec<PathBuf>,
 }
 
 /// What the user asked for cannot be right: exit code 2.
@@ -138,6 +144,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Scan(scan) => scan.run(lang).await,
         Command::Hunt(hunt) => hunt.run(lang).await,
         Command::Alerts(alerts) => alerts.run(lang).await,
+        Command::Normalize(normalize) => normalize.run(lang),
         Command::Rules(rules) => rules.run(lang).await,
         Command::Sources(sources) => sources.run(lang).await,
         Command::Reprocess(reprocess) => reprocess.run(lang).await,

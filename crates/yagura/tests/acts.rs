@@ -48,7 +48,8 @@ fn a_server_and_a_directory_tell_the_same_acts() {
     let one = |arguments: &[&str]| {
         let found = server.yagura(&[&["acts", "--output", "jsonl"], arguments].concat());
         succeeded(&found);
-        let kinds = rows(&found).iter().map(|row| row["act.kind"].as_str().unwrap().to_owned());
+        let found = rows(&found);
+        let kinds = found.iter().map(|row| row["act.kind"].as_str().unwrap().to_owned());
         kinds.collect::<Vec<_>>()
     };
     assert_eq!(one(&["user.name:tanaka and act.commands>0"]), ["ssh"]);

@@ -24,6 +24,7 @@ mod device;
 mod gateway;
 mod juniper;
 mod mnemonic;
+mod nginx;
 mod packet;
 mod paloalto;
 mod snort;
@@ -90,6 +91,7 @@ const FORMATS: &[Read] = &[
     // Cloud and identity services
     vpcflow::read,
     // Columns and pairs of any source
+    nginx::error,
 ];
 
 /// Asks every format for `line`.

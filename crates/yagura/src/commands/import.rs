@@ -77,6 +77,7 @@ impl Import {
             let data = DataDir::new(self.place.data_dir()?);
             let mut config = Config::default();
             config.rules.dirs = self.rules.clone();
+            config.content.dirs = self.place.content.clone();
             let node = open_node(data, node_options(&config)?).await?;
             let report = run_on(plan.clone(), node.sink(), bar, cancel, written).await;
             tokio::task::spawn_blocking(move || node.close()).await??;

@@ -59,6 +59,9 @@ pub struct Scan {
     /// Directories (or files) of Sigma rules, besides our own
     #[arg(long, value_name = "DIR", num_args = 1..)]
     rules: Vec<PathBuf>,
+    /// Directories (or files) of mappings, besides the built-in ones; see docs/mappings.md
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    content: Vec<PathBuf>,
     /// Leave out our own rules
     #[arg(long, requires = "rules")]
     no_builtin: bool,
@@ -137,6 +140,7 @@ impl Scan {
             to: self.to.as_deref().map(|at| time("--to", at, &zone)).transpose()?,
             threads: self.threads()?,
             zone: zone.clone(),
+            content: crate::content::read(&self.content)?,
             ..ScanOptions::default()
         };
         let made_at = SystemClock.now();
@@ -154,7 +158,8 @@ impl Scan {
         let mut out = self.open(&plan, lang)?;
         let loaded = self.load()?;
         let sources = self.sources(&loaded, lang);
-        let rules = loaded.compile(Normalizer::embedded_dictionary())?;
+        let dictionary = Normalizer::with_content(&options.content)?.dictionary().clone();
+        let rules = loaded.compile(dictionary)?;
         let progress = ScanProgress::default();
         let mut scanned = watched(&plan, &progress, self.quiet, lang, || {
             yagura_scan::scan(&plan, &rules.ruleset, &options, &progress, cancel)

@@ -44,6 +44,9 @@ pub struct Serve {
     /// Directories of Sigma rules, besides our own
     #[arg(long, value_name = "DIR", num_args = 1..)]
     rules: Vec<PathBuf>,
+    /// Directories (or files) of mappings, besides the built-in ones; see docs/mappings.md
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    content: Vec<PathBuf>,
 }
 
 /// Time between two looks for detection gaps.
@@ -73,6 +76,7 @@ impl Serve {
             config.syslog.udp = self.syslog_udp;
         }
         config.rules.dirs.extend(self.rules);
+        config.content.dirs.extend(self.content);
         config.check()?;
         let data = match self.data {
             Some(dir) => dir,
