@@ -22,7 +22,7 @@ mod reference;
 
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
-use reference::{Event, Reading, Reference, events_of};
+use reference::{Event, Reading, Reference, batch_of, events_of};
 use rsigma_parser::SigmaRule;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -289,4 +289,44 @@ fn every_difference_from_another_engine_is_explained() {
         score.unexplained.len(),
         score.unexplained[..score.unexplained.len().min(20)].join("\n")
     );
+}
+
+/// Each way of reading is really the peer's: the smallest rule and event that tell it from ours.
+#[test]
+fn each_listed_difference_is_one() {
+    let cases = [
+        (Reading::NullAlone, "s: {a: [null, x]}", "b", "y", true),
+        (Reading::WildcardsInLine, "s: {a: 'x*y'}", "a", "x\ny", true),
+        (Reading::EndsSwapped, "s: {a|startswith: 'x*y'}", "a", "zx1y", false),
+        (Reading::EveryHyphen, "s: {a|windash|contains: ' /x'}", "a", "do -x", true),
+        (Reading::Base64Tail, "s: {a|base64offset|contains: 'ab'}", "a", "YWJj", true),
+        (Reading::KeywordsWhole, "s: {'|all': [x, y]}", "a", "x and y", true),
+        (Reading::NumbersByValue, "s: {a: 1}", "a", "01", false),
+    ];
+    assert_eq!(cases.map(|case| case.0), Reading::PEER);
+    let dictionary = Arc::new(FieldDictionary::from_toml("").unwrap());
+    let sources = "[[source]]\nproduct = 'any'\nwhere = [{ dataset = '*' }]\n";
+    let sources = LogSources::from_toml(sources).unwrap();
+    for (reading, detection, field, value, ours) in cases {
+        let text = format!(
+            "title: t\nid: r\nlogsource: {{product: any}}\ndetection: {{{detection}, condition: s}}\n"
+        );
+        let file = RuleFile { path: "r.yml".into(), text };
+        let parsed = rsigma_parser::parse_sigma_yaml(&file.text).unwrap();
+        let (ruleset, report) = Ruleset::compile(&[file], dictionary.clone(), &sources);
+        assert!(report.refused.is_empty(), "{:?}", report.refused);
+        let batch = batch_of("test", &dictionary, &[vec![(field, value)]]);
+        let found = !Engine::new(Arc::new(ruleset)).evaluate(&batch).is_empty();
+        let event = &events_of(&batch)[0];
+        let answer = |reading| {
+            let (dictionary, sources) = (&*dictionary, &sources);
+            Reference { dictionary, sources, reading }.matches(&parsed.rules[0], event)
+        };
+        let mut peer = rsigma_eval::Engine::new();
+        assert!(peer.add_rules(&parsed.rules).is_empty());
+        let value = serde_json::json!({ field: value });
+        let theirs = !peer.evaluate(&rsigma_eval::JsonEvent::borrow(&value)).is_empty();
+        let answers = (found, answer(Reading::Ours), answer(reading), theirs);
+        assert_eq!(answers, (ours, ours, !ours, !ours), "{reading:?}");
+    }
 }
