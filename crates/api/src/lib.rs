@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod activity;
+mod acts;
 mod alerts;
 mod assets;
 mod counters;
@@ -96,6 +97,7 @@ pub fn router(
     let inner = Router::new()
         .route("/", get(root).head(elastic::probe))
         .route("/api/v1/search", get(search::search))
+        .route("/api/v1/acts", get(acts::asked).post(acts::said))
         .route("/api/v1/tail", get(search::tail))
         .route("/api/v1/sql", post(search::sql))
         .route("/api/v1/alerts", get(alerts::list))

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acts;
 mod alerts;
 mod audit;
 mod correlation;
@@ -26,6 +27,7 @@ pub mod sources;
 mod verify;
 mod watch;
 
+pub use acts::{ACT_EVENTS_MAX, ACT_LOOK_BACK_HOURS, ACT_ROWS_MAX, ActsFound, ActsQuery};
 pub use alerts::{ActRequest, AlertQuery};
 pub use audit::{AUDIT_STREAM, Audit, FileDigest, FileDigests};
 pub use data_dir::DataDir;

@@ -379,6 +379,16 @@ impl Node {
         (&self.events_log, &self.audit_log)
     }
 
+    /// What a row says, in words.
+    pub(crate) fn sentence(
+        &self,
+        batch: &yagura_event::EventBatch,
+        row: usize,
+        lang: yagura_event::Lang,
+    ) -> String {
+        self.normalizer.sentence(batch, row, lang)
+    }
+
     pub(crate) fn describe(&self, run: &yagura_event::CommittedRun) -> Option<Described> {
         self.normalizer.describe(run)
     }

@@ -84,6 +84,23 @@ impl Node {
     /// other one events: `event.id`, `@timestamp`, `event.dataset`, `sentence`, `fields`,
     /// `event.original`.
     pub async fn search(self: &Arc<Self>, asked: &SearchQuery) -> Result<RowStream, NodeError> {
+        let (parsed, from, to) = self.understood(asked)?;
+        let mut request = SearchRequest::new(parsed);
+        (request.from, request.to) = (from, to);
+        request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
+        request.offset = asked.offset;
+        request.columns = RECORD_COLUMNS.map(str::to_owned).to_vec();
+        let answer = self.searcher().search(request).await.map_err(wrong_query)?;
+        let fields = answer.schema();
+        let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
+        Ok(RowStream { node: self.clone(), answer, events, waiting: VecDeque::new() })
+    }
+
+    /// The expression of a question, and the time it is about.
+    pub(crate) fn understood(
+        &self,
+        asked: &SearchQuery,
+    ) -> Result<(Expr, Option<UtcMicros>, Option<UtcMicros>), NodeError> {
         let zone = zone_of(asked.time_zone.as_deref())?;
         let now = self.clock().now();
         let parsed = self.parse(&asked.query, &zone)?;
@@ -97,19 +114,11 @@ impl Node {
                 )),
             },
         };
-        let mut request = SearchRequest::new(parsed);
-        request.from = match &asked.last {
+        let from = match &asked.last {
             Some(span) => instant(&Some(format!("now-{}", span.trim_start_matches('-'))))?,
             None => instant(&asked.from)?,
         };
-        request.to = instant(&asked.to)?;
-        request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
-        request.offset = asked.offset;
-        request.columns = RECORD_COLUMNS.map(str::to_owned).to_vec();
-        let answer = self.searcher().search(request).await.map_err(wrong_query)?;
-        let fields = answer.schema();
-        let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
-        Ok(RowStream { node: self.clone(), answer, events, waiting: VecDeque::new() })
+        Ok((parsed, from, instant(&asked.to)?))
     }
 
     /// Events that match, as they arrive. `time_zone` is that of [`SearchQuery`].

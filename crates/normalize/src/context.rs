@@ -1,12 +1,18 @@
 //! What is remembered of a stream from record to record, where a record cannot be read by itself.
 
+use crate::formats::{AuditEvents, vpcflow};
 use crate::limits::STREAM_CONTEXTS_MAX;
 use crate::mapping::Map;
 use yagura_event::Origin;
 
 /// What is remembered of one stream of one peer. Bounded by the formats that fill it.
 #[derive(Debug, Default)]
-pub(crate) struct StreamContext {}
+pub(crate) struct StreamContext {
+    /// The columns of AWS flow logs.
+    pub(crate) vpcflow: Option<Box<vpcflow::Layout>>,
+    /// Acts that the Linux audit system is telling of.
+    pub(crate) audit: Option<Box<AuditEvents>>,
+}
 
 /// The contexts of all streams; past [`STREAM_CONTEXTS_MAX`] all are forgotten and learnt again.
 #[derive(Debug, Default)]

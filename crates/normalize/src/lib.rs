@@ -46,6 +46,7 @@ mod flat;
 mod formats;
 mod json;
 pub mod limits;
+mod lists;
 mod mapping;
 mod names;
 mod normalizer;

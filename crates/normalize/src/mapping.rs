@@ -4,6 +4,7 @@
 //! conditions (event code, equality of fields) hold. It can do nothing else: no loops, no code.
 
 use crate::NormalizeError;
+use crate::lists::{Lists, PairsEntry};
 use crate::pattern::{Matched, Pattern, Receipt};
 use crate::signature::{JsonEntry, Signatures};
 use foldhash::fast::RandomState;
@@ -50,6 +51,15 @@ struct DatasetEntry {
     /// Native names of when it happened, the best first.
     #[serde(default)]
     time: Vec<String>,
+    /// Times without a zone are in UTC, not in the zone of the source.
+    #[serde(default)]
+    utc: bool,
+    /// Lists whose elements have a name and a value: fields of that name. See [`crate::lists`].
+    #[serde(default)]
+    pairs: Vec<PairsEntry>,
+    /// Fields that join the values at one place of all elements of a list.
+    #[serde(default)]
+    join: BTreeMap<String, OneOrMany>,
     #[serde(default)]
     title_ja: Option<Box<str>>,
     #[serde(default)]
@@ -206,6 +216,9 @@ pub(crate) struct DatasetMappings {
     pub(crate) code_column: u32,
     /// Native names of when it happened, the best first.
     pub(crate) time: Vec<Box<str>>,
+    /// Times without a zone are in UTC.
+    pub(crate) utc: bool,
+    pub(crate) lists: Lists,
     /// How many memories the rules need, see [`MemoId`].
     pub(crate) memos: u32,
 }
@@ -374,6 +387,9 @@ impl Mappings {
                 mappings.programs.insert(program.as_str().into(), position);
             }
             let mut dataset = DatasetBuilder::new(&entry.name);
+            let lists = Lists::new(&entry.pairs, &entry.join);
+            dataset.finished.lists = lists.map_err(|reason| meaning(file, &place, reason))?;
+            dataset.finished.utc = entry.utc;
             dataset.finished.time = entry.time.iter().map(|name| name.as_str().into()).collect();
             for (file, content) in &parsed {
                 for (number, mapping) in (1..).zip(&content.mapping) {
@@ -557,6 +573,8 @@ impl DatasetBuilder {
             by_code: Map::default(),
             code_column: 0,
             time: Vec::new(),
+            utc: false,
+            lists: Lists::default(),
             memos: 0,
         };
         let mut builder = DatasetBuilder { finished, by_name: BTreeMap::new() };

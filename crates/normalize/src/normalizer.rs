@@ -338,6 +338,8 @@ impl Work {
         else {
             unreachable!("the decoder answers positions of the mappings' datasets")
         };
+        mappings.lists.apply(flat, decoded.plain);
+        let zone = if mappings.utc { &TimeZone::UTC } else { zone };
         let rows =
             place.get_or_insert_with(|| Rows::new(mappings.clone(), content.dictionary.clone()));
         rows.begin(flat, origin, manner.keep_original.then_some(bytes));

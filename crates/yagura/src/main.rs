@@ -52,6 +52,8 @@ enum Command {
     Import(commands::import::Import),
     /// Find events
     Search(commands::search::Search),
+    /// Find acts: what several events together say, such as a file save or a logon session
+    Acts(commands::acts::Acts),
     /// Ask in SQL; the table is called events
     Sql(commands::sql::Sql),
     /// Find attacks in log files where they lie: detection without a server
@@ -131,6 +133,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Serve(serve) => serve.run(asked).await,
         Command::Import(import) => import.run(lang).await,
         Command::Search(search) => search.run(lang).await,
+        Command::Acts(acts) => acts.run(lang).await,
         Command::Sql(sql) => sql.run(lang).await,
         Command::Scan(scan) => scan.run(lang).await,
         Command::Hunt(hunt) => hunt.run(lang).await,

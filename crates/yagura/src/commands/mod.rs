@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod acts;
 pub mod alerts;
 pub mod config;
 pub mod desk;
