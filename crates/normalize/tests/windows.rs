@@ -500,7 +500,13 @@ fn files_with_a_header_of_columns() {
         "#Fields: date-time,client-ip,client-hostname,server-ip,server-hostname,source-context,connector-id,source,event-id,internal-message-id,message-id,recipient-address,recipient-status,total-bytes,message-subject,sender-address",
         "2026-06-14T01:00:00.123Z,192.0.2.10,pc01,192.0.2.25,MX01,,,STOREDRIVER,DELIVER,42,<1@corp.example>,suzuki@corp.example,,2048,見積の件,tanaka@corp.example",
     ]);
-    insta::assert_snapshot!(iis + &firewall + &tracking, @"");
+    for (said, dataset, words) in [
+        (iis, "web.iis\n", "/owa/auth.aspx?a=1"),
+        (firewall, "windows.firewall_log\n", "203.0.113.9"),
+        (tracking, "windows.exchange_tracking\n", "tanaka@corp.example"),
+    ] {
+        assert!(said.starts_with(dataset) && said.contains(words), "{said}");
+    }
 }
 
 proptest! {
