@@ -7,39 +7,6 @@ mod common;
 use common::{describe, normalizer, run};
 use jiff::tz::TimeZone;
 
-/// The sample of each dataset of ours, with the sentences it reads as.
-#[test]
-fn samples_read_well() {
-    let mut shown = String::new();
-    let normalizer = normalizer();
-    for about in normalizer.datasets() {
-        let ours = ["cloud.", "kubernetes.", "container."];
-        let Some(sample) = about
-            .sample
-            .as_ref()
-            .filter(|_| ours.iter().any(|prefix| about.name.starts_with(prefix)))
-        else {
-            continue;
-        };
-        let read = describe(&**sample);
-        let field = |name: &str| {
-            let found = read.fields.iter().find(|(field, _)| field == name);
-            found.map_or("-", |(_, value)| value.as_str()).to_owned()
-        };
-        shown += &format!(
-            "{} | {} | {} {} {}\n{}\n{}\n",
-            read.dataset,
-            read.timestamp,
-            field("user.name"),
-            field("source.ip"),
-            field("event.outcome"),
-            read.sentence_ja,
-            read.sentence_en,
-        );
-    }
-    insta::assert_snapshot!(shown);
-}
-
 fn trail(event: &str, more: &str) -> String {
     format!(
         r#"{{"eventVersion":"1.11","eventTime":"2026-11-21T01:02:03Z","awsRegion":"ap-northeast-1","sourceIPAddress":"203.0.113.9","userIdentity":{{"type":"AssumedRole","principalId":"AROAX:tanaka@example.jp","arn":"arn:aws:sts::111122223333:assumed-role/Admin/tanaka@example.jp","sessionContext":{{"sessionIssuer":{{"userName":"Admin"}}}}}},"eventName":"{event}",{more}}}"#
@@ -102,12 +69,11 @@ fn what_happened_is_said_by_name() {
         kubernetes("create", r#""objectRef":{"resource":"pods","namespace":"prod","name":"web-0","subresource":"exec"}"#),
         kubernetes("connect", r#""objectRef":{"resource":"nodes","name":"n1"}"#),
     ];
-    let mut shown = String::new();
     for event in &events {
         let read = describe(event.as_str());
-        shown += &format!("{}\n{}\n", read.sentence_ja, read.sentence_en);
+        assert!(!["json.generic", "unknown"].contains(&&*read.dataset), "{event}");
+        assert!(read.sentence_en.ends_with(|c: char| c != ':'), "{}", read.sentence_en);
     }
-    insta::assert_snapshot!(shown);
 }
 
 #[test]
