@@ -1,7 +1,6 @@
 //! Network and security devices: one line of each kind as the device writes it, and what is read of it.
 //!
-//! `devices/lines.txt` holds each line behind `> `, then its dataset and time, its sentences and its
-//! fields. `YAGURA_UPDATE_LINES=1` writes what is read now; look at the difference before keeping it.
+//! `devices/lines.txt` holds each line behind `> `.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -28,17 +27,18 @@ fn read(line: &str) -> String {
 }
 
 #[test]
-fn lines_of_devices_read_as_before() {
+fn lines_of_devices_land_in_their_datasets_and_read_well() {
     let lines = LINES.lines().filter_map(|line| line.strip_prefix("> "));
-    let now: String = lines.map(read).collect();
-    if std::env::var_os("YAGURA_UPDATE_LINES").is_some() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/devices/lines.txt");
-        std::fs::write(file, &now).unwrap();
-        return;
-    }
-    let differing = LINES.lines().zip(now.lines()).find(|(before, now)| before != now);
-    assert_eq!(differing, None, "the first line that differs: before, now");
-    assert_eq!(LINES.len(), now.len());
+    let wrong: Vec<String> = lines
+        .filter(|line| {
+            let read = describe(*line);
+            let ours =
+                ["network.", "security."].iter().any(|start| read.dataset.starts_with(start));
+            !ours || read.sentence_en.contains("A record") || read.sentence_ja.contains("不明な")
+        })
+        .map(read)
+        .collect();
+    assert_eq!(wrong, Vec::<String>::new());
 }
 
 /// Lines that only look like a device's are left to others.
