@@ -1,4 +1,5 @@
-import { memo } from "react";
+import { memo, useState } from "react";
+import { ActTable } from "./ActTable";
 import type { Level, Range, Row, StatusAnswer } from "./api";
 import { EmptyState } from "./EmptyState";
 import type { Feed, FeedState } from "./feed";
@@ -27,6 +28,7 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
   const { lang, t } = useWords();
   const { rows } = events;
   const { groups } = events;
+  const [asActs, setAsActs] = useState(false);
   const empty = rows.length === 0 && groups === undefined && events.phase === "done";
   return (
     <section className="panel events" id="events" aria-label={t.events} tabIndex={-1}>
@@ -36,6 +38,9 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
         {events.phase === "failed" || groups !== undefined ? null : <span className={`live live-${events.paused ? "paused" : events.live}`}>
           {events.live === "lost" ? t.liveLost : events.paused ? t.livePaused : t.liveNow}
         </span>}
+        <button type="button" className="pause" title={t.actsTitle} aria-pressed={asActs} onClick={() => { setAsActs(!asActs); }}>
+          {t.acts}
+        </button>
         <button
           type="button"
           className="pause"
@@ -49,7 +54,20 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
           {events.paused ? (events.waiting > 0 ? t.resumeWith(events.waiting.toLocaleString(lang)) : t.resume) : t.pause}
         </button>
       </div>
-      {empty ? (
+      {asActs ? (
+        <div className="rows" tabIndex={-1}>
+          <ActTable
+            key={`${events.range} ${events.query}`}
+            query={events.query}
+            range={events.range}
+            now={now}
+            ask={(query, range) => {
+              setAsActs(false);
+              ask(query, range);
+            }}
+          />
+        </div>
+      ) : empty ? (
         <EmptyState searched={events.query !== ""} storeEmpty={storeEmpty} range={events.range} ask={ask} listeners={listeners} />
       ) : (
         <div className="rows" tabIndex={-1}>

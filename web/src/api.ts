@@ -1,4 +1,4 @@
-import { ALERTS_MAX, PAGE_ROWS, REQUEST_TIMEOUT_MS } from "./limits";
+import { ACT_EVENTS_SHOWN_MAX, ALERTS_MAX, PAGE_ROWS, REQUEST_TIMEOUT_MS } from "./limits";
 
 /** A sentence in both languages. */
 export interface Sentence {
@@ -37,6 +37,29 @@ export interface SearchAnswer {
   cut: boolean;
   limit: number;
   took_ms: number;
+}
+
+/** Several events that are one human act. */
+export interface Act {
+  "act.id": string;
+  "act.kind": string;
+  "@timestamp": string;
+  "event.end": string;
+  "act.events": number;
+  "act.event_ids"?: string[];
+  "host.name"?: string | null;
+  sentence: Sentence;
+  fields: Record<string, unknown>;
+}
+
+export interface ActsAnswer {
+  rows: Act[];
+  cut: boolean;
+  total: number;
+  events_read: number;
+  events_single: number;
+  acts_made: number;
+  events_cut: boolean;
 }
 
 export type AlertState = "new" | "acknowledged" | "closed";
@@ -203,6 +226,23 @@ export function search(query: string, range: Range, offset: number, signal: Abor
   const parameters = new URLSearchParams({ query, limit: String(PAGE_ROWS), offset: String(offset) });
   if (range !== "all") parameters.set("last", range);
   return request<SearchAnswer>(`/api/v1/search?${parameters.toString()}`, { signal });
+}
+
+export function acts(query: string, range: Range, signal: AbortSignal): Promise<ActsAnswer> {
+  const parameters = new URLSearchParams({ query, limit: String(PAGE_ROWS) });
+  if (range !== "all") parameters.set("last", range);
+  return request<ActsAnswer>(`/api/v1/acts?${parameters.toString()}`, { signal });
+}
+
+/** A search for the events of an act, the first of them where there are many. */
+export async function actEvents(act: Act): Promise<string> {
+  const query = `act.id:"${act["act.id"]}"`;
+  // An act ends where it ended: within that time it is made again from the same events.
+  const to = new Date(Date.parse(act["event.end"]) + 1_000).toISOString();
+  const parameters = new URLSearchParams({ query, limit: "1", events: "true", kind: act["act.kind"], from: act["@timestamp"], to });
+  const answer = await request<ActsAnswer>(`/api/v1/acts?${parameters.toString()}`, {});
+  const ids = answer.rows[0]?.["act.event_ids"] ?? [String(act.fields["act.first"])];
+  return `event.id:(${ids.slice(0, ACT_EVENTS_SHOWN_MAX).join(" or ")})`;
 }
 
 export function tailAddress(query: string): string {

@@ -2,6 +2,8 @@
 
 /** Rows the live list keeps; older ones leave the list, never the store. */
 export const LIST_ROWS_MAX = 500;
+/** Events of one act that a search names, which may have 256 terms. */
+export const ACT_EVENTS_SHOWN_MAX = 200;
 /** Rows asked for at a time. */
 export const PAGE_ROWS = 100;
 /** Pages that "load more" may ask for until one of them has a row that is not yet shown. */

@@ -177,3 +177,138 @@ impl Acts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::ActState;
+    use crate::limits::{
+        DISTINCT_MAX, EVENTS_PER_ACT_MAX, KEYS_PER_ACT_MAX, OPEN_ACTS_MAX, OPEN_EVENTS_MAX,
+        VALUE_BYTES_MAX,
+    };
+    use std::sync::Arc;
+    use yagura_event::{BatchBuilder, FieldDictionary, Origin, StreamName, Transport};
+
+    /// Failed logons, a second apart: of which user, from which address.
+    fn failures(from: u32, logons: &[(&str, &str)]) -> EventBatch {
+        let mut builder = BatchBuilder::new("windows.security", dictionary());
+        for (index, (user, address)) in (from..).zip(logons) {
+            let stream = StreamName::new("test").unwrap();
+            let at = UtcMicros::from_micros(i64::from(index) * 1_000_000);
+            let origin = Origin {
+                stream: &stream,
+                batch: 1,
+                index,
+                batch_salt: &[0; 32],
+                received: at,
+                transport: Transport::File,
+                peer: "",
+                identity: "",
+            };
+            builder.begin(&origin, None);
+            builder.set("event.code", "4625");
+            builder.set("winlog.event_data.TargetUserName", user);
+            builder.set("winlog.event_data.IpAddress", address);
+        }
+        builder.finish().unwrap()
+    }
+
+    fn dictionary() -> Arc<FieldDictionary> {
+        Arc::new(FieldDictionary::from_toml("").unwrap())
+    }
+
+    fn all(mut acts: Acts, batches: &[EventBatch]) -> (Observed, Counters) {
+        let mut all = Observed::default();
+        for batch in batches {
+            all.extend(acts.observe(batch));
+        }
+        all.extend(acts.finish());
+        (all, acts.counters())
+    }
+
+    fn sizes(observed: &Observed) -> Vec<(usize, u32, ActState)> {
+        let acts = observed.acts.iter();
+        acts.map(|act| (act.event_ids.len(), act.part, act.state)).collect()
+    }
+
+    const WIDE: usize = usize::MAX;
+
+    #[test]
+    fn an_act_is_cut_past_the_most_events_and_goes_on() {
+        let same = vec![("tanaka", "192.0.2.7"); EVENTS_PER_ACT_MAX + 1];
+        let batch = |events: usize| [failures(0, &same[..events])];
+        // A second apart they are one act all along.
+        let (at_limit, counters) = all(Acts::default(), &batch(EVENTS_PER_ACT_MAX));
+        assert_eq!(sizes(&at_limit), [(EVENTS_PER_ACT_MAX, 1, ActState::Complete)]);
+        assert_eq!(counters.cut, 0);
+        let (past, counters) = all(Acts::default(), &batch(EVENTS_PER_ACT_MAX + 1));
+        let cut = (EVENTS_PER_ACT_MAX, 1, ActState::Cut);
+        assert_eq!(sizes(&past), [cut, (1, 2, ActState::Complete)]);
+        assert_eq!(counters.cut, 1);
+    }
+
+    #[test]
+    fn open_acts_and_their_events_are_bounded() {
+        assert!(OPEN_ACTS_MAX > 0 && OPEN_EVENTS_MAX >= EVENTS_PER_ACT_MAX);
+        let logons =
+            [("a", "192.0.2.1"), ("a", "192.0.2.1"), ("b", "192.0.2.2"), ("b", "192.0.2.2")];
+        let run = |acts, events| {
+            let acts = Acts::with_room(Options::default(), acts, events, WIDE);
+            all(acts, &[failures(0, &logons)])
+        };
+        let whole = [(2, 1, ActState::Complete); 2];
+        let (at_limit, counters) = run(2, 4);
+        assert_eq!((&sizes(&at_limit)[..], counters.cut), (&whole[..], 0));
+        // Past it the one that would end first is given out.
+        let first = [(2, 1, ActState::Cut), (2, 1, ActState::Complete)];
+        for (acts, events) in [(1, 4), (2, 3)] {
+            let (past, counters) = run(acts, events);
+            assert_eq!((&sizes(&past)[..], counters.cut), (&first[..], 1), "{acts} {events}");
+        }
+    }
+
+    #[test]
+    fn waiting_events_are_bounded_and_none_is_lost() {
+        let logons = [("a", "192.0.2.1"), ("a", "192.0.2.1"), ("a", "192.0.2.1")];
+        for (waiting, hurried) in [(3, 0), (2, 1)] {
+            let acts = Acts::with_room(Options::default(), WIDE, WIDE, waiting);
+            let (observed, counters) = all(acts, &[failures(0, &logons)]);
+            assert_eq!((counters.hurried, counters.late), (hurried, 0));
+            assert_eq!(sizes(&observed), [(3, 1, ActState::Complete)]);
+        }
+        assert!(WAITING_EVENTS_MAX > 0);
+    }
+
+    #[test]
+    fn values_are_cut_and_distinct_ones_bounded() {
+        let names: Vec<String> = (0..=DISTINCT_MAX).map(|number| format!("user{number}")).collect();
+        let logons: Vec<_> = names.iter().map(|name| (name.as_str(), "192.0.2.7")).collect();
+        for events in [DISTINCT_MAX, DISTINCT_MAX + 1] {
+            let (observed, _) = all(Acts::default(), &[failures(0, &logons[..events])]);
+            let act = &observed.acts[0];
+            assert_eq!(act.number("act.accounts_count"), i64::try_from(DISTINCT_MAX).ok());
+            assert!(act.text("act.accounts").unwrap().ends_with(", …"));
+        }
+        for bytes in [VALUE_BYTES_MAX, VALUE_BYTES_MAX + 1] {
+            let long = "x".repeat(bytes);
+            let logons = [(long.as_str(), "192.0.2.7"), (long.as_str(), "192.0.2.7")];
+            let (observed, _) = all(Acts::default(), &[failures(0, &logons)]);
+            assert_eq!(observed.acts[0].user().map(str::len), Some(VALUE_BYTES_MAX));
+        }
+    }
+
+    #[test]
+    fn an_act_is_found_by_so_many_names_only() {
+        let mut rows = Rows::of_batch(&failures(0, &[("a", "192.0.2.1")])).unwrap();
+        let item = rows.item(0).unwrap().unwrap();
+        let mut table = Table::default();
+        let kind = crate::ActKind::File;
+        let number = table.begin(kind, crate::kinds::Body::Plain, &item);
+        for key in 0..KEYS_PER_ACT_MAX {
+            table.name(number, key.to_string());
+        }
+        assert_eq!(table.find("0"), Some(number));
+        table.name(number, "one more".to_owned());
+        assert_eq!((table.find("0"), table.find("1")), (None, Some(number)));
+    }
+}

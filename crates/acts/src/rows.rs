@@ -112,14 +112,17 @@ columns![
     "winlog.event_data.WorkstationName",
 ];
 
-/// A search expression for the events that acts are made from.
-pub const WANTED: &str = "(event.dataset:windows.security and event.code:(4624 or 4625 or 4627 or \
-4634 or 4647 or 4648 or 4656 or 4658 or 4660 or 4663 or 4670 or 4672 or 4688 or 4689 or 4690 or 4703 \
-or 4771 or 4776 or 4778 or 4779 or 4800 or 4801 or 5140 or 5145 or 5154 or 5156 or 5158)) or \
-(event.dataset:windows.sysmon and event.code:(1 or 2 or 3 or 5 or 7 or 10 or 11 or 12 or 13 or 14 or \
-17 or 18 or 22 or 23 or 26)) or (event.dataset:windows.powershell* and event.code:(400 or 403 or 600 \
-or 800 or 4103 or 4104 or 4105 or 4106)) or (event.dataset:linux.* and (event.dataset:linux.auditd or \
-process.name:*)) or event.dataset:web.access or event.action:vpn_*";
+/// Search expressions for the events that acts are made from: those whose text is not needed, and
+/// those of whose text (`message`) something is read.
+pub const WANTED: [&str; 2] = [
+    "(event.dataset:windows.security and event.code:(4624 or 4625 or 4627 or 4634 or 4647 or 4648 or \
+     4656 or 4658 or 4660 or 4663 or 4670 or 4672 or 4688 or 4689 or 4690 or 4703 or 4771 or 4776 or \
+     4778 or 4779 or 4800 or 4801 or 5140 or 5145 or 5154 or 5156 or 5158)) or \
+     (event.dataset:windows.sysmon and event.code:(1 or 2 or 3 or 5 or 7 or 10 or 11 or 12 or 13 or 14 \
+     or 17 or 18 or 22 or 23 or 26)) or event.dataset:web.access",
+    "(event.dataset:(windows.powershell or windows.powershell_classic) and event.code:(400 or 403 or \
+     600 or 800 or 4103 or 4104 or 4105 or 4106)) or event.dataset:linux.* or event.action:vpn_*",
+];
 
 /// A search expression for the events with which acts that last begin: what is looked for before the
 /// time that is asked about.

@@ -170,12 +170,23 @@ impl Table {
     /// Ends one act.
     pub(crate) fn close(&mut self, number: Number, state: ActState) {
         let Some(open) = self.open.remove(&number) else { return };
+        self.withdraw(number, &open);
+        self.give_out(open.draft, &open.body, state);
+    }
+
+    /// Takes an act away that is part of another.
+    pub(crate) fn take(&mut self, number: Number) -> Option<Draft> {
+        let open = self.open.remove(&number)?;
+        self.withdraw(number, &open);
+        Some(open.draft)
+    }
+
+    fn withdraw(&mut self, number: Number, open: &Open) {
         self.deadlines.remove(&(open.deadline, number));
         self.held = self.held.saturating_sub(open.draft.events.len());
         for key in &open.keys {
             self.release(number, key);
         }
-        self.give_out(open.draft, &open.body, state);
     }
 
     fn give_out(&mut self, mut draft: Draft, body: &Body, state: ActState) {

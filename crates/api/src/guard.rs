@@ -30,13 +30,14 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Where people act.
-const GUARDED: [&str; 6] = [
+const GUARDED: [&str; 7] = [
     "/api/v1/alerts/",
     "/api/v1/rules/",
     "/api/v1/hunts",
     "/api/v1/indicators",
     "/api/v1/feeds",
     "/api/v1/exceptions",
+    "/api/v1/reprocess",
 ];
 
 /// The middleware.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use yagura_event::limits::RECORD_BYTES_MAX;
 use yagura_event::{Record, StreamName, Transport};
 use yagura_intake::http_body::{BodyError, INGEST_STREAM, decode_body, parse_ingest, records};
-use yagura_intake::import::ImportSink;
+use yagura_intake::import::{ImportSink, Written};
 use yagura_intake::{RecordSink, SinkError};
 
 /// Streams that a remote import may write to begin so.
@@ -98,6 +98,10 @@ pub(crate) struct ImportQuery {
     /// Nothing more will come.
     #[serde(default)]
     seal: bool,
+    /// How the file is written, where its records do not say so.
+    dataset: Option<String>,
+    zone: Option<String>,
+    encoding: Option<String>,
 }
 
 /// `POST /api/v1/import`: records of a file, each with its length before it (32 bits, big endian).
@@ -116,6 +120,15 @@ pub(crate) async fn import(
             format!("ストリーム {stream} の件数は {} ではなく {have} です。取り込みをやり直してください", query.at),
         )
         .status_code(409));
+    }
+    let written = Written { dataset: query.dataset, zone: query.zone, encoding: query.encoding };
+    if !written.is_empty() {
+        let (sink, stream) = (sink.clone(), stream.clone());
+        blocking(move || {
+            sink.describe(&stream, &written)
+                .map_err(|error| ApiError::bad_request(error.to_string(), error.to_string()))
+        })
+        .await?;
     }
     let (received, peer) = (api.node.clock().now(), Record::peer_text(&query.peer));
     let record = |bytes| Record {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod activity;
+mod acts;
 mod alerts;
 mod assets;
 mod counters;
@@ -19,6 +20,7 @@ pub mod limits;
 mod rules;
 mod search;
 mod server;
+mod sources;
 mod status;
 
 pub use counters::{HttpCounters, HttpCounts};
@@ -95,6 +97,7 @@ pub fn router(
     let inner = Router::new()
         .route("/", get(root).head(elastic::probe))
         .route("/api/v1/search", get(search::search))
+        .route("/api/v1/acts", get(acts::asked).post(acts::said))
         .route("/api/v1/tail", get(search::tail))
         .route("/api/v1/sql", post(search::sql))
         .route("/api/v1/alerts", get(alerts::list))
@@ -112,6 +115,7 @@ pub fn router(
         .route("/readyz", get(status::health))
         .route("/metrics", get(status::metrics))
         .merge(hunts::routes())
+        .merge(sources::routes())
         .merge(desk::routes())
         .merge(elastic_routes())
         .route("/assets/{*path}", get(assets::file))

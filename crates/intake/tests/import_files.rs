@@ -89,6 +89,11 @@ fn every_kind_of_file_gives_its_records() {
             FileKind::JsonObjects,
             &["{\\n\\\"a\\\":1\\n}", "{\\n\\\"b\\\":2\\n}"],
         ),
+        (
+            b"{\"Records\":[{\"a\": 1}, {\"b\":2}]}\n{\"Records\":[{\"c\":3}]}\n",
+            FileKind::JsonObjects,
+            &["{\\\"a\\\": 1}", "{\\\"b\\\":2}", "{\\\"c\\\":3}"],
+        ),
     ];
     for (data, kind, expected) in cases {
         let (report, records) = import_bytes(data);

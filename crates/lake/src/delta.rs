@@ -6,7 +6,8 @@ use crate::durable::DurableStore;
 use crate::file::FileEntry;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{
-    Action, Add, DataType, MetadataExt, MetadataValue, PrimitiveType, StructField, StructType,
+    Action, Add, DataType, MetadataExt, MetadataValue, PrimitiveType, Remove, StructField,
+    StructType,
 };
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::operations::create::CreateBuilder;
@@ -75,6 +76,34 @@ impl DeltaLog {
         columns: &TableColumns,
         written_at: i64,
     ) -> Result<u64, LakeError> {
+        let operation = DeltaOperation::Write {
+            mode: SaveMode::Append,
+            partition_by: Some(PARTITIONS.map(str::to_owned).to_vec()),
+            predicate: None,
+        };
+        self.act(operation, &[], files, columns, written_at)
+    }
+
+    /// Takes files out of the table and others in, with one commit.
+    pub(crate) fn replace(
+        &mut self,
+        gone: &[Arc<FileEntry>],
+        files: &[FileEntry],
+        columns: &TableColumns,
+        written_at: i64,
+    ) -> Result<u64, LakeError> {
+        let operation = DeltaOperation::Update { predicate: None };
+        self.act(operation, gone, files, columns, written_at)
+    }
+
+    fn act(
+        &mut self,
+        operation: DeltaOperation,
+        gone: &[Arc<FileEntry>],
+        files: &[FileEntry],
+        columns: &TableColumns,
+        written_at: i64,
+    ) -> Result<u64, LakeError> {
         let root = self.root.clone();
         let failed = |source| LakeError::Delta { path: root.clone(), source: Box::new(source) };
         let mut actions = Vec::with_capacity(files.len() + 1);
@@ -86,15 +115,12 @@ impl DeltaLog {
             let metadata = metadata.map_err(DeltaTableError::from).map_err(failed)?;
             actions.push(Action::Metadata(metadata));
         }
+        actions.extend(gone.iter().map(|file| Action::Remove(remove_action(file, written_at))));
         actions.extend(files.iter().map(|file| Action::Add(add_action(file, written_at))));
         let commit = CommitBuilder::from(quiet()).with_actions(actions).build(
             Some(&self.state as &dyn TableReference),
             self.log_store.clone(),
-            DeltaOperation::Write {
-                mode: SaveMode::Append,
-                partition_by: Some(PARTITIONS.map(str::to_owned).to_vec()),
-                predicate: None,
-            },
+            operation,
         );
         let finished = self.runtime.run(async { commit.await }).map_err(failed)?;
         self.columns = columns.len();
@@ -201,10 +227,7 @@ fn add_action(file: &FileEntry, written_at: i64) -> Add {
     });
     Add {
         path: file.path.clone(),
-        partition_values: HashMap::from([
-            ("dataset".to_owned(), Some(file.dataset.to_string())),
-            ("day".to_owned(), Some(file.day.clone())),
-        ]),
+        partition_values: partition_values(file),
         size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
         modification_time: written_at,
         data_change: true,
@@ -212,6 +235,25 @@ fn add_action(file: &FileEntry, written_at: i64) -> Add {
         tags: Some(file.tags()),
         ..Add::default()
     }
+}
+
+fn remove_action(file: &FileEntry, removed_at: i64) -> Remove {
+    Remove {
+        path: file.path.clone(),
+        data_change: true,
+        deletion_timestamp: Some(removed_at),
+        extended_file_metadata: Some(true),
+        partition_values: Some(partition_values(file)),
+        size: i64::try_from(file.bytes).ok(),
+        ..Remove::default()
+    }
+}
+
+fn partition_values(file: &FileEntry) -> HashMap<String, Option<String>> {
+    HashMap::from([
+        ("dataset".to_owned(), Some(file.dataset.to_string())),
+        ("day".to_owned(), Some(file.day.clone())),
+    ])
 }
 
 /// Delta-rs is asynchronous and the lake is not. Its own small runtime, entered from a thread of

@@ -51,6 +51,10 @@ pub enum LakeError {
     /// Rows arrived for a batch after it was declared sealed: a programming error of the caller.
     #[error("batch {0} is already sealed; rows must be added before it is")]
     Sealed(u64),
+    /// Rows that were to take the place of stored ones are of another record: a programming error of
+    /// the caller. Nothing was changed.
+    #[error("the new rows are not of the stored records: {0}")]
+    NotTheRecord(String),
     /// A batch that is neither in memory nor in the table.
     #[error("batch {0} is not in the lake")]
     NoSuchBatch(u64),

@@ -43,7 +43,11 @@ pub struct HistoryPart {
 
 #[derive(Debug, Clone)]
 enum Source {
-    File { path: PathBuf, name: Arc<str> },
+    /// The entry is held so that the file stays while somebody means to read it.
+    File {
+        path: PathBuf,
+        entry: Arc<FileEntry>,
+    },
     Hot(Arc<Piece>),
 }
 
@@ -64,7 +68,7 @@ impl Lake {
     pub fn history(&self) -> History {
         let table = self.events();
         let mut parts: Vec<HistoryPart> =
-            table.files().iter().map(|file| self.cold(file)).collect();
+            table.files().iter().map(|file| self.part_of(file)).collect();
         parts.sort_by_key(|part| part.time.map_or(i64::MIN, |(first, _)| first));
         parts.extend(table.pieces().iter().map(|piece| HistoryPart {
             dataset: piece.dataset.clone(),
@@ -75,13 +79,14 @@ impl Lake {
         History { parts }
     }
 
-    fn cold(&self, file: &FileEntry) -> HistoryPart {
+    /// One file as a part.
+    pub fn part_of(&self, file: &Arc<FileEntry>) -> HistoryPart {
         let path = self.directory().join(&file.path);
         HistoryPart {
             dataset: file.dataset.clone(),
             rows: file.rows,
             time: file.time,
-            source: Source::File { path, name: file.path.as_str().into() },
+            source: Source::File { path, entry: file.clone() },
         }
     }
 }
@@ -102,7 +107,7 @@ impl HistoryPart {
     /// The file's path within the table, if it is one.
     pub fn file(&self) -> Option<&str> {
         match &self.source {
-            Source::File { name, .. } => Some(name),
+            Source::File { entry, .. } => Some(&entry.path),
             Source::Hot(_) => None,
         }
     }

@@ -6,6 +6,7 @@ use crate::hot::{HotSet, Piece, batch_numbers, split_by};
 use crate::limits::{HOT_BYTES_DEFAULT, SUBSCRIBER_LAG_MAX};
 use crate::provider::EventsTable;
 use crate::read::{self, StoredBatch};
+use crate::rewrite::Replaced;
 use crate::writer::{files_of, write_file};
 use crate::{AddError, LakeError};
 use sha2::{Digest, Sha256};
@@ -109,29 +110,31 @@ pub struct LakeStats {
 ///
 /// One process per directory: the owner holds the lock of the data directory.
 pub struct Lake {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     options: LakeOptions,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// Files that left the table and may still be read.
+    pub(crate) replaced: Mutex<Vec<Replaced>>,
     /// Held during a whole flush. Taken before `state`, never after.
-    log: Mutex<FlushState>,
+    pub(crate) log: Mutex<FlushState>,
     open_report: OpenReport,
     subscribers: broadcast::Sender<EventBatch>,
 }
 
 /// What queries see. Held for moments only.
-struct State {
-    columns: Arc<TableColumns>,
+pub(crate) struct State {
+    pub(crate) columns: Arc<TableColumns>,
     hot: HotSet,
-    files: Arc<Vec<Arc<FileEntry>>>,
+    pub(crate) files: Arc<Vec<Arc<FileEntry>>>,
     /// Rows per batch in the table.
     stored: BTreeMap<u64, u64>,
     sealed: HashSet<u64>,
-    version: u64,
+    pub(crate) version: u64,
 }
 
-struct FlushState {
-    log: DeltaLog,
+pub(crate) struct FlushState {
+    pub(crate) log: DeltaLog,
     last_micros: i64,
 }
 
@@ -173,6 +176,7 @@ impl Lake {
                 sealed: HashSet::new(),
                 version,
             }),
+            replaced: Mutex::default(),
             log: Mutex::new(FlushState { log: replayed.log, last_micros: clock.now().as_micros() }),
             options,
             clock,
@@ -193,16 +197,25 @@ impl Lake {
         orphan: &Path,
         journal_has: impl Fn(u64) -> bool,
     ) -> Result<bool, LakeError> {
-        let listed = self.open_report.orphans.iter().any(|path| path == orphan);
-        let safe = listed
-            && read::batches_of_file(orphan)?
-                .iter()
-                .all(|entry| journal_has(entry.batch) || self.contains_batch(entry.batch));
+        let safe = self.may_remove_orphan(orphan, journal_has)?;
         if safe {
             std::fs::remove_file(orphan)
                 .map_err(|source| LakeError::Io { path: orphan.to_path_buf(), source })?;
         }
         Ok(safe)
+    }
+
+    /// Whether [`Lake::remove_orphan`] would remove it.
+    pub fn may_remove_orphan(
+        &self,
+        orphan: &Path,
+        journal_has: impl Fn(u64) -> bool,
+    ) -> Result<bool, LakeError> {
+        let listed = self.open_report.orphans.iter().any(|path| path == orphan);
+        Ok(listed
+            && read::batches_of_file(orphan)?
+                .iter()
+                .all(|entry| journal_has(entry.batch) || self.contains_batch(entry.batch)))
     }
 
     /// Makes events searchable, at once. Refuses while the hot set is full and a flush could make
@@ -320,7 +333,7 @@ impl Lake {
     }
 
     /// Part of the files' names. An orphan keeps its name, whatever the clock says.
-    fn new_flush_id(&self, version: u64, micros: i64) -> String {
+    pub(crate) fn new_flush_id(&self, version: u64, micros: i64) -> String {
         let mut attempt = 0u64;
         loop {
             let id = format!("{version:020}-{micros:016x}-{attempt}");
@@ -461,6 +474,19 @@ impl Lake {
         Ok(())
     }
 
+    /// Hands every batch in `files`, which are of one flush, to `take`, whole and ascending.
+    pub fn for_each_batch_of<E: From<LakeError>>(
+        &self,
+        files: &[Arc<FileEntry>],
+        mut take: impl FnMut(StoredBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let files: Vec<(PathBuf, &[BatchRows])> = files
+            .iter()
+            .map(|file| (self.root.join(&file.path), file.batches.as_slice()))
+            .collect();
+        read::merge_batches(&files, &mut take)
+    }
+
     /// New events as they are added. A receiver that falls behind by more than
     /// [`SUBSCRIBER_LAG_MAX`] is told how many it missed.
     pub fn subscribe(&self) -> broadcast::Receiver<EventBatch> {
@@ -486,7 +512,7 @@ impl Lake {
         &self.root
     }
 
-    fn written(&self, file: &FileEntry) -> FileWritten {
+    pub(crate) fn written(&self, file: &FileEntry) -> FileWritten {
         FileWritten {
             path: self.reported_path(&file.path),
             sha256: file.sha256.clone(),
@@ -495,7 +521,7 @@ impl Lake {
         }
     }
 
-    fn log_file(&self, version: u64) -> Result<FileWritten, LakeError> {
+    pub(crate) fn log_file(&self, version: u64) -> Result<FileWritten, LakeError> {
         let relative = DeltaLog::commit_path(version);
         let path = self.root.join(&relative);
         let bytes =
@@ -509,14 +535,14 @@ impl Lake {
         })
     }
 
-    fn reported_path(&self, relative: &str) -> String {
+    pub(crate) fn reported_path(&self, relative: &str) -> String {
         match self.options.path_prefix.as_str() {
             "" => relative.to_owned(),
             prefix => format!("{prefix}/{relative}"),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while it was held left the state as it was before or after a whole step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

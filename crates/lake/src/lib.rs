@@ -28,6 +28,7 @@ pub mod limits;
 mod provider;
 mod prune;
 mod read;
+mod rewrite;
 mod writer;
 
 pub use columns::{ColumnKind, TableColumn, TableColumns};
@@ -37,3 +38,4 @@ pub use history::{History, HistoryPart, HistoryRows, PartSize};
 pub use lake::{Added, FileWritten, FlushReport, Lake, LakeOptions, LakeStats, OpenReport};
 pub use provider::{DATASET, EVENT_ID, EventsTable};
 pub use read::{StoredBatch, batches_of_file};
+pub use rewrite::RewriteReport;

@@ -71,6 +71,18 @@ impl Audit {
         Ok(())
     }
 
+    /// Records that files are removed: before they are, so that a crash leaves files that belong to
+    /// nothing and never ones that are missed.
+    pub fn record_removed(&self, paths: &[String]) -> Result<(), NodeError> {
+        let entry = |path: &String| json!({ "event.action": FILE_REMOVED, "file.path": path });
+        self.write(&paths.iter().map(entry).collect::<Vec<_>>())?;
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in paths {
+            digests.files.remove(path);
+        }
+        Ok(())
+    }
+
     /// Whether the digest of the file at `path` is recorded.
     pub fn has_file(&self, path: &str) -> bool {
         let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);

@@ -62,6 +62,11 @@ impl DataDir {
         self.root.join("correlation")
     }
 
+    /// What was seen of sources.
+    pub fn sources(&self) -> PathBuf {
+        self.root.join("sources")
+    }
+
     /// `path` as messages and audit records name it: relative to the root, with `/`.
     pub fn relative(&self, path: &Path) -> String {
         let inside = path.strip_prefix(&self.root).unwrap_or(path);

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acts;
 mod alerts;
 mod audit;
 mod correlation;
@@ -18,12 +19,15 @@ mod exceptions;
 pub mod hunt;
 mod node;
 mod pipeline;
+mod reprocess;
 mod rows;
 mod rules;
 mod sink;
+pub mod sources;
 mod verify;
 mod watch;
 
+pub use acts::{ACT_EVENTS_MAX, ACT_LOOK_BACK_HOURS, ACT_ROWS_MAX, ActsFound, ActsQuery};
 pub use alerts::{ActRequest, AlertQuery};
 pub use audit::{AUDIT_STREAM, Audit, FileDigest, FileDigests};
 pub use data_dir::DataDir;
@@ -31,7 +35,9 @@ pub use error::NodeError;
 pub use exceptions::{ExceptionRequest, RemoveRequest};
 pub use node::{Node, NodeOptions};
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
+pub use reprocess::ReprocessRequest;
 pub use rows::{Page, Row, RowStream, SearchEnd, SearchQuery, from_base64};
 pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
 pub use sink::JournalSink;
+pub use sources::SourceOptions;
 pub use verify::{VerifyReport, VerifyScope, verify_dir};

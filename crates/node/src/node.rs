@@ -3,6 +3,10 @@ use crate::hunt::{Fold, HuntParts, Hunter};
 use crate::pipeline::{OUTPUT_QUEUE_MAX, Parts, Pipeline};
 use crate::rules::{RecordedRules, Rules};
 use crate::sink::JournalSink;
+use crate::sources::{
+    RecordedNotices, RecordedSettings, SharedBook, SharedSources, SourceOptions, Sources,
+    StreamSettings,
+};
 use crate::{DataDir, NodeError};
 use crossbeam_channel::bounded;
 use serde_json::{Value, json};
@@ -40,8 +44,9 @@ pub struct NodeOptions {
     pub rules_recorded_as: Option<String>,
     /// Content files of the user, over the built-in ones.
     pub content: Vec<ContentFile>,
-    /// Zone of source times that do not say theirs.
-    pub source_zone: jiff::tz::TimeZone,
+    /// How sources are to be read, which is recorded where it is new; `None` for a command that only
+    /// opens the store: as it was recorded last.
+    pub sources: Option<SourceOptions>,
     /// The events journal.
     pub journal: JournalOptions,
     /// Memory for events not yet in the table, in bytes.
@@ -62,7 +67,7 @@ impl Default for NodeOptions {
             rule_zone: jiff::tz::TimeZone::UTC,
             rules_recorded_as: None,
             content: Vec::new(),
-            source_zone: jiff::tz::TimeZone::UTC,
+            sources: None,
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
             flush_interval: Duration::from_secs(300),
@@ -77,6 +82,9 @@ pub struct Node {
     clock: Arc<dyn Clock>,
     dictionary: Arc<FieldDictionary>,
     normalizer: Normalizer,
+    source_zone: jiff::tz::TimeZone,
+    sources: SharedSources,
+    pub(crate) rereading: crate::reprocess::Rereading,
     pub(crate) rules: Rules,
     journal: Journal,
     events_log: Arc<Log>,
@@ -111,7 +119,8 @@ impl Node {
         let opened_at = clock.now();
         create_dir(data.root())?;
         let lock = DirLock::acquire(&data.lock())?;
-        let normalizer = new_normalizer(&options)?;
+        let mut normalizer = Normalizer::with_content(&options.content)
+            .map_err(|error| NodeError::Content(error.to_string()))?;
         let dictionary = normalizer.dictionary().clone();
         // Thousands of rules take most of a start; meanwhile the store is opened.
         let compiling = spawn_compiling(&options, &dictionary)?;
@@ -145,10 +154,14 @@ impl Node {
         let desk = Arc::new(Desk::new(options.desk.clone(), audit.clone(), clock.clone()));
         let mut hunts = Fold::default();
         let mut recorded = RecordedRules::default();
+        let mut source_settings = RecordedSettings::default();
+        let mut source_notices = RecordedNotices::default();
         for entry in &entries {
             desk.replay(entry);
             hunts.replay(entry);
             recorded.replay(entry);
+            source_settings.replay(entry);
+            source_notices.replay(entry);
         }
         drop(entries);
         // A crash may have come between an alert and the chain it completed.
@@ -156,6 +169,11 @@ impl Node {
             tracing::error!(%error, "attack chains could not be recorded");
         }
         record_keys(&data, &audit)?;
+        let book = normalizer.sources();
+        let source_zone =
+            source_settings.take_up(options.sources.as_ref(), book, &audit, opened_at)?;
+        normalizer.set_default_zone(source_zone.clone());
+        let sources = Arc::new(Sources::open(&data, source_notices)?);
 
         let lake_options = LakeOptions {
             hot_bytes_max: options.hot_bytes_max,
@@ -178,7 +196,7 @@ impl Node {
             clock.clone(),
             output,
         )?;
-        remove_orphans(&data, &lake)?;
+        remove_orphans(&data, &lake, &audit)?;
         let searcher = Searcher::new(lake.clone(), dictionary.clone())
             .map_err(|error| NodeError::Content(error.to_string()))?;
         let (alerts_changed_sender, alerts_changed) = tokio::sync::watch::channel(0);
@@ -209,6 +227,7 @@ impl Node {
         let fields = Arc::new(crate::watch::FieldWatch::default());
         let parts = Parts {
             normalizer: normalizer.fork(),
+            sources: sources.clone(),
             engine: Engine::new(compiled.ruleset),
             next_rules: rules.next(),
             correlating: correlating.clone(),
@@ -229,6 +248,9 @@ impl Node {
             clock,
             dictionary,
             normalizer,
+            source_zone,
+            sources,
+            rereading: crate::reprocess::Rereading::default(),
             rules,
             journal,
             events_log,
@@ -259,7 +281,9 @@ impl Node {
 
     /// Where records go in.
     pub fn sink(&self) -> JournalSink {
-        JournalSink::new(self.journal.clone(), self.clock.clone())
+        let settings =
+            StreamSettings { book: self.source_book().clone(), audit: self.audit.clone() };
+        JournalSink::new(self.journal.clone(), self.clock.clone(), settings)
     }
 
     /// Every stream that has a sealed batch.
@@ -306,6 +330,19 @@ impl Node {
         &self.fields
     }
 
+    pub(crate) fn source_figures(&self) -> &Sources {
+        &self.sources
+    }
+
+    pub(crate) fn source_book(&self) -> &SharedBook {
+        self.normalizer.sources()
+    }
+
+    /// Zone of times that name none.
+    pub(crate) fn source_zone(&self) -> &jiff::tz::TimeZone {
+        &self.source_zone
+    }
+
     pub(crate) fn correlating(&self) -> &crate::correlation::Correlating {
         &self.correlating
     }
@@ -329,12 +366,30 @@ impl Node {
         &self.searcher
     }
 
+    pub(crate) fn normalizer(&self) -> &Normalizer {
+        &self.normalizer
+    }
+
+    pub(crate) fn table(&self) -> &Arc<Mutex<()>> {
+        &self.table
+    }
+
     pub(crate) fn lake(&self) -> &Arc<Lake> {
         &self.lake
     }
 
     pub(crate) fn logs(&self) -> (&Log, &Log) {
         (&self.events_log, &self.audit_log)
+    }
+
+    /// What a row says, in words.
+    pub(crate) fn sentence(
+        &self,
+        batch: &yagura_event::EventBatch,
+        row: usize,
+        lang: yagura_event::Lang,
+    ) -> String {
+        self.normalizer.sentence(batch, row, lang)
     }
 
     /// A record in words and fields; `layout` is its row's `yagura.layout`.
@@ -444,6 +499,7 @@ impl Node {
                 "pipeline.already_stored": count(&counters.already_stored),
                 "pipeline.matches": count(&counters.matches),
                 "pipeline.normalize_nanos": count(&counters.normalize_nanos),
+                "pipeline.sources_nanos": count(&counters.sources_nanos),
                 "pipeline.detect_nanos": count(&counters.detect_nanos),
                 "pipeline.add_nanos": count(&counters.add_nanos),
                 "lake.hot_rows": lake.hot_rows,
@@ -488,20 +544,22 @@ impl Node {
     /// Seals everything, writes it to the table, signs, and lets go of the directory. Blocks.
     pub fn close(&self) -> Result<(), NodeError> {
         self.hunter.close();
+        self.rereading.close();
         self.journal.seal_all()?;
         let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.close()?;
         pipeline.stop();
+        // Nobody asks any more.
+        if let Err(error) = crate::reprocess::remove_replaced(
+            &self.lake,
+            &self.audit,
+            UtcMicros::from_micros(i64::MAX),
+        ) {
+            tracing::warn!(%error, "files that were replaced are removed at the next start");
+        }
         self.audit_journal.close()?;
         Ok(())
     }
-}
-
-fn new_normalizer(options: &NodeOptions) -> Result<Normalizer, NodeError> {
-    let mut normalizer = Normalizer::with_content(&options.content)
-        .map_err(|error| NodeError::Content(error.to_string()))?;
-    normalizer.set_default_zone(options.source_zone.clone());
-    Ok(normalizer)
 }
 
 type Compiled = Result<yagura_rulebook::Compiled, NodeError>;
@@ -579,15 +637,21 @@ fn record_lake_files(lake: &Lake, audit: &Audit) -> Result<(), NodeError> {
 }
 
 /// Parquet files of a flush that a crash cut off before its commit: their events are still in the
-/// journal and will be written again. One that the journal does not vouch for stays, for
-/// `yagura verify` to name.
-fn remove_orphans(data: &DataDir, lake: &Lake) -> Result<(), NodeError> {
+/// journal and will be written again. Or of a rereading, before or after its commit: their events are
+/// in the table. One that neither vouches for stays, for `yagura verify` to name.
+fn remove_orphans(data: &DataDir, lake: &Lake, audit: &Audit) -> Result<(), NodeError> {
     let orphans = &lake.open_report().orphans;
     if orphans.is_empty() {
         return Ok(());
     }
     let in_journal = crate::verify::batches_in_journal(data);
     for orphan in orphans {
+        let path = data.relative(orphan);
+        if audit.has_file(&path)
+            && lake.may_remove_orphan(orphan, |batch| in_journal.contains(&batch))?
+        {
+            audit.record_removed(&[path])?;
+        }
         if !lake.remove_orphan(orphan, |batch| in_journal.contains(&batch))? {
             tracing::warn!(path = %orphan.display(), "a file of the table belongs to no commit");
         }

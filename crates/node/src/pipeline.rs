@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use yagura_desk::{Desk, FindingMaker};
 use yagura_detect::Engine;
-use yagura_event::{Clock, CommittedRun, EventBatch, FieldDictionary, Lang, StreamName};
+use yagura_event::{Clock, CommittedRun, EventBatch, FieldDictionary, Lang, StreamName, UtcMicros};
 use yagura_journal::{Journal, JournalOutput};
 use yagura_lake::{AddError, FileWritten, FlushReport, Lake};
 use yagura_normalize::Normalizer;
@@ -53,6 +53,8 @@ pub struct PipelineCounters {
     pub findings_lost: AtomicU64,
     /// Nanoseconds spent turning records into columns.
     pub normalize_nanos: AtomicU64,
+    /// Nanoseconds spent keeping up the figures of sources.
+    pub sources_nanos: AtomicU64,
     /// Nanoseconds spent matching rules.
     pub detect_nanos: AtomicU64,
     /// Nanoseconds spent making events searchable.
@@ -72,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) indicators: crate::hunt::LiveIndicators,
     pub(crate) dictionary: Arc<FieldDictionary>,
     pub(crate) fields: Arc<crate::watch::FieldWatch>,
+    pub(crate) sources: crate::sources::SharedSources,
 }
 
 /// The two threads.
@@ -101,6 +104,7 @@ impl Pipeline {
         let (wake, woken) = bounded(16);
         let (lake, audit) = (parts.lake.clone(), parts.audit.clone());
         let correlating = parts.correlating.clone();
+        let (sources, clock) = (parts.sources.clone(), parts.clock.clone());
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name.to_owned())
@@ -131,8 +135,18 @@ impl Pipeline {
             "yagura-lake",
             Box::new(move || {
                 let unretired = Mutex::default();
-                Writer { lake, audit, correlating, journal, table, hot_bytes_max, unretired }
-                    .run(&woken)
+                Writer {
+                    clock,
+                    lake,
+                    audit,
+                    correlating,
+                    sources,
+                    journal,
+                    table,
+                    hot_bytes_max,
+                    unretired,
+                }
+                .run(&woken)
             }),
         )?;
         Ok(Pipeline { reader: Some(reader), writer: Some(writer), wake, counters })
@@ -234,7 +248,9 @@ impl Reader {
                 let passed = self.passed.entry(run.stream.clone()).or_default();
                 *passed = position.max(*passed);
                 if self.parts.lake.contains_batch(run.batch) {
-                    if !self.parts.correlating.has_counted(&run) {
+                    if !self.parts.correlating.has_counted(&run)
+                        || !self.parts.sources.has_counted(&run)
+                    {
                         self.behind.push(run);
                         return records;
                     }
@@ -265,6 +281,10 @@ impl Reader {
         let began = Instant::now();
         let batches = self.parts.normalizer.take_batches();
         spent(&self.counters.normalize_nanos, began);
+        let began = Instant::now();
+        let behind = self.count_behind();
+        let batches = self.parts.sources.see(batches, &self.passed, !self.replay_ended);
+        spent(&self.counters.sources_nanos, began);
         if !batches.is_empty() {
             let began = Instant::now();
             self.make_searchable(batches.clone())?;
@@ -273,9 +293,7 @@ impl Reader {
             self.detect(&batches);
             spent(&self.counters.detect_nanos, began);
         }
-        for run in std::mem::take(&mut self.behind) {
-            self.parts.normalizer.normalize(&run);
-            let batches = self.parts.normalizer.take_batches();
+        for batches in behind {
             self.detect(&batches);
         }
         let now = self.parts.clock.now();
@@ -284,6 +302,22 @@ impl Reader {
             self.parts.lake.batch_sealed(batch);
         }
         Ok(())
+    }
+
+    /// Counts the runs that the table has, each of the two what it had not counted before the crash;
+    /// answers those that rules have not seen.
+    fn count_behind(&mut self) -> Vec<Vec<EventBatch>> {
+        let mut unmatched = Vec::new();
+        for run in std::mem::take(&mut self.behind) {
+            self.parts.normalizer.normalize(&run);
+            let batches = self.parts.normalizer.take_batches();
+            let after = HashMap::from([(run.stream.clone(), (run.batch, next_index(&run)))]);
+            let batches = self.parts.sources.see(batches, &after, true);
+            if !self.parts.correlating.has_counted(&run) {
+                unmatched.push(batches);
+            }
+        }
+        unmatched
     }
 
     /// Adds to the hot set, waiting while it is full: the channel behind us fills, then the
@@ -360,9 +394,11 @@ fn spent(counter: &AtomicU64, began: Instant) {
 }
 
 struct Writer {
+    clock: Arc<dyn Clock>,
     lake: Arc<Lake>,
     audit: Arc<Audit>,
     correlating: Arc<Correlating>,
+    sources: crate::sources::SharedSources,
     journal: Journal,
     table: Arc<Mutex<()>>,
     hot_bytes_max: usize,
@@ -375,6 +411,14 @@ impl Writer {
         loop {
             match woken.recv_timeout(FLUSH_TICK) {
                 Err(RecvTimeoutError::Timeout) => {
+                    let before = UtcMicros::from_micros(
+                        self.clock.now().as_micros() - crate::reprocess::REPLACED_KEPT_MICROS,
+                    );
+                    if let Err(error) =
+                        crate::reprocess::remove_replaced(&self.lake, &self.audit, before)
+                    {
+                        tracing::error!(%error, "files that were replaced could not be removed");
+                    }
                     // Before it is full, so that senders need not wait for the disk.
                     let urgent = self.lake.stats().hot_bytes >= self.hot_bytes_max / 4 * 3;
                     if let Err(error) = self.flush(urgent) {
@@ -392,6 +436,9 @@ impl Writer {
                     }
                     if let Err(error) = self.correlating.save() {
                         tracing::error!(%error, "what correlations counted last was not saved");
+                    }
+                    if let Err(error) = self.sources.save() {
+                        tracing::error!(%error, "what was counted of sources last was not saved");
                     }
                     return;
                 }
@@ -420,6 +467,7 @@ impl Writer {
         // Every batch of the table went through the rules before it was sealed there. What was
         // counted of it must be safe before the journal can no longer give it again.
         self.correlating.save()?;
+        self.sources.save()?;
         self.journal.retire(&unretired);
         unretired.clear();
         Ok(report)

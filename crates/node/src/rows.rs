@@ -84,6 +84,25 @@ impl Node {
     /// other one events: `event.id`, `@timestamp`, `event.dataset`, `sentence`, `fields`,
     /// `event.original`.
     pub async fn search(self: &Arc<Self>, asked: &SearchQuery) -> Result<RowStream, NodeError> {
+        let (parsed, from, to) = self.understood(asked)?;
+        let mut request = SearchRequest::new(parsed);
+        (request.from, request.to) = (from, to);
+        request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
+        request.offset = asked.offset;
+        // The header that explains a row's columns is there only where rows have one.
+        let wanted = RECORD_COLUMNS.into_iter().chain([columns::LAYOUT]);
+        request.columns = wanted.map(str::to_owned).collect();
+        let answer = self.searcher().search(request).await.map_err(wrong_query)?;
+        let fields = answer.schema();
+        let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
+        Ok(RowStream { node: self.clone(), answer, events, waiting: VecDeque::new() })
+    }
+
+    /// The expression of a question, and the time it is about.
+    pub(crate) fn understood(
+        &self,
+        asked: &SearchQuery,
+    ) -> Result<(Expr, Option<UtcMicros>, Option<UtcMicros>), NodeError> {
         let zone = zone_of(asked.time_zone.as_deref())?;
         let now = self.clock().now();
         let parsed = self.parse(&asked.query, &zone)?;
@@ -97,21 +116,11 @@ impl Node {
                 )),
             },
         };
-        let mut request = SearchRequest::new(parsed);
-        request.from = match &asked.last {
+        let from = match &asked.last {
             Some(span) => instant(&Some(format!("now-{}", span.trim_start_matches('-'))))?,
             None => instant(&asked.from)?,
         };
-        request.to = instant(&asked.to)?;
-        request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
-        request.offset = asked.offset;
-        // The header that explains a row's columns is there only where rows have one.
-        let wanted = RECORD_COLUMNS.into_iter().chain([columns::LAYOUT]);
-        request.columns = wanted.map(str::to_owned).collect();
-        let answer = self.searcher().search(request).await.map_err(wrong_query)?;
-        let fields = answer.schema();
-        let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
-        Ok(RowStream { node: self.clone(), answer, events, waiting: VecDeque::new() })
+        Ok((parsed, from, instant(&asked.to)?))
     }
 
     /// Events that match, as they arrive. `time_zone` is that of [`SearchQuery`].
@@ -399,7 +408,7 @@ fn shown(column: &ArrayRef, row: usize) -> Value {
 }
 
 /// The zone a question names.
-fn zone_of(name: Option<&str>) -> Result<TimeZone, NodeError> {
+pub(crate) fn zone_of(name: Option<&str>) -> Result<TimeZone, NodeError> {
     let Some(name) = name else { return Ok(TimeZone::UTC) };
     DateTimeParser::new().parse_time_zone(name).map_err(|_| {
         NodeError::request(
@@ -421,7 +430,7 @@ fn missed_row(missed: u64) -> Row {
     row
 }
 
-fn wrong_query(error: QueryError) -> NodeError {
+pub(crate) fn wrong_query(error: QueryError) -> NodeError {
     match &error {
         QueryError::Parse(parse) => {
             let place = parse.render(Lang::En);

@@ -1,6 +1,7 @@
+use crate::sources::StreamSettings;
 use std::sync::Arc;
 use yagura_event::{Clock, Record, StreamName};
-use yagura_intake::import::ImportSink;
+use yagura_intake::import::{ImportSink, Written};
 use yagura_intake::{RecordSink, SinkError};
 use yagura_journal::{Journal, JournalError};
 
@@ -9,11 +10,12 @@ use yagura_journal::{Journal, JournalError};
 pub struct JournalSink {
     journal: Journal,
     clock: Arc<dyn Clock>,
+    settings: StreamSettings,
 }
 
 impl JournalSink {
-    pub(crate) fn new(journal: Journal, clock: Arc<dyn Clock>) -> Self {
-        JournalSink { journal, clock }
+    pub(crate) fn new(journal: Journal, clock: Arc<dyn Clock>, settings: StreamSettings) -> Self {
+        JournalSink { journal, clock, settings }
     }
 
     /// The clock records are stamped with.
@@ -29,6 +31,11 @@ impl ImportSink for JournalSink {
 
     fn stream_records(&self, stream: &StreamName) -> Result<u64, SinkError> {
         Ok(self.journal.stream_records(stream))
+    }
+
+    fn describe(&self, stream: &StreamName, written: &Written) -> Result<(), SinkError> {
+        let now = self.clock.now();
+        self.settings.describe(stream, written, now).map_err(SinkError::Closed)
     }
 
     fn seal(&self, stream: &StreamName) -> Result<(), SinkError> {

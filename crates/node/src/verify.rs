@@ -174,6 +174,7 @@ const LAKE_FILES: Name = ("the table", "テーブル");
 const BATCHES: Name = ("batches, against their sealed roots", "バッチ（封印済みルートとの照合）");
 const PRESENT: Name = ("sealed batches present", "封印済みバッチの有無");
 const CORRELATION: Name = ("the state of correlations", "相関ルールの状態");
+const SOURCES: Name = ("the state of sources", "送信元の状態");
 const EVENT: Name = ("the event's proof", "イベントの証明");
 
 struct Verifier<'a> {
@@ -291,6 +292,7 @@ impl<'a> Verifier<'a> {
         if self.scope.is_whole() {
             self.files(&digests, lake);
             self.correlation();
+            self.sources();
         }
         self.segments(JOURNAL, &self.data.journal(), events, Expect::Unretired);
         let in_lake = self.batches(events, lake);
@@ -375,6 +377,30 @@ impl<'a> Verifier<'a> {
         }
     }
 
+    /// So does that of sources, and it may be missing only where there never was one.
+    fn sources(&mut self) {
+        if !self.data.sources().is_dir() {
+            return;
+        }
+        let path = crate::sources::state_path(self.data);
+        let place = self.data.relative(&path);
+        self.checked(SOURCES, 1);
+        match crate::sources::state::checked(&path) {
+            Ok(_) => {}
+            Err(crate::sources::state::StateError::Io(error))
+                if error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                self.found(SOURCES, place, "is missing".into(), "ファイルがありません".into())
+            }
+            Err(error) => self.found(
+                SOURCES,
+                place,
+                error.to_string(),
+                "改変または切断されています（自身のSHA-256と一致しません）".into(),
+            ),
+        }
+    }
+
     /// Files that never change, against their digests; and files nobody knows.
     fn files(&mut self, digests: &FileDigests, lake: Option<&Lake>) {
         for file in digests.iter() {
@@ -436,11 +462,11 @@ impl<'a> Verifier<'a> {
         explained
     }
 
-    /// Whether it is the state of correlations, or what a crash leaves of writing one.
-    fn is_correlation(&self, path: &Path) -> bool {
+    /// Whether it is the state of correlations or of sources, or what a crash leaves of writing one.
+    fn is_state(&self, path: &Path) -> bool {
         use crate::correlation::{NEW_STATE_FILE, STATE_FILE};
-        let dir = self.data.correlation();
-        [dir.with_extension("new"), dir]
+        let (counts, sources) = (self.data.correlation(), self.data.sources());
+        [counts.with_extension("new"), counts, sources.with_extension("new"), sources]
             .iter()
             .any(|dir| [NEW_STATE_FILE, STATE_FILE].iter().any(|name| dir.join(name) == path))
     }
@@ -456,7 +482,7 @@ impl<'a> Verifier<'a> {
         for entry in entries.flatten() {
             let path = entry.path();
             let relative = self.data.relative(&path);
-            if self.is_correlation(&path) {
+            if self.is_state(&path) {
                 continue;
             }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

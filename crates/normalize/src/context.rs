@@ -1,5 +1,6 @@
 //! What is remembered of a stream from record to record, where a record cannot be read by itself.
 
+use crate::formats::{AuditEvents, vpcflow};
 use crate::headed::Layouts;
 use crate::limits::STREAM_CONTEXTS_MAX;
 use crate::mapping::Map;
@@ -10,6 +11,10 @@ use yagura_event::Origin;
 pub(crate) struct StreamContext {
     /// The columns of a file with a header.
     pub(crate) layouts: Layouts,
+    /// The columns of AWS flow logs.
+    pub(crate) vpcflow: Option<Box<vpcflow::Layout>>,
+    /// Acts that the Linux audit system is telling of.
+    pub(crate) audit: Option<Box<AuditEvents>>,
 }
 
 /// The contexts of all streams; past [`STREAM_CONTEXTS_MAX`] all are forgotten and learnt again.

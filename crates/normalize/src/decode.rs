@@ -2,7 +2,7 @@
 
 use crate::context::StreamContext;
 use crate::flat::Flat;
-use crate::formats::{self, Line};
+use crate::formats::{self, Line, journal};
 use crate::headed::Reading;
 use crate::mapping::{Mappings, MessageFound};
 use crate::names::{self, NameId};
@@ -45,7 +45,6 @@ pub(crate) struct Datasets {
     vpn: usize,
     auth: usize,
     syslog: usize,
-    auditd: usize,
     pairs: usize,
     unknown: usize,
 }
@@ -61,7 +60,6 @@ impl Datasets {
             vpn: mappings.dataset("network.vpn"),
             auth: mappings.dataset("linux.auth"),
             syslog: mappings.dataset("linux.syslog"),
-            auditd: mappings.dataset("linux.auditd"),
             pairs: mappings.dataset("kv.generic"),
             unknown: mappings.dataset("unknown"),
         }
@@ -136,13 +134,27 @@ impl Decoder<'_> {
         if let Some(dataset) = self.mappings.signatures.dataset(flat, plain) {
             return Decoded { dataset, dialect: Dialect::Plain, plain, time: None, layout: None };
         }
-        // A shipper's envelope around a line of a log file or the journal.
-        const INNER: [NameId; 3] = [names::MESSAGE, names::JOURNAL_MESSAGE, names::LOG];
+        if shell == Shell::None
+            && let Some(decoded) = self.journal_document(origin, context, flat)
+        {
+            return decoded;
+        }
+        // A shipper's envelope around a line of a log file or the journal, or around a document.
+        const INNER: [NameId; 4] =
+            [names::MESSAGE, names::JOURNAL_MESSAGE, names::LOG, names::AUDIT_DATA];
         let inner = INNER.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
         if let (Some(inner), Shell::None) = (inner, shell) {
             const PROGRAM: [NameId; 2] = [names::JOURNAL_PROGRAM, names::PROCESS_NAME];
             let program = PROGRAM.into_iter().find_map(|name| flat.value(name)).map(str::to_owned);
             let inner = inner.trim();
+            if inner.starts_with('{') {
+                let mark = flat.mark();
+                let decoded = self.document(inner, origin, context, flat, Shell::Envelope);
+                if decoded.dataset != self.datasets.json {
+                    return decoded;
+                }
+                flat.back_to(mark);
+            }
             let line = self.line(inner, origin, context, flat, Shell::Envelope);
             let decoded = line.or_else(|| {
                 let (dataset, time) = self.message(&program?, inner, self.receipt(origin), flat);
@@ -154,6 +166,25 @@ impl Decoder<'_> {
         }
         let dataset = self.datasets.json;
         Decoded { dataset, dialect: Dialect::Plain, plain, time: None, layout: None }
+    }
+
+    /// An entry of the journal that came as JSON; its fields are in `flat`.
+    fn journal_document(
+        &self,
+        origin: &Origin<'_>,
+        context: &mut StreamContext,
+        flat: &mut Flat,
+    ) -> Option<Decoded> {
+        flat.value(names::JOURNAL_MESSAGE)?;
+        flat.value(names::JOURNAL_TIME)?;
+        let owned = journal::FIELDS.map(|name| {
+            let id = flat.names.id(name);
+            (name, flat.value(id).map(str::to_owned))
+        });
+        let header = journal::header(|name| {
+            owned.iter().find(|(known, _)| *known == name).and_then(|(_, value)| value.as_deref())
+        });
+        Some(self.syslog(&header, origin, context, flat, Shell::Envelope))
     }
 
     /// A line of text, if anything about it is known.
@@ -176,12 +207,9 @@ impl Decoder<'_> {
             flat.push_known(names::MESSAGE, text);
             return Some(self.text(dataset, flat, time));
         }
-        if text.starts_with("type=")
-            && let Some(time) = pairs::audit_time(text)
-        {
-            pairs::push("auditd.", text, flat);
-            flat.push_known(names::MESSAGE, text);
-            return Some(self.text(self.datasets.auditd, flat, Some(time)));
+        if text.starts_with(journal::START) {
+            let header = journal::read(text, flat);
+            return Some(self.syslog(&header, origin, context, flat, shell));
         }
         if let Some(header) = syslog::parse(text, origin.received, self.zone) {
             return Some(self.syslog(&header, origin, context, flat, shell));
@@ -307,7 +335,12 @@ impl Decoder<'_> {
             Some((program, _)) => (program, true),
             None => (program, false),
         };
-        let program = program.rsplit('/').next().unwrap_or(program);
+        // `/usr/sbin/cron`; `postfix/smtpd` is of Postfix, whose parts have names too common.
+        let whole = program.split_once('/').map_or(program, |(first, _)| first);
+        let program = match self.mappings.program(whole) {
+            Some(_) => whole,
+            None => program.rsplit('/').next().unwrap_or(program),
+        };
         let pam = if old_pam {
             flat.push_known(names::PROCESS_NAME, program);
             Some(message)
@@ -316,7 +349,11 @@ impl Decoder<'_> {
         } else {
             None
         };
-        let (key, inner) = pam.map_or((program, message), |inner| ("pam", inner));
+        let (key, inner) = match pam {
+            Some(inner) => ("pam", inner),
+            None if program == "kernel" => (program, without_uptime(message)),
+            None => (program, message),
+        };
         let found = |name: &str, value: &str| push(flat, name, value);
         let found = self.mappings.match_message(key, inner, receipt, found);
         let time = found.as_ref().and_then(|found| found.matched.time);
@@ -333,6 +370,17 @@ impl Decoder<'_> {
 
     fn text(&self, dataset: usize, flat: &Flat, time: Option<UtcMicros>) -> Decoded {
         Decoded { dataset, dialect: Dialect::Plain, plain: flat.len(), time, layout: None }
+    }
+}
+
+/// What the kernel says behind `[   12.345678] `.
+fn without_uptime(message: &str) -> &str {
+    let uptime = message.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    match uptime {
+        Some((uptime, rest)) if uptime.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b' ')) => {
+            rest
+        }
+        _ => message,
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) struct Entry {
 pub(crate) struct Mark {
     text: usize,
     fields: usize,
+    problem: Option<&'static str>,
 }
 
 /// Names and values of one record, in the order they were met.
@@ -108,6 +109,14 @@ impl Flat {
     pub(crate) fn push_known(&mut self, name: NameId, value: &str) {
         let value = self.text(value);
         self.push_spans(name, value);
+    }
+
+    /// Adds a field whose value is in the text already, by its name.
+    pub(crate) fn push_span(&mut self, name: &str, value: Span) {
+        if !self.refuses() {
+            let name = self.names.id(cut(name));
+            self.push_spans(name, value);
+        }
     }
 
     /// Adds a field whose value is in the text already.
@@ -191,11 +200,12 @@ impl Flat {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark { text: self.text.len(), fields: self.fields.len() }
+        Mark { text: self.text.len(), fields: self.fields.len(), problem: self.problem }
     }
 
-    /// Drops what was added since `mark`.
+    /// Drops what was added and noted since `mark`.
     pub(crate) fn back_to(&mut self, mark: Mark) {
+        self.problem = mark.problem;
         self.text.truncate(mark.text);
         self.fields.truncate(mark.fields);
     }

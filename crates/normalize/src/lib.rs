@@ -50,6 +50,7 @@ mod headed;
 mod json;
 mod layer;
 pub mod limits;
+mod lists;
 mod log_format;
 mod mapping;
 mod names;

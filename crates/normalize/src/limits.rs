@@ -32,6 +32,24 @@ pub const PAIRS_PER_LINE_MAX: usize = 256;
 /// Most streams (each with its peer) that something is remembered of from record to record.
 pub const STREAM_CONTEXTS_MAX: usize = 4_096;
 
+/// Most fields taken from one entry of systemd's journal.
+pub const JOURNAL_FIELDS_MAX: usize = 256;
+
+/// Most acts of the Linux audit system put together at a time, per stream and peer.
+pub const AUDIT_EVENTS_OPEN_MAX: usize = 16;
+
+/// Longest value that a later record of the same act receives, in bytes; longer ones are cut.
+pub const AUDIT_FACT_BYTES_MAX: usize = 1_024;
+
+/// Most running programs remembered to name a parent, per stream and peer; the oldest go.
+pub const AUDIT_PROCESSES_MAX: usize = 256;
+
+/// Longest command line put together of arguments, in bytes; further arguments are left out.
+pub const AUDIT_COMMAND_LINE_BYTES_MAX: usize = 16_384;
+
+/// Most arguments that become columns of their own, from `a0` on.
+pub const AUDIT_ARGUMENT_COLUMNS_MAX: usize = 16;
+
 /// Longest value written into a sentence, in characters; longer ones end in an ellipsis.
 pub const SENTENCE_VALUE_CHARS_MAX: usize = 160;
 

@@ -8,6 +8,7 @@ use crate::expression::Expression;
 use crate::flat::Flat;
 use crate::grok::{self, Grok, Named};
 use crate::headed;
+use crate::lists::{Lists, PairsEntry};
 use crate::log_format::LogFormat;
 use crate::pattern::{Matched, Pattern, Receipt};
 use crate::signature::{JsonEntry, Signatures};
@@ -74,6 +75,15 @@ struct DatasetEntry {
     /// Native names of when it happened, the best first.
     #[serde(default)]
     time: Vec<String>,
+    /// Times without a zone are in UTC, not in the zone of the source.
+    #[serde(default)]
+    utc: bool,
+    /// Lists whose elements have a name and a value: fields of that name. See [`crate::lists`].
+    #[serde(default)]
+    pairs: Vec<PairsEntry>,
+    /// Fields that join the values at one place of all elements of a list.
+    #[serde(default)]
+    join: BTreeMap<String, OneOrMany>,
     #[serde(default)]
     title_ja: Option<Box<str>>,
     #[serde(default)]
@@ -279,6 +289,9 @@ pub(crate) struct DatasetMappings {
     pub(crate) code_column: u32,
     /// Native names of when it happened, the best first.
     pub(crate) time: Vec<Box<str>>,
+    /// Times without a zone are in UTC.
+    pub(crate) utc: bool,
+    pub(crate) lists: Lists,
     /// How many memories the rules need, see [`MemoId`].
     pub(crate) memos: u32,
 }
@@ -663,9 +676,14 @@ impl<'a> Reading<'a> {
         let Some(place) = mappings.datasets.get_mut(position) else { return Ok(()) };
         let mut dataset = DatasetBuilder::new(&place.name);
         let of_users = self.users.iter().map(|file| (true, file));
-        for (_, (_, content)) in of_users.clone().chain(self.ours.iter().map(|f| (false, f))) {
+        for (_, (file, content)) in of_users.clone().chain(self.ours.iter().map(|f| (false, f))) {
             for entry in content.dataset.iter().filter(|entry| *entry.name == *place.name) {
                 dataset.finished.time.extend(entry.time.iter().map(|name| name.as_str().into()));
+                dataset.finished.utc |= entry.utc;
+                if !entry.pairs.is_empty() || !entry.join.is_empty() {
+                    dataset.finished.lists = Lists::new(&entry.pairs, &entry.join)
+                        .map_err(|reason| meaning(file, &dataset_place(entry), reason))?;
+                }
             }
         }
         for (is_users, (file, content)) in self.ours.iter().map(|f| (false, f)).chain(of_users) {
@@ -837,6 +855,8 @@ impl DatasetBuilder {
             last: Vec::new(),
             code_column: 0,
             time: Vec::new(),
+            utc: false,
+            lists: Lists::default(),
             memos: 0,
         };
         let mut builder = DatasetBuilder { finished, by_name: BTreeMap::new() };

@@ -32,7 +32,9 @@ macro_rules! known {
 known! {
     MESSAGE = "message",
     JOURNAL_MESSAGE = "MESSAGE",
+    JOURNAL_TIME = "__REALTIME_TIMESTAMP",
     LOG = "log",
+    AUDIT_DATA = "AuditData",
     JOURNAL_PROGRAM = "SYSLOG_IDENTIFIER",
     PROCESS_NAME = "process.name",
     PROCESS_PID = "process.pid",

@@ -9,9 +9,13 @@ use crate::sentence::{Sentences, cell};
 use crate::sources::{Claims, Reading, SourceBook, SourceView};
 use crate::windows::Dialect;
 use crate::{ContentFile, NormalizeError, charset, layer, names, syslog};
+use arrow::array::{DictionaryArray, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Schema};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
-use yagura_event::{CommittedRun, EventBatch, FieldDictionary, Lang, Origin, UtcMicros, columns};
+use yagura_event::{
+    CommittedRun, EventBatch, FieldDictionary, FieldType, Lang, Origin, UtcMicros, columns,
+};
 
 /// Which reading of the raw bytes this is. Changes whenever the same bytes would give other fields.
 pub const PARSER_VERSION: &str = "yagura-normalize 2";
@@ -218,11 +222,16 @@ impl Normalizer {
         self.work.waiting_bytes
     }
 
-    /// The batches finished so far, one per dataset seen since the last call.
+    /// The batches finished so far, one per dataset seen since the last call. Rows that are kept
+    /// ([`Normalizer::set_keep_original`]) say which version read them, in `yagura.parser`.
     pub fn take_batches(&mut self) -> Vec<EventBatch> {
         self.work.waiting_rows = 0;
         self.work.waiting_bytes = 0;
-        self.work.rows.iter_mut().flatten().filter_map(Rows::finish).collect()
+        let finished = self.work.rows.iter_mut().flatten().filter_map(Rows::finish);
+        match self.keep_original {
+            true => finished.map(with_parser).collect(),
+            false => finished.collect(),
+        }
     }
 
     /// What row `row` of `batch` says, in words: one line, never empty.
@@ -391,6 +400,8 @@ impl Work {
         else {
             unreachable!("the decoder answers positions of the mappings' datasets")
         };
+        mappings.lists.apply(flat, decoded.plain);
+        let zone = if mappings.utc { &TimeZone::UTC } else { zone };
         let rows =
             place.get_or_insert_with(|| Rows::new(mappings.clone(), content.dictionary.clone()));
         rows.begin(flat, origin, manner.keep_original.then_some(bytes));
@@ -412,6 +423,27 @@ impl Work {
         }
     }
 }
+
+/// The batch with [`PARSER_VERSION`] beside every row: one word and a key for each.
+fn with_parser(batch: EventBatch) -> EventBatch {
+    let keys = Int32Array::from(vec![0; batch.rows()]);
+    let words = Arc::new(StringArray::from(vec![PARSER_VERSION]));
+    let schema = batch.columns.schema();
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(PARSER, FieldType::Keyword.arrow(), true)));
+    let mut columns = batch.columns.columns().to_vec();
+    let named = DictionaryArray::try_new(keys, words);
+    let Ok(named) = named else { return batch };
+    columns.push(Arc::new(named));
+    match RecordBatch::try_new(Arc::new(Schema::new(fields)), columns) {
+        Ok(columns) => EventBatch { columns, ..batch },
+        // As many rows as the others, and no source can fill columns of ours.
+        Err(_) => batch,
+    }
+}
+
+/// Which version read a row.
+const PARSER: &str = "yagura.parser";
 
 /// The zone of times that name none.
 fn zone_of<'a>(fixed: &'a Option<Arc<Reading>>, manner: Manner<'a>) -> &'a TimeZone {

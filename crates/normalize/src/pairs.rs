@@ -1,9 +1,7 @@
-//! `key=value` lines: firewalls and VPN gateways, the Linux audit daemon.
+//! `key=value` lines: firewalls and VPN gateways.
 
 use crate::flat::Flat;
 use crate::limits::PAIRS_PER_LINE_MAX;
-use crate::time;
-use yagura_event::UtcMicros;
 
 /// The pairs of `line`: values in double quotes may hold blanks, `\"` is a quote. Words without
 /// `=` are skipped.
@@ -105,12 +103,6 @@ pub(crate) fn generic(line: &str, flat: &mut Flat) -> Option<()> {
         }
     }
     Some(())
-}
-
-/// `type=SYSCALL msg=audit(1604994496.155:92733): ...`: the time, where this is such a line.
-pub(crate) fn audit_time(line: &str) -> Option<UtcMicros> {
-    let (_, rest) = line.split_once("msg=audit(")?;
-    time::epoch(rest.split_once(':')?.0)
 }
 
 #[cfg(test)]

@@ -6,9 +6,12 @@
 //! There is no alternation and no repetition, so matching costs one pass over the text.
 //!
 //! A kind after a bar says what a gap may hold, else the pattern does not match: `{source.ip|ip}`,
-//! `{source.port|number}`, `{host.name|word}` (no blanks). The gap `{@timestamp|iso}` is when it
-//! happened; its kinds are `iso`, `epoch`, `clf`, `ctime`, `bsd`, and `time:` followed by a format
-//! of the strptime family (as the `jiff` crate reads it).
+//! `{source.port|number}`, `{host.name|word}` (no blanks), `{log.level|level}` (a word that stands
+//! for a severity). Such gaps skip blanks before them, as columns are often filled up. The gap
+//! `{@timestamp|iso}` is when it happened; its kinds are `iso`, `epoch`, `clf`, `ctime`, `bsd`, and
+//! `time:` followed by a format of the strptime family (as the `jiff` crate reads it; `%L` at the end
+//! is milliseconds). It may hold the text that ends it a few times. `{message|rest}` is everything
+//! from there to the end, which the text and the gaps behind it read again.
 
 use crate::time;
 use jiff::fmt::strtime::BrokenDownTime;
@@ -43,6 +46,10 @@ enum Kind {
     Number,
     /// Anything without white space, not empty.
     Word,
+    /// A word that stands for a severity.
+    Level,
+    /// All that follows; nothing is consumed.
+    Rest,
     Time(TimeKind),
 }
 
@@ -69,6 +76,8 @@ impl Kind {
             "ip" => Kind::Ip,
             "number" => Kind::Number,
             "word" => Kind::Word,
+            "level" => Kind::Level,
+            "rest" => Kind::Rest,
             "iso" => Kind::Time(TimeKind::Iso),
             "epoch" => Kind::Time(TimeKind::Epoch),
             "clf" => Kind::Time(TimeKind::Clf),
@@ -80,13 +89,48 @@ impl Kind {
 
     fn admits(&self, value: &str) -> bool {
         match self {
-            Kind::Any | Kind::Time(_) => true,
+            Kind::Any | Kind::Rest | Kind::Time(_) => true,
+            Kind::Level => LEVELS.iter().any(|level| level.eq_ignore_ascii_case(value)),
             Kind::Ip => value.parse::<std::net::IpAddr>().is_ok(),
             Kind::Number => !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()),
             Kind::Word => !value.is_empty() && !value.contains(char::is_whitespace),
         }
     }
 }
+
+/// What programs call severities; Android has single letters.
+const LEVELS: [&str; 27] = [
+    "trace",
+    "debug",
+    "info",
+    "information",
+    "notice",
+    "warn",
+    "warning",
+    "error",
+    "err",
+    "severe",
+    "critical",
+    "crit",
+    "fatal",
+    "alert",
+    "emerg",
+    "emergency",
+    "panic",
+    "failure",
+    "fine",
+    "finer",
+    "finest",
+    "V",
+    "D",
+    "I",
+    "W",
+    "E",
+    "F",
+];
+
+/// How often the text that ends a time may be in the time itself (blanks, mostly).
+const TIME_ENDS_MAX: usize = 6;
 
 impl TimeKind {
     fn read(&self, text: &str, receipt: Receipt<'_>) -> Option<UtcMicros> {
@@ -107,6 +151,13 @@ impl TimeKind {
 /// `text` read by a strptime format. A format without a year takes the one that puts the time
 /// nearest to the receipt without passing it by more than a day.
 fn formatted(format: &str, text: &str, receipt: Receipt<'_>) -> Option<UtcMicros> {
+    if let Some(format) = format.strip_suffix("%L") {
+        let digits = text.len() - text.bytes().rev().take_while(u8::is_ascii_digit).count();
+        let (front, millis) = text.split_at_checked(digits)?;
+        let millis: i64 = millis.parse().ok().filter(|millis| *millis < 1_000)?;
+        let instant = formatted(format, front, receipt)?;
+        return Some(UtcMicros::from_micros(instant.as_micros().saturating_add(millis * 1_000)));
+    }
     let mut broken = BrokenDownTime::parse(format, text).ok()?;
     if broken.year().is_some() {
         return instant(&broken, receipt.zone);
@@ -147,7 +198,7 @@ impl Pattern {
                 Some((name, kind)) => {
                     let unknown = || {
                         format!(
-                            "no kind of gap is called {kind:?}; there are ip, number, word, iso, epoch, clf, ctime, bsd and time:FORMAT"
+                            "no kind of gap is called {kind:?}; there are ip, number, word, level, rest, iso, epoch, clf, ctime, bsd and time:FORMAT"
                         )
                     };
                     (name, Kind::parse(kind).ok_or_else(unknown)?)
@@ -159,7 +210,11 @@ impl Pattern {
             }
             gaps.push(Gap { name: name.into(), kind, until: until.into() });
         }
-        let touching = gaps.iter().rev().skip(1).any(|gap: &Gap| gap.until.is_empty());
+        let touching = gaps
+            .iter()
+            .rev()
+            .skip(1)
+            .any(|gap: &Gap| gap.until.is_empty() && gap.kind != Kind::Rest);
         if touching {
             return Err("two gaps need text between them".into());
         }
@@ -201,23 +256,53 @@ impl Pattern {
         let mut rest = message.strip_prefix(&*self.prefix)?;
         let mut matched = Matched { time: None };
         for gap in &self.gaps {
+            if !matches!(gap.kind, Kind::Any | Kind::Rest) {
+                rest = rest.trim_start_matches(' ');
+            }
+            if let Kind::Time(kind) = &gap.kind {
+                let (time, after) = timed(kind, rest, &gap.until, receipt)?;
+                matched.time = Some(time);
+                rest = after;
+                continue;
+            }
+            if gap.kind == Kind::Rest {
+                found(&gap.name, rest.trim());
+                rest = rest.strip_prefix(&*gap.until)?;
+                continue;
+            }
             let end = if gap.until.is_empty() {
                 rest.len()
             } else {
                 memchr::memmem::find(rest.as_bytes(), gap.until.as_bytes())?
             };
             let value = rest.get(..end)?.trim();
-            if let Kind::Time(kind) = &gap.kind {
-                matched.time = Some(kind.read(value, receipt)?);
-            } else if !gap.kind.admits(value) {
+            if !gap.kind.admits(value) {
                 return None;
-            } else if !gap.name.is_empty() {
+            }
+            if !gap.name.is_empty() {
                 found(&gap.name, value);
             }
             rest = rest.get(end + gap.until.len()..)?;
         }
         Some(matched)
     }
+}
+
+/// The time at the start of `text`, and what follows the text that ends it.
+fn timed<'m>(
+    kind: &TimeKind,
+    text: &'m str,
+    until: &str,
+    receipt: Receipt<'_>,
+) -> Option<(UtcMicros, &'m str)> {
+    if until.is_empty() {
+        return Some((kind.read(text.trim(), receipt)?, ""));
+    }
+    let ends = memchr::memmem::find_iter(text.as_bytes(), until.as_bytes()).take(TIME_ENDS_MAX);
+    ends.into_iter().find_map(|end| {
+        let time = kind.read(text.get(..end)?.trim(), receipt)?;
+        Some((time, text.get(end + until.len()..)?))
+    })
 }
 
 #[cfg(test)]
@@ -277,6 +362,7 @@ mod tests {
             ("time:%d-%b-%Y %H:%M:%S", "20-Nov-2026 01:02:03"),
             ("time:%d-%b-%Y %H:%M:%S %z", "20-Nov-2026 10:02:03 +0900"),
             ("time:%m.%d %H:%M:%S", "11.20 01:02:03"),
+            ("time:%Y%m%d-%H:%M:%S:%L", "20261120-1:2:3:0"),
         ] {
             let read = at(kind, text);
             let expected = match kind {
@@ -294,6 +380,28 @@ mod tests {
             at("time:%m.%d %H:%M:%S", "02.29 00:00:00").as_deref(),
             Some("@timestamp=2024-02-29T00:00:00.000000Z")
         );
+    }
+
+    #[test]
+    fn columns_filled_up_and_times_with_blanks() {
+        assert_eq!(
+            fields(
+                "{@timestamp|iso} {a|number} {b|level} [{c}] {d}",
+                "2026-11-20 01:02:03,5    7 WARN  [x y] z"
+            ),
+            Some(
+                ["a=7", "b=WARN", "c=x y", "d=z", "@timestamp=2026-11-20T01:02:03.500000Z"]
+                    .map(String::from)
+                    .to_vec()
+            )
+        );
+        assert_eq!(fields("{a|level}: {b}", "Hello: x"), None);
+        assert_eq!(
+            fields("{a|word} - {m|rest}to {b}:{c|number} {}", "x - to host:80 open"),
+            Some(["a=x", "m=to host:80 open", "b=host", "c=80"].map(String::from).to_vec())
+        );
+        let millis = fields("{@timestamp|time:%Y%m%d-%H:%M:%S:%L}|{}", "20171224-0:28:0:83|x");
+        assert_eq!(millis.unwrap(), ["@timestamp=2017-12-24T00:28:00.083000Z"]);
     }
 
     #[test]

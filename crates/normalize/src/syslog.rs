@@ -181,6 +181,7 @@ fn structured_data(data: &str, flat: &mut Flat) {
 }
 
 fn rfc3164<'a>(rest: &'a str, received: UtcMicros, zone: &TimeZone) -> Option<Header<'a>> {
+    let rest = rest.trim_start_matches(' ');
     let (time, rest) = match time::bsd(rest, received, zone) {
         Some((instant, rest)) => (instant, rest),
         // rsyslog's and systemd's file format begins with an ISO time.
@@ -199,35 +200,73 @@ fn rfc3164<'a>(rest: &'a str, received: UtcMicros, zone: &TimeZone) -> Option<He
     }
     let (host, rest) = rest.split_once(' ').unwrap_or((rest, ""));
     let rest = rest.trim_start_matches(' ');
-    let (program, pid, message) = tag(rest).unwrap_or((None, None, rest));
+    let tagged = tag(rest).or_else(|| tag_of_words(rest));
+    let (program, pid, message) = tagged.unwrap_or((None, None, rest));
     let host = (!host.is_empty() && host != "-").then_some(host);
     Some(Header { time: Some(time), host, program, pid, message, ..Header::default() })
 }
 
+/// Longest name of a program in a tag.
+const TAG_BYTES_MAX: usize = 128;
+
 /// `sshd[19939]: message`, `kernel: message`: program, process id, message.
 #[allow(clippy::type_complexity)]
 fn tag(rest: &str) -> Option<(Option<&str>, Option<&str>, &str)> {
-    const TAG_BYTES_MAX: usize = 128;
-    let end =
-        rest.bytes().take(TAG_BYTES_MAX).position(|byte| matches!(byte, b':' | b'[' | b' '))?;
+    let mut bytes = rest.bytes().take(TAG_BYTES_MAX);
+    let end = bytes.position(|byte| matches!(byte, b':' | b'[' | b' '))?;
     let (program, after) = rest.split_at(end);
     // A message that names itself (`%SYS-5-CONFIG_I:`) and a counter (`45:`) are no programs.
     if program.bytes().all(|byte| byte.is_ascii_digit()) || program.starts_with('%') {
         return None;
     }
-    if let Some(inside) = after.strip_prefix('[') {
-        let (pid, after) = inside.split_once(']')?;
-        if pid.len() > 16 || pid.contains(' ') {
-            return None;
-        }
-        let message = after.strip_prefix(':').unwrap_or(after);
-        return Some((Some(program), Some(pid), message.strip_prefix(' ').unwrap_or(message)));
+    if after.starts_with('[') {
+        return bracketed(program, after);
     }
     let message = after.strip_prefix(':')?;
     if !(message.is_empty() || message.starts_with([' ', '\t'])) {
         return None;
     }
     Some((Some(program), None, message.strip_prefix(' ').unwrap_or(message)))
+}
+
+/// `[19939]: message` behind a program's name. macOS may name a part in between:
+/// `[1] (com.apple.example): message`.
+#[allow(clippy::type_complexity)]
+fn bracketed<'a>(
+    program: &'a str,
+    after: &'a str,
+) -> Option<(Option<&'a str>, Option<&'a str>, &'a str)> {
+    let (pid, after) = after.strip_prefix('[')?.split_once(']')?;
+    // `PP[01] Rejected at ...` of YAMAHA's routers is an interface.
+    let interface = !after.starts_with(':') && matches!(program, "PP" | "TUNNEL");
+    if pid.len() > 16 || pid.contains(' ') || interface {
+        return None;
+    }
+    let part = || after.strip_prefix(" (")?.split_once("): ");
+    if let Some((_, message)) = part() {
+        return Some((Some(program), Some(pid), message));
+    }
+    let message = after.strip_prefix(':').unwrap_or(after);
+    Some((Some(program), Some(pid), message.strip_prefix(' ').unwrap_or(message)))
+}
+
+/// A name of several words is believed where a process id follows (`Google Chrome[12]: `), or where
+/// the second is a version (`syslogd 1.4.1: `).
+#[allow(clippy::type_complexity)]
+fn tag_of_words(rest: &str) -> Option<(Option<&str>, Option<&str>, &str)> {
+    let wordy = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'.' | b'_' | b'-');
+    let end = rest.bytes().take(TAG_BYTES_MAX).take_while(wordy).count();
+    let (program, after) = rest.split_at_checked(end)?;
+    if after.starts_with('[') {
+        let (pid, behind) = after.strip_prefix('[')?.split_once(']')?;
+        let numbered = !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
+        return (numbered && behind.starts_with([':', ' '])).then(|| bracketed(program, after))?;
+    }
+    let (name, version) = program.split_once(' ')?;
+    let versioned =
+        version.contains('.') && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let message = after.strip_prefix(": ").filter(|_| versioned)?;
+    Some((Some(name), None, message))
 }
 
 #[cfg(test)]
@@ -279,6 +318,17 @@ mod tests {
             split("<13>Jun 14 15:16:01 root: hello"),
             Some((Some(13), None, Some("root"), None, "hello"))
         );
+        for (line, program, pid, message) in [
+            ("Jun 14 15:16:01 mac Google Chrome[12]: hello", "Google Chrome", Some("12"), "hello"),
+            ("Jun 14 15:16:01 mac launchd[1] (com.example.a): b: c", "launchd", Some("1"), "b: c"),
+            ("Jun 14 15:16:01 mac syslogd 1.4.1: restart.", "syslogd", None, "restart."),
+        ] {
+            assert_eq!(
+                split(line),
+                Some((None, Some("mac"), Some(program), pid, message)),
+                "{line}"
+            );
+        }
         assert_eq!(
             split("2026-06-14T15:16:01.5+00:00 web01 CRON[7]: (root) CMD (x)"),
             Some((None, Some("web01"), Some("CRON"), Some("7"), "(root) CMD (x)"))

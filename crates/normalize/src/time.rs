@@ -67,7 +67,7 @@ pub(crate) fn epoch(text: &str) -> Option<UtcMicros> {
 
 /// `Jun 14 15:16:01` (RFC 3164): the year is the one that puts it nearest to the receipt without
 /// passing it by more than a day. Also takes a year behind the day (`Jun 14 2024 15:16:01`) or behind
-/// the time (`Jun 14 15:16:01 2024`, as Cisco devices and `ctime` write it).
+/// the time (`Jun 14 15:16:01 2024`, as Cisco devices and `ctime` write it),
 /// Behind the time may stand the abbreviation of a zone (`Jun 14 15:16:01 JST: %SYS-5`), which is then
 /// that of the time. Answers the instant and the rest of the text.
 pub(crate) fn bsd<'a>(
@@ -75,14 +75,20 @@ pub(crate) fn bsd<'a>(
     received: UtcMicros,
     zone: &TimeZone,
 ) -> Option<(UtcMicros, &'a str)> {
+    let (mut said_year, text) = match text.split_at_checked(5) {
+        Some((year, dated)) if year.ends_with(' ') => {
+            (Some(digits(year.trim_end().as_bytes())?), dated)
+        }
+        _ => (None, text),
+    };
     let bytes = text.as_bytes();
     let month = month(bytes.get(..3)?)?;
     let rest = text.get(3..)?.strip_prefix(' ')?.trim_start_matches(' ');
     let day_end = rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
     let day = digits(rest.as_bytes().get(..day_end)?)?;
     let mut rest = rest.get(day_end..)?.strip_prefix(' ')?.trim_start_matches(' ');
-    let mut said_year = None;
-    if rest.len() > 5
+    if said_year.is_none()
+        && rest.len() > 5
         && let (Some(year), Some(b' ')) =
             (digits(rest.as_bytes().get(..4)?), rest.as_bytes().get(4))
     {

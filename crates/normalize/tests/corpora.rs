@@ -7,24 +7,12 @@
 mod common;
 
 use arrow::array::Array;
-use common::{normalizer, run};
+use common::{corpora, normalizer, run};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use yagura_event::{EventBatch, Lang, columns};
 use yagura_normalize::Normalizer;
-
-/// The corpora; `None` (and a word about it) where a developer has none.
-fn corpora() -> Option<PathBuf> {
-    match std::env::var_os("YAGURA_CORPORA") {
-        Some(path) => Some(path.into()),
-        None if std::env::var_os("CI").is_some() => panic!("CI must set YAGURA_CORPORA"),
-        None => {
-            println!("skipped: set YAGURA_CORPORA");
-            None
-        }
-    }
-}
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();

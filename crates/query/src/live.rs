@@ -51,6 +51,11 @@ impl Live {
         Ok(Live { predicate, schema })
     }
 
+    /// The columns it looks at.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.schema.fields().iter().map(|field| field.name().as_str())
+    }
+
     /// One answer per event of the batch.
     pub fn matches(&self, batch: &EventBatch) -> Result<BooleanArray, QueryError> {
         let rows = self.fitted(batch).map_err(|error| QueryError::Failed(error.to_string()))?;

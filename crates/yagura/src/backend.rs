@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use yagura_event::{Clock, EventId, Lang, SystemClock};
 use yagura_node::{
-    DataDir, Node, NodeError, NodeOptions, Page, SearchEnd, SearchQuery, VerifyScope,
+    ActsFound, ActsQuery, DataDir, Node, NodeError, NodeOptions, Page, SearchEnd, SearchQuery,
+    VerifyScope,
 };
 
 /// A place that is open.
@@ -136,6 +137,25 @@ impl Backend {
                     each(row.map_err(|error| said(error, *lang))?)?;
                 }
                 Ok(rows.end())
+            }
+        }
+    }
+
+    pub async fn acts(&self, asked: &ActsQuery) -> Result<ActsFound> {
+        match self {
+            Backend::Remote(client) => {
+                let search = &asked.search;
+                let kinds: Vec<&str> = asked.kinds.iter().map(|kind| kind.as_str()).collect();
+                let body = json!({
+                    "query": search.query, "from": search.from, "to": search.to,
+                    "last": search.last, "limit": search.limit, "offset": search.offset,
+                    "time_zone": search.time_zone, "kind": kinds.join(","), "events": asked.events,
+                });
+                let found = client.post("/api/v1/acts", &body).await?;
+                Ok(serde_json::from_value(found)?)
+            }
+            Backend::Local(node, lang) => {
+                node.acts(asked).await.map_err(|error| said(error, *lang))
             }
         }
     }
@@ -285,7 +305,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         rule_zone: config.rule_zone()?,
         rules_recorded_as: None,
         content: crate::content::read(&config.content.dirs)?,
-        source_zone: config.zone()?,
+        sources: None,
         journal: yagura_journal::JournalOptions {
             queue_bytes: config.journal.queue_mib * 1024 * 1024,
             checkpoint_interval: seconds(config.journal.checkpoint_interval_s),

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use yagura_desk::RiskOptions;
 use yagura_event::{Lang, Level};
+use yagura_normalize::limits::SOURCE_SETTINGS_MAX;
+use yagura_normalize::{Normalizer, SourceSetting};
 
 /// Everything `yagura serve` can be told, as it stands in the TOML file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub struct Config {
     pub alerts: Alerts,
     /// Where alerts are sent, if anywhere.
     pub webhook: Option<WebhookSection>,
+    /// How single sources are read; of several that match, the first that has a value gives it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<SourceSetting>,
 }
 
 /// The page and the HTTP API.
@@ -281,6 +286,7 @@ impl Config {
         in_range("alerts.quick_chain_window_min", self.alerts.quick_chain_window_min, 1, 10_080)?;
         self.zone()?;
         self.rule_zone()?;
+        self.check_sources()?;
         for (key, paths) in [("lists", &self.rules.lists), ("pipelines", &self.rules.pipelines)] {
             if let Some(path) = paths.iter().find(|path| !matches!(path.try_exists(), Ok(true))) {
                 bail!("rules.{key}: there is no {}", path.display());
@@ -322,6 +328,30 @@ impl Config {
         jiff::tz::TimeZone::get(name).with_context(|| {
             format!("time.source_zone: {name:?} is not an IANA zone such as Asia/Tokyo or UTC")
         })
+    }
+
+    /// Everything else of a `[[source]]` was checked when its line was read.
+    fn check_sources(&self) -> Result<()> {
+        if self.source.len() > SOURCE_SETTINGS_MAX {
+            bail!("source: {} settings are more than {SOURCE_SETTINGS_MAX}", self.source.len());
+        }
+        let named: Vec<_> = (1..)
+            .zip(&self.source)
+            .filter_map(|(number, source)| Some((number, source.text().dataset.as_deref()?)))
+            .collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        let normalizer = Normalizer::new(Normalizer::embedded_dictionary())?;
+        for (number, dataset) in named {
+            if !normalizer.has_dataset(dataset) {
+                let near = normalizer.nearest_dataset(dataset);
+                bail!(
+                    "[[source]] number {number}: dataset: there is no {dataset:?}; is it {near:?}?"
+                );
+            }
+        }
+        Ok(())
     }
 
     fn listen_addresses(&self) -> impl Iterator<Item = SocketAddr> {
@@ -377,11 +407,25 @@ mod tests {
             ("[rules]\ndirs = ['/nonexistent']\n", "/nonexistent is not a directory"),
             ("[rules]\nlists = ['/nonexistent']\n", "rules.lists: there is no /nonexistent"),
             ("[rules]\ntime_zone = 'Mars/Olympus'\n", "rules.time_zone"),
+            ("[[source]]\nhost = 'a'\n\n[[source]]\nhost = 'b'\nzone = 'Mars'\n", "line 4"),
+            ("[[source]]\nhost = 'b'\nzone = 'Mars'\n", "zone: \"Mars\" is no IANA zone"),
+            ("[[source]]\nhost = 'b'\nencoding = 'utf-17'\n", "write utf-8"),
+            ("[[source]]\nhots = 'b'\nzone = 'UTC'\n", "line 2"),
+            ("[[source]]\nhost='b'\ndataset='linux.auht'\n", "is it \"linux.auth\"?"),
             ("[webhook]\nurl='ftp://x'\nsecret_file='s'\n", "webhook.url"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(place), "{text} gave {error}");
         }
+    }
+
+    #[test]
+    fn settings_of_sources_are_read_and_shown_again() {
+        let text = "[[source]]\npeer = '192.0.2.0/24'\nzone = 'Asia/Tokyo'\n\n\
+                    [[source]]\nhost = 'old*'\nencoding = 'cp932'\ndataset = 'linux.auth'\n";
+        let config = read(text).unwrap();
+        assert_eq!(config.source.len(), 2);
+        assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
     }
 
     #[test]

@@ -34,6 +34,7 @@ Examples:
   yagura scan /evidence/winevt -o report.html
   yagura hunt --indicators iocs.txt
   yagura alerts
+  yagura sources
   yagura verify
   yagura prove syslog/42/7 --out event.proof")]
 struct Cli {
@@ -52,6 +53,8 @@ enum Command {
     Import(commands::import::Import),
     /// Find events
     Search(commands::search::Search),
+    /// Find acts: what several events together say, such as a file save or a logon session
+    Acts(commands::acts::Acts),
     /// Ask in SQL; the table is called events
     Sql(commands::sql::Sql),
     /// Find attacks in log files where they lie: detection without a server
@@ -64,6 +67,10 @@ enum Command {
     Normalize(commands::normalize::Normalize),
     /// Check, list, test, install and tune detection rules
     Rules(commands::rules::Rules),
+    /// List who sends, how well it is read, and whose clock or format is off
+    Sources(commands::sources::Sources),
+    /// Read stored events again with today's decoders and settings
+    Reprocess(commands::reprocess::Reprocess),
     /// Check that nothing stored was changed, lost or reordered
     Verify(commands::verify::Verify),
     /// Write an offline proof of one event
@@ -132,12 +139,15 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Serve(serve) => serve.run(asked).await,
         Command::Import(import) => import.run(lang).await,
         Command::Search(search) => search.run(lang).await,
+        Command::Acts(acts) => acts.run(lang).await,
         Command::Sql(sql) => sql.run(lang).await,
         Command::Scan(scan) => scan.run(lang).await,
         Command::Hunt(hunt) => hunt.run(lang).await,
         Command::Alerts(alerts) => alerts.run(lang).await,
         Command::Normalize(normalize) => normalize.run(lang),
         Command::Rules(rules) => rules.run(lang).await,
+        Command::Sources(sources) => sources.run(lang).await,
+        Command::Reprocess(reprocess) => reprocess.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
         Command::Config(config) => config.run(),

@@ -42,6 +42,12 @@ export const en = {
   resumeWith: (count: string) => `Resume (${count} new)`,
   listCapped: (limit: string) => `The list keeps the newest ${limit} rows; older ones are still in the store: search for them.`,
 
+  acts: "Acts",
+  actsTitle: "Show what several events together say",
+  actEvents: "Show the events of this act",
+  actsMade: (events: string, acts: string, single: string) => `${events} events read: ${acts} acts, ${single} single events.`,
+  actsEventsCut: "Only the newest events were read: choose a shorter time.",
+  actsCut: (total: string, shown: string) => `${shown} of ${total} acts shown: narrow the search.`,
   events: "Events",
   time: "Time",
   level: "Level",

@@ -44,6 +44,12 @@ export const ja: Catalogue = {
   resumeWith: (count) => `再開（新着 ${count} 件）`,
   listCapped: (limit) => `一覧に残るのは最新の ${limit} 件です。古いものも保存されているので、検索で探せます。`,
 
+  acts: "行為",
+  actsTitle: "複数のイベントをまとめた行為を表示",
+  actEvents: "この行為のイベントを表示",
+  actsMade: (events, acts, single) => `イベント ${events} 件から行為 ${acts} 件、単独のイベント ${single} 件。`,
+  actsEventsCut: "新しいイベントだけを読みました。期間を短くしてください。",
+  actsCut: (total, shown) => `行為 ${total} 件のうち ${shown} 件を表示しています。条件を絞ってください。`,
   events: "イベント",
   time: "時刻",
   level: "レベル",

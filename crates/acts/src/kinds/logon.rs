@@ -85,13 +85,19 @@ fn begin(table: &mut Table, item: &Item, host: &str, id: &str) {
         let number = table.find(&session_key(host, linked.as_deref()?))?;
         (!ended(table, &number)).then_some(number)
     });
-    let number = match known.or_else(|| table.find(&waiting)) {
+    let waited = table.find(&waiting);
+    let number = match known.or(waited) {
         Some(number) => {
             table.add(number, item);
             number
         }
         None => table.begin(ActKind::Logon, Body::Plain, item),
     };
+    if let Some(waited) = waited.filter(|waited| *waited != number)
+        && let Some(draft) = table.take(waited)
+    {
+        table.absorb(number, draft);
+    }
     table.forget(&waiting);
     table.name(number, by_id);
     table.name(number, key(&["lu", host, &user]));

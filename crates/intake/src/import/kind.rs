@@ -16,6 +16,8 @@ pub enum FileKind {
     JsonArray,
     /// JSON objects one after another, over several lines each, or each around a list of events.
     JsonObjects,
+    /// Entries of systemd's journal in its export format.
+    JournalExport,
     /// Text in an encoding that contains ASCII: UTF-8, CP932, EUC-JP and so on.
     Text,
     /// Text in UTF-16, little end first.
@@ -33,6 +35,7 @@ impl FileKind {
             FileKind::JsonLines => "json-lines",
             FileKind::JsonArray => "json-array",
             FileKind::JsonObjects => "json-objects",
+            FileKind::JournalExport => "journal-export",
             FileKind::Text => "text",
             FileKind::TextUtf16Le => "text-utf-16-le",
             FileKind::TextUtf16Be => "text-utf-16-be",
@@ -67,6 +70,9 @@ pub(super) fn sniff(head: &[u8]) -> Sniffed {
             return Sniffed::Zstd;
         }
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => return Sniffed::Zip,
+        [b'_', b'_', b'C', b'U', b'R', b'S', b'O', b'R', b'=', ..] => {
+            return Sniffed::Log(FileKind::JournalExport, 0);
+        }
         [0xff, 0xfe, ..] => return Sniffed::Log(FileKind::TextUtf16Le, 2),
         [0xfe, 0xff, ..] => return Sniffed::Log(FileKind::TextUtf16Be, 2),
         _ => {}
@@ -147,6 +153,7 @@ mod tests {
         let cases: &[(&[u8], Sniffed)] = &[
             (b"", Sniffed::Log(Empty, 0)),
             (b"ElfFile\0rest", Sniffed::Log(Evtx, 0)),
+            (b"__CURSOR=s=1;i=2\n_PID=7\n", Sniffed::Log(JournalExport, 0)),
             (b"\x1f\x8b\x08\0", Sniffed::Gzip),
             (b"\x28\xb5\x2f\xfd\0", Sniffed::Zstd),
             (b"PK\x03\x04...", Sniffed::Zip),

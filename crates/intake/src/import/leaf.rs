@@ -60,6 +60,7 @@ impl Leaf<'_, '_> {
             FileKind::JsonLines => self.lines(Lines::new(text, LineEnd::Bytes), true),
             FileKind::JsonArray | FileKind::JsonObjects => self.objects(JsonObjects::new(text)),
             FileKind::TextUtf16Le => self.lines(Lines::new(text, LineEnd::Utf16Le), false),
+            FileKind::JournalExport => self.lines(Lines::new(text, LineEnd::JournalEntry), false),
             FileKind::TextUtf16Be => self.lines(Lines::new(text, LineEnd::Utf16Be), false),
             _ => self.lines(Lines::new(text, LineEnd::Bytes), false),
         };

@@ -400,6 +400,7 @@ impl Parts<'_> {
             }
             FileKind::JsonLines => self.lines(Lines::new(text, LineEnd::Bytes), true),
             FileKind::TextUtf16Le => self.lines(Lines::new(text, LineEnd::Utf16Le), false),
+            FileKind::JournalExport => self.lines(Lines::new(text, LineEnd::JournalEntry), false),
             FileKind::TextUtf16Be => self.lines(Lines::new(text, LineEnd::Utf16Be), false),
             _ => self.lines(Lines::new(text, LineEnd::Bytes), false),
         }

@@ -63,6 +63,7 @@ impl Node {
                     .map_err(not_recorded)?;
             }
         }
+        self.record_drift()?;
         set(GapKind::SourceSilent, watch.silence.silent(now, self.opened_at()))?;
         watch.looked = Some(now);
         Ok(())

@@ -1,6 +1,8 @@
 //! What the logs of network devices have in common: ends of a connection, protocol numbers, times.
 
+use super::Line;
 use crate::flat::Flat;
+use crate::names;
 use jiff::tz::TimeZone;
 use std::net::IpAddr;
 use yagura_event::UtcMicros;
@@ -107,6 +109,15 @@ pub(super) fn push_observer(flat: &mut Flat, vendor: &str, product: &str, kind: 
     flat.push("observer.vendor", vendor);
     flat.push("observer.product", product);
     flat.push("observer.type", kind);
+}
+
+/// Adds the address that the message came from, where neither header nor message name the device.
+pub(super) fn push_sender(flat: &mut Flat, line: &Line<'_>) {
+    let unnamed = line.header.is_none_or(|header| header.host.is_none());
+    let peer = split_end(line.origin.peer).0;
+    if unnamed && flat.value(names::HOST_NAME).is_none() && peer.parse::<IpAddr>().is_ok() {
+        flat.push("observer.ip", peer);
+    }
 }
 
 /// `2026/11/21 10:02:03` and its like, in the zone of the source.

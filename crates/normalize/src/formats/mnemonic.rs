@@ -6,7 +6,7 @@
 //! the severity is a matter of configuration and no part of the key.
 
 use super::device::{
-    DESTINATION, End, SOURCE, has, level, push, push_end, push_observer, push_transport,
+    DESTINATION, End, SOURCE, has, level, push, push_end, push_observer, push_sender, push_transport,
 };
 use super::{Found, Line, StreamContext};
 use crate::flat::Flat;
@@ -53,7 +53,7 @@ pub(super) fn read(
     let (name, message) = name(line.text.get(at..)?)?;
     let before = line.text.get(..at).unwrap_or_default();
     let product = match (name.vendor, name.facility) {
-        (Vendor::CiscoFirewall, facility) => facility,
+        (Vendor::CiscoFirewall, facility) => facility.split('-').next().unwrap_or_default(),
         (Vendor::Cisco, _) => "IOS",
         (Vendor::Huawei, _) => "VRP",
     };
@@ -72,6 +72,7 @@ pub(super) fn read(
     {
         flat.push_known(names::HOST_NAME, host);
     }
+    push_sender(flat, line);
     flat.push_known(names::MESSAGE, line.text.get(at..).unwrap_or_default());
     let key = match name.vendor {
         Vendor::CiscoFirewall => format!("%ASA-{}", name.mnemonic),
@@ -115,7 +116,9 @@ fn name(text: &str) -> Option<(Name<'_>, &str)> {
                 return None;
             }
             let number = mnemonic.len() == 6 && mnemonic.bytes().all(|b| b.is_ascii_digit());
-            let firewall = number && matches!(facility, "ASA" | "FTD" | "FWSM" | "PIX" | "ASAv");
+            // `ASA-session-6-106100`: the class may be written between them.
+            let product = facility.split('-').next().unwrap_or_default();
+            let firewall = number && matches!(product, "ASA" | "FTD" | "FWSM" | "PIX");
             let vendor = if firewall { Vendor::CiscoFirewall } else { Vendor::Cisco };
             return Some((Name { facility, severity: digit - b'0', mnemonic, vendor }, message));
         }
@@ -162,19 +165,7 @@ fn introduction<'a>(before: &'a str, receipt: Receipt<'_>) -> (Option<&'a str>, 
 
 /// `Nov 21 10:02:03.123 JST`, `Nov 21 2026 10:02:03 UTC`, `2026 Nov 21 10:02:03 JST`.
 fn device_time(text: &str, receipt: Receipt<'_>) -> Option<UtcMicros> {
-    let year = text.get(..5).filter(|year| year.ends_with(' '));
-    let leading = year.filter(|year| year.trim_end().bytes().all(|b| b.is_ascii_digit()));
-    let text = match leading {
-        // The year goes where RFC 3164's relatives have it.
-        Some(year) => {
-            let mut parts = text.get(5..)?.split_whitespace();
-            let (month, day) = (parts.next()?, parts.next()?);
-            let rest: Vec<&str> = parts.collect();
-            format!("{month} {day} {year}{}", rest.join(" "))
-        }
-        None => text.to_owned(),
-    };
-    let (instant, rest) = time::bsd(&text, receipt.received, receipt.zone)?;
+    let (instant, rest) = time::bsd(text, receipt.received, receipt.zone)?;
     let hours = match rest.trim().split(' ').next()? {
         "UTC" | "GMT" | "Z" => 0,
         "JST" | "KST" => 9,
@@ -186,7 +177,7 @@ fn device_time(text: &str, receipt: Receipt<'_>) -> Option<UtcMicros> {
         _ => return None,
     };
     let zone = TimeZone::fixed(Offset::constant(hours));
-    time::bsd(&text, receipt.received, &zone).map(|(instant, _)| instant)
+    time::bsd(text, receipt.received, &zone).map(|(instant, _)| instant)
 }
 
 const TRANSLATED: End = End::of("source.nat.ip", "source.nat.port");

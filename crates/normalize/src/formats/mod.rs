@@ -3,6 +3,16 @@
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
+// Windows
+
+// Linux and Unix
+mod audit_values;
+mod auditd;
+pub(crate) mod journal;
+mod syscalls;
+pub(crate) use auditd::AuditEvents;
+
+// Network and security devices
 mod cef;
 mod checkpoint;
 mod device;
@@ -13,7 +23,12 @@ mod nginx;
 mod packet;
 mod paloalto;
 mod snort;
+pub(crate) mod vpcflow;
 mod yamaha;
+
+// Cloud and identity services
+
+// Columns and pairs of any source
 
 use crate::context::StreamContext;
 use crate::flat::Flat;
@@ -53,6 +68,7 @@ type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 const FORMATS: &[Read] = &[
     // Windows
     // Linux and Unix
+    auditd::read,
     // Network and security devices
     cef::read,
     gateway::read,
@@ -65,6 +81,7 @@ const FORMATS: &[Read] = &[
     snort::read,
     mnemonic::read,
     // Cloud and identity services
+    vpcflow::read,
     // Columns and pairs of any source
     nginx::error,
 ];

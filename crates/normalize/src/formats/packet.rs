@@ -107,7 +107,8 @@ pub(super) fn filterlog(
         ("rule.id", column(0)),
         ("rule.uuid", column(3)),
         ("observer.ingress.interface.name", column(4)),
-        ("event.reason", column(5)),
+        // Why it was logged: `match` is the usual, and says nothing.
+        ("event.reason", if column(5) == "match" { "" } else { column(5) }),
         ("action", column(6)),
         ("network.bytes", length),
         ("source.ip", column(source)),

@@ -10,7 +10,7 @@ use crate::time;
 /// Most fields of a line that are looked at; the longest log has about 120.
 const COLUMNS_MAX: usize = 160;
 
-/// Positions and names. `+` before a name: `network.transport`.
+/// Positions, counted from 0, and names.
 type Layout = &'static [(usize, &'static str)];
 
 /// The first fields of traffic and threats are the same.
@@ -56,7 +56,7 @@ const THREAT: Layout = &[
     (32, "pan.threat"),
     (33, "url.category"),
     (34, "log.level"),
-    (35, "network.direction"),
+    (35, "pan.direction"),
     (43, "file.hash.sha256"),
     (46, "user_agent.original"),
     (47, "file.type"),
@@ -215,6 +215,8 @@ fn field(flat: &mut Flat, name: &str, value: &str) {
         "source.nat.port" | "destination.nat.port" if value == "0" => {}
         "source.ip" if value == "0.0.0.0" => {}
         "url.category" if value == "any" => {}
+        "network.application"
+            if matches!(value, "not-applicable" | "incomplete" | "insufficient-data") => {}
         "source.user.name" => {
             push(flat, name, value);
             push(flat, "user.name", value.rsplit('\\').next().unwrap_or(value));

@@ -30,11 +30,11 @@ pub(super) fn read(
     }
     let end = rest.find([']', '[', '{']).unwrap_or(rest.len());
     let (title, rest) = rest.split_at(end);
-    let product = match line.header.and_then(|header| header.program) {
-        Some("suricata") => "Suricata",
-        _ => "Snort",
+    let (vendor, product) = match line.header.and_then(|header| header.program) {
+        Some("suricata") => ("OISF", "Suricata"),
+        _ => ("Cisco", "Snort"),
     };
-    push_observer(flat, "Open Information Security", product, "ids");
+    push_observer(flat, vendor, product, "ids");
     push(flat, "rule.id", signature);
     push(flat, "event.code", &format!("{generator}:{signature}:{revision}"));
     push(flat, "rule.name", title.trim().trim_matches('"'));

@@ -3,7 +3,7 @@
 //!
 //! Filters are taken apart here; the other messages by the patterns whose program is `yamaha`.
 
-use super::device::{DESTINATION, SOURCE, push, push_end, push_observer, push_transport};
+use super::device::{DESTINATION, SOURCE, push, push_end, push_observer, push_sender, push_transport};
 use super::{Found, Line, StreamContext};
 use crate::flat::Flat;
 use crate::names;
@@ -20,18 +20,10 @@ pub(super) fn read(
 ) -> Option<Found> {
     // Routers send neither time nor host; relays add both.
     let (stamp, text) = own_time(line);
-    let owned;
-    let text = match line.header.map(|header| (header.program, header.pid)) {
-        // `PP[01] Rejected ...` looks like a tag with a process id.
-        Some((Some(interface @ ("PP" | "TUNNEL")), Some(number))) => {
-            owned = format!("{interface}[{number}] {text}");
-            owned.as_str()
-        }
-        _ => text,
-    };
     let found = filter(text, flat)
         .or_else(|| inspect(text, line, flat))
         .or_else(|| other(text, line, flat))?;
+    push_sender(flat, line);
     flat.push_known(names::MESSAGE, text);
     Some(Found { time: found.time.or(stamp), ..found })
 }

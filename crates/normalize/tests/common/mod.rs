@@ -2,12 +2,25 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use yagura_event::{CommittedRun, Record, StreamName, Transport};
 use yagura_normalize::{Described, Normalizer};
 
 pub fn normalizer() -> Normalizer {
     Normalizer::new(Normalizer::embedded_dictionary()).unwrap()
+}
+
+/// The corpora; `None` (and a word about it) where a developer has none.
+pub fn corpora() -> Option<PathBuf> {
+    match std::env::var_os("YAGURA_CORPORA") {
+        Some(path) => Some(path.into()),
+        None if std::env::var_os("CI").is_some() => panic!("CI must set YAGURA_CORPORA"),
+        None => {
+            println!("skipped: set YAGURA_CORPORA");
+            None
+        }
+    }
 }
 
 pub fn run<I: IntoIterator<Item = B>, B: Into<Vec<u8>>>(lines: I) -> CommittedRun {
@@ -19,8 +32,18 @@ pub fn run_of<I: IntoIterator<Item = B>, B: Into<Vec<u8>>>(
     transport: Transport,
     lines: I,
 ) -> CommittedRun {
+    run_at("2026-11-21T12:00:00Z", stream, transport, lines)
+}
+
+/// Lines received at a time of their own.
+pub fn run_at<I: IntoIterator<Item = B>, B: Into<Vec<u8>>>(
+    received: &str,
+    stream: &str,
+    transport: Transport,
+    lines: I,
+) -> CommittedRun {
     let record = |bytes: Vec<u8>| Record {
-        received: "2026-11-21T12:00:00Z".parse().unwrap(),
+        received: received.parse().unwrap(),
         transport,
         peer: "192.0.2.1:514".into(),
         identity: "none".into(),

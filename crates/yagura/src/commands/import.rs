@@ -1,8 +1,8 @@
-use crate::Place;
 use crate::backend::{node_options, open_node};
 use crate::client::Client;
 use crate::config::Config;
 use crate::output::{Format, RowWriter, visible};
+use crate::{Misuse, Place};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,9 +15,10 @@ use yagura_event::{Lang, Record, StreamName};
 use yagura_intake::SinkError;
 use yagura_intake::import::{
     FileReport, Import as Importing, ImportOptions, ImportReport, ImportSink, Outcome, Plan,
-    Progress, ProgressState, plan,
+    Progress, ProgressState, Written, plan,
 };
 use yagura_node::DataDir;
+use yagura_normalize::{Normalizer, Reading};
 
 /// `yagura import`
 #[derive(Args)]
@@ -28,7 +29,8 @@ nothing; an interrupted import goes on where it stopped when it is run again.
 Examples:
   yagura import /evidence/winevt.zip
   yagura import /var/log --data ./case-7
-  yagura import capture.jsonl.gz --server http://127.0.0.1:8440")]
+  yagura import capture.jsonl.gz --server http://127.0.0.1:8440
+  yagura import /evidence/fw --zone Asia/Tokyo --encoding cp932")]
 pub struct Import {
     /// Files or folders; archives and compressed files are opened
     #[arg(value_name = "PATH", required = true)]
@@ -38,6 +40,15 @@ pub struct Import {
     /// Directories of Sigma rules to watch with, besides our own
     #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "server")]
     rules: Vec<PathBuf>,
+    /// Zone of times in these files that name none, such as Asia/Tokyo
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Character encoding of these files, such as cp932; found out where it is not given
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+    /// Dataset of these files, whatever they look like, such as linux.syslog
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
     /// How the list of files is written
     #[arg(long, value_enum, default_value = "table")]
     output: Format,
@@ -48,6 +59,7 @@ pub struct Import {
 
 impl Import {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
+        let written = self.written(lang)?;
         let plan = plan(&self.paths);
         let cancel = Arc::new(AtomicBool::new(false));
         let told = cancel.clone();
@@ -60,18 +72,42 @@ impl Import {
         let report = if let Some(server) = &self.place.server {
             let client = Client::new(server, self.place.token_file.as_deref(), lang)?;
             let sink = RemoteSink { client, runtime: tokio::runtime::Handle::current() };
-            run_on(plan.clone(), sink, bar, cancel).await?
+            run_on(plan.clone(), sink, bar, cancel, written).await?
         } else {
             let data = DataDir::new(self.place.data_dir()?);
             let mut config = Config::default();
             config.rules.dirs = self.rules.clone();
             config.content.dirs = self.place.content.clone();
             let node = open_node(data, node_options(&config)?).await?;
-            let report = run_on(plan.clone(), node.sink(), bar, cancel).await;
+            let report = run_on(plan.clone(), node.sink(), bar, cancel, written).await;
             tokio::task::spawn_blocking(move || node.close()).await??;
             report?
         };
         self.print(&plan, &report, lang)
+    }
+
+    /// What the user says of the files, checked before anything is read.
+    fn written(&self, lang: Lang) -> Result<Written> {
+        let Import { zone, encoding, dataset, .. } = self;
+        let wrong = |error: String| Misuse(format!("--{error}"));
+        Reading::parse(None, zone.as_deref(), None).map_err(wrong)?;
+        Reading::parse(None, None, encoding.as_deref())
+            .map_err(|error| Misuse(format!("--encoding: {error}")))?;
+        if let Some(name) = dataset {
+            let normalizer = Normalizer::new(Normalizer::embedded_dictionary())?;
+            if !normalizer.has_dataset(name) {
+                let near = normalizer.nearest_dataset(name);
+                return Err(Misuse(match lang {
+                    Lang::En => format!("--dataset: there is no {name:?}; is it {near:?}?"),
+                    Lang::Ja => {
+                        format!("--dataset: {name:?} はありません（{near:?} のことですか）")
+                    }
+                })
+                .into());
+            }
+        }
+        let (dataset, zone, encoding) = (dataset.clone(), zone.clone(), encoding.clone());
+        Ok(Written { dataset, zone, encoding })
     }
 
     fn print(&self, plan: &Plan, report: &ImportReport, lang: Lang) -> Result<ExitCode> {
@@ -144,8 +180,10 @@ async fn run_on(
     sink: impl ImportSink + Send + 'static,
     bar: Bar,
     cancel: Arc<AtomicBool>,
+    written: Written,
 ) -> Result<ImportReport> {
-    let work = move || Importing::run(&plan, &sink, &bar, &ImportOptions::default(), &cancel);
+    let options = ImportOptions { written, ..ImportOptions::default() };
+    let work = move || Importing::run(&plan, &sink, &bar, &options, &cancel);
     Ok(tokio::task::spawn_blocking(work).await?)
 }
 
@@ -233,6 +271,21 @@ impl ImportSink for RemoteSink {
         let answer = self.runtime.block_on(self.client.get(&path, &[]));
         let answer = answer.map_err(|error| SinkError::Closed(format!("{error:#}")))?;
         answer["records"].as_u64().ok_or_else(|| SinkError::Closed("no count".to_owned()))
+    }
+
+    fn describe(&self, stream: &StreamName, written: &Written) -> Result<(), SinkError> {
+        let mut query = vec![("stream", stream.to_string())];
+        let said = [
+            ("dataset", &written.dataset),
+            ("zone", &written.zone),
+            ("encoding", &written.encoding),
+        ];
+        query.extend(said.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))));
+        let at = self.stream_records(stream)?;
+        query.push(("at", at.to_string()));
+        let sent = self.client.post_bytes("/api/v1/import", &query, Vec::new());
+        let failed = |error: anyhow::Error| SinkError::Closed(format!("{error:#}"));
+        self.runtime.block_on(sent).map(|_| ()).map_err(failed)
     }
 
     fn seal(&self, stream: &StreamName) -> Result<(), SinkError> {

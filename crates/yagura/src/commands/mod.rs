@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod acts;
 pub mod alerts;
 pub mod config;
 pub mod desk;
@@ -7,10 +8,12 @@ pub mod hunt;
 pub mod import;
 pub mod normalize;
 pub mod prove;
+pub mod reprocess;
 pub mod rules;
 pub mod scan;
 pub mod search;
 pub mod serve;
+pub mod sources;
 pub mod sql;
 pub mod verify;
 pub mod webhook;

@@ -12,7 +12,7 @@ use yagura_api::{Counting, HttpCounters, Listener, ServeOptions};
 use yagura_event::{Clock, Lang, SystemClock};
 use yagura_intake::stop_pair;
 use yagura_intake::syslog::{SyslogCounters, TcpOptions, UdpOptions, serve_tcp, serve_udp};
-use yagura_node::{DataDir, Node, ReloadRequest};
+use yagura_node::{DataDir, Node, ReloadRequest, SourceOptions};
 
 /// `yagura serve`
 #[derive(Args)]
@@ -90,6 +90,7 @@ impl Serve {
 async fn serve(data: DataDir, config: Config) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut options = node_options(&config)?;
+    options.sources = Some(SourceOptions { zone: config.zone()?, sources: config.source.clone() });
     options.rules_recorded_as = Some("yagura serve".to_owned());
     let (opening, opening_clock) = (data.clone(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || Node::open(opening, options, opening_clock));

@@ -1,0 +1,69 @@
+use crate::extract::{Asked, Said};
+use crate::{Api, ApiError};
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use yagura_node::{ActsFound, ActsQuery, SearchQuery};
+
+/// Acts of one answer when the caller names no limit.
+const PAGE_ROWS: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActsParameters {
+    #[serde(default)]
+    query: String,
+    from: Option<String>,
+    to: Option<String>,
+    last: Option<String>,
+    limit: Option<usize>,
+    #[serde(default)]
+    offset: usize,
+    /// Zone of times without one; UTC if not named.
+    time_zone: Option<String>,
+    /// Kinds, separated by commas.
+    #[serde(default)]
+    kind: String,
+    /// Whether each act comes with the ids of its events.
+    #[serde(default)]
+    events: bool,
+    /// Accepted and not needed: rows carry both languages.
+    #[serde(default, rename = "lang")]
+    _lang: Option<String>,
+}
+
+/// `GET /api/v1/acts`
+pub(crate) async fn asked(
+    State(api): State<Api>,
+    Asked(asked): Asked<ActsParameters>,
+) -> Result<Json<ActsFound>, ApiError> {
+    answer(&api, asked).await
+}
+
+/// `POST /api/v1/acts`, for expressions too long for an address.
+pub(crate) async fn said(
+    State(api): State<Api>,
+    Said(asked): Said<ActsParameters>,
+) -> Result<Json<ActsFound>, ApiError> {
+    answer(&api, asked).await
+}
+
+async fn answer(api: &Api, asked: ActsParameters) -> Result<Json<ActsFound>, ApiError> {
+    let words = asked.kind.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let kinds = words.map(str::parse).collect::<Result<Vec<_>, String>>();
+    let kinds = kinds.map_err(|en| {
+        let ja = format!("行為の種類が正しくありません: {en}");
+        ApiError::bad_request(en, ja).at(&asked.kind)
+    })?;
+    let search = SearchQuery {
+        query: asked.query,
+        from: asked.from,
+        to: asked.to,
+        last: asked.last,
+        limit: asked.limit.unwrap_or(PAGE_ROWS),
+        offset: asked.offset,
+        time_zone: asked.time_zone,
+    };
+    let query = ActsQuery { search, kinds, events: asked.events };
+    Ok(Json(api.node.acts(&query).await?))
+}
