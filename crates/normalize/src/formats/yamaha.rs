@@ -3,7 +3,9 @@
 //!
 //! Filters are taken apart here; the other messages by the patterns whose program is `yamaha`.
 
-use super::device::{DESTINATION, SOURCE, push, push_end, push_observer, push_sender, push_transport};
+use super::device::{
+    DESTINATION, SOURCE, push, push_end, push_observer, push_sender, push_transport,
+};
 use super::{Found, Line, StreamContext};
 use crate::flat::Flat;
 use crate::names;
