@@ -121,7 +121,9 @@ pub const WANTED: [&str; 2] = [
      (event.dataset:windows.sysmon and event.code:(1 or 2 or 3 or 5 or 7 or 10 or 11 or 12 or 13 or 14 \
      or 17 or 18 or 22 or 23 or 26)) or event.dataset:web.access",
     "(event.dataset:(windows.powershell or windows.powershell_classic) and event.code:(400 or 403 or \
-     600 or 800 or 4103 or 4104 or 4105 or 4106)) or event.dataset:linux.* or event.action:vpn_*",
+     600 or 800 or 4103 or 4104 or 4105 or 4106)) or event.dataset:linux.auditd or event.action:vpn_* or \
+     process.name:(sshd or sshd-session or sudo or su or su-l or login or CRON or crond or atd or ftpd \
+     or in.ftpd or telnetd or in.telnetd)",
 ];
 
 /// A search expression for the events with which acts that last begin: what is looked for before the

@@ -137,6 +137,11 @@ impl<'a> Read<'a> {
 
     /// The value of a row and its folded form.
     pub(crate) fn value(&mut self, row: usize) -> Option<(&str, &str)> {
+        self.slot_and_value(row).map(|(_, value, folded)| (value, folded))
+    }
+
+    /// The same, and the value's slot.
+    pub(crate) fn slot_and_value(&mut self, row: usize) -> Option<(usize, &str, &str)> {
         let slot = self.cells.slot(row)?;
         let fresh = self.slot != slot;
         if fresh {
@@ -150,6 +155,6 @@ impl<'a> Read<'a> {
             let folded = fold_into(value, &mut self.folded);
             self.same = std::ptr::eq(folded.as_ptr(), value.as_ptr());
         }
-        Some((value, if self.same { value } else { &self.folded }))
+        Some((slot, value, if self.same { value } else { &self.folded }))
     }
 }

@@ -55,6 +55,8 @@ pub struct Stats {
     pub candidates: u64,
     /// Predicates asked for while those were evaluated and explained.
     pub predicates: u64,
+    /// Bytes of values that were gone through for those predicates.
+    pub bytes_read: u64,
     /// Pairs of event and rule that matched.
     pub matches: u64,
     /// Values matched by a column's automaton and tables.

@@ -50,6 +50,7 @@ mod item;
 pub mod limits;
 mod literal;
 mod logsource;
+mod long;
 mod matcher;
 mod memory;
 mod needs;

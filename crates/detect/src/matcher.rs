@@ -33,7 +33,7 @@ pub(crate) struct Matcher {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     folded: String,
-    stamps: Stamps,
+    pub(crate) stamps: Stamps,
 }
 
 /// What an anchor looks for.

@@ -7,13 +7,14 @@ use crate::group::{Admission, GATES_MAX, Gates, necessary_values};
 use crate::item::{Atom, AtomTable};
 use crate::limits::GATE_FIELDS_MAX;
 use crate::literal::required_literals;
+use crate::long::LongValues;
 use crate::matcher::Matcher;
 use crate::predicate::{Place, Predicate, Test, Token};
 use crate::rule::RuleInfo;
 use crate::ruleset::CompiledRule;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use yagura_event::FieldDictionary;
 
 /// Columns that say what kind of event a row is. They group rows and never anchor a rule.
@@ -45,6 +46,7 @@ pub(crate) struct PlanColumn {
     pub(crate) matcher: Matcher,
     /// Classes of the rules that wait here.
     pub(crate) classes: Bits,
+    long: OnceLock<LongValues>,
 }
 
 /// Predicates that look at every text column.
@@ -56,6 +58,7 @@ pub(crate) struct Keywords {
     pub(crate) matcher: Matcher,
     /// Classes of the rules that wait for one.
     pub(crate) classes: Bits,
+    long: OnceLock<LongValues>,
 }
 
 impl Keywords {
@@ -125,6 +128,28 @@ impl Plan {
             plan_rules.push(PlanRule { info: rule.info.clone(), expression, admission, class });
         }
         builder.finish(plan_rules, anchored, always, gates, classes)
+    }
+
+    /// What a column's predicates look for in long values; made when the first is met.
+    pub(crate) fn long_values(&self, column: usize) -> &LongValues {
+        self.columns[column].long.get_or_init(|| {
+            let atoms = (0..).zip(&self.atoms);
+            LongValues::new(atoms.filter_map(|(number, atom)| match atom {
+                PlanAtom::Value { column: of, test } if *of == column => Some((number, test)),
+                _ => None,
+            }))
+        })
+    }
+
+    /// The same of keywords.
+    pub(crate) fn long_keywords(&self) -> &LongValues {
+        self.keywords.long.get_or_init(|| {
+            let atoms = (0..).zip(&self.atoms);
+            LongValues::new(atoms.filter_map(|(number, atom)| match atom {
+                PlanAtom::Keyword { test } => Some((number, test)),
+                _ => None,
+            }))
+        })
     }
 
     /// The plan's number for a column of a batch.
@@ -279,12 +304,13 @@ impl Builder<'_> {
         let columns = self.columns.into_iter().zip(by_column);
         let columns = columns.map(|(name, anchors)| {
             let matcher = Matcher::new(anchors.tests);
-            PlanColumn { name, matcher, classes: anchors.classes }
+            PlanColumn { name, matcher, classes: anchors.classes, long: OnceLock::new() }
         });
         let keywords = Keywords {
             any: self.atoms.iter().any(|atom| matches!(atom, PlanAtom::Keyword { .. })),
             matcher: Matcher::new(keywords.tests),
             classes: keywords.classes,
+            long: OnceLock::new(),
         };
         Plan {
             columns: columns.collect(),

@@ -113,6 +113,18 @@ impl Test {
         Ok(Test { predicate, regex, zone })
     }
 
+    /// About how many bytes of `value` are gone through to test it.
+    pub(crate) fn reads(&self, value: &str) -> u64 {
+        match &self.predicate {
+            Predicate::Exists => 0,
+            Predicate::Text { place: Place::Contains, .. } => value.len() as u64,
+            Predicate::Text { text, .. } => value.len().min(text.len()) as u64,
+            Predicate::Like { .. } | Predicate::Regex(_) => value.len() as u64,
+            // Nothing that long is a number or an address: the first byte that is odd ends it.
+            Predicate::Number { .. } | Predicate::Cidr(_) => value.len().min(64) as u64,
+        }
+    }
+
     /// Whether it holds for `value`, whose folded form is `folded`.
     pub(crate) fn holds(&self, value: &str, folded: &str) -> bool {
         let seen = |cased: bool| if cased { value } else { folded };

@@ -330,8 +330,23 @@ impl Compiler<'_> {
                 self.refuse(&path, Some((&rule.id, &rule.title)), reason);
             }
         }
+        let malformed = match collection.correlations.is_empty() {
+            true => Vec::new(),
+            false => correlation::malformed(&file.text),
+        };
         for correlation in collection.correlations {
-            self.catalog.add_correlation(&path, correlation);
+            // Several may have one title; then each is refused, and none counts what it should not.
+            let wrong = malformed.iter().find(|wrong| match &wrong.id {
+                Some(id) => correlation.id.as_ref() == Some(id),
+                None => wrong.title.as_ref() == Some(&correlation.title),
+            });
+            match wrong {
+                Some(wrong) => {
+                    let rule = (&correlation.id, correlation.title.as_str());
+                    self.refuse(&path, Some(rule), wrong.reason.clone());
+                }
+                None => self.catalog.add_correlation(&path, correlation),
+            }
         }
     }
 

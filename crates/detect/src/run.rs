@@ -4,9 +4,11 @@ use crate::cells::{Cells, Read};
 use crate::engine::{Evidence, Group, Match, State, Stats};
 use crate::expression::{AtomId, Expression};
 use crate::limits::{EVIDENCE_CHARS_MAX, EVIDENCE_MAX};
+use crate::long::{Answers, LONG_VALUE_BYTES, LongValues};
 use crate::matcher::{Matcher, Scratch};
 use crate::memory::{Memory, NOBODY, UNSET};
 use crate::plan::{Plan, PlanAtom};
+use crate::predicate::Test;
 use crate::text::{fold, shorten};
 use std::sync::Arc;
 use yagura_event::columns;
@@ -19,6 +21,9 @@ pub(crate) struct Run<'a> {
     groups: &'a [Group],
     /// By the plan's columns.
     columns: Vec<Option<Read<'a>>>,
+    /// What is known of a long value of each column, and of each text.
+    long: Vec<Answers>,
+    long_texts: Vec<Answers>,
     /// Every column that keywords are looked for in.
     texts: Vec<(&'a str, Read<'a>)>,
     scratch: &'a mut Scratch,
@@ -50,6 +55,8 @@ impl<'a> Run<'a> {
             memories: &mut state.columns,
             keyword_memory: &mut state.keywords,
             groups: &state.groups,
+            long: answers(read.len()),
+            long_texts: answers(texts.len()),
             columns: read,
             texts,
             scratch,
@@ -120,9 +127,10 @@ impl<'a> Run<'a> {
         match &self.plan.atoms[atom as usize] {
             PlanAtom::Exists { column } => self.has_value(*column, row),
             PlanAtom::Value { column, test } => {
-                let read = self.columns[*column].as_mut();
-                let value = read.and_then(|read| read.value(row));
-                value.is_some_and(|(value, folded)| test.holds(value, folded))
+                let Some(read) = self.columns[*column].as_mut() else { return false };
+                let of = || self.plan.long_values(*column);
+                let answers = &mut self.long[*column];
+                test_value(read, row, (atom, test), (of, answers), (self.scratch, self.stats))
             }
             PlanAtom::Keyword { .. } => self.text_with(atom, row).is_some(),
             PlanAtom::Fields { column, other, place, cased } => {
@@ -148,9 +156,12 @@ impl<'a> Run<'a> {
     /// The first text column whose value satisfies a keyword.
     fn text_with(&mut self, atom: AtomId, row: usize) -> Option<usize> {
         let PlanAtom::Keyword { test } = &self.plan.atoms[atom as usize] else { return None };
-        self.texts.iter_mut().position(|(_, read)| {
-            read.value(row).is_some_and(|(value, folded)| test.holds(value, folded))
-        })
+        let texts = self.texts.iter_mut().zip(&mut self.long_texts);
+        let of = || self.plan.long_keywords();
+        let mut texts = texts.map(|((_, read), answers)| {
+            test_value(read, row, (atom, test), (of, answers), (self.scratch, self.stats))
+        });
+        texts.position(|holds| holds)
     }
 
     fn evidence(&mut self, expression: &Expression, row: usize) -> Vec<Evidence> {
@@ -182,6 +193,27 @@ impl<'a> Run<'a> {
         let (value, _) = self.columns[column].as_mut()?.value(row)?;
         Some(evidence(plan.columns[column].name.clone(), value, &predicate))
     }
+}
+
+fn answers(count: usize) -> Vec<Answers> {
+    (0..count).map(|_| Answers::default()).collect()
+}
+
+/// Whether `test` holds for a row's value.
+fn test_value<'p>(
+    read: &mut Read,
+    row: usize,
+    (atom, test): (AtomId, &Test),
+    (of, answers): (impl Fn() -> &'p LongValues, &mut Answers),
+    (scratch, stats): (&mut Scratch, &mut Stats),
+) -> bool {
+    let Some((slot, value, folded)) = read.slot_and_value(row) else { return false };
+    if value.len() >= LONG_VALUE_BYTES {
+        let (stamps, bytes_read) = (&mut scratch.stamps, &mut stats.bytes_read);
+        return answers.holds(of(), (slot, value, folded), (atom, test), stamps, bytes_read);
+    }
+    stats.bytes_read += test.reads(value);
+    test.holds(value, folded)
 }
 
 fn evidence(field: Arc<str>, value: &str, predicate: &str) -> Evidence {

@@ -4,7 +4,7 @@
 
 mod reference;
 
-use reference::{Event, Reference, events_of};
+use reference::{Event, Reading, Reference, events_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -175,7 +175,8 @@ fn the_engine_agrees_with_the_reference_on_real_events() {
     let mut engine = Engine::new(ruleset);
     let mut normalizer = normalizer();
     let dictionary = Normalizer::embedded_dictionary();
-    let reference = Reference { dictionary: &dictionary, sources: &sources };
+    let reference =
+        Reference { dictionary: &dictionary, sources: &sources, reading: Reading::Ours };
     let mut sampled: BTreeMap<Arc<str>, Vec<(Event, BTreeSet<String>)>> = BTreeMap::new();
     let mut confirmed: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     let mut paths = files(&corpora.join("evtx-attack-samples"), "evtx");

@@ -355,6 +355,39 @@ fn what_cannot_be_honoured_is_refused_with_the_reason() {
 }
 
 #[test]
+fn entries_that_are_no_text_are_refused_and_never_passed_over() {
+    let with = |rules: &str, more: &str| {
+        let more = format!("{more}\ntimespan: 5m\ncondition: {{gte: 2}}");
+        let text = correlation("x", "event_count", rules, more.trim_start());
+        let (ruleset, refused) = compile(&[("r.yml", rule("fail")), ("x.yml", text)]);
+        assert_eq!(ruleset.correlations().len() + refused.len(), 1, "{rules} {more}");
+        refused.join("")
+    };
+    let reasons = [
+        with("fail, 7", ""),
+        with("fail, [a]", ""),
+        with("fail", "group-by: [user.name, 7]"),
+        with("fail", "group-by: [null]"),
+        with("fail", "group-by: {user.name: a}"),
+        with("fail", "group-by: true"),
+        with("fail", "aliases: {who: user.name}"),
+        with("fail", "aliases: {who: {fail: 7}}"),
+        with("fail", "group-by: user.name"),
+        with("fail", "group-by: ['7']"),
+    ];
+    insta::assert_snapshot!(reasons.join("\n"), @r#"
+    x.yml: Correlation x: rules: entry 2 is no text; write each as text, a number in quotes
+    x.yml: Correlation x: rules: entry 2 is no text; write each as text, a number in quotes
+    x.yml: Correlation x: group-by: entry 2 is no text; write each as text, a number in quotes
+    x.yml: Correlation x: group-by: entry 1 is no text; write each as text, a number in quotes
+    x.yml: Correlation x: group-by: write a list of texts
+    x.yml: Correlation x: group-by: write a list of texts
+    x.yml: Correlation x: aliases: write, for each alias, rule and field as texts
+    x.yml: Correlation x: aliases: write, for each alias, rule and field as texts
+    "#);
+}
+
+#[test]
 fn circles_and_names_of_two_are_refused_and_chains_are_bounded() {
     let over = |name: &str, rules: &str| {
         correlation(name, "event_count", rules, "timespan: 5m\ncondition: {gte: 2}")

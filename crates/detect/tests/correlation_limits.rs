@@ -7,8 +7,9 @@ mod correlating;
 use correlating::{Event, Run, compile, correlation, event, lines, rule, ruleset};
 use yagura_detect::limits::{
     CORRELATION_CHAIN_MAX, CORRELATION_EVENT_IDS_MAX, CORRELATION_FIELDS_MAX,
-    CORRELATION_RULES_MAX, CORRELATION_SORTED_HITS_MAX, CORRELATION_VALUES_SHOWN_MAX,
-    CORRELATIONS_MAX,
+    CORRELATION_FUTURE_MICROS_MAX, CORRELATION_HITS_MAX, CORRELATION_NOTICES_MAX,
+    CORRELATION_RULES_MAX, CORRELATION_SORTED_HITS_MAX, CORRELATION_STREAMS_MAX,
+    CORRELATION_VALUES_SHOWN_MAX, CORRELATIONS_MAX,
 };
 use yagura_detect::{CorrelatorOptions, NoticeKind};
 
@@ -66,20 +67,71 @@ fn one_correlation_does_not_take_the_room_of_another() {
 #[test]
 fn a_group_lets_go_of_its_oldest_events_and_says_so() {
     let more = "group-by: [user.name]\ntimespan: 5m\ncondition: {field: n, gte: 1000000}";
-    let rules = ruleset(&[rule("fail"), correlation("sum", "value_percentile", "fail", more)]);
-    let mut run = Run::new(&rules, CorrelatorOptions::default());
-    let batch = |count: usize| -> Vec<Event> {
-        let fields = [("kind", "fail"), ("user.name", "a"), ("n", "1")];
-        (0..count).map(|_| event(0.0, &fields)).collect()
-    };
-    run.observe(&batch(CORRELATION_SORTED_HITS_MAX));
-    assert_eq!(run.correlator.stats().let_go, 0);
-    run.observe(&batch(1));
-    let gone = CORRELATION_SORTED_HITS_MAX / 4 + 1;
-    assert_eq!(run.correlator.stats().let_go, gone as u64);
+    for (kind, most) in
+        [("value_percentile", CORRELATION_SORTED_HITS_MAX), ("value_sum", CORRELATION_HITS_MAX)]
+    {
+        let rules = ruleset(&[rule("fail"), correlation("sum", kind, "fail", more)]);
+        let mut run = Run::new(&rules, CorrelatorOptions::default());
+        let batch = |count: usize| -> Vec<Event> {
+            let fields = [("kind", "fail"), ("user.name", "a"), ("n", "1")];
+            (0..count).map(|_| event(0.0, &fields)).collect()
+        };
+        run.observe(&batch(most));
+        assert_eq!(run.correlator.stats().let_go, 0);
+        run.observe(&batch(1));
+        let gone = most / 4 + 1;
+        assert_eq!(run.correlator.stats().let_go, gone as u64);
+        let notices = run.correlator.take_notices();
+        assert_eq!((notices[0].kind, notices[0].count), (NoticeKind::GroupFull, gone as u64));
+        assert_eq!(notices[0].example, "a");
+    }
+}
+
+#[test]
+fn positions_of_streams_are_bounded_and_the_newest_stay() {
+    let rules = ruleset(&[rule("fail"), correlation("many", "event_count", "fail", COUNT)]);
+    let mut correlator = Run::new(&rules, CorrelatorOptions::default()).correlator;
+    let most = CORRELATION_STREAMS_MAX;
+    (0..most).for_each(|n| correlator.pass(&format!("s{n}"), n as u64, 1));
+    assert_eq!(correlator.positions().count(), most);
+    correlator.pass("one more", most as u64, 1);
+    let left: Vec<(&str, (u64, u32))> = correlator.positions().collect();
+    assert!(left.len() <= most / 2 + 1, "{}", left.len());
+    let newest = format!("s{}", most - 1);
+    assert!(left.iter().any(|(stream, _)| *stream == newest));
+    assert!(left.contains(&("one more", (most as u64, 1))));
+}
+
+#[test]
+fn notices_are_bounded_and_what_they_speak_of_is_still_counted() {
+    const { assert!(CORRELATION_NOTICES_MAX == CORRELATIONS_MAX) };
+    let more = "timespan: 5m\ncondition: {field: n, gte: 1000000}";
+    let one = |n: usize| correlation(&format!("c{n}"), "value_sum", "fail", more);
+    let mut documents = vec![rule("fail")];
+    documents.extend((0..CORRELATIONS_MAX).map(one));
+    let mut run = Run::new(&ruleset(&documents), CorrelatorOptions::default());
+    let with = |time: f64, n: &str| event(time, &[("kind", "fail"), ("n", n)]);
+    run.observe(&[with(10_000.0, "1"), with(10_000.0, "none")]);
+    // A second kind of notice is one too many for each of them.
+    run.observe(&[with(0.0, "1")]);
+    let stats = run.correlator.stats();
+    assert_eq!(stats.late, CORRELATIONS_MAX as u64);
     let notices = run.correlator.take_notices();
-    assert_eq!((notices[0].kind, notices[0].count), (NoticeKind::GroupFull, gone as u64));
-    assert_eq!(notices[0].example, "a");
+    assert_eq!(notices.len(), CORRELATION_NOTICES_MAX);
+    assert!(notices.iter().all(|notice| notice.kind == NoticeKind::NotANumber));
+}
+
+#[test]
+fn a_clock_is_believed_so_far_ahead_and_no_further() {
+    let rules = ruleset(&[rule("fail"), correlation("many", "event_count", "fail", COUNT)]);
+    let ahead = CORRELATION_FUTURE_MICROS_MAX as f64 / 1e6;
+    for (time, from_the_future) in [(ahead, 0), (ahead + 0.000_001, 1)] {
+        let mut run = Run::new(&rules, CorrelatorOptions::default());
+        let mut early = failed(time, "a");
+        early.received = Some(0.0);
+        run.observe(&[early]);
+        assert_eq!(run.correlator.stats().from_the_future, from_the_future);
+    }
 }
 
 #[test]

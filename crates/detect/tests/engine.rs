@@ -148,3 +148,45 @@ fn only_rows_where_an_anchor_holds_are_looked_at() {
     assert_eq!(rows(&mut engine, &batch), [(0, "r0".into()), (1, "r2".into())]);
     assert_eq!(engine.stats().candidates, 104);
 }
+
+/// A long value wakes many rules, each of which asks much of it: what is gone through grows with the
+/// value, not with the rules.
+#[test]
+fn a_long_value_is_gone_through_a_few_times_whatever_the_rules_ask() {
+    const RULES: usize = 300;
+    let words = |rule: usize| (0..20).map(move |word| format!("absent{rule}x{word}"));
+    let selections: Vec<String> = (0..RULES)
+        .map(|rule| {
+            let words: Vec<String> = words(rule).collect();
+            let list = words.join(", ");
+            // Each is woken by what all have in common, and one in ten holds.
+            let last = if rule % 10 == 0 { "end" } else { "never" };
+            format!("{{a|contains|all: [common, {last}], b|re: 'x(?:yz)+{rule}$', c: 1}}, t: {{a|contains: [{list}]}}, u: {{a|contains|all: [common, {last}]}}")
+        })
+        .collect();
+    let files: Vec<RuleFile> = selections
+        .iter()
+        .enumerate()
+        .map(|(number, selection)| RuleFile {
+            path: format!("{number}.yml"),
+            text: format!(
+                "title: t\nid: r{number}\nlogsource: {{product: any}}\ndetection: {{s: {selection}, condition: u and not s and not t}}\n"
+            ),
+        })
+        .collect();
+    let sources = LogSources::from_toml(SOURCES).unwrap();
+    let (ruleset, report) = Ruleset::compile(&files, dictionary(), &sources);
+    assert!(report.refused.is_empty(), "{:?}", report.refused);
+    let ruleset = Arc::new(ruleset);
+    let read = |bytes: usize| {
+        let value = format!("COMMON {} end", "xabsenty".repeat(bytes / 8));
+        let batch = batch_of("test", &dictionary(), &[vec![("a", &value)]]);
+        let mut engine = Engine::new(ruleset.clone());
+        assert_eq!(rows(&mut engine, &batch).len(), RULES / 10);
+        assert!(engine.stats().candidates >= RULES as u64 / 10);
+        engine.stats().bytes_read as f64 / value.len() as f64
+    };
+    assert!(read(1 << 20) <= 4.0, "{}", read(1 << 20));
+    // The same rules on a value that is not long are asked one by one, with the same answer.
+    assert!(read(1 << 10) > 4.0, "{}", read(1 << 10));
+}

@@ -4,7 +4,7 @@
 
 mod reference;
 
-use reference::{Reference, batch_of, events_of};
+use reference::{Reading, Reference, batch_of, events_of};
 use std::sync::Arc;
 use yagura_detect::{Engine, LogSources, Match, RuleFile, Ruleset};
 use yagura_event::FieldDictionary;
@@ -43,7 +43,8 @@ fn matches(text: &str, event: &[(&str, &str)]) -> Vec<Match> {
     let matches = Engine::new(Arc::new(ruleset)).evaluate(&batch);
     // The reference is held to the same truth.
     let sources = LogSources::from_toml(SOURCES).unwrap();
-    let reference = Reference { dictionary: &dictionary, sources: &sources };
+    let reference =
+        Reference { dictionary: &dictionary, sources: &sources, reading: Reading::Ours };
     let parsed = rsigma_parser::parse_sigma_yaml(text).unwrap();
     let slow = reference.matches(&parsed.rules[0], &events_of(&batch)[0]);
     assert_eq!(slow, !matches.is_empty(), "the reference disagrees\n{text}");

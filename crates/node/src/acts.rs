@@ -23,6 +23,11 @@ pub const ACT_EVENTS_MAX: usize = 300_000;
 /// for, in hours.
 pub const ACT_LOOK_BACK_HOURS: i64 = 24;
 
+/// Questions about acts that are answered at once; further ones wait. Each holds its events in memory.
+pub const ACT_QUESTIONS_MAX: usize = 2;
+
+static RUNNING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(ACT_QUESTIONS_MAX);
+
 /// Most acts of one answer.
 pub const ACT_ROWS_MAX: usize = 10_000;
 
@@ -73,6 +78,7 @@ impl Node {
     pub async fn acts(self: &Arc<Self>, asked: &ActsQuery) -> Result<ActsFound, NodeError> {
         let (parsed, from, to) = self.understood(&asked.search)?;
         let live = self.searcher().live(&parsed).map_err(wrong_query)?;
+        let _turn = RUNNING.acquire().await.map_err(|_| NodeError::Stopped("the maker of acts"))?;
         let mut read = Read { batches: Vec::new(), cut: false };
         for (part, wanted) in yagura_acts::WANTED.into_iter().enumerate() {
             self.read_part(&mut read, wanted, part > 0, from, to).await?;
@@ -136,6 +142,7 @@ impl Node {
             0 => ACT_ROWS_MAX,
             limit => limit.min(ACT_ROWS_MAX),
         };
+        let wanted = limit.saturating_add(asked.search.offset);
         let (mut rows, mut total) = (Vec::new(), 0);
         // In slices, so that there is never a second copy of all acts.
         for some in acts.chunks(4_096) {
@@ -150,11 +157,11 @@ impl Node {
                 }
             }
             matching.sort_by(|a, b| b.0.cmp(&a.0));
-            let left = limit + asked.search.offset - rows.len();
+            let left = wanted.saturating_sub(rows.len());
             rows.extend(matching.into_iter().map(|(_, row)| row).take(left));
         }
         rows.drain(..asked.search.offset.min(rows.len()));
-        let cut = total > asked.search.offset + rows.len();
+        let cut = total > asked.search.offset.saturating_add(rows.len());
         let events_single = u64::try_from(observed.passed.len()).unwrap_or(u64::MAX);
         Ok(ActsFound { rows, cut, total, acts_made, events_single, ..ActsFound::default() })
     }

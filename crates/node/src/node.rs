@@ -42,11 +42,11 @@ pub struct NodeOptions {
     /// Who is named in the audit log where the rules are others than at the last start; `None` for a
     /// command that only looks at the store, with whatever rules.
     pub rules_recorded_as: Option<String>,
-    /// Content files of the user, over the built-in ones.
-    pub content: Vec<ContentFile>,
     /// How sources are to be read, which is recorded where it is new; `None` for a command that only
     /// opens the store: as it was recorded last.
     pub sources: Option<SourceOptions>,
+    /// Content files of the user, over the built-in ones.
+    pub content: Vec<ContentFile>,
     /// The events journal.
     pub journal: JournalOptions,
     /// Memory for events not yet in the table, in bytes.
@@ -66,8 +66,8 @@ impl Default for NodeOptions {
             rule_pipelines: Vec::new(),
             rule_zone: jiff::tz::TimeZone::UTC,
             rules_recorded_as: None,
-            content: Vec::new(),
             sources: None,
+            content: Vec::new(),
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
             flush_interval: Duration::from_secs(300),
@@ -119,8 +119,7 @@ impl Node {
         let opened_at = clock.now();
         create_dir(data.root())?;
         let lock = DirLock::acquire(&data.lock())?;
-        let mut normalizer = Normalizer::with_content(&options.content)
-            .map_err(|error| NodeError::Content(error.to_string()))?;
+        let mut normalizer = new_normalizer(&options)?;
         let dictionary = normalizer.dictionary().clone();
         // Thousands of rules take most of a start; meanwhile the store is opened.
         let compiling = spawn_compiling(&options, &dictionary)?;
@@ -560,6 +559,11 @@ impl Node {
         self.audit_journal.close()?;
         Ok(())
     }
+}
+
+fn new_normalizer(options: &NodeOptions) -> Result<Normalizer, NodeError> {
+    Normalizer::with_content(&options.content)
+        .map_err(|error| NodeError::Content(error.to_string()))
 }
 
 type Compiled = Result<yagura_rulebook::Compiled, NodeError>;

@@ -9,12 +9,12 @@ use yagura_event::Origin;
 /// What is remembered of one stream of one peer. Bounded by the formats that fill it.
 #[derive(Debug, Default)]
 pub(crate) struct StreamContext {
-    /// The columns of a file with a header.
-    pub(crate) layouts: Layouts,
     /// The columns of AWS flow logs.
     pub(crate) vpcflow: Option<Box<vpcflow::Layout>>,
     /// Acts that the Linux audit system is telling of.
     pub(crate) audit: Option<Box<AuditEvents>>,
+    /// The columns of a file with a header.
+    pub(crate) layouts: Layouts,
 }
 
 /// The contexts of all streams; past [`STREAM_CONTEXTS_MAX`] all are forgotten and learnt again.

@@ -2,7 +2,7 @@
 
 use crate::context::StreamContext;
 use crate::flat::Flat;
-use crate::formats::{self, Line, journal};
+use crate::formats::{self, Line, journal, windows_snare, windows_xml};
 use crate::headed::Reading;
 use crate::mapping::{Mappings, MessageFound};
 use crate::names::{self, NameId};
@@ -38,6 +38,7 @@ enum Shell {
 /// Positions of the datasets that content alone decides.
 pub(crate) struct Datasets {
     windows_other: usize,
+    pub(crate) powershell: usize,
     json: usize,
     audit: usize,
     access: usize,
@@ -45,6 +46,7 @@ pub(crate) struct Datasets {
     vpn: usize,
     auth: usize,
     syslog: usize,
+    container: usize,
     pairs: usize,
     unknown: usize,
 }
@@ -53,6 +55,7 @@ impl Datasets {
     pub(crate) fn new(mappings: &Mappings) -> Self {
         Datasets {
             windows_other: mappings.dataset("windows.other"),
+            powershell: mappings.dataset("windows.powershell"),
             json: mappings.dataset("json.generic"),
             audit: mappings.dataset("yagura.audit"),
             access: mappings.dataset("web.access"),
@@ -60,6 +63,7 @@ impl Datasets {
             vpn: mappings.dataset("network.vpn"),
             auth: mappings.dataset("linux.auth"),
             syslog: mappings.dataset("linux.syslog"),
+            container: mappings.dataset("container.log"),
             pairs: mappings.dataset("kv.generic"),
             unknown: mappings.dataset("unknown"),
         }
@@ -126,10 +130,7 @@ impl Decoder<'_> {
             flat.push_known(names::MESSAGE, text);
         }
         if let Some(dialect) = Dialect::of(flat) {
-            let channel = flat.value(dialect.channel());
-            let dataset = channel.and_then(|channel| self.mappings.channel(channel));
-            let dataset = dataset.unwrap_or(self.datasets.windows_other);
-            return Decoded { dataset, dialect, plain, time: None, layout: None };
+            return self.windows(dialect, plain, flat);
         }
         if let Some(dataset) = self.mappings.signatures.dataset(flat, plain) {
             return Decoded { dataset, dialect: Dialect::Plain, plain, time: None, layout: None };
@@ -164,8 +165,33 @@ impl Decoder<'_> {
                 return decoded;
             }
         }
-        let dataset = self.datasets.json;
+        // What a container printed, as Docker's json-file driver keeps it, and nothing more is known.
+        let printed = matches!(flat.value(names::STREAM), Some("stdout" | "stderr"))
+            && flat.value(names::LOG).is_some();
+        let dataset = if printed { self.datasets.container } else { self.datasets.json };
         Decoded { dataset, dialect: Dialect::Plain, plain, time: None, layout: None }
+    }
+
+    /// An event of Windows; the fields after the first `plain` are named as `dialect` has it.
+    fn windows(&self, dialect: Dialect, plain: usize, flat: &Flat) -> Decoded {
+        let channel = flat.value(dialect.channel());
+        let dataset = channel.and_then(|channel| self.mappings.channel(channel));
+        let dataset = dataset.unwrap_or(self.datasets.windows_other);
+        Decoded { dataset, dialect, plain, time: None, layout: None }
+    }
+
+    /// An event of Windows that comes as XML or as a line of text.
+    fn windows_text(&self, text: &str, flat: &mut Flat) -> Option<Decoded> {
+        let plain = flat.len();
+        if windows_xml::is_event(text) {
+            windows_xml::read(text, flat);
+            if flat.problem().is_some() {
+                flat.push_known(names::MESSAGE, text);
+            }
+            return Some(self.windows(Dialect::Evtx, plain, flat));
+        }
+        windows_snare::read(text, flat)?;
+        Some(self.windows(Dialect::Flat, plain, flat))
     }
 
     /// An entry of the journal that came as JSON; its fields are in `flat`.
@@ -210,6 +236,9 @@ impl Decoder<'_> {
         if text.starts_with(journal::START) {
             let header = journal::read(text, flat);
             return Some(self.syslog(&header, origin, context, flat, shell));
+        }
+        if let Some(decoded) = self.windows_text(text, flat) {
+            return Some(decoded);
         }
         if let Some(header) = syslog::parse(text, origin.received, self.zone) {
             return Some(self.syslog(&header, origin, context, flat, shell));
@@ -306,6 +335,9 @@ impl Decoder<'_> {
         if document.starts_with('{') {
             let decoded = self.document(document, origin, context, flat, shell);
             return Decoded { time: decoded.time.or(header.time), ..decoded };
+        }
+        if let Some(decoded) = self.windows_text(message, flat) {
+            return Decoded { time: header.time, ..decoded };
         }
         let receipt = self.receipt(origin);
         let line =

@@ -38,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 mod charset;
+mod codes;
 mod content;
 mod context;
 mod decode;
@@ -58,6 +59,7 @@ mod normalizer;
 mod pairs;
 mod pattern;
 mod rows;
+mod scripts;
 mod sentence;
 mod shapes;
 mod signature;

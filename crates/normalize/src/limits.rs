@@ -4,6 +4,25 @@
 /// Deepest nesting of a JSON document that is flattened; what lies deeper is skipped.
 pub const JSON_DEPTH_MAX: usize = 32;
 
+/// Deepest nesting of an event as XML; what lies deeper is not read.
+pub const XML_DEPTH_MAX: usize = 32;
+
+/// Most attributes looked at per XML element.
+pub const XML_ATTRIBUTES_MAX: usize = 32;
+
+/// Most bytes of parts of PowerShell scripts that wait for the rest of their script, those of all
+/// streams together; past it the oldest are given up.
+pub const SCRIPTS_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most PowerShell scripts of which parts are waiting.
+pub const SCRIPTS_MAX: usize = 256;
+
+/// Most parts of one PowerShell script.
+pub const SCRIPT_PARTS_MAX: usize = 1_024;
+
+/// Longest PowerShell script put together from its parts, in bytes; longer ones stay in parts.
+pub const SCRIPT_BYTES_MAX: usize = 1024 * 1024;
+
 /// Most fields taken from one record.
 pub const FIELDS_PER_RECORD_MAX: usize = 2_048;
 
@@ -52,6 +71,9 @@ pub const AUDIT_ARGUMENT_COLUMNS_MAX: usize = 16;
 
 /// Longest value written into a sentence, in characters; longer ones end in an ellipsis.
 pub const SENTENCE_VALUE_CHARS_MAX: usize = 160;
+
+/// Most codes of one value (flags, list entries) said in a sentence; more end in an ellipsis.
+pub const SENTENCE_CODES_MAX: usize = 6;
 
 /// Longest sentence, in characters.
 pub const SENTENCE_CHARS_MAX: usize = 600;

@@ -34,6 +34,7 @@ known! {
     JOURNAL_MESSAGE = "MESSAGE",
     JOURNAL_TIME = "__REALTIME_TIMESTAMP",
     LOG = "log",
+    STREAM = "stream",
     AUDIT_DATA = "AuditData",
     JOURNAL_PROGRAM = "SYSLOG_IDENTIFIER",
     PROCESS_NAME = "process.name",

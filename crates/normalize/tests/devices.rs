@@ -1,4 +1,7 @@
-//! Network and security devices: one real-looking line of each kind, its fields and its sentences.
+//! Network and security devices: one line of each kind as the device writes it, and what is read of it.
+//!
+//! `devices/lines.txt` holds each line behind `> `, then its dataset and time, its sentences and its
+//! fields. `YAGURA_UPDATE_LINES=1` writes what is read now; look at the difference before keeping it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -6,36 +9,63 @@ mod common;
 
 use common::describe;
 
-/// Dataset, time, sentences, and the fields that are not of the envelope or the header.
+const LINES: &str = include_str!("devices/lines.txt");
+
+/// What is read of a line, without what the envelope and the syslog header say.
 fn read(line: &str) -> String {
     let read = describe(line);
     let hidden = |name: &str| {
-        name.starts_with("yagura.")
+        name.starts_with("yagura.") && name != "yagura.parse_error"
             || name.starts_with("log.syslog.")
             || ["event.ingested", "@timestamp", "message", "class_uid", "activity_id", "status_id"]
                 .contains(&name)
     };
     let shown = read.fields.iter().filter(|(name, _)| !hidden(name));
-    let fields: String = shown.map(|(name, value)| format!("{name}={value}; ")).collect();
-    format!(
-        "{} {}\n{}\n{}\n{fields}\n",
-        read.dataset, read.timestamp, read.sentence_ja, read.sentence_en
-    )
-}
-
-/// Only dataset and sentences.
-fn say(lines: &[&str]) -> String {
-    let one = |line: &&str| {
-        let read = describe(*line);
-        format!("{}\n  {}\n  {}\n", read.dataset, read.sentence_ja, read.sentence_en)
-    };
-    lines.iter().map(one).collect()
+    let fields: Vec<String> = shown.map(|(name, value)| format!("{name}={value}")).collect();
+    let kind = format!("{} {}", read.dataset, read.timestamp);
+    let fields = fields.join("; ");
+    format!("> {line}\n{kind}\n{}\n{}\n{fields}\n\n", read.sentence_ja, read.sentence_en)
 }
 
 #[test]
-fn x() {
-    for line in std::fs::read_to_string("/tmp/devlines.txt").unwrap().lines() {
-        println!("{line}\n{}", read(line));
+fn lines_of_devices_read_as_before() {
+    let lines = LINES.lines().filter_map(|line| line.strip_prefix("> "));
+    let now: String = lines.map(read).collect();
+    if std::env::var_os("YAGURA_UPDATE_LINES").is_some() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/devices/lines.txt");
+        std::fs::write(file, &now).unwrap();
+        return;
     }
-    let _ = say(&[]);
+    let differing = LINES.lines().zip(now.lines()).find(|(before, now)| before != now);
+    assert_eq!(differing, None, "the first line that differs: before, now");
+    assert_eq!(LINES.len(), now.len());
+}
+
+/// Lines that only look like a device's are left to others.
+#[test]
+fn others_keep_their_lines() {
+    let others = [
+        "<38>Nov 21 10:02:03 web01 sshd[42]: Failed password for root from 192.0.2.7 port 50022 ssh2",
+        "<30>Nov 21 10:02:03 web01 app[42]: disk 90% full: /var",
+        "<30>Nov 21 10:02:03 web01 app[42]: 100%-5-x: y",
+        "<30>Nov 21 10:02:03 web01 app[42]: date=2026-11-21 logid=1",
+        "<30>Nov 21 10:02:03 web01 app[42]: IN=eth0 SRC=192.0.2.1",
+        "<30>Nov 21 10:02:03 web01 app[42]: Login failed for tanaka",
+        "<30>Nov 21 10:02:03 web01 app[42]: [1:2:3] something",
+    ];
+    let datasets: Vec<String> = others.iter().map(|line| describe(*line).dataset).collect();
+    let expected = ["linux.auth", "linux.syslog", "linux.syslog", "linux.syslog", "linux.syslog"];
+    assert_eq!(datasets[..5], expected);
+    assert_eq!(datasets[5..], ["linux.syslog", "linux.syslog"]);
+}
+
+/// A line cut anywhere is still read, and never by panicking.
+#[test]
+fn lines_cut_short_are_read() {
+    for line in LINES.lines().filter_map(|line| line.strip_prefix("> ")) {
+        let ends = (0..line.len()).filter(|end| line.is_char_boundary(*end));
+        for end in ends.step_by(7) {
+            assert!(!describe(&line[..end]).sentence_ja.is_empty());
+        }
+    }
 }

@@ -226,7 +226,13 @@ fn compare(system: &System, row: &Columns, read: &Described) -> Option<String> {
     if !host.is_empty() && field(read, "host.name") != host {
         return Some(format!("host {:?} and not {host:?}", field(read, "host.name")));
     }
-    let (ours, theirs) = (field(read, "message"), &row["Content"]);
+    let (ours, mut theirs) = (field(read, "message"), row["Content"].as_str());
+    // The client that Apache's errors name is a field of its own here.
+    if let Some((client, rest)) = theirs.strip_prefix("[client ").and_then(|t| t.split_once("] "))
+        && field(read, "source.ip") == client
+    {
+        theirs = rest;
+    }
     (!same_text(ours, theirs)).then(|| format!("message {ours:?} and not {theirs:?}"))
 }
 

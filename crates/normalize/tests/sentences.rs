@@ -148,8 +148,8 @@ fn windows_security() {
     田中 logged off from FS01
     admin01 が FS01 で 田中 の資格情報を明示して DC01 にログオンを試みた（svchost.exe）
     admin01 on FS01 used the credentials of 田中 explicitly to log on to DC01 (svchost.exe)
-    admin01 が FS01 で特権を持つセッションを得た（SeDebugPrivilege SeBackupPrivilege）
-    admin01 was given a session with special privileges on FS01 (SeDebugPrivilege SeBackupPrivilege)
+    admin01 が FS01 で特権を持つセッションを得た（プログラムのデバッグ、バックアップ）
+    admin01 was given a session with special privileges on FS01 (debug programs, back up files)
     admin01 が FS01 で cmd.exe から vssadmin.exe を起動した：vssadmin delete shadows /all
     admin01 on FS01 started vssadmin.exe from cmd.exe: vssadmin delete shadows /all
     admin01 が FS01 にサービス PSEXESVC を登録した：%SystemRoot%\PSEXESVC.exe（開始：手動）
@@ -178,8 +178,8 @@ fn windows_security() {
     田中 tried Kerberos preauthentication from 10.1.2.3 (failure: wrong password)
     FS01 が PC07 からの 田中 の資格情報を NTLM で検証した（失敗：存在しない利用者）
     FS01 checked the NTLM credentials of 田中 from PC07 (failure: no such user)
-    admin01 が FS01 で \Device\HarddiskVolume2\Windows\System32\lsass.exe を開こうとした（mimikatz.exe）
-    admin01 on FS01 tried to open \Device\HarddiskVolume2\Windows\System32\lsass.exe with mimikatz.exe
+    admin01 が FS01 でプロセス lsass.exe を開こうとした（mimikatz.exe）
+    admin01 on FS01 tried to open the process lsass.exe with mimikatz.exe
     admin01 が FS01 で D:\share\カルテ.xlsx にアクセスした
     admin01 on FS01 accessed D:\share\カルテ.xlsx
     admin01 が FS01 で D:\share のアクセス権を変更した
@@ -260,8 +260,8 @@ fn sysmon() {
     rundll32.exe on FS01 loaded C:\x\evil.dll
     a.exe が FS01 で explorer.exe の中にスレッドを作った
     a.exe on FS01 created a thread inside explorer.exe
-    a.exe が FS01 で lsass.exe のプロセスを開いた（権限 0x1410）
-    a.exe on FS01 opened the process lsass.exe with access 0x1410
+    a.exe が FS01 で lsass.exe のプロセスを開いた（権限：メモリの読み取り、情報の取得、限定情報の取得）
+    a.exe on FS01 opened the process lsass.exe (access: read memory, query information, query limited information)
     rundll32.exe が FS01 に C:\Users\Public\a.ps1 を作成した
     rundll32.exe on FS01 created C:\Users\Public\a.ps1
     rundll32.exe が FS01 でレジストリー HKLM\Software\X を作成した

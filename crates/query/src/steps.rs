@@ -17,7 +17,9 @@ use datafusion::functions_aggregate::expr_fn::{
     stddev, sum,
 };
 use datafusion::functions_aggregate::string_agg::string_agg;
+use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::functions_window::expr_fn::{lag, row_number};
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
     Expr as Condition, ExprFunctionExt, ScalarUDF, SortExpr, cast, lit, try_cast, when,
 };
@@ -309,8 +311,14 @@ impl<'p, 'a> Steps<'p, 'a> {
                 let value = approx_percentile_cont(number().sort(true, false), part, None);
                 return Ok((value, Kind::Number));
             }
-            Function::First => first_value(target.clone(), in_time(self)?).filter(there()).build(),
-            Function::Last => last_value(target.clone(), in_time(self)?).filter(there()).build(),
+            Function::First => {
+                let first = first_value(target.clone(), Vec::new());
+                first.order_by(in_time(self)?).filter(there()).build()
+            }
+            Function::Last => {
+                let last = last_value(target.clone(), Vec::new());
+                last.order_by(in_time(self)?).filter(there()).build()
+            }
             Function::Values => {
                 let value = text(target.clone());
                 let joined = string_agg(value.clone(), lit(", "));
@@ -444,7 +452,9 @@ impl<'p, 'a> Steps<'p, 'a> {
         let begins = when(joins, lit(0i64)).otherwise(lit(1i64));
         let begins = begins.map_err(|error| self.unplanned(&at, &error))?;
         self.list.push(Step::With(BEGINS.to_owned(), begins));
-        let session = sum(column(BEGINS)).partition_by(keys).order_by(in_order).build();
+        let running = WindowFunction::new(sum_udaf(), vec![column(BEGINS)]);
+        let running = Condition::from(running).partition_by(keys).order_by(in_order);
+        let session = running.build();
         let session = session.map_err(|error| self.unplanned(&at, &error))?;
         self.list.push(Step::With(SESSION.to_owned(), session));
         let (date, number) = (Kind::Column(ColumnKind::Date), Kind::Number);

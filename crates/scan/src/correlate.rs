@@ -90,7 +90,7 @@ fn event_name(id: &EventId, files: &[FileSummary]) -> String {
     let (path, kind) = file.map_or(("?", None), |file| (file.path.as_str(), file.kind));
     let what = match kind {
         Some(FileKind::Evtx) => "record",
-        Some(FileKind::JsonArray | FileKind::JsonObjects) => "byte",
+        Some(FileKind::JsonArray | FileKind::JsonObjects | FileKind::XmlEvents) => "byte",
         _ => "line",
     };
     format!("{path}#{what}={}", id.batch)

@@ -258,7 +258,7 @@ fn what_cannot_be_read_is_named_and_ends_nothing() {
     b.bin Some("neither text nor a kind of log that is known") true []
     c.evtx None false ["file header: failed to read EVTX file header block: failed to fill whole buffer"]
     d.log None false []
-    e.json None false ["byte 12: the JSON object breaks off; kept as it is"]
+    e.json None false ["byte 12: the object or event breaks off; kept as it is"]
     "#);
 }
 

@@ -304,8 +304,8 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         rule_pipelines: config.rules.pipelines.clone(),
         rule_zone: config.rule_zone()?,
         rules_recorded_as: None,
-        content: crate::content::read(&config.content.dirs)?,
         sources: None,
+        content: crate::content::read(&config.content.dirs)?,
         journal: yagura_journal::JournalOptions {
             queue_bytes: config.journal.queue_mib * 1024 * 1024,
             checkpoint_interval: seconds(config.journal.checkpoint_interval_s),

@@ -71,13 +71,19 @@ impl Route {
             _ if value("event.action").is_some_and(|action| action.starts_with("vpn_")) => {
                 Some(Route::Vpn)
             }
-            _ if dataset.starts_with("linux.") => match value("process.name")? {
-                "sshd" | "sshd-session" => Some(Route::Ssh),
-                "sudo" => Some(Route::Sudo),
-                "su" | "su-l" | "login" | "CRON" | "cron" | "crond" | "atd" => Some(Route::Session),
-                _ if value("message")?.starts_with("connection from ") => Some(Route::Connection),
-                _ => None,
-            },
+            _ if dataset.starts_with("linux.") || dataset == "file.ftp" => {
+                match value("process.name")? {
+                    "sshd" | "sshd-session" => Some(Route::Ssh),
+                    "sudo" => Some(Route::Sudo),
+                    "su" | "su-l" | "login" | "CRON" | "cron" | "crond" | "atd" => {
+                        Some(Route::Session)
+                    }
+                    _ if value("message")?.starts_with("connection from ") => {
+                        Some(Route::Connection)
+                    }
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }

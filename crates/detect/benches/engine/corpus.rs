@@ -58,6 +58,19 @@ fn evtx_records(path: &Path) -> File {
     parser.records_json().filter_map(|record| record.ok()).map(|record| record.data).collect()
 }
 
+/// The events of each `.json` file of SigmaHQ's regression cases.
+pub fn json(corpora: &Path) -> Vec<File> {
+    let files = paths(&corpora.join("sigma-regression"), &["json"]);
+    let read = |path: &PathBuf| {
+        let mut records = Vec::new();
+        if let Ok(file) = std::fs::File::open(path) {
+            json_values(file, &mut records);
+        }
+        records
+    };
+    files.iter().map(read).filter(|file| !file.is_empty()).collect()
+}
+
 /// The events of each archive of OTRF's Security-Datasets.
 pub fn otrf(corpora: &Path) -> Vec<File> {
     let files = paths(&corpora.join("otrf"), &["zip", "gz"]);
@@ -135,49 +148,4 @@ fn one_run(normalizer: &mut Normalizer, records: &[String], batches: &mut Vec<Ev
     };
     normalizer.normalize(&run);
     batches.extend(normalizer.take_batches());
-}
-
-/// The rules and `copies` renamed copies of each with changed values. What says which events a
-/// rule is about (event codes, channels, providers) stays, so that copies meet the same events.
-pub fn multiplied(rules: &[RuleFile], copies: usize) -> Vec<RuleFile> {
-    let mut all = rules.to_vec();
-    for file in rules {
-        let documents = serde_norway::Deserializer::from_str(&file.text);
-        let documents: Vec<Value> =
-            documents.map_while(|one| serde::Deserialize::deserialize(one).ok()).collect();
-        let [rule] = documents.as_slice() else { continue };
-        for copy in 1..=copies {
-            let mut rule = rule.clone();
-            let id = rule["id"].as_str().unwrap_or(&file.path).to_owned();
-            rule["id"] = format!("{id}-{copy}").into();
-            rule["title"] = format!("{} ({copy})", rule["title"].as_str().unwrap_or("?")).into();
-            if let Some(detection) = rule["detection"].as_object_mut() {
-                let parts = detection.iter_mut().filter(|(name, _)| *name != "condition");
-                parts.for_each(|(name, part)| change(name, part, copy));
-            }
-            all.push(RuleFile { path: format!("{copy}/{}", file.path), text: rule.to_string() });
-        }
-    }
-    all
-}
-
-fn change(key: &str, value: &mut Value, copy: usize) {
-    let kept = ["Channel", "Provider_Name", "EventID", "EventType", "cidr", "fieldref"];
-    match value {
-        Value::Array(list) => list.iter_mut().for_each(|one| change(key, one, copy)),
-        Value::Object(map) => map.iter_mut().for_each(|(key, one)| change(key, one, copy)),
-        _ if kept.iter().any(|kept| key.contains(kept)) => {}
-        Value::String(text) if key.contains("|re") => text.push_str(&format!("q{copy}")),
-        Value::String(text) => {
-            // After the last letter, so that prefixes, suffixes and wildcards keep their sense.
-            let last = text.char_indices().rfind(|(_, c)| c.is_alphanumeric());
-            let at = last.map_or(0, |(at, c)| at + c.len_utf8());
-            let tag = char::from(b'a' + (copy % 26) as u8);
-            text.insert_str(at, &format!("{tag}{copy}"));
-        }
-        Value::Number(number) if number.is_u64() => {
-            *value = (number.as_u64().unwrap_or_default() + 1_000_003 * copy as u64).into();
-        }
-        _ => {}
-    }
 }

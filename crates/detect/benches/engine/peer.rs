@@ -1,6 +1,9 @@
 //! `rsigma-eval` on the same events: each as a JSON object with the fields' Sigma names, and the
 //! log source it belongs to.
 
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use rsigma_parser::{Detection, LogSource, SigmaCollection};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,7 +68,7 @@ impl<'a> Namer<'a> {
             .iter()
             .zip(batch.columns.columns())
             .filter(|(field, _)| !field.name().starts_with("yagura."))
-            .map(|(field, column)| (field.name().clone(), crate::cells(column)))
+            .map(|(field, column)| (field.name().clone(), cells(column)))
             .collect();
         let mut named = BTreeSet::new();
         for field in &self.fields {
@@ -140,4 +143,14 @@ fn fields_of(detection: &Detection, fields: &mut BTreeSet<String>) {
         Detection::AnyOf(parts) => parts.iter().for_each(|part| fields_of(part, fields)),
         _ => {}
     }
+}
+
+/// A column as text.
+fn cells(column: &ArrayRef) -> Vec<Option<String>> {
+    let none = || vec![None; column.len()];
+    if matches!(column.data_type(), DataType::Binary) {
+        return none();
+    }
+    let Ok(text) = cast(column, &DataType::Utf8) else { return none() };
+    text.as_string::<i32>().iter().map(|cell| cell.map(str::to_owned)).collect()
 }

@@ -218,3 +218,20 @@ impl Groups {
         (0u32..).zip(&self.slots).filter_map(|(slot, group)| Some((slot, group.as_ref()?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_of_a_group_are_bounded_and_the_oldest_is_forgotten() {
+        let mut group = Group::new(Key::new(&[Some("a".into())]), "test".into(), [0; 3]);
+        let episode =
+            |id: u64| Episode { id, from: 0, first_held: 0, last_held: 0, events: 1, told: 1 };
+        let most = CORRELATION_EPISODES_MAX as u64;
+        (0..most).for_each(|id| group.remember(episode(id)));
+        assert_eq!((group.episodes.len() as u64, group.episodes[0].id), (most, 0));
+        group.remember(episode(most));
+        assert_eq!((group.episodes.len() as u64, group.episodes[0].id), (most, 1));
+    }
+}

@@ -44,6 +44,7 @@ mod group;
 mod hit;
 mod info;
 mod key;
+mod lists;
 mod matched;
 mod notice;
 mod rows;
@@ -53,6 +54,7 @@ mod window;
 
 pub(crate) use compile::{Catalog, Correlation, silent_rules};
 pub use correlator::{Correlator, CorrelatorOptions};
+pub(crate) use lists::malformed;
 pub use matched::{CorrelationMatch, News};
 pub use notice::{CorrelatorStats, Notice, NoticeKind};
 pub use state::{RestoreReport, StateError, check_state};

@@ -95,10 +95,44 @@ pub fn batch_of(
     builder.finish().unwrap()
 }
 
+/// How rules are read: as we do, or as another engine (`rsigma-eval` 0.23) does in one respect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reading {
+    Ours,
+    /// A missing field satisfies `null` only where that is the field's only value.
+    NullAlone,
+    /// Wildcards do not go past the end of a line.
+    WildcardsInLine,
+    /// With wildcards, `startswith` asks for the end and `endswith` for the start.
+    EndsSwapped,
+    /// `windash` replaces every hyphen, wherever it stands, and no other dash.
+    EveryHyphen,
+    /// `base64offset` keeps a last character that depends on what follows.
+    Base64Tail,
+    /// Keywords with a modifier are whole values of one field, not parts of any.
+    KeywordsWhole,
+    /// Numbers are compared as numbers: `01` and `1.0` are `1`.
+    NumbersByValue,
+}
+
+impl Reading {
+    /// Those of the other engine.
+    pub const PEER: [Reading; 7] = [
+        Reading::NullAlone,
+        Reading::WildcardsInLine,
+        Reading::EndsSwapped,
+        Reading::EveryHyphen,
+        Reading::Base64Tail,
+        Reading::KeywordsWhole,
+        Reading::NumbersByValue,
+    ];
+}
+
 /// Whether `rule` holds for `event`.
 pub struct Reference<'a> {
     pub dictionary: &'a FieldDictionary,
     pub sources: &'a LogSources,
+    pub reading: Reading,
 }
 
 impl Reference<'_> {
@@ -158,7 +192,7 @@ impl Reference<'_> {
             Detection::AllOf(items) => items.iter().all(|item| self.item(item, event)),
             Detection::AnyOf(parts) => parts.iter().any(|part| self.selection(part, event)),
             Detection::Keywords(values) => {
-                values.iter().any(|value| keyword(&[Modifier::Contains], value, event))
+                values.iter().any(|value| self.keyword(&[Modifier::Contains], value, event))
             }
             _ => unreachable!("array selectors are refused"),
         }
@@ -175,22 +209,34 @@ impl Reference<'_> {
                 if !placed.iter().any(|m| modifiers.contains(m)) {
                     modifiers.push(Modifier::Contains);
                 }
-                return keyword(&modifiers, value, event);
+                return self.keyword(&modifiers, value, event);
             };
             let found = self.value(event, name);
             if has(Modifier::Exists) {
                 return found.is_some() == (*value == SigmaValue::Bool(true));
             }
             match (value, found) {
+                (SigmaValue::Null, None) if self.reading == Reading::NullAlone => {
+                    item.values.len() == 1
+                }
                 (SigmaValue::Null, found) => found.is_none(),
                 (_, None) => false,
                 (SigmaValue::String(other), Some(found)) if has(Modifier::FieldRef) => {
                     let Some(other) = self.value(event, &other.original) else { return false };
                     compare_fields(modifiers, found, other)
                 }
-                (value, Some(found)) => holds(modifiers, value, found),
+                (value, Some(found)) => holds(modifiers, value, found, self.reading),
             }
         };
+        if self.reading == Reading::KeywordsWhole && item.field.name.is_none() {
+            return event.texts.iter().any(|column| {
+                let test = |value| holds(modifiers, value, &event.fields[column], self.reading);
+                match has(Modifier::All) {
+                    true => item.values.iter().all(test),
+                    false => item.values.iter().any(test),
+                }
+            });
+        }
         let held = match has(Modifier::All) {
             true => item.values.iter().all(test),
             false => item.values.iter().any(test),
@@ -201,10 +247,11 @@ impl Reference<'_> {
         }
         held
     }
-}
 
-fn keyword(modifiers: &[Modifier], value: &SigmaValue, event: &Event) -> bool {
-    event.texts.iter().any(|column| holds(modifiers, value, &event.fields[column]))
+    fn keyword(&self, modifiers: &[Modifier], value: &SigmaValue, event: &Event) -> bool {
+        let holds = |column: &String| holds(modifiers, value, &event.fields[column], self.reading);
+        event.texts.iter().any(holds)
+    }
 }
 
 fn compare_fields(modifiers: &[Modifier], left: &str, right: &str) -> bool {
@@ -231,7 +278,7 @@ fn lower(text: &str) -> String {
     text.chars().map(one).collect()
 }
 
-fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str) -> bool {
+fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str, reading: Reading) -> bool {
     let has = |modifier| modifiers.contains(&modifier);
     let wanted = match value {
         SigmaValue::String(text) => text.original.clone(),
@@ -275,7 +322,12 @@ fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str) -> bool {
             _ => found >= wanted,
         };
     }
-    patterns(modifiers, value).iter().any(|pattern| {
+    if let (Reading::NumbersByValue, SigmaValue::Integer(wanted)) = (reading, value)
+        && let Some(found) = number(found)
+    {
+        return found == *wanted as f64;
+    }
+    patterns(modifiers, value, reading).iter().any(|pattern| {
         let cased = has(Modifier::Cased);
         let found = if cased { found.to_owned() } else { lower(found) };
         let pattern: Vec<Piece> = match cased {
@@ -302,7 +354,9 @@ enum Piece {
     Char(char),
     Dash,
     One,
+    OneInLine,
     Many,
+    ManyInLine,
 }
 
 impl Piece {
@@ -316,50 +370,64 @@ impl Piece {
 
 const DASHES: &str = "-/–—―";
 
-fn patterns(modifiers: &[Modifier], value: &SigmaValue) -> Vec<Vec<Piece>> {
+fn patterns(modifiers: &[Modifier], value: &SigmaValue, reading: Reading) -> Vec<Vec<Piece>> {
     let has = |modifier| modifiers.contains(&modifier);
     let mut pieces = Vec::new();
     match value {
         SigmaValue::String(SigmaString { parts, .. }) => {
             for part in parts {
                 match part {
-                    StringPart::Special(SpecialChar::WildcardMulti) => pieces.push(Piece::Many),
-                    StringPart::Special(SpecialChar::WildcardSingle) => pieces.push(Piece::One),
-                    StringPart::Plain(text) => pieces.extend(plain(text, has(Modifier::WindAsh))),
+                    StringPart::Special(SpecialChar::WildcardMulti) => pieces.push(match reading {
+                        Reading::WildcardsInLine => Piece::ManyInLine,
+                        _ => Piece::Many,
+                    }),
+                    StringPart::Special(SpecialChar::WildcardSingle) => {
+                        pieces.push(match reading {
+                            Reading::WildcardsInLine => Piece::OneInLine,
+                            _ => Piece::One,
+                        })
+                    }
+                    StringPart::Plain(text) => {
+                        pieces.extend(plain(text, has(Modifier::WindAsh), reading));
+                    }
                 }
             }
         }
         other => pieces.extend(other.to_string().chars().map(Piece::Char)),
     }
-    let mut all = encoded(modifiers, pieces);
+    let mut all = encoded(modifiers, pieces, reading);
     for pieces in &mut all {
-        if has(Modifier::Contains) || has(Modifier::EndsWith) {
+        let wild = pieces.iter().any(|piece| matches!(piece, Piece::One | Piece::Many));
+        let swapped = reading == Reading::EndsSwapped && wild;
+        let (starts, ends) = (has(Modifier::StartsWith), has(Modifier::EndsWith));
+        let (starts, ends) = if swapped { (ends, starts) } else { (starts, ends) };
+        if has(Modifier::Contains) || ends {
             pieces.insert(0, Piece::Many);
         }
-        if has(Modifier::Contains) || has(Modifier::StartsWith) {
+        if has(Modifier::Contains) || starts {
             pieces.push(Piece::Many);
         }
     }
     all
 }
 
-fn plain(text: &str, windash: bool) -> Vec<Piece> {
+fn plain(text: &str, windash: bool, reading: Reading) -> Vec<Piece> {
     let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
     let chars: Vec<char> = text.chars().collect();
     (0..chars.len())
         .map(|at| {
             let dash = DASHES.contains(chars[at]);
             let before = at.checked_sub(1).and_then(|at| chars.get(at));
-            if windash && dash && !word(before) && word(chars.get(at + 1)) {
-                Piece::Dash
-            } else {
-                Piece::Char(chars[at])
-            }
+            let introduces = match reading {
+                Reading::EveryHyphen => chars[at] == '-',
+                _ => dash && !word(before) && word(chars.get(at + 1)),
+            };
+            if windash && introduces { Piece::Dash } else { Piece::Char(chars[at]) }
         })
         .collect()
 }
 
-fn encoded(modifiers: &[Modifier], pieces: Vec<Piece>) -> Vec<Vec<Piece>> {
+fn encoded(modifiers: &[Modifier], pieces: Vec<Piece>, reading: Reading) -> Vec<Vec<Piece>> {
     let has = |modifier| modifiers.contains(&modifier);
     let wide = has(Modifier::Wide) || has(Modifier::Utf16be) || has(Modifier::Utf16);
     let base64 = has(Modifier::Base64) || has(Modifier::Base64Offset);
@@ -371,7 +439,9 @@ fn encoded(modifiers: &[Modifier], pieces: Vec<Piece>) -> Vec<Vec<Piece>> {
         let choices = match piece {
             Piece::Char(c) => c.to_string(),
             Piece::Dash => DASHES.to_owned(),
-            Piece::One | Piece::Many => unreachable!("wildcards are not encoded"),
+            Piece::One | Piece::OneInLine | Piece::Many | Piece::ManyInLine => {
+                unreachable!("wildcards are not encoded")
+            }
         };
         texts = texts
             .iter()
@@ -395,7 +465,10 @@ fn encoded(modifiers: &[Modifier], pieces: Vec<Piece>) -> Vec<Vec<Piece>> {
             bytes = text.into_bytes();
         }
         if has(Modifier::Base64Offset) {
-            encoded.extend((0..3).map(|shift| decided(&bytes, shift)));
+            encoded.extend((0..3).map(|shift| match reading {
+                Reading::Base64Tail => undecided(&bytes, shift),
+                _ => decided(&bytes, shift),
+            }));
         } else if has(Modifier::Base64) {
             encoded.push(base64::engine::general_purpose::STANDARD.encode(&bytes));
         } else {
@@ -417,8 +490,17 @@ fn decided(bytes: &[u8], shift: usize) -> String {
     zeros.iter().zip(&ones).filter(|(a, b)| a == b).map(|(a, _)| *a).collect()
 }
 
+/// The same with a last character that depends on what follows.
+fn undecided(bytes: &[u8], shift: usize) -> String {
+    let mut all = vec![0; shift];
+    all.extend(bytes);
+    let text = base64::engine::general_purpose::STANDARD_NO_PAD.encode(all);
+    text.get([0, 2, 3][shift]..).unwrap_or_default().to_owned()
+}
+
 /// Whether a pattern fits the whole text: a table over both.
 fn fits(pattern: &[Piece], text: &[char]) -> bool {
+    let in_line = |at: usize| at > 0 && text[at - 1] != '\n';
     let mut row = vec![false; text.len() + 1];
     row[0] = true;
     for piece in pattern {
@@ -426,7 +508,9 @@ fn fits(pattern: &[Piece], text: &[char]) -> bool {
         for at in 0..=text.len() {
             next[at] = match piece {
                 Piece::Many => row[at] || (at > 0 && next[at - 1]),
+                Piece::ManyInLine => row[at] || (in_line(at) && next[at - 1]),
                 Piece::One => at > 0 && row[at - 1],
+                Piece::OneInLine => in_line(at) && row[at - 1],
                 Piece::Dash => at > 0 && row[at - 1] && DASHES.contains(text[at - 1]),
                 Piece::Char(c) => at > 0 && row[at - 1] && text[at - 1] == *c,
             };

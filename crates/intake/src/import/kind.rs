@@ -16,6 +16,8 @@ pub enum FileKind {
     JsonArray,
     /// JSON objects one after another, over several lines each, or each around a list of events.
     JsonObjects,
+    /// Windows events as XML, in one `Events` element or one after another.
+    XmlEvents,
     /// Entries of systemd's journal in its export format.
     JournalExport,
     /// Text in an encoding that contains ASCII: UTF-8, CP932, EUC-JP and so on.
@@ -35,6 +37,7 @@ impl FileKind {
             FileKind::JsonLines => "json-lines",
             FileKind::JsonArray => "json-array",
             FileKind::JsonObjects => "json-objects",
+            FileKind::XmlEvents => "xml-events",
             FileKind::JournalExport => "journal-export",
             FileKind::Text => "text",
             FileKind::TextUtf16Le => "text-utf-16-le",
@@ -130,8 +133,26 @@ fn json_or_text(text: &[u8]) -> FileKind {
                 false => FileKind::JsonObjects,
             }
         }
+        [b'<', ..] if begins_with_event(text) => FileKind::XmlEvents,
         _ => FileKind::Text,
     }
+}
+
+/// Whether `text` is XML whose first element is `Events` or `Event`.
+fn begins_with_event(text: &[u8]) -> bool {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_ascii_start();
+        let end: &[u8] = match rest {
+            [b'<', b'?', ..] => b"?>",
+            [b'<', b'!', b'-', b'-', ..] => b"-->",
+            _ => break,
+        };
+        let Some(at) = memchr::memmem::find(rest, end) else { return false };
+        rest = rest.get(at + end.len()..).unwrap_or_default();
+    }
+    let name = rest.strip_prefix(b"<Events").or_else(|| rest.strip_prefix(b"<Event"));
+    matches!(name.and_then(<[u8]>::first), Some(b'>' | b' ' | b'\t' | b'\r' | b'\n'))
 }
 
 /// Whether what follows a `{` may be the inside of a JSON object.
@@ -164,6 +185,10 @@ mod tests {
             (b"{\"Records\":[{\"a\":1}]}\n", Sniffed::Log(JsonObjects, 0)),
             (b"[\n {\"a\":1}]", Sniffed::Log(JsonArray, 0)),
             (b"[]\n", Sniffed::Log(JsonArray, 0)),
+            (b"<?xml version='1.0'?>\n<Events><Event>", Sniffed::Log(XmlEvents, 0)),
+            (b"<Event xmlns='x'>", Sniffed::Log(XmlEvents, 0)),
+            (b"<EventLog>", Sniffed::Log(Text, 0)),
+            (b"<38>Jun 14 15:16:01 web01 sshd: x", Sniffed::Log(Text, 0)),
             (b"[Sun Dec 04 04:47:44 2005] [notice] x", Sniffed::Log(Text, 0)),
             (b"[{main}] started", Sniffed::Log(Text, 0)),
             (b"{main} started", Sniffed::Log(Text, 0)),

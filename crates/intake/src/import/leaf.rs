@@ -1,8 +1,10 @@
 use super::content::Content;
 use super::json_objects::{JsonObjects, Piece};
 use super::lines::{LineEnd, Lines};
+use super::pieces::Pieces;
 use super::session::{Halt, Job, Meter, check};
-use super::{FileKind, FileReport};
+use super::xml_events::XmlEvents;
+use super::{BREAKS_OFF, FileKind, FileReport, OUTSIDE};
 use crate::evtx;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IMPORT_RECORD_BYTES_MAX};
 use bytes::Bytes;
@@ -59,6 +61,7 @@ impl Leaf<'_, '_> {
         let read = match kind {
             FileKind::JsonLines => self.lines(Lines::new(text, LineEnd::Bytes), true),
             FileKind::JsonArray | FileKind::JsonObjects => self.objects(JsonObjects::new(text)),
+            FileKind::XmlEvents => self.objects(XmlEvents::new(text)),
             FileKind::TextUtf16Le => self.lines(Lines::new(text, LineEnd::Utf16Le), false),
             FileKind::JournalExport => self.lines(Lines::new(text, LineEnd::JournalEntry), false),
             FileKind::TextUtf16Be => self.lines(Lines::new(text, LineEnd::Utf16Be), false),
@@ -95,19 +98,19 @@ impl Leaf<'_, '_> {
         Ok(())
     }
 
-    fn objects<R: io::BufRead>(&mut self, mut objects: JsonObjects<R>) -> Result<(), ReadFault> {
+    fn objects(&mut self, mut objects: impl Pieces) -> Result<(), ReadFault> {
         let mut piece = Vec::new();
         while let Some(found) = objects.read(&mut piece)? {
-            self.offset = objects.offset;
-            let place = || format!("byte {}", objects.piece_offset);
+            self.offset = objects.offset();
+            let place = || format!("byte {}", objects.piece_offset());
             match found {
                 Piece::Object => {}
                 Piece::Cut => self.note_cut(place()),
                 Piece::Broken => {
-                    self.report.damage(place(), "the JSON object breaks off; kept as it is");
+                    self.report.damage(place(), BREAKS_OFF);
                 }
                 Piece::Stray => {
-                    self.report.damage(place(), "text outside any JSON object; kept as it is");
+                    self.report.damage(place(), OUTSIDE);
                 }
             }
             self.record(&piece)?;

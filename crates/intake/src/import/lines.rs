@@ -71,7 +71,7 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(self.trim(line, length)))
     }
 
-    /// The next entry: lines up to an empty one. A line without `=` names a value that follows behind
+    /// The next entry: lines up to an empty one. A line with nothing but a name tells of a value that follows behind
     /// its length (8 bytes, little end first) and may hold empty lines itself.
     fn entry(&mut self, entry: &mut Vec<u8>) -> io::Result<Option<bool>> {
         loop {
@@ -85,7 +85,7 @@ impl<R: BufRead> Lines<R> {
                         break;
                     }
                 }
-                _ if line.assigns || !line.ended => {}
+                _ if line.more_than_name || !line.ended => {}
                 _ => self.counted_value(entry)?,
             }
         }
@@ -139,7 +139,9 @@ impl<R: BufRead> Lines<R> {
             }
             let end = memchr::memchr(b'\n', available);
             let taken = end.map_or(available.len(), |at| at + 1);
-            line.assigns |= memchr::memchr(b'=', &available[..taken]).is_some();
+            let text = &available[..end.unwrap_or(taken)];
+            let named = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_';
+            line.more_than_name = line.more_than_name || !text.iter().all(named);
             line.ended = end.is_some();
             line.bytes += taken as u64;
             keep(entry, &available[..taken]);
@@ -173,8 +175,8 @@ impl<R: BufRead> Lines<R> {
 #[derive(Default)]
 struct EntryLine {
     bytes: u64,
-    /// Whether it has a `=`.
-    assigns: bool,
+    /// Whether something in it cannot be in the name of a field.
+    more_than_name: bool,
     /// Whether it has a line feed.
     ended: bool,
 }

@@ -3,8 +3,10 @@ use super::expand::{Budget, Expanded, Layers, NOT_A_LOG, Opener};
 use super::json_objects::{JsonObjects, Piece};
 use super::kind::{Sniffed, sniff};
 use super::lines::{LineEnd, Lines};
+use super::pieces::Pieces;
 use super::session::{COPY_BYTES, Halt, check};
-use super::{Damage, FileKind, ImportOptions, Plan, PlannedFile};
+use super::xml_events::XmlEvents;
+use super::{BREAKS_OFF, Damage, FileKind, ImportOptions, OUTSIDE, Plan, PlannedFile};
 use crate::evtx::{CHUNK_BYTES, FILE_HEADER_BYTES};
 use crate::limits::{DAMAGES_TOLD_MAX, IMPORT_RECORD_BYTES_MAX, SNIFF_BYTES};
 use ::evtx::EvtxFileHeader;
@@ -398,6 +400,7 @@ impl Parts<'_> {
             FileKind::JsonArray | FileKind::JsonObjects => {
                 self.objects(JsonObjects::new(text), mark as u64)
             }
+            FileKind::XmlEvents => self.objects(XmlEvents::new(text), mark as u64),
             FileKind::JsonLines => self.lines(Lines::new(text, LineEnd::Bytes), true),
             FileKind::TextUtf16Le => self.lines(Lines::new(text, LineEnd::Utf16Le), false),
             FileKind::JournalExport => self.lines(Lines::new(text, LineEnd::JournalEntry), false),
@@ -421,24 +424,18 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn objects<R: io::BufRead>(
-        &mut self,
-        mut objects: JsonObjects<R>,
-        mark: u64,
-    ) -> Result<(), Fault> {
+    fn objects(&mut self, mut objects: impl Pieces, mark: u64) -> Result<(), Fault> {
         let mut piece = Vec::new();
         while let Some(found) = objects.read(&mut piece)? {
-            let place = Place::Byte(mark + objects.piece_offset);
+            let place = Place::Byte(mark + objects.piece_offset());
             match found {
                 Piece::Object => {}
                 Piece::Cut => self.note_cut(place),
                 Piece::Broken => {
-                    let reason = "the JSON object breaks off; kept as it is";
-                    self.end.damage(place.to_string(), reason);
+                    self.end.damage(place.to_string(), BREAKS_OFF);
                 }
                 Piece::Stray => {
-                    let reason = "text outside any JSON object; kept as it is";
-                    self.end.damage(place.to_string(), reason);
+                    self.end.damage(place.to_string(), OUTSIDE);
                 }
             }
             self.give(LogPart::Record { bytes: &piece, place })?;

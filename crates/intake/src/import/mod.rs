@@ -21,10 +21,12 @@ mod kind;
 mod leaf;
 mod lines;
 mod logs;
+mod pieces;
 mod plan;
 mod report;
 mod session;
 pub(crate) mod wrapper;
+mod xml_events;
 
 pub use kind::FileKind;
 pub use logs::{LogEnd, LogPart, LogVisitor, OpenLog, Place, Stopped, visit_logs};
@@ -40,6 +42,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use yagura_event::{Clock, Record, StreamName, SystemClock};
+
+/// Why a piece of a text of objects or events is damaged.
+const BREAKS_OFF: &str = "the object or event breaks off; kept as it is";
+const OUTSIDE: &str = "text outside any object or event; kept as it is";
 
 /// Where imported records go. All calls may block; one thread calls `append` and `seal`, another
 /// `stream_records`.

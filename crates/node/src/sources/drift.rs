@@ -24,8 +24,11 @@ pub(crate) const WINDOW_MICROS_MIN: i64 = 3_600 * 1_000_000;
 pub(crate) const LEARN_WINDOWS: u32 = 3;
 
 /// A field that at least this part of the events had and none has any more has vanished; one that
-/// none had and this part has is new. In thousandths.
+/// hardly any had and this part has is new. In thousandths.
 pub(crate) const FIELD_SHARE_MIN: u32 = 750;
+
+/// Hardly any, in thousandths: a change in the middle of a window leaves its mark on what is usual.
+pub(crate) const FIELD_SHARE_RARE_MAX: u32 = 200;
 
 /// A dataset that was at least this part of the events, in thousandths ...
 pub(crate) const DATASET_SHARE_MIN: u32 = 500;
@@ -237,7 +240,8 @@ impl FieldSet {
             });
             vanished.extend(gone.map(|(field, _)| *field));
             let new = shares.iter().filter(|(field, share)| {
-                **share >= FIELD_SHARE_MIN && !self.usual.contains_key(*field)
+                let before = self.usual.get(*field).copied().unwrap_or(0);
+                **share >= FIELD_SHARE_MIN && before < FIELD_SHARE_RARE_MAX
             });
             appeared.extend(new.map(|(field, _)| *field));
         }
@@ -250,7 +254,7 @@ impl FieldSet {
             }
             for (field, share) in shares {
                 if self.usual.len() < FIELDS_PER_SET_MAX {
-                    self.usual.entry(field).or_insert(share);
+                    self.usual.entry(field).or_insert(blend(0, share));
                 }
             }
         }
@@ -429,6 +433,22 @@ mod tests {
         for _ in 0..4 {
             assert_eq!(field_window(&mut set, &mut clock, &[1, 2, 4], 101), None);
         }
+    }
+
+    #[test]
+    fn a_change_in_the_middle_of_a_window_is_said_after_it() {
+        let (mut set, mut clock) = (FieldSet::default(), 0);
+        for _ in 0..4 {
+            assert_eq!(field_window(&mut set, &mut clock, &[1, 2], 9), None);
+        }
+        for number in 0..WINDOW_SAMPLES_MIN {
+            let field = if number < 60 { 2 } else { 3 };
+            set.sample(clock, [1, field].into_iter());
+        }
+        clock += WINDOW_MICROS_MIN;
+        assert_eq!(set.look(clock), None);
+        let changed = field_window(&mut set, &mut clock, &[1, 3], 9);
+        assert_eq!(changed, Some((vec![2], vec![3])));
     }
 
     #[test]

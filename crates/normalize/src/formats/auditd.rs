@@ -231,6 +231,8 @@ impl Record<'_> {
         }
         let outcome = match (self.fields.get("success"), self.fields.get("res")) {
             (Some("yes"), _) | (_, Some("success" | "1")) => "success",
+            // EINPROGRESS: a connection that nobody waited for.
+            (Some("no"), _) if self.fields.get("exit") == Some("-115") => "",
             (Some("no"), _) | (_, Some("failed" | "0")) => "failure",
             _ => "",
         };

@@ -24,7 +24,7 @@ const TAGS: [&str; 16] = [
     "UI_",
     "SSHD_LOGIN",
     "LOGIN_",
-    "SNMP",
+    "SNMP_",
     "KMD_",
 ];
 

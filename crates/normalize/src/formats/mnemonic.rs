@@ -113,7 +113,7 @@ fn name(text: &str) -> Option<(Name<'_>, &str)> {
         {
             let facility = word.get(..from - 1)?;
             let mnemonic = word.get(from + 2..)?;
-            if facility.is_empty() || mnemonic.is_empty() {
+            if !facility.starts_with(|c: char| c.is_ascii_alphabetic()) || mnemonic.is_empty() {
                 return None;
             }
             let number = mnemonic.len() == 6 && mnemonic.bytes().all(|b| b.is_ascii_digit());

@@ -4,6 +4,11 @@
 //! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
 
 // Windows
+mod windows_dhcp;
+mod windows_dns_debug;
+mod windows_netlogon;
+pub(crate) mod windows_snare;
+pub(crate) mod windows_xml;
 
 // Linux and Unix
 mod audit_values;
@@ -67,6 +72,9 @@ type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 /// The formats in the order in which they are asked.
 const FORMATS: &[Read] = &[
     // Windows
+    windows_dhcp::read,
+    windows_dns_debug::read,
+    windows_netlogon::read,
     // Linux and Unix
     auditd::read,
     // Network and security devices

@@ -154,7 +154,7 @@ mod tests {
         static MAPPINGS: OnceLock<Mappings> = OnceLock::new();
         let mappings = MAPPINGS.get_or_init(|| {
             let fields = FieldDictionary::from_files(content::FIELDS.iter().copied()).unwrap();
-            Mappings::new(content::MAPPINGS, &fields).unwrap()
+            Mappings::layered(content::MAPPINGS, &[], &fields).unwrap()
         });
         let stream = StreamName::new("flow").unwrap();
         let mut context = StreamContext::default();

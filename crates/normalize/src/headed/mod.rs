@@ -203,6 +203,9 @@ impl Layouts {
                 _ => flat.push(name, value),
             }
         }
+        if layout.family == Family::W3c {
+            push_target(flat);
+        }
         if !has_message {
             flat.push_known(names::MESSAGE, line);
         }
@@ -213,6 +216,15 @@ impl Layouts {
         }
         let time = layout.time.of(&self.splitter, reading.zone, reading.received);
         Some(Headed { dataset: layout.dataset, time, layout: Some(layout.text.clone()) })
+    }
+}
+
+/// The whole target of a request, which IIS and its like log in two columns.
+fn push_target(flat: &mut Flat) {
+    let (stem, query) = (flat.names.id("cs-uri-stem"), flat.names.id("cs-uri-query"));
+    if let (Some(stem), Some(query)) = (flat.value(stem), flat.value(query)) {
+        let target = format!("{stem}?{query}");
+        flat.push("url.original", &target);
     }
 }
 

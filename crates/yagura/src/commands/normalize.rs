@@ -4,7 +4,6 @@ use crate::output::visible;
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use jiff::fmt::temporal::DateTimeParser;
-use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
