@@ -203,6 +203,9 @@ fn gaps(text: &str) -> Result<(String, String, Vec<Gap>), String> {
             }
             '{' => {
                 let (inside, after) = after.split_once('}').ok_or("a `{` without `}`")?;
+                if inside.starts_with(['{', '%', '#']) {
+                    return Err("one expression, and no template: fields stand as {name}".into());
+                }
                 let (name, kind) = inside.split_once('|').unwrap_or((inside, ""));
                 let is_number = match kind {
                     "" => false,
