@@ -55,9 +55,17 @@ fn text() -> impl Strategy<Value = String> {
         1 => Just(" ".to_owned()),
         1 => "[ΣσſsKÉé東İ]",
         1 => Just("/a".to_owned()),
+        1 => "[ＡａＢ１ｱ\n\t\u{301}😀]",
     ];
     let mixed = prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat());
     prop_oneof![3 => "[abA]{0,4}", 2 => mixed]
+}
+
+/// Now and then so long that all predicates are answered together.
+fn long_or_short() -> impl Strategy<Value = String> {
+    let long =
+        (text(), text()).prop_map(|(start, end)| format!("{start}{}{end}", "ab-".repeat(5_500)));
+    prop_oneof![80 => text(), 1 => long]
 }
 
 fn event_value(field: &str) -> BoxedStrategy<String> {
@@ -80,6 +88,7 @@ fn event_value(field: &str) -> BoxedStrategy<String> {
             prop_oneof![(-3i64..12).prop_map(|n| n.to_string()), Just("2.5".to_owned()), text()]
                 .boxed()
         }
+        "b" => long_or_short().boxed(),
         _ => text().boxed(),
     }
 }
@@ -118,7 +127,9 @@ fn item() -> impl Strategy<Value = (String, Value)> {
     let string = || pattern().prop_map(Value::String).boxed();
     let name = || prop::sample::select(vec!["a", "b", "c", "Alias", "text", "missing", "num"]);
     let place = || prop::sample::select(vec!["", "|contains", "|startswith", "|endswith"]);
-    let suffix = || prop::sample::select(vec!["", "", "", "|cased", "|neq", "|all"]);
+    let suffix = || {
+        prop::sample::select(vec!["", "", "", "|cased", "|neq", "|all", "|all|cased", "|all|neq"])
+    };
     let textual = (name(), place(), suffix(), one_or_more(string()))
         .prop_map(|(name, place, suffix, value)| (format!("{name}{place}{suffix}"), value));
     let windash = (name(), one_or_more(words().prop_map(Value::String).boxed()), prop::bool::ANY)
@@ -216,6 +227,29 @@ fn selection() -> impl Strategy<Value = Value> {
     prop_oneof![6 => map(), 2 => prop::collection::vec(map(), 1..3).prop_map(Value::Array), 1 => keywords]
 }
 
+/// Conditions of any depth.
+fn deep_condition() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "s1",
+        "s2",
+        "_s3",
+        "1 of s*",
+        "all of s*",
+        "1 of them",
+        "all of them",
+        "1 of _s*",
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(4, 12, 3, |inner| {
+        let joined = (prop::collection::vec(inner.clone(), 2..4), prop::bool::ANY);
+        prop_oneof![
+            inner.prop_map(|part| format!("not ({part})")),
+            joined.prop_map(|(parts, all)| {
+                format!("({})", parts.join(if all { " and " } else { " or " }))
+            }),
+        ]
+    })
+}
+
 fn rule() -> impl Strategy<Value = Value> {
     let condition = prop::sample::select(vec![
         "s1",
@@ -235,6 +269,7 @@ fn rule() -> impl Strategy<Value = Value> {
         "not s1 or not s2",
     ]);
     let source = prop::sample::select(vec![json!({"product": "any"}), json!({"category": "kind"})]);
+    let condition = prop_oneof![2 => condition.prop_map(str::to_owned), 1 => deep_condition()];
     (selection(), selection(), selection(), condition, source).prop_map(
         |(s1, s2, s3, condition, logsource)| {
             json!({
