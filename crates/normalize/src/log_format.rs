@@ -327,9 +327,9 @@ mod tests {
 
     #[test]
     fn apache_as_the_configuration_says_it() {
-        let text = r#"%v:%p %h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\" %{X-Forwarded-For}i %D"#;
+        let text = r#"%v:%p %h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\" \"%{X-Forwarded-For}i\" %D"#;
         let format = LogFormat::apache(text).unwrap();
-        let line = r#"www.example.com:443 203.0.113.9 - tanaka [21/Nov/2026:10:00:00 +0900] "GET /a?b=\"1\" HTTP/1.1" 200 512 "-" "curl/8 \"x\"" 198.51.100.7, 10.0.0.1 1500"#;
+        let line = r#"www.example.com:443 203.0.113.9 - tanaka [21/Nov/2026:10:00:00 +0900] "GET /a?b=\"1\" HTTP/1.1" 200 512 "-" "curl/8 \"x\"" "198.51.100.7, 10.0.0.1" 1500"#;
         insta::assert_snapshot!(fields(&format, line).unwrap(), @r#"
         url.domain=www.example.com
         url.port=443

@@ -11,7 +11,7 @@
 use crate::NormalizeError;
 use crate::codes;
 use crate::limits::{SENTENCE_CHARS_MAX, SENTENCE_CODES_MAX, SENTENCE_VALUE_CHARS_MAX};
-use crate::mapping::{OneOrMany, covers, holds, known_field, meaning};
+use crate::mapping::{Map, OneOrMany, covers, holds, known_field, meaning};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use serde::Deserialize;
@@ -81,7 +81,17 @@ type Words = BTreeMap<String, BTreeMap<String, Word>>;
 /// Everything the sentence files say.
 pub(crate) struct Sentences {
     sentences: Vec<Sentence>,
+    /// Positions of the sentences of one dataset, by its name.
+    by_dataset: Map<Box<str>, OfDataset>,
+    /// Positions of those of several datasets.
+    broad: Vec<usize>,
     words: Words,
+}
+
+#[derive(Default)]
+struct OfDataset {
+    by_code: Map<Box<str>, Vec<usize>>,
+    of_any_code: Vec<usize>,
 }
 
 struct Sentence {
@@ -156,14 +166,40 @@ impl Sentences {
             };
             (breadth, s.codes.is_none(), s.when.is_empty())
         });
-        Ok(Sentences { sentences, words })
+        let mut by_dataset = Map::<Box<str>, OfDataset>::default();
+        let mut broad = Vec::new();
+        for (position, sentence) in sentences.iter().enumerate() {
+            if sentence.dataset.ends_with(['.', '*']) {
+                broad.push(position);
+                continue;
+            }
+            let of = by_dataset.entry_ref(&*sentence.dataset).or_default();
+            match &sentence.codes {
+                Some(codes) => {
+                    for code in codes {
+                        of.by_code.entry_ref(&**code).or_default().push(position);
+                    }
+                }
+                None => of.of_any_code.push(position),
+            }
+        }
+        Ok(Sentences { sentences, by_dataset, broad, words })
     }
 
     /// The sentence for a row; never empty.
     pub(crate) fn render(&self, batch: &EventBatch, row: usize, lang: Lang) -> String {
         let fields = RowFields { batch: &batch.columns, row };
-        let fits = |sentence: &&Sentence| sentence.fits(&batch.dataset, &fields);
-        for sentence in self.sentences.iter().filter(fits) {
+        let code = fields.value("event.code");
+        let of = self.by_dataset.get(&*batch.dataset);
+        let of_code = of.zip(code.as_ref()).and_then(|(of, code)| of.by_code.get(&**code));
+        let of_any_code = of.map(|of| &of.of_any_code);
+        let candidates = [of_code, of_any_code, Some(&self.broad)];
+        let candidates = candidates.into_iter().flatten().flatten();
+        let candidates = candidates.filter_map(|position| self.sentences.get(*position));
+        let fits = |sentence: &&Sentence| {
+            sentence.fits(&batch.dataset, code.as_deref(), &fields)
+        };
+        for sentence in candidates.filter(fits) {
             let template = match lang {
                 Lang::Ja => &sentence.ja,
                 Lang::En => &sentence.en,
@@ -285,11 +321,10 @@ impl Sentence {
         })
     }
 
-    fn fits(&self, dataset: &str, fields: &RowFields<'_>) -> bool {
-        let code = || fields.value("event.code");
+    fn fits(&self, dataset: &str, code: Option<&str>, fields: &RowFields<'_>) -> bool {
         covers(&self.dataset, dataset)
             && self.codes.as_ref().is_none_or(|codes| {
-                code().is_some_and(|code| codes.iter().any(|known| **known == *code))
+                code.is_some_and(|code| codes.iter().any(|known| **known == *code))
             })
             && self.when.iter().all(|(name, values)| {
                 fields

@@ -363,8 +363,8 @@ fn other_windows_logs() {
     The configuration of Defender changed on FS01: HKLM\...\DisableRealtimeMonitoring = 0x1
     Defender が FS01 で Trojan:Win32/X を検知した：file:_C:\x\a.exe（利用者 tanaka）
     Defender on FS01 detected Trojan:Win32/X: file:_C:\x\a.exe (user tanaka)
-    Defender が FS01 で Trojan:Win32/X に対処した：Quarantine
-    Defender on FS01 acted on Trojan:Win32/X: Quarantine
+    Defender が FS01 で Trojan:Win32/X に対処した：隔離
+    Defender on FS01 acted on Trojan:Win32/X: quarantined
     "#);
 }
 
@@ -436,8 +436,8 @@ fn text_lines() {
     test on app1 sent a record: paid
     root が 192.0.2.7 から web01 に SSH でログオンしようとした（失敗）
     root failed to log on to web01 over SSH from 192.0.2.7 (failure)
-    プログラムがこのホストで EXECVE を起こした
-    A program caused EXECVE on this host
+    名前のない利用者がこのホストで実行した：arp -a
+    An unnamed user ran on this host: arp -a
     種類の分からない記録：hello there
     A record of an unknown kind: hello there
     種類の分からない記録：（空）

@@ -22,12 +22,21 @@ pub(super) fn read(
 ) -> Option<Found> {
     // Routers send neither time nor host; relays add both.
     let (stamp, text) = own_time(line);
+    // `LAN1: link up` looks as if a program of that name spoke.
+    let tag = line.header.and_then(|header| header.program).filter(|program| is_lan(program));
+    let tagged = tag.map(|tag| format!("{tag}: {text}"));
+    let text = tagged.as_deref().unwrap_or(text);
     let found = filter(text, flat)
         .or_else(|| inspect(text, line, flat))
         .or_else(|| other(text, line, flat))?;
     push_sender(flat, line);
     flat.push_known(names::MESSAGE, text);
     Some(Found { time: found.time.or(stamp), ..found })
+}
+
+fn is_lan(program: &str) -> bool {
+    let number = program.strip_prefix("LAN").unwrap_or_default();
+    (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `2026/11/21 10:02:03: `, as the router's own log has it.
@@ -117,6 +126,11 @@ fn other(text: &str, line: &Line<'_>, flat: &mut Flat) -> Option<Found> {
         "Configuration saved",
     ];
     if !BEGINS.iter().any(|begin| text.starts_with(begin)) {
+        return None;
+    }
+    // Routers name no program; what anyone may say is only theirs without one.
+    let named = line.header.is_some_and(|header| header.program.is_some());
+    if named && text.starts_with("Log") {
         return None;
     }
     let mark = flat.mark();

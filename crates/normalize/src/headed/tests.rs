@@ -104,19 +104,29 @@ fn rows(file: &str) -> String {
 
 #[test]
 fn w3c_extended_logs() {
-    insta::assert_snapshot!(rows(IIS), @"");
-    insta::assert_snapshot!(rows(FIREWALL), @"");
-    insta::assert_snapshot!(rows(EXCHANGE), @"");
+    insta::assert_snapshot!(rows(IIS), @"
+    web.iis 2026-11-21T10:13:36.000000Z date=2026-11-21 time=10:13:36 s-ip=192.0.2.15 cs-method=GET cs-uri-stem=/erp/conn.aspx c-ip=203.0.113.17 cs(User-Agent)=Mozilla/5.0+(X11) sc-status=200
+    web.iis 2026-11-22T00:00:01.000000Z date=2026-11-22 time=00:00:01 c-ip=203.0.113.17 s-ip=192.0.2.15
+    ");
+    insta::assert_snapshot!(rows(FIREWALL), @"windows.firewall_log 2026-11-21T10:00:00.000000Z date=2026-11-21 time=19:00:00 action=DROP protocol=TCP src-ip=203.0.113.9 dst-ip=192.0.2.1 src-port=50022 dst-port=445 size=52 tcpflags=S tcpsyn=1 tcpack=0 tcpwin=8192 path=RECEIVE");
+    insta::assert_snapshot!(rows(EXCHANGE), @"windows.exchange_tracking 2026-11-21T10:00:00.123000Z date-time=2026-11-21T10:00:00.123Z client-ip=192.0.2.5 event-id=RECEIVE internal-message-id=4711 recipient-address=suzuki@example.jp;sato@example.jp message-subject=見積, 改訂 sender-address=tanaka@example.com");
 }
 
 #[test]
 fn zeek_with_its_own_rules_for_values() {
-    insta::assert_snapshot!(rows(ZEEK), @"");
+    insta::assert_snapshot!(rows(ZEEK), @"
+    network.zeek_dns 2026-11-21T10:00:00.250000Z ts=1795255200.250000 uid=Cx1 id.orig_h=192.0.2.7 query=a\tb.example
+    network.zeek_dns 2026-11-21T10:00:01.000000Z ts=1795255201.000000 uid=Cx2 id.orig_h=192.0.2.7 query=www.example.com answers=203.0.113.1,203.0.113.2
+    ");
 }
 
 #[test]
 fn csv_with_a_header_that_changes_midway() {
-    insta::assert_snapshot!(rows(CSV), @"");
+    insta::assert_snapshot!(rows(CSV), @r#"
+    csv.generic 2026-11-21T10:00:00.000000Z Time=2026/11/21 19:00 User=tanaka Source IP=203.0.113.9 Note=a, "b"
+    csv.generic 2026-11-21T10:01:00.000000Z Time=2026/11/21 19:01 User=suzuki
+    csv.generic 2026-11-21T10:02:00.000000Z Event Time=2026/11/21 19:02 Computer=FS01 Result=ok
+    "#);
 }
 
 #[test]
