@@ -422,15 +422,6 @@ impl Filter {
 }
 
 impl Mappings {
-    /// Reads our files alone.
-    #[cfg(test)]
-    pub(crate) fn new(
-        files: &[(&str, &str)],
-        dictionary: &FieldDictionary,
-    ) -> Result<Self, NormalizeError> {
-        Self::layered(files, &[], dictionary)
-    }
-
     /// Reads our files, and over them those of a user: what they say of a dataset of ours is added to
     /// it, their patterns are tried first, and their rules have the last word.
     pub(crate) fn layered(
