@@ -38,10 +38,14 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(sentence.chars().count() <= SENTENCE_CHARS_MAX);
             assert!(!sentence.contains(harmful), "{sentence:?}");
         }
-        // A reader without memory comes to the same words.
+        // Showing one record comes to the words of a reader that saw none before.
+        let mut fresh = normalizer.fork();
+        fresh.normalize(&run);
+        let batch = &fresh.take_batches()[0];
         let described = normalizer.describe(&run).unwrap();
         assert_eq!(described.dataset, *batch.dataset);
-        assert_eq!([described.sentence_ja, described.sentence_en], sentences);
+        let alone = [Lang::Ja, Lang::En].map(|lang| fresh.sentence(batch, 0, lang));
+        assert_eq!([described.sentence_ja, described.sentence_en], alone);
     });
 });
 

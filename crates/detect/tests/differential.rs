@@ -280,44 +280,60 @@ fn rule() -> impl Strategy<Value = Value> {
     )
 }
 
+/// Rules, events and their dataset.
+type Case = (Vec<Value>, Vec<Vec<(&'static str, String)>>, &'static str);
+
+/// Random rules and events; the fuzz target `rules_and_events` lets its bytes choose.
+pub fn case() -> impl Strategy<Value = Case> {
+    (
+        prop::collection::vec(rule(), 1..6),
+        prop::collection::vec(event(), 4..16),
+        prop::sample::select(vec!["test.one", "test.one", "test.two", "other"]),
+    )
+}
+
+/// Panics unless engine and reference find the same.
+pub fn compare((rules, events, dataset): Case) {
+    let dictionary = Arc::new(FieldDictionary::from_toml(FIELDS).unwrap());
+    let sources = LogSources::from_toml(SOURCES).unwrap();
+    let files = rules.into_iter().enumerate().map(|(number, mut rule)| {
+        rule["id"] = json!(number.to_string());
+        RuleFile { path: format!("{number}.yml"), text: rule.to_string() }
+    });
+    let files: Vec<RuleFile> = files.collect();
+    let (ruleset, report) = Ruleset::compile(&files, dictionary.clone(), &sources);
+    assert!(report.refused.is_empty(), "{:?}", report.refused);
+
+    let borrowed = events.iter().map(|event| event.iter().map(|(n, v)| (*n, v.as_str())).collect());
+    let borrowed: Vec<Vec<(&str, &str)>> = borrowed.collect();
+    let batch = batch_of(dataset, &dictionary, &borrowed);
+    let mut engine = Engine::new(Arc::new(ruleset));
+    let found = |engine: &mut Engine| -> BTreeSet<(usize, String)> {
+        let found = engine.evaluate(&batch).into_iter();
+        found.map(|found| (found.row, found.rule.id.clone())).collect()
+    };
+    let first = found(&mut engine);
+    assert_eq!(first, found(&mut engine), "what is remembered changes the answer");
+
+    let reference =
+        Reference { dictionary: &dictionary, sources: &sources, reading: Reading::Ours };
+    let mut expected = BTreeSet::new();
+    for file in &files {
+        let parsed = rsigma_parser::parse_sigma_yaml(&file.text).unwrap();
+        for (row, event) in events_of(&batch).iter().enumerate() {
+            if reference.matches(&parsed.rules[0], event) {
+                expected.insert((row, parsed.rules[0].id.clone().unwrap()));
+            }
+        }
+    }
+    assert_eq!(first, expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_engine_agrees_with_the_reference(
-        rules in prop::collection::vec(rule(), 1..6),
-        events in prop::collection::vec(event(), 4..16),
-        dataset in prop::sample::select(vec!["test.one", "test.one", "test.two", "other"]),
-    ) {
-        let dictionary = Arc::new(FieldDictionary::from_toml(FIELDS).unwrap());
-        let sources = LogSources::from_toml(SOURCES).unwrap();
-        let files: Vec<RuleFile> = rules.iter().enumerate().map(|(number, rule)| {
-            let mut rule = rule.clone();
-            rule["id"] = json!(number.to_string());
-            RuleFile { path: format!("{number}.yml"), text: rule.to_string() }
-        }).collect();
-        let (ruleset, report) = Ruleset::compile(&files, dictionary.clone(), &sources);
-        prop_assert!(report.refused.is_empty(), "{:?}", report.refused);
-
-        let borrowed: Vec<Vec<(&str, &str)>> = events.iter().map(|event| event.iter().map(|(n, v)| (*n, v.as_str())).collect()).collect();
-        let batch = batch_of(dataset, &dictionary, &borrowed);
-        let mut engine = Engine::new(Arc::new(ruleset));
-        let found = |engine: &mut Engine| -> BTreeSet<(usize, String)> {
-            engine.evaluate(&batch).into_iter().map(|found| (found.row, found.rule.id.clone())).collect()
-        };
-        let first = found(&mut engine);
-        prop_assert_eq!(&first, &found(&mut engine), "what is remembered changes the answer");
-
-        let reference = Reference { dictionary: &dictionary, sources: &sources, reading: Reading::Ours };
-        let mut expected = BTreeSet::new();
-        for file in &files {
-            let parsed = rsigma_parser::parse_sigma_yaml(&file.text).unwrap();
-            for (row, event) in events_of(&batch).iter().enumerate() {
-                if reference.matches(&parsed.rules[0], event) {
-                    expected.insert((row, parsed.rules[0].id.clone().unwrap()));
-                }
-            }
-        }
-        prop_assert_eq!(first, expected);
+    fn the_engine_agrees_with_the_reference(case in case()) {
+        compare(case);
     }
 }

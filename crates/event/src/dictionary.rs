@@ -42,6 +42,10 @@ pub struct Field {
     /// Whether OMB M-21-31 asks for this field.
     #[serde(default)]
     pub m2131: bool,
+    /// Whether all sources share the field, as the first file lists it; others are the native names
+    /// of one source, which may mean something else to another.
+    #[serde(skip)]
+    pub shared: bool,
 }
 
 /// The one list of fields: names, types, labels, Sigma names.
@@ -72,6 +76,8 @@ pub struct Field {
 #[derive(Debug, Default)]
 pub struct FieldDictionary {
     fields: BTreeMap<String, Field>,
+    /// Names in the order of the files.
+    order: Vec<String>,
     sigma: BTreeMap<String, BTreeMap<String, String>>,
     native: BTreeMap<String, String>,
 }
@@ -162,13 +168,15 @@ impl FieldDictionary {
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, DictionaryError> {
         let mut dictionary = FieldDictionary::default();
-        for (file, text) in files {
+        for (number, (file, text)) in files.into_iter().enumerate() {
             let read: File = toml::from_str(text).map_err(|source| DictionaryError::Syntax {
                 file: file.to_owned(),
                 source: Box::new(source),
             })?;
             let twice = |what: String| DictionaryError::Twice { file: file.to_owned(), what };
-            for field in read.field {
+            for mut field in read.field {
+                field.shared = number == 0;
+                dictionary.order.push(field.name.clone());
                 if let Some(other) = dictionary.fields.insert(field.name.clone(), field) {
                     return Err(twice(format!("field {:?}", other.name)));
                 }
@@ -227,8 +235,11 @@ impl FieldDictionary {
             }
             let label = |label: Option<String>| label.unwrap_or_else(|| name.clone());
             let (ja, en) = (label(ja), label(en));
-            self.fields
-                .insert(name.clone(), Field { name, kind, ja, en, ocsf: None, m2131: false });
+            self.order.push(name.clone());
+            self.fields.insert(
+                name.clone(),
+                Field { name, kind, ja, en, ocsf: None, m2131: false, shared: false },
+            );
         }
         for (dataset, names) in read.sigma {
             self.sigma.entry(dataset).or_default().extend(names);
@@ -244,6 +255,12 @@ impl FieldDictionary {
     /// Every entry, by name.
     pub fn fields(&self) -> impl Iterator<Item = &Field> {
         self.fields.values()
+    }
+
+    /// Every entry, as the files list them: the fields that all sources share before those of one, so
+    /// that of several with one label the first is the one that is meant.
+    pub fn fields_as_listed(&self) -> impl Iterator<Item = &Field> {
+        self.order.iter().filter_map(|name| self.fields.get(name))
     }
 
     /// Type of a field; unknown fields are keywords.
@@ -268,8 +285,8 @@ impl FieldDictionary {
     /// The column that holds what Sigma calls `sigma_field` in events of `dataset`.
     ///
     /// Looked up in the table of the dataset, then in prefix tables from the longest to the
-    /// shortest, then in `*`; else the dataset's native prefix is put before the name; else the
-    /// name stands for itself.
+    /// shortest, then in `*`; else a field that all sources share stands for itself; else the dataset's
+    /// native prefix is put before the name; else the name stands for itself.
     pub fn sigma_column<'a>(&'a self, dataset: &str, sigma_field: &'a str) -> Cow<'a, str> {
         let exact = self.sigma.get(dataset).into_iter();
         // A longer prefix sorts after a shorter one it extends.
@@ -283,7 +300,7 @@ impl FieldDictionary {
                 return Cow::Borrowed(column);
             }
         }
-        if self.fields.contains_key(sigma_field) {
+        if self.fields.get(sigma_field).is_some_and(|field| field.shared) {
             return Cow::Borrowed(sigma_field);
         }
         match self.native_prefix(dataset) {
@@ -328,6 +345,10 @@ mod tests {
             let error = error.unwrap_err().to_string();
             assert!(error.starts_with("two.toml") && error.contains(named), "{error}");
         }
+        let two = "[[field]]\nname='z'\nja='a'\nen='a'\n[[field]]\nname='b'\nja='a'\nen='a'\n";
+        let both = FieldDictionary::from_files([("two.toml", two), ("one.toml", one)]).unwrap();
+        let names: Vec<_> = both.fields_as_listed().map(|field| field.name.as_str()).collect();
+        assert_eq!(names, ["z", "b", "a"]);
     }
 
     #[test]
@@ -357,6 +378,17 @@ mod tests {
             let error = layered(&format!("[[field]]\n{wrong}\n")).unwrap_err().to_string();
             assert!(error.starts_with("mine.toml") && error.contains(said), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn the_native_name_of_one_source_is_none_of_another() {
+        let base = "[[field]]\nname='message'\nja='a'\nen='a'\n[native]\n'windows.'='winlog.'\n";
+        let cloud = "[[field]]\nname='LogonType'\nja='a'\nen='a'\n";
+        let both =
+            FieldDictionary::from_files([("base.toml", base), ("cloud.toml", cloud)]).unwrap();
+        assert_eq!(both.sigma_column("windows.security", "LogonType"), "winlog.LogonType");
+        assert_eq!(both.sigma_column("windows.security", "message"), "message");
+        assert_eq!(both.sigma_column("cloud.m365", "LogonType"), "LogonType");
     }
 
     #[test]

@@ -196,9 +196,7 @@ impl Sentences {
         let candidates = [of_code, of_any_code, Some(&self.broad)];
         let candidates = candidates.into_iter().flatten().flatten();
         let candidates = candidates.filter_map(|position| self.sentences.get(*position));
-        let fits = |sentence: &&Sentence| {
-            sentence.fits(&batch.dataset, code.as_deref(), &fields)
-        };
+        let fits = |sentence: &&Sentence| sentence.fits(&batch.dataset, code.as_deref(), &fields);
         for sentence in candidates.filter(fits) {
             let template = match lang {
                 Lang::Ja => &sentence.ja,

@@ -129,7 +129,7 @@ impl<'a> Planner<'a> {
         }
         // A label, or a name in another case.
         let folded = fold(typed);
-        let mut fields = self.dictionary.fields();
+        let mut fields = self.dictionary.fields_as_listed();
         let field = fields.find(|field| {
             [&field.ja, &field.en, &field.name].iter().any(|label| *fold(label) == *folded)
         });

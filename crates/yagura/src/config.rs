@@ -407,7 +407,10 @@ mod tests {
             ("[rules]\ndirs = ['/nonexistent']\n", "/nonexistent is not a directory"),
             ("[rules]\nlists = ['/nonexistent']\n", "rules.lists: there is no /nonexistent"),
             ("[rules]\ntime_zone = 'Mars/Olympus'\n", "rules.time_zone"),
-            ("[[source]]\nhost = 'a'\n\n[[source]]\nhost = 'b'\nzone = 'Mars'\n", "line 4"),
+            (
+                "[[source]]\nhost = 'a'\nzone = 'UTC'\n\n[[source]]\nhost = 'b'\nzone = 'Mars'\n",
+                "line 5",
+            ),
             ("[[source]]\nhost = 'b'\nzone = 'Mars'\n", "zone: \"Mars\" is no IANA zone"),
             ("[[source]]\nhost = 'b'\nencoding = 'utf-17'\n", "write utf-8"),
             ("[[source]]\nhots = 'b'\nzone = 'UTC'\n", "line 2"),
