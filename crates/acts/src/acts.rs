@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn open_acts_and_their_events_are_bounded() {
-        assert!(OPEN_ACTS_MAX > 0 && OPEN_EVENTS_MAX >= EVENTS_PER_ACT_MAX);
+        const { assert!(OPEN_ACTS_MAX > 0 && OPEN_EVENTS_MAX >= EVENTS_PER_ACT_MAX) };
         let logons =
             [("a", "192.0.2.1"), ("a", "192.0.2.1"), ("b", "192.0.2.2"), ("b", "192.0.2.2")];
         let run = |acts, events| {
@@ -276,7 +276,7 @@ mod tests {
             assert_eq!((counters.hurried, counters.late), (hurried, 0));
             assert_eq!(sizes(&observed), [(3, 1, ActState::Complete)]);
         }
-        assert!(WAITING_EVENTS_MAX > 0);
+        const { assert!(WAITING_EVENTS_MAX > 0) };
     }
 
     #[test]

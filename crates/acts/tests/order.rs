@@ -27,7 +27,7 @@ fn line(step: u8, second: u32, with: u8) -> String {
         ("ObjectName", path),
         ("HandleId", handle.as_str()),
         ("ProcessId", pid),
-        ("AccessMask", if with % 2 == 0 { "0x1" } else { "0x2" }),
+        ("AccessMask", if with.is_multiple_of(2) { "0x1" } else { "0x2" }),
         ("SubjectLogonId", logon.as_str()),
     ];
     let target = [("TargetUserName", "tanaka"), ("TargetLogonId", logon.as_str())];

@@ -137,7 +137,7 @@ impl Node {
         let acts_made = acts.len();
         acts.retain(|act| from.is_none_or(|from| act.end >= from));
         acts.retain(|act| asked.kinds.is_empty() || asked.kinds.contains(&act.kind));
-        acts.sort_by(|a, b| (b.start, b.id()).cmp(&(a.start, a.id())));
+        acts.sort_by_key(|act| std::cmp::Reverse((act.start, act.id())));
         let limit = match asked.search.limit {
             0 => ACT_ROWS_MAX,
             limit => limit.min(ACT_ROWS_MAX),
@@ -156,7 +156,7 @@ impl Node {
                     matching.push((act.start, self.act_row(&batch, row, act, asked.events)));
                 }
             }
-            matching.sort_by(|a, b| b.0.cmp(&a.0));
+            matching.sort_by_key(|(start, ..)| std::cmp::Reverse(*start));
             let left = wanted.saturating_sub(rows.len());
             rows.extend(matching.into_iter().map(|(_, row)| row).take(left));
         }

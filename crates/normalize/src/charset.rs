@@ -169,9 +169,12 @@ fn switches_to_japanese(bytes: &[u8]) -> bool {
     bytes.is_ascii() && memchr::memchr_iter(ESCAPE, bytes).any(switch)
 }
 
+/// How many bytes a step took, and its points.
+type Score = fn(&[u8]) -> (usize, u32);
+
 fn least_strange(bytes: &[u8]) -> &'static Encoding {
     // Of equally strange ones the first.
-    let candidates: [(&'static Encoding, fn(&[u8]) -> (usize, u32)); 3] =
+    let candidates: [(&'static Encoding, Score); 3] =
         [(UTF_8, utf8_step), (SHIFT_JIS, cp932_step), (EUC_JP, euc_jp_step)];
     let best = candidates.iter().min_by_key(|(_, step)| strangeness(bytes, *step));
     best.map_or(UTF_8, |(encoding, _)| encoding)

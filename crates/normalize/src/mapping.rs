@@ -509,10 +509,9 @@ impl Mappings {
         flat: &mut Flat,
     ) -> Option<(usize, Option<UtcMicros>)> {
         self.formats.iter().find_map(|SourceFormat { format, sources, dataset }| {
-            let is_of = |wanted: &Box<str>| {
-                holds(wanted, origin.peer) || holds(wanted, origin.stream.as_str())
-            };
-            if !sources.is_empty() && !sources.iter().any(is_of) {
+            let is_of =
+                |wanted: &str| holds(wanted, origin.peer) || holds(wanted, origin.stream.as_str());
+            if !sources.is_empty() && !sources.iter().any(|wanted| is_of(wanted)) {
                 return None;
             }
             Some((*dataset, format.read(line, flat)?))

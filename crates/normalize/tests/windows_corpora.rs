@@ -139,7 +139,7 @@ fn otrf_windows_events_are_read_and_said() {
         let mut zip = zip::ZipArchive::new(std::fs::File::open(&path).unwrap()).unwrap();
         for number in 0..zip.len() {
             let mut member = zip.by_index(number).unwrap();
-            let name = member.name().unwrap().to_owned();
+            let name = member.name().unwrap().into_owned();
             if name.contains("__MACOSX") || !name.ends_with(".json") {
                 continue;
             }

@@ -290,7 +290,7 @@ pub(crate) fn conclude(draft: &mut Draft, body: &FileBody) -> Verdict {
         let temporary = draft.text("act.temporary").map(str::to_owned);
         draft.set("act.object", temporary.as_deref());
     }
-    debug_assert!(LINGER < GAP);
+    const { assert!(LINGER < GAP) };
     Verdict::Act
 }
 

@@ -123,8 +123,7 @@ impl Sources {
         let before = |stream: &str, batch: u64, index: u32| {
             counted.get(stream).is_some_and(|counted| (batch, index) < *counted)
         };
-        let before: Option<&dyn Fn(&str, u64, u32) -> bool> =
-            (!counted.is_empty()).then_some(&before);
+        let before: Option<&track::CountedBefore<'_>> = (!counted.is_empty()).then_some(&before);
         let seen = batches.into_iter().map(|batch| tracked.see(batch, before)).collect();
         for (stream, position) in passed {
             match tracked.counted.get_mut(stream.as_str()) {

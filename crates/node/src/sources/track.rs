@@ -94,6 +94,12 @@ pub(crate) struct Noticed {
     pub(crate) change: Change,
 }
 
+/// Who sends: stream, transport, peer.
+type SenderKey = (Arc<str>, Arc<str>, Arc<str>);
+
+/// Whether the event at stream, batch and index has been counted.
+pub(crate) type CountedBefore<'a> = dyn Fn(&str, u64, u32) -> bool + 'a;
+
 /// All sources, and how far each stream has been counted.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tracked {
@@ -109,7 +115,7 @@ pub(crate) struct Tracked {
     #[serde(skip)]
     index: HashMap<SourceKey, usize>,
     #[serde(skip)]
-    hosts: HashMap<(Arc<str>, Arc<str>, Arc<str>), usize>,
+    hosts: HashMap<SenderKey, usize>,
     #[serde(skip)]
     by_name: HashMap<Arc<str>, u32>,
 }
@@ -142,7 +148,7 @@ impl Tracked {
     pub(crate) fn see(
         &mut self,
         batch: EventBatch,
-        counted_before: Option<&dyn Fn(&str, u64, u32) -> bool>,
+        counted_before: Option<&CountedBefore<'_>>,
     ) -> EventBatch {
         let columns = batch.columns.clone();
         let Some(rows) = Rows::of(&columns) else { return batch };
