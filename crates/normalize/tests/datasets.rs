@@ -4,20 +4,7 @@
 
 mod common;
 
-use common::{describe, normalizer, run_of};
-use yagura_event::Transport;
-use yagura_normalize::Described;
-
-/// A sample, or the last line of one that begins with a header.
-fn read(sample: &str) -> Described {
-    if !sample.trim().contains('\n') {
-        return describe(sample);
-    }
-    let mut normalizer = normalizer();
-    let lines = sample.lines().filter(|line| !line.is_empty());
-    let read = lines.map(|line| normalizer.try_record(&run_of("file", Transport::File, [line])));
-    read.last().flatten().unwrap()
-}
+use common::{describe_sample, normalizer};
 
 #[test]
 fn every_sample_lands_in_its_dataset_and_reads_well() {
@@ -27,7 +14,7 @@ fn every_sample_lands_in_its_dataset_and_reads_well() {
     for about in normalizer.datasets() {
         let Some(sample) = &about.sample else { continue };
         samples += 1;
-        let read = read(sample);
+        let read = describe_sample(sample);
         let (name, ja, en) = (&about.name, &read.sentence_ja, &read.sentence_en);
         if read.dataset != **name {
             wrong.push(format!("{name}: read as {}", read.dataset));
@@ -68,7 +55,9 @@ fn whoever_describes_a_dataset_describes_all_of_it() {
         let known = about.nis2.iter().all(|category| {
             category.len() == 1 && category.bytes().all(|byte| (b'a'..=b'l').contains(&byte))
         });
-        if !known || (said > 0 && (said < texts.len() || about.nis2.is_empty())) {
+        // What nobody sends needs no words.
+        let of_itself = ["unknown", "yagura.audit"].contains(&&*about.name);
+        if !known || (!of_itself && (said < texts.len() || about.nis2.is_empty())) {
             missing.push(about.name.to_string());
         }
     }

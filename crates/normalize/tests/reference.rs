@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{describe, normalizer};
+use common::{describe_sample, normalizer};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use yagura_event::{FieldDictionary, FieldType, Lang};
@@ -50,6 +50,13 @@ fn family(prefix: &str, lang: Lang) -> &str {
         "network" => in_lang(lang, "ネットワーク機器と防御製品", "Network and security devices"),
         "cloud" => in_lang(lang, "クラウドと ID 管理", "Cloud and identity services"),
         "web" => in_lang(lang, "ウェブサーバーとプロキシ", "Web servers and proxies"),
+        "security" => in_lang(lang, "防御製品（共通形式）", "Security products (common formats)"),
+        "app" => in_lang(lang, "アプリケーション", "Applications"),
+        "database" => in_lang(lang, "データベース", "Databases"),
+        "file" => in_lang(lang, "ファイル共有", "File services"),
+        "mail" => in_lang(lang, "メール", "Mail"),
+        "container" => in_lang(lang, "コンテナー", "Containers"),
+        "kubernetes" => "Kubernetes",
         "act" => in_lang(
             lang,
             "行為（複数のイベントからまとめたもの）",
@@ -130,7 +137,7 @@ fn dataset(page: &mut String, about: &DatasetAbout, lang: Lang) {
     }
     line(page, in_lang(lang, "対応する区分", "Serves"), serves);
     if let Some(sample) = &about.sample {
-        let read = describe(&**sample);
+        let read = describe_sample(sample);
         let sentence = match lang {
             Lang::Ja => &read.sentence_ja,
             Lang::En => &read.sentence_en,

@@ -122,12 +122,13 @@ impl<'a> Planner<'a> {
             name == EVENT_ID
                 || name == DATASET
                 || self.columns.get(name).is_some()
-                || self.dictionary.field(name).is_some()
+                || self.dictionary.field(name).is_some_and(|field| field.shared)
         };
         if exact(typed) {
             return Some(typed.to_owned());
         }
-        // A label, or a name in another case.
+        // A label, or a name in another case; the native name of a source that sent nothing yet is
+        // asked for last.
         let folded = fold(typed);
         let mut fields = self.dictionary.fields_as_listed();
         let field = fields.find(|field| {

@@ -73,3 +73,14 @@ pub fn fields(described: &Described) -> String {
     let shown = described.fields.iter().filter(|(name, _)| !envelope(name));
     shown.map(|(name, value)| format!("{name} = {value}\n")).collect()
 }
+
+/// What is read of a dataset's sample: of its last line, where it begins with a header.
+pub fn describe_sample(sample: &str) -> Described {
+    if !sample.trim().contains('\n') {
+        return describe(sample);
+    }
+    let mut normalizer = normalizer();
+    let lines = sample.lines().filter(|line| !line.is_empty());
+    let read = lines.map(|line| normalizer.try_record(&run_of("file", Transport::File, [line])));
+    read.last().flatten().unwrap()
+}
