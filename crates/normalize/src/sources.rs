@@ -112,7 +112,37 @@ fn zone_name(name: &str) -> Result<TimeZone, String> {
 impl TryFrom<SourceText> for SourceSetting {
     type Error = String;
 
+    /// The error names the setting by its conditions: a file may have many, and the place that a
+    /// TOML reader gives is that of the first.
     fn try_from(text: SourceText) -> Result<Self, String> {
+        let conditions = text.conditions();
+        SourceSetting::understood(text).map_err(|error| match conditions.as_str() {
+            "" => error,
+            _ => format!("the [[source]] with {conditions}: {error}"),
+        })
+    }
+}
+
+impl SourceText {
+    /// `host = "fw*", program = "named"`.
+    fn conditions(&self) -> String {
+        let conditions = [
+            ("stream", &self.stream),
+            ("transport", &self.transport),
+            ("peer", &self.peer),
+            ("file", &self.file),
+            ("host", &self.host),
+            ("program", &self.program),
+        ];
+        let said = conditions
+            .iter()
+            .filter_map(|(key, value)| value.as_ref().map(|value| format!("{key} = {value:?}")));
+        said.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl SourceSetting {
+    fn understood(text: SourceText) -> Result<Self, String> {
         let pattern = |key: &str, value: &Option<String>| match value {
             Some(value) if value.is_empty() || value.len() > SOURCE_PATTERN_BYTES_MAX => {
                 Err(format!("{key}: must have 1 to {SOURCE_PATTERN_BYTES_MAX} bytes"))
@@ -457,7 +487,10 @@ mod tests {
             ("zone = 'UTC'", "needs one of stream"),
             ("host = 'fw*'", "needs one of dataset"),
             ("host = ''\nzone = 'UTC'", "host: must have"),
-            ("host = 'a'\nzone = 'Mars'", "zone: \"Mars\" is no IANA zone"),
+            (
+                "host = 'a'\nprogram = 'b'\nzone = 'Mars'",
+                "the [[source]] with host = \"a\", program = \"b\": zone: \"Mars\" is no IANA zone",
+            ),
             ("host = 'a'\nencoding = 'utf-17'", "write utf-8"),
             ("host = 'a'\ndataset = 'A b'", "is no dataset"),
             ("peer = '192.0.2.0/33'\nzone = 'UTC'", "such as 192.0.2.0/24"),

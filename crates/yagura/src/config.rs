@@ -409,7 +409,7 @@ mod tests {
             ("[rules]\ntime_zone = 'Mars/Olympus'\n", "rules.time_zone"),
             (
                 "[[source]]\nhost = 'a'\nzone = 'UTC'\n\n[[source]]\nhost = 'b'\nzone = 'Mars'\n",
-                "\"Mars\" is no IANA zone",
+                "the [[source]] with host = \"b\": zone: \"Mars\"",
             ),
             ("[[source]]\nhost = 'b'\nzone = 'Mars'\n", "zone: \"Mars\" is no IANA zone"),
             ("[[source]]\nhost = 'b'\nencoding = 'utf-17'\n", "write utf-8"),

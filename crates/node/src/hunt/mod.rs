@@ -289,8 +289,10 @@ impl Hunter {
     /// [`NodeError::NotFound`], when there is none or it has ended.
     pub fn cancel(&self, id: &str, who: &str) -> Result<Value, NodeError> {
         let id = self.known(id)?;
+        // A hunt has ended once its end is recorded, a moment before its progress is given up.
+        let ended = self.shared.fold().hunts.get(&id.0).is_some_and(|hunt| hunt.finished.is_some());
         let progress = self.shared.progress().get(&id.0).cloned();
-        let Some(progress) = progress else {
+        let Some(progress) = progress.filter(|_| !ended) else {
             return Err(NodeError::request(
                 format!("hunt {id} has ended already"),
                 format!("ハント {id} はすでに終了しています"),
