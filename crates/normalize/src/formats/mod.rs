@@ -35,6 +35,7 @@ mod yamaha;
 
 // Columns and pairs of any source
 
+use crate::byte_set::ByteSet;
 use crate::context::StreamContext;
 use crate::flat::Flat;
 use crate::mapping::Mappings;
@@ -48,6 +49,8 @@ use yagura_event::{Origin, UtcMicros};
 pub(crate) struct Line<'a> {
     /// The whole line, or the message behind a syslog header; trimmed.
     pub(crate) text: &'a str,
+    /// The bytes that `text` has.
+    pub(crate) bytes: &'a ByteSet,
     /// The header it was behind; its fields are in the [`Flat`] already.
     pub(crate) header: Option<&'a syslog::Header<'a>>,
     /// Where the record came from.
@@ -69,32 +72,35 @@ pub(crate) struct Found {
 
 type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 
-/// The formats in the order in which they are asked.
-const FORMATS: &[Read] = &[
+/// The formats in the order in which they are asked, each with bytes that all its lines have:
+/// ordinary text has few of them, and is then not looked at.
+const FORMATS: &[(&[u8], Read)] = &[
     // Windows
-    windows_dhcp::read,
-    windows_dns_debug::read,
-    windows_netlogon::read,
+    (b",/:", windows_dhcp::read),
+    (b"[:", windows_dns_debug::read),
+    (b"[]/:", windows_netlogon::read),
     // Linux and Unix
-    auditd::read,
+    (b"=", auditd::read),
     // Network and security devices
-    cef::read,
-    gateway::read,
-    paloalto::read,
-    packet::netfilter,
-    packet::filterlog,
-    juniper::read,
-    checkpoint::read,
-    yamaha::read,
-    snort::read,
-    mnemonic::read,
+    (b"|:", cef::read),
+    (b"=", gateway::read),
+    (b",/:", paloalto::read),
+    (b"=", packet::netfilter),
+    (b",", packet::filterlog),
+    (b"", juniper::read),
+    (b"", checkpoint::read),
+    (b"", yamaha::read),
+    (b"[:]", snort::read),
+    (b"%", mnemonic::read),
     // Cloud and identity services
-    vpcflow::read,
+    (b" ", vpcflow::read),
     // Columns and pairs of any source
-    nginx::error,
+    (b"/[]#", nginx::error),
 ];
 
 /// Asks every format for `line`.
 pub(crate) fn read(line: &Line<'_>, context: &mut StreamContext, flat: &mut Flat) -> Option<Found> {
-    FORMATS.iter().find_map(|read| read(line, context, flat))
+    FORMATS.iter().find_map(|(needs, read)| {
+        if line.bytes.has_all(needs) { read(line, context, flat) } else { None }
+    })
 }
