@@ -19,7 +19,7 @@ use yagura_event::{
 };
 
 /// Which reading of the raw bytes this is. Changes whenever the same bytes would give other fields.
-pub const PARSER_VERSION: &str = "yagura-normalize 2";
+pub const PARSER_VERSION: &str = "yagura-normalize 3";
 
 /// Turns committed records into event batches; see the crate's documentation.
 pub struct Normalizer {
