@@ -67,34 +67,34 @@ pub(crate) struct Found {
     pub(crate) time: Option<UtcMicros>,
 }
 
-type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
+pub(crate) type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 
-/// The formats in the order in which they are asked.
-const FORMATS: &[Read] = &[
+/// The formats in the order in which they are asked, by name.
+pub(crate) const FORMATS: &[(&str, Read)] = &[
     // Windows
-    windows_dhcp::read,
-    windows_dns_debug::read,
-    windows_netlogon::read,
+    ("windows_dhcp", windows_dhcp::read),
+    ("windows_dns_debug", windows_dns_debug::read),
+    ("windows_netlogon", windows_netlogon::read),
     // Linux and Unix
-    auditd::read,
+    ("auditd", auditd::read),
     // Network and security devices
-    cef::read,
-    gateway::read,
-    paloalto::read,
-    packet::netfilter,
-    packet::filterlog,
-    juniper::read,
-    checkpoint::read,
-    yamaha::read,
-    snort::read,
-    mnemonic::read,
+    ("cef", cef::read),
+    ("gateway", gateway::read),
+    ("paloalto", paloalto::read),
+    ("netfilter", packet::netfilter),
+    ("filterlog", packet::filterlog),
+    ("juniper", juniper::read),
+    ("checkpoint", checkpoint::read),
+    ("yamaha", yamaha::read),
+    ("snort", snort::read),
+    ("mnemonic", mnemonic::read),
     // Cloud and identity services
-    vpcflow::read,
+    ("vpcflow", vpcflow::read),
     // Columns and pairs of any source
-    nginx::error,
+    ("nginx_error", nginx::error),
 ];
 
 /// Asks every format for `line`.
 pub(crate) fn read(line: &Line<'_>, context: &mut StreamContext, flat: &mut Flat) -> Option<Found> {
-    FORMATS.iter().find_map(|read| read(line, context, flat))
+    FORMATS.iter().find_map(|(_, read)| read(line, context, flat))
 }
