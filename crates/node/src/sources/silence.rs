@@ -113,6 +113,7 @@ mod tests {
         assert!(gap.sentence_en.contains("20 minutes") && gap.sentence_en.contains("days: 10)"));
         assert!(gap.sentence_ja.contains("20 分") && gap.sentence_ja.contains("web01"));
         // Talking again ends it, from another address, too.
+        talk(&mut tracked, "192.0.2.2", "web02", 2 * DAY + 20..2 * DAY + 40);
         talk(&mut tracked, "192.0.2.9", "web01", 2 * DAY + 30..2 * DAY + 40);
         assert!(names(&tracked, 2 * DAY + 40).is_empty());
     }
