@@ -1,7 +1,7 @@
 //! Text formats that need more than a pattern: each looks at a line and reads it, or leaves it.
 //!
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
-//! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
+//! that a line is not its own; what it pushed of such a line is taken back.
 
 // Windows
 mod windows_dhcp;
@@ -96,5 +96,20 @@ pub(crate) const FORMATS: &[(&str, Read)] = &[
 
 /// Asks every format for `line`.
 pub(crate) fn read(line: &Line<'_>, context: &mut StreamContext, flat: &mut Flat) -> Option<Found> {
-    FORMATS.iter().find_map(|(_, read)| read(line, context, flat))
+    FORMATS.iter().find_map(|(_, read)| ask(*read, line, context, flat))
+}
+
+/// Asks one format. What it pushed of a line that it leaves after all is taken back.
+pub(crate) fn ask(
+    read: Read,
+    line: &Line<'_>,
+    context: &mut StreamContext,
+    flat: &mut Flat,
+) -> Option<Found> {
+    let mark = flat.mark();
+    let found = read(line, context, flat);
+    if found.is_none() {
+        flat.back_to(mark);
+    }
+    found
 }
