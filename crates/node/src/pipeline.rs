@@ -360,8 +360,9 @@ impl Reader {
             ));
             let held = counting.observe(batch, &matches);
             findings.extend(held.iter().flat_map(|found| correlating.findings(found)));
+            let sentences = self.parts.normalizer.sentences(batch);
             for matched in matches.into_iter().filter(|matched| matched.rule.alerts) {
-                let say = |lang| self.parts.normalizer.sentence(batch, matched.row, lang);
+                let say = |lang| sentences.of_row(matched.row, lang);
                 let (ja, en) = (say(Lang::Ja), say(Lang::En));
                 findings.extend(self.maker.make(batch, matched, ja, en));
             }

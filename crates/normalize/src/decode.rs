@@ -1,5 +1,6 @@
 //! What kind of record this is, decided from its content, and its fields.
 
+use crate::byte_set::ByteSet;
 use crate::context::StreamContext;
 use crate::flat::Flat;
 use crate::formats::{self, Line, journal, windows_snare, windows_xml};
@@ -158,7 +159,8 @@ impl Decoder<'_> {
             }
             let line = self.line(inner, origin, context, flat, Shell::Envelope);
             let decoded = line.or_else(|| {
-                let (dataset, time) = self.message(&program?, inner, self.receipt(origin), flat);
+                let (bytes, receipt) = (&ByteSet::of(inner), self.receipt(origin));
+                let (dataset, time) = self.message(&program?, inner, bytes, receipt, flat);
                 (dataset != self.datasets.syslog).then(|| self.text(dataset, flat, time))
             });
             if let Some(decoded) = decoded {
@@ -243,11 +245,13 @@ impl Decoder<'_> {
         if let Some(header) = syslog::parse(text, origin.received, self.zone) {
             return Some(self.syslog(&header, origin, context, flat, shell));
         }
-        let line = Line { text, header: None, origin, receipt, mappings: self.mappings };
+        let bytes = &ByteSet::of(text);
+        let line = Line { text, bytes, header: None, origin, receipt, mappings: self.mappings };
         if let Some(decoded) = self.bare(&line, context, flat) {
             return Some(decoded);
         }
-        let found = self.mappings.match_line(text, receipt, |name, value| push(flat, name, value));
+        let found = |name: &str, value: &str| push(flat, name, value);
+        let found = self.mappings.match_line(text, bytes, receipt, found);
         if let Some(found) = found {
             return Some(self.matched(found, text, flat));
         }
@@ -304,11 +308,13 @@ impl Decoder<'_> {
         {
             return Some(self.text(self.datasets.web_error, flat, Some(time)));
         }
-        if let Some(time) = web::access(text, flat) {
+        if line.bytes.has(b'"')
+            && let Some(time) = web::access(text, flat)
+        {
             flat.push_known(names::MESSAGE, text);
             return Some(self.text(self.datasets.access, flat, time));
         }
-        if pairs::is_vpn(text) {
+        if line.bytes.has(b'=') && pairs::is_vpn(text) {
             return Some(self.vpn(text, flat));
         }
         None
@@ -340,13 +346,20 @@ impl Decoder<'_> {
             return Decoded { time: header.time, ..decoded };
         }
         let receipt = self.receipt(origin);
-        let line =
-            Line { text: message, header: Some(header), origin, receipt, mappings: self.mappings };
+        let bytes = &ByteSet::of(message);
+        let line = Line {
+            text: message,
+            bytes,
+            header: Some(header),
+            origin,
+            receipt,
+            mappings: self.mappings,
+        };
         if let Some(decoded) = self.bare(&line, context, flat) {
             return Decoded { time: decoded.time.or(header.time), ..decoded };
         }
         let (dataset, time) = match header.program {
-            Some(program) => self.message(program, message, receipt, flat),
+            Some(program) => self.message(program, message, bytes, receipt, flat),
             None => (self.datasets.syslog, None),
         };
         flat.push_known(names::MESSAGE, message);
@@ -359,6 +372,7 @@ impl Decoder<'_> {
         &self,
         program: &str,
         message: &str,
+        bytes: &ByteSet,
         receipt: Receipt<'_>,
         flat: &mut Flat,
     ) -> (usize, Option<UtcMicros>) {
@@ -387,7 +401,7 @@ impl Decoder<'_> {
             None => (program, message),
         };
         let found = |name: &str, value: &str| push(flat, name, value);
-        let found = self.mappings.match_message(key, inner, receipt, found);
+        let found = self.mappings.match_message(key, inner, bytes, receipt, found);
         let time = found.as_ref().and_then(|found| found.matched.time);
         if let Some(MessageFound { dataset: Some(dataset), .. }) = found {
             return (dataset, time);

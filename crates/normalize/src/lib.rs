@@ -37,6 +37,7 @@
 
 #![forbid(unsafe_code)]
 
+mod byte_set;
 mod charset;
 mod codes;
 mod content;
@@ -77,4 +78,6 @@ pub use headed::HeaderWatch;
 pub use layer::ContentFile;
 pub use mapping::DatasetAbout;
 pub use normalizer::{Described, Normalizer, PARSER_VERSION};
+pub use sentence::BatchSentences;
+pub use sentence::BatchSentences;
 pub use sources::{Reading, SourceBook, SourceSetting, SourceText};

@@ -6,6 +6,7 @@
 mod reading;
 
 use crate::NormalizeError;
+use crate::byte_set::ByteSet;
 use crate::expression::Expression;
 use crate::flat::Flat;
 use crate::grok::{self, Grok, Named};
@@ -252,6 +253,8 @@ pub(crate) struct Mappings {
 /// A pattern, and what holds where it matches.
 #[derive(Clone)]
 struct MessagePattern {
+    /// Bytes of every text that matches, the rarest first.
+    needs: Box<[u8]>,
     pattern: Matcher,
     set: Constants,
     dataset: Option<usize>,
@@ -300,11 +303,18 @@ pub(crate) struct DatasetMappings {
 }
 
 pub(crate) struct Rule {
-    pub(crate) when: Vec<(u32, Vec<Box<str>>)>,
+    pub(crate) when: Vec<Condition>,
     pub(crate) copies: Vec<Copy>,
     pub(crate) constants: Vec<Constant>,
     pub(crate) translations: Vec<Translation>,
     pub(crate) computed: Vec<Computed>,
+}
+
+/// A column that has one of these values.
+pub(crate) struct Condition {
+    pub(crate) of: u32,
+    pub(crate) values: Vec<Box<str>>,
+    pub(crate) memo: MemoId,
 }
 
 /// A step of a rule whose outcome depends on nothing but one value, and so is remembered per
@@ -534,24 +544,27 @@ impl Mappings {
     }
 
     /// Tries the patterns of `program`: calls `found` with the fields of the first that matches.
+    /// `bytes` are those of the message, or of a text that it is a part of.
     pub(crate) fn match_message<'m>(
         &'m self,
         program: &str,
         message: &'m str,
+        bytes: &ByteSet,
         receipt: Receipt<'_>,
         found: impl FnMut(&str, &'m str),
     ) -> Option<MessageFound> {
-        first_match(self.patterns.get(program)?, message, receipt, found)
+        first_match(self.patterns.get(program)?, message, bytes, receipt, found)
     }
 
     /// Tries what whole lines look like; the answer names a dataset.
     pub(crate) fn match_line<'m>(
         &'m self,
         line: &'m str,
+        bytes: &ByteSet,
         receipt: Receipt<'_>,
         found: impl FnMut(&str, &'m str),
     ) -> Option<MessageFound> {
-        first_match(&self.lines, line, receipt, found)
+        first_match(&self.lines, line, bytes, receipt, found)
     }
 
     /// The same, of users.
@@ -561,17 +574,22 @@ impl Mappings {
         receipt: Receipt<'_>,
         found: impl FnMut(&str, &'m str),
     ) -> Option<MessageFound> {
-        first_match(&self.user_lines, line, receipt, found)
+        if self.user_lines.is_empty() {
+            return None;
+        }
+        first_match(&self.user_lines, line, &ByteSet::of(line), receipt, found)
     }
 }
 
 fn first_match<'m>(
     patterns: &'m [MessagePattern],
     message: &'m str,
+    bytes: &ByteSet,
     receipt: Receipt<'_>,
     mut found: impl FnMut(&str, &'m str),
 ) -> Option<MessageFound> {
-    patterns.iter().find_map(|MessagePattern { pattern, set, dataset }| {
+    let mut likely = patterns.iter().filter(|pattern| bytes.has_all(&pattern.needs));
+    likely.find_map(|MessagePattern { needs: _, pattern, set, dataset }| {
         let matched = pattern.matches(message, receipt, &mut found)?;
         set.iter().for_each(|(name, value)| found(name, value));
         Some(MessageFound { dataset: *dataset, matched })

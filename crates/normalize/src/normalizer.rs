@@ -6,7 +6,7 @@ use crate::mapping::{DatasetAbout, Mappings};
 use crate::names::Names;
 use crate::rows::Rows;
 use crate::scripts::Scripts;
-use crate::sentence::{Sentences, cell};
+use crate::sentence::{BatchSentences, Sentences, cell};
 use crate::sources::{Claims, Reading, SourceBook, SourceView};
 use crate::windows::Dialect;
 use crate::{ContentFile, NormalizeError, charset, layer, names, syslog};
@@ -238,7 +238,12 @@ impl Normalizer {
 
     /// What row `row` of `batch` says, in words: one line, never empty.
     pub fn sentence(&self, batch: &EventBatch, row: usize, lang: Lang) -> String {
-        self.content.sentences.render(batch, row, lang)
+        self.sentences(batch).of_row(row, lang)
+    }
+
+    /// For the sentences of several rows of `batch`.
+    pub fn sentences<'a>(&'a self, batch: &'a EventBatch) -> BatchSentences<'a> {
+        self.content.sentences.of(batch)
     }
 
     /// The first record of `run`, read by itself. `None` when `run` is empty.

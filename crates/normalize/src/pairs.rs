@@ -2,6 +2,8 @@
 
 use crate::flat::Flat;
 use crate::limits::PAIRS_PER_LINE_MAX;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// The pairs of `line`: values in double quotes may hold blanks, `\"` is a quote. Words without
 /// `=` are skipped.
@@ -58,13 +60,16 @@ pub(crate) fn push(prefix: &str, line: &str, flat: &mut Flat) {
 /// Whether `line` is a firewall's or gateway's own `key=value` log about VPN logons.
 pub(crate) fn is_vpn(line: &str) -> bool {
     // FortiOS: type="event" subtype="vpn"; the action names the tunnel or the SSL logon.
-    line.contains("=")
-        && (line.contains("subtype=\"vpn\"")
-            || line.contains("subtype=vpn")
-            || line.contains("action=\"ssl-")
-            || line.contains("action=\"tunnel-")
-            || line.contains("action=ssl-")
-            || line.contains("action=tunnel-"))
+    static SUBTYPE: LazyLock<Finder> = LazyLock::new(|| Finder::new("subtype="));
+    static ACTION: LazyLock<Finder> = LazyLock::new(|| Finder::new("action="));
+    let has = |key: &Finder, values: &[&str]| {
+        key.find_iter(line.as_bytes()).any(|at| {
+            let value = line.get(at + key.needle().len()..).unwrap_or_default();
+            let value = value.strip_prefix('"').unwrap_or(value);
+            values.iter().any(|wanted| value.starts_with(wanted))
+        })
+    };
+    has(&SUBTYPE, &["vpn"]) || has(&ACTION, &["ssl-", "tunnel-"])
 }
 
 /// Reads a line that is `key=value` pairs (logfmt and its like) and nothing much else: at least

@@ -13,9 +13,11 @@
 //! is milliseconds). It may hold the text that ends it a few times. `{message|rest}` is everything
 //! from there to the end, which the text and the gaps behind it read again.
 
+use crate::byte_set;
 use crate::time;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
+use memchr::memmem::Finder;
 use std::borrow::Cow;
 use yagura_event::{UtcMicros, columns};
 
@@ -34,6 +36,8 @@ struct Gap {
     kind: Kind,
     /// Text that ends the gap; empty at the end of the pattern.
     until: Box<str>,
+    /// Finds it.
+    end: Finder<'static>,
 }
 
 /// What a gap may hold.
@@ -129,6 +133,9 @@ const LEVELS: [&str; 27] = [
     "F",
 ];
 
+/// Values of one match that are kept on the way; of a pattern with more of them they are read again.
+const VALUES_KEPT: usize = 16;
+
 /// How often the text that ends a time may be in the time itself (blanks, mostly).
 const TIME_ENDS_MAX: usize = 6;
 
@@ -208,7 +215,8 @@ impl Pattern {
             if timed != (name == columns::TIMESTAMP) {
                 return Err("the gap for the time is called @timestamp, has one of the kinds of time, and is the only one that does".into());
             }
-            gaps.push(Gap { name: name.into(), kind, until: until.into() });
+            let end = Finder::new(until).into_owned();
+            gaps.push(Gap { name: name.into(), kind, until: until.into(), end });
         }
         let touching = gaps
             .iter()
@@ -234,6 +242,12 @@ impl Pattern {
         names.map(|gap| &*gap.name).filter(|name| !name.is_empty())
     }
 
+    /// The bytes that every text that matches has, the rarest first.
+    pub(crate) fn needs(&self) -> Box<[u8]> {
+        let ends = self.gaps.iter().map(|gap| &*gap.until);
+        byte_set::rarest_first(std::iter::once(&*self.prefix).chain(ends))
+    }
+
     /// Calls `found` with every field and its text if `message` matches.
     pub(crate) fn matches<'m>(
         &self,
@@ -242,16 +256,26 @@ impl Pattern {
         mut found: impl FnMut(&str, &'m str),
     ) -> Option<Matched> {
         // Only a message that matches to its end may leave fields behind.
-        let matched = self.walk(message, receipt, &mut |_, _| ())?;
-        self.walk(message, receipt, &mut found)?;
+        let mut values = [("", ""); VALUES_KEPT];
+        let mut count = 0;
+        let matched = self.walk(message, receipt, &mut |name, value| {
+            if let Some(place) = values.get_mut(count) {
+                *place = (name, value);
+            }
+            count += 1;
+        })?;
+        match values.get(..count) {
+            Some(values) => values.iter().for_each(|(name, value)| found(name, value)),
+            None => drop(self.walk(message, receipt, &mut found)),
+        }
         Some(matched)
     }
 
-    fn walk<'m>(
-        &self,
+    fn walk<'p, 'm>(
+        &'p self,
         message: &'m str,
         receipt: Receipt<'_>,
-        found: &mut dyn FnMut(&str, &'m str),
+        found: &mut impl FnMut(&'p str, &'m str),
     ) -> Option<Matched> {
         let mut rest = message.strip_prefix(&*self.prefix)?;
         let mut matched = Matched { time: None };
@@ -270,11 +294,8 @@ impl Pattern {
                 rest = rest.strip_prefix(&*gap.until)?;
                 continue;
             }
-            let end = if gap.until.is_empty() {
-                rest.len()
-            } else {
-                memchr::memmem::find(rest.as_bytes(), gap.until.as_bytes())?
-            };
+            let end =
+                if gap.until.is_empty() { rest.len() } else { gap.end.find(rest.as_bytes())? };
             let value = rest.get(..end)?.trim();
             if !gap.kind.admits(value) {
                 return None;

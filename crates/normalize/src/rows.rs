@@ -70,6 +70,8 @@ struct Memos(Vec<Vec<Outcome>>);
 #[derive(Clone, Copy)]
 enum Outcome {
     Unknown,
+    /// A condition that the value meets; [`Outcome::Next`] is one that it does not.
+    Holds,
     /// Nothing; the next source may have it.
     Next,
     /// Nothing, and no further source is asked.
@@ -243,10 +245,19 @@ impl Rows {
         }
     }
 
-    fn holds(&self, flat: &Flat, rule: &Rule) -> bool {
-        rule.when.iter().all(|(slot, values)| {
-            let value = self.value(*slot).map(|(span, _)| flat.get(span));
-            value.is_some_and(|value| values.iter().any(|wanted| mapping::holds(wanted, value)))
+    fn holds(&mut self, flat: &Flat, rule: &Rule) -> bool {
+        rule.when.iter().all(|condition| {
+            let Some((value, key)) = self.value(condition.of) else { return false };
+            match self.memos.get(condition.memo, key) {
+                Outcome::Holds => return true,
+                Outcome::Next => return false,
+                _ => {}
+            }
+            let value = flat.get(value);
+            let holds = condition.values.iter().any(|wanted| mapping::holds(wanted, value));
+            let outcome = if holds { Outcome::Holds } else { Outcome::Next };
+            self.memos.set(condition.memo, key, outcome);
+            holds
         })
     }
 
@@ -254,7 +265,7 @@ impl Rows {
         for (slot, filter, memo) in &copy.from {
             let Some((value, key)) = self.value(*slot) else { continue };
             match self.memos.get(*memo, key) {
-                Outcome::Unknown | Outcome::Word { .. } => {}
+                Outcome::Unknown | Outcome::Holds | Outcome::Word { .. } => {}
                 Outcome::Next => continue,
                 Outcome::Stop => return,
                 Outcome::Part { skipped, bytes, key } => {
@@ -308,7 +319,7 @@ impl Rows {
         for (slot, memo) in &translation.from {
             let Some((value, key)) = self.value(*slot) else { continue };
             match self.memos.get(*memo, key) {
-                Outcome::Unknown | Outcome::Part { .. } | Outcome::Stop => {}
+                Outcome::Unknown | Outcome::Holds | Outcome::Part { .. } | Outcome::Stop => {}
                 Outcome::Next => continue,
                 Outcome::Word { position, key } => {
                     let word = flat.text(translation.table.word(position));

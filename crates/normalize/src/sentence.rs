@@ -12,11 +12,12 @@ use crate::NormalizeError;
 use crate::codes;
 use crate::limits::{SENTENCE_CHARS_MAX, SENTENCE_CODES_MAX, SENTENCE_VALUE_CHARS_MAX};
 use crate::mapping::{Map, OneOrMany, covers, holds, known_field, meaning};
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use yagura_event::{EventBatch, FieldDictionary, Lang, UtcMicros};
 
@@ -86,6 +87,53 @@ pub(crate) struct Sentences {
     /// Positions of those of several datasets.
     broad: Vec<usize>,
     words: Words,
+    /// Fields that sentences speak of, by their number.
+    fields: Vec<Box<str>>,
+}
+
+/// The number of a field in [`Sentences`].
+type FieldNumber = usize;
+
+/// The field that codes are in; the first that is numbered.
+const CODE: FieldNumber = 0;
+
+/// Numbers fields.
+struct Fields {
+    names: Vec<Box<str>>,
+    numbers: Map<Box<str>, FieldNumber>,
+}
+
+impl Fields {
+    fn new() -> Self {
+        let mut fields = Fields { names: Vec::new(), numbers: Map::default() };
+        fields.number("event.code");
+        fields
+    }
+
+    fn number(&mut self, name: &str) -> FieldNumber {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        let number = self.names.len();
+        self.names.push(name.into());
+        self.numbers.insert(name.into(), number);
+        number
+    }
+}
+
+/// The sentences of one batch: where its columns are is looked up once for all rows.
+pub struct BatchSentences<'a> {
+    sentences: &'a Sentences,
+    batch: &'a EventBatch,
+    /// By number of the field.
+    places: RefCell<Vec<Place>>,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Unknown,
+    Nowhere,
+    Column(usize),
 }
 
 #[derive(Default)]
@@ -97,7 +145,7 @@ struct OfDataset {
 struct Sentence {
     dataset: Box<str>,
     codes: Option<Vec<Box<str>>>,
-    when: Vec<(Box<str>, Vec<Box<str>>)>,
+    when: Vec<(FieldNumber, Vec<Box<str>>)>,
     ja: Vec<Node>,
     en: Vec<Node>,
 }
@@ -105,7 +153,7 @@ struct Sentence {
 #[derive(Debug)]
 enum Node {
     Text(Box<str>),
-    Gap { names: Vec<Box<str>>, filters: Vec<Filter>, default: Option<Box<str>> },
+    Gap { names: Vec<FieldNumber>, filters: Vec<Filter>, default: Option<Box<str>> },
     Optional(Vec<Node>),
 }
 
@@ -148,10 +196,11 @@ impl Sentences {
         }
         parsed.rotate_left(ours.len());
         let mut sentences = Vec::new();
+        let mut fields = Fields::new();
         for (file, entries) in parsed {
             for (number, entry) in (1..).zip(entries) {
                 let place = format!("sentence {number} ({:?})", entry.en);
-                let compiled = Sentence::new(&entry, &words, dictionary)
+                let compiled = Sentence::new(&entry, &words, dictionary, &mut fields)
                     .map_err(|reason| meaning(file, &place, reason))?;
                 sentences.push(compiled);
             }
@@ -183,34 +232,13 @@ impl Sentences {
                 None => of.of_any_code.push(position),
             }
         }
-        Ok(Sentences { sentences, by_dataset, broad, words })
+        Ok(Sentences { sentences, by_dataset, broad, words, fields: fields.names })
     }
 
-    /// The sentence for a row; never empty.
-    pub(crate) fn render(&self, batch: &EventBatch, row: usize, lang: Lang) -> String {
-        let fields = RowFields { batch: &batch.columns, row };
-        let code = fields.value("event.code");
-        let of = self.by_dataset.get(&*batch.dataset);
-        let of_code = of.zip(code.as_ref()).and_then(|(of, code)| of.by_code.get(&**code));
-        let of_any_code = of.map(|of| &of.of_any_code);
-        let candidates = [of_code, of_any_code, Some(&self.broad)];
-        let candidates = candidates.into_iter().flatten().flatten();
-        let candidates = candidates.filter_map(|position| self.sentences.get(*position));
-        let fits = |sentence: &&Sentence| sentence.fits(&batch.dataset, code.as_deref(), &fields);
-        for sentence in candidates.filter(fits) {
-            let template = match lang {
-                Lang::Ja => &sentence.ja,
-                Lang::En => &sentence.en,
-            };
-            let mut text = String::new();
-            if self.write(template, &fields, lang, &mut text).is_some() && !text.trim().is_empty() {
-                return shorten(text.trim(), SENTENCE_CHARS_MAX).into_owned();
-            }
-        }
-        match lang {
-            Lang::Ja => format!("{} のイベント", batch.dataset),
-            Lang::En => format!("An event of {}", batch.dataset),
-        }
+    /// The sentences of a batch.
+    pub(crate) fn of<'a>(&'a self, batch: &'a EventBatch) -> BatchSentences<'a> {
+        let places = RefCell::new(vec![Place::Unknown; self.fields.len()]);
+        BatchSentences { sentences: self, batch, places }
     }
 
     fn write(
@@ -235,7 +263,7 @@ impl Sentences {
                 }
                 Node::Gap { names, filters, default } => {
                     let found = names.iter().find_map(|name| {
-                        let value = fields.value(name)?;
+                        let value = fields.value(*name)?;
                         self.filter(value, filters, lang)
                     });
                     match (found, default) {
@@ -302,14 +330,67 @@ impl Sentences {
     }
 }
 
+impl BatchSentences<'_> {
+    /// What row `row` says, in words: one line, never empty.
+    pub fn of_row(&self, row: usize, lang: Lang) -> String {
+        let BatchSentences { sentences: known, batch, .. } = self;
+        let fields = RowFields { of: self, row };
+        let code = fields.value(CODE);
+        let of = known.by_dataset.get(&*batch.dataset);
+        let of_code = of.zip(code.as_ref()).and_then(|(of, code)| of.by_code.get(&**code));
+        let of_any_code = of.map(|of| &of.of_any_code);
+        let candidates = [of_code, of_any_code, Some(&known.broad)];
+        let candidates = candidates.into_iter().flatten().flatten();
+        let candidates = candidates.filter_map(|position| known.sentences.get(*position));
+        let fits = |sentence: &&Sentence| sentence.fits(&batch.dataset, code.as_deref(), &fields);
+        for sentence in candidates.filter(fits) {
+            let template = match lang {
+                Lang::Ja => &sentence.ja,
+                Lang::En => &sentence.en,
+            };
+            let mut text = String::new();
+            if known.write(template, &fields, lang, &mut text).is_some() && !text.trim().is_empty()
+            {
+                return shorten(text.trim(), SENTENCE_CHARS_MAX).into_owned();
+            }
+        }
+        match lang {
+            Lang::Ja => format!("{} のイベント", batch.dataset),
+            Lang::En => format!("An event of {}", batch.dataset),
+        }
+    }
+
+    fn column(&self, field: FieldNumber) -> Option<&dyn Array> {
+        let columns = &self.batch.columns;
+        let mut places = self.places.borrow_mut();
+        let place = places.get_mut(field)?;
+        if let Place::Unknown = place {
+            let name = self.sentences.fields.get(field)?;
+            *place = match columns.schema_ref().column_with_name(name) {
+                Some((at, _)) => Place::Column(at),
+                None => Place::Nowhere,
+            };
+        }
+        match *place {
+            Place::Column(at) => columns.columns().get(at).map(AsRef::as_ref),
+            Place::Unknown | Place::Nowhere => None,
+        }
+    }
+}
+
 impl Sentence {
-    fn new(entry: &Entry, words: &Words, dictionary: &FieldDictionary) -> Result<Self, String> {
+    fn new(
+        entry: &Entry,
+        words: &Words,
+        dictionary: &FieldDictionary,
+        fields: &mut Fields,
+    ) -> Result<Self, String> {
         let mut when = Vec::new();
         for (name, values) in &entry.when {
             known_field(name, dictionary)?;
-            when.push((name.as_str().into(), values.iter().map(Box::from).collect()));
+            when.push((fields.number(name), values.iter().map(Box::from).collect()));
         }
-        let check = Check { words, dictionary };
+        let mut check = Check { words, dictionary, fields };
         Ok(Sentence {
             dataset: entry.dataset.as_str().into(),
             codes: entry.code.as_ref().map(|codes| codes.iter().map(Box::from).collect()),
@@ -326,7 +407,7 @@ impl Sentence {
             })
             && self.when.iter().all(|(name, values)| {
                 fields
-                    .value(name)
+                    .value(*name)
                     .is_some_and(|value| values.iter().any(|wanted| holds(wanted, &value)))
             })
     }
@@ -335,23 +416,24 @@ impl Sentence {
 struct Check<'a> {
     words: &'a Words,
     dictionary: &'a FieldDictionary,
+    fields: &'a mut Fields,
 }
 
 impl Check<'_> {
-    fn template(&self, text: &str) -> Result<Vec<Node>, String> {
+    fn template(&mut self, text: &str) -> Result<Vec<Node>, String> {
         let mut rest = text;
         let nodes = self.nodes(&mut rest, false)?;
         let hole = nodes.iter().find_map(|node| match node {
             Node::Gap { names, default: None, .. } => names.first(),
             _ => None,
         });
-        if let Some(name) = hole {
+        if let Some(name) = hole.and_then(|number| self.fields.names.get(*number)) {
             return Err(format!("{{{name}}} needs a default, or brackets around it"));
         }
         Ok(nodes)
     }
 
-    fn nodes(&self, rest: &mut &str, inside: bool) -> Result<Vec<Node>, String> {
+    fn nodes(&mut self, rest: &mut &str, inside: bool) -> Result<Vec<Node>, String> {
         let mut nodes = Vec::new();
         let mut literal = String::new();
         loop {
@@ -392,12 +474,12 @@ impl Check<'_> {
         }
     }
 
-    fn gap(&self, text: &str) -> Result<Node, String> {
+    fn gap(&mut self, text: &str) -> Result<Node, String> {
         let mut parts = text.split('|');
-        let names: Vec<Box<str>> =
-            parts.next().unwrap_or_default().split(',').map(Box::from).collect();
-        for name in &names {
+        let mut names = Vec::new();
+        for name in parts.next().unwrap_or_default().split(',') {
             known_field(name, self.dictionary)?;
+            names.push(self.fields.number(name));
         }
         let (mut filters, mut default) = (Vec::new(), None);
         for part in parts {
@@ -450,15 +532,15 @@ fn say(
 }
 
 /// The values of one row as text.
-pub(crate) struct RowFields<'a> {
-    pub(crate) batch: &'a RecordBatch,
-    pub(crate) row: usize,
+struct RowFields<'a> {
+    of: &'a BatchSentences<'a>,
+    row: usize,
 }
 
 impl<'a> RowFields<'a> {
     /// The value of a column; `None` where it is null, empty, or a dash standing for nothing.
-    fn value(&self, name: &str) -> Option<Cow<'a, str>> {
-        let value = cell(self.batch.column_by_name(name)?.as_ref(), self.row)?;
+    fn value(&self, field: FieldNumber) -> Option<Cow<'a, str>> {
+        let value = cell(self.of.column(field)?, self.row)?;
         (!matches!(value.trim(), "" | "-" | "(null)")).then_some(value)
     }
 }

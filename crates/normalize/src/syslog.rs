@@ -49,11 +49,10 @@ impl Header<'_> {
     /// Adds the header's fields, not the message.
     pub(crate) fn push(&self, flat: &mut Flat) {
         if let Some(priority) = self.priority {
-            let facility = flat.display(priority / 8);
-            flat.push_spans(names::FACILITY, facility);
-            let severity = flat.display(priority % 8);
-            flat.push_spans(names::SEVERITY, severity);
-            flat.push_known(names::LOG_LEVEL, SEVERITIES[usize::from(priority % 8)]);
+            let (facility, severity) = (usize::from(priority / 8), usize::from(priority % 8));
+            flat.push_known(names::FACILITY, NUMBERS[facility % NUMBERS.len()]);
+            flat.push_known(names::SEVERITY, NUMBERS[severity]);
+            flat.push_known(names::LOG_LEVEL, SEVERITIES[severity]);
         }
         if self.is_5424 {
             flat.push_known(names::SYSLOG_VERSION, "1");
@@ -74,6 +73,12 @@ impl Header<'_> {
         }
     }
 }
+
+/// Facilities, 0 to 23, as text; severities are the first eight.
+const NUMBERS: [&str; 24] = [
+    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
+    "17", "18", "19", "20", "21", "22", "23",
+];
 
 /// Words of ECS `log.level` for the severities 0 to 7.
 const SEVERITIES: [&str; 8] =

@@ -34,6 +34,11 @@ pub(super) fn read(
     flat: &mut Flat,
 ) -> Option<Found> {
     let header = line.header?;
+    // Cheap: without a name in its header, a line begins with one.
+    let begins = line.text.as_bytes().first().is_some_and(u8::is_ascii_uppercase);
+    if header.message_id.is_none() && !begins {
+        return None;
+    }
     let known = |tag: &str| TAGS.iter().any(|known| tag.starts_with(known));
     let structured = header
         .structured_data
@@ -61,9 +66,15 @@ pub(super) fn read(
         Some(data) => parameters(data, flat),
         None => {
             if !flow(tag, message, flat) {
-                line.mappings.match_message(tag, message, line.receipt, |name, value| {
-                    push(flat, name, value.trim_matches(['"', '\'']));
-                });
+                line.mappings.match_message(
+                    tag,
+                    message,
+                    line.bytes,
+                    line.receipt,
+                    |name, value| {
+                        push(flat, name, value.trim_matches(['"', '\'']));
+                    },
+                );
             }
         }
     }

@@ -79,9 +79,10 @@ pub(super) fn read(
         Vendor::CiscoFirewall => format!("%ASA-{}", name.mnemonic),
         _ => format!("%{}-{}", name.facility, name.mnemonic),
     };
-    let found = line.mappings.match_message(&key, message, line.receipt, |name, value| {
-        push_part(flat, name, value);
-    });
+    let found =
+        line.mappings.match_message(&key, message, line.bytes, line.receipt, |name, value| {
+            push_part(flat, name, value);
+        });
     if name.vendor == Vendor::CiscoFirewall && name.mnemonic.starts_with("4300") {
         named_values(message, flat);
     }

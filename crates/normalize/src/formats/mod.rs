@@ -35,6 +35,7 @@ mod yamaha;
 
 // Columns and pairs of any source
 
+use crate::byte_set::ByteSet;
 use crate::context::StreamContext;
 use crate::flat::Flat;
 use crate::mapping::Mappings;
@@ -48,6 +49,8 @@ use yagura_event::{Origin, UtcMicros};
 pub(crate) struct Line<'a> {
     /// The whole line, or the message behind a syslog header; trimmed.
     pub(crate) text: &'a str,
+    /// The bytes that `text` has.
+    pub(crate) bytes: &'a ByteSet,
     /// The header it was behind; its fields are in the [`Flat`] already.
     pub(crate) header: Option<&'a syslog::Header<'a>>,
     /// Where the record came from.
@@ -69,34 +72,38 @@ pub(crate) struct Found {
 
 pub(crate) type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 
-/// The formats in the order in which they are asked, by name.
-pub(crate) const FORMATS: &[(&str, Read)] = &[
+/// The formats in the order in which they are asked: name, bytes that all its lines have (ordinary text
+/// has few of them, and is then not looked at), and how it is read.
+pub(crate) const FORMATS: &[(&str, &[u8], Read)] = &[
     // Windows
-    ("windows_dhcp", windows_dhcp::read),
-    ("windows_dns_debug", windows_dns_debug::read),
-    ("windows_netlogon", windows_netlogon::read),
+    ("windows_dhcp", b",/:", windows_dhcp::read),
+    ("windows_dns_debug", b"[:", windows_dns_debug::read),
+    ("windows_netlogon", b"[]/:", windows_netlogon::read),
     // Linux and Unix
-    ("auditd", auditd::read),
+    ("auditd", b"=", auditd::read),
     // Network and security devices
-    ("cef", cef::read),
-    ("gateway", gateway::read),
-    ("paloalto", paloalto::read),
-    ("netfilter", packet::netfilter),
-    ("filterlog", packet::filterlog),
-    ("juniper", juniper::read),
-    ("checkpoint", checkpoint::read),
-    ("yamaha", yamaha::read),
-    ("snort", snort::read),
-    ("mnemonic", mnemonic::read),
+    ("cef", b"|:", cef::read),
+    ("gateway", b"=", gateway::read),
+    ("paloalto", b",/:", paloalto::read),
+    ("netfilter", b"=", packet::netfilter),
+    ("filterlog", b",", packet::filterlog),
+    ("juniper", b"", juniper::read),
+    ("checkpoint", b"", checkpoint::read),
+    ("yamaha", b"", yamaha::read),
+    ("snort", b"[:]", snort::read),
+    ("mnemonic", b"%", mnemonic::read),
     // Cloud and identity services
-    ("vpcflow", vpcflow::read),
+    ("vpcflow", b" ", vpcflow::read),
     // Columns and pairs of any source
-    ("nginx_error", nginx::error),
+    ("nginx_error", b"/[]#", nginx::error),
 ];
 
 /// Asks every format for `line`.
 pub(crate) fn read(line: &Line<'_>, context: &mut StreamContext, flat: &mut Flat) -> Option<Found> {
-    FORMATS.iter().find_map(|(_, read)| ask(*read, line, context, flat))
+    FORMATS.iter().find_map(|(_, needs, read)| match line.bytes.has_all(needs) {
+        true => ask(*read, line, context, flat),
+        false => None,
+    })
 }
 
 /// Asks one format. What it pushed of a line that it leaves after all is taken back.

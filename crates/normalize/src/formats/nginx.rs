@@ -89,7 +89,9 @@ mod tests {
         };
         let mappings = Mappings::layered(&[], &[], &FieldDictionary::default()).unwrap();
         let receipt = Receipt { received: origin.received, zone: &TimeZone::UTC };
-        let line = Line { text, header: None, origin: &origin, receipt, mappings: &mappings };
+        let bytes = &crate::byte_set::ByteSet::of(text);
+        let line =
+            Line { text, bytes, header: None, origin: &origin, receipt, mappings: &mappings };
         let mut flat = Flat::default();
         let Some(found) = super::error(&line, &mut Default::default(), &mut flat) else {
             return String::new();

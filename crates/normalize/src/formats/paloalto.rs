@@ -4,6 +4,7 @@
 
 use super::device::{civil_time, push, push_observer, push_transport};
 use super::{Found, Line, StreamContext};
+use crate::byte_set::ByteSet;
 use crate::flat::Flat;
 use crate::time;
 
@@ -170,9 +171,15 @@ pub(super) fn read(
     }
     if kind == "SYSTEM" {
         let text = record.get(14).unwrap_or_default();
-        line.mappings.match_message("panos", text, line.receipt, |name, value| {
-            push(flat, name, value);
-        });
+        line.mappings.match_message(
+            "panos",
+            text,
+            &ByteSet::of(text),
+            line.receipt,
+            |name, value| {
+                push(flat, name, value);
+            },
+        );
     }
     let said = record.get(6).filter(|text| !text.is_empty()).or(record.get(1));
     let said = said.and_then(|text| civil_time(text, line.receipt.zone));

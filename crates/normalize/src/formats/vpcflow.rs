@@ -171,7 +171,8 @@ mod tests {
                 identity: "none",
             };
             let receipt = Receipt { received: origin.received, zone: &TimeZone::UTC };
-            let line = Line { text, header: None, origin: &origin, receipt, mappings };
+            let bytes = &crate::byte_set::ByteSet::of(text);
+            let line = Line { text, bytes, header: None, origin: &origin, receipt, mappings };
             let mut flat = Flat::default();
             all.push(read(&line, &mut context, &mut flat).map(|found| {
                 let entries = (0..flat.len()).filter_map(|number| flat.entry(number));

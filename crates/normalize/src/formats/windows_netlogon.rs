@@ -37,13 +37,16 @@ pub(super) fn read(line: &Line<'_>, _: &mut StreamContext, flat: &mut Flat) -> O
     // without one of them being its own.
     if let Some((domain, after)) = text.split_once(": ")
         && is_domain(domain)
-        && line.mappings.match_message("netlogon.log", text, line.receipt, |_, _| ()).is_none()
+        && line
+            .mappings
+            .match_message("netlogon.log", text, line.bytes, line.receipt, |_, _| ())
+            .is_none()
     {
         flat.push("windows.netlogon.domain", domain);
         text = after;
     }
     flat.push("windows.netlogon.text", text);
-    line.mappings.match_message("netlogon.log", text, line.receipt, |name, value| {
+    line.mappings.match_message("netlogon.log", text, line.bytes, line.receipt, |name, value| {
         if !value.is_empty() {
             flat.push(name, value);
         }

@@ -7,6 +7,7 @@ use super::device::{
     DESTINATION, SOURCE, push, push_end, push_observer, push_sender, push_transport,
 };
 use super::{Found, Line, StreamContext};
+use crate::byte_set::ByteSet;
 use crate::flat::Flat;
 use crate::names;
 use crate::time;
@@ -24,6 +25,11 @@ pub(super) fn read(
     let (stamp, text) = own_time(line);
     // `LAN1: link up` looks as if a program of that name spoke.
     let tag = line.header.and_then(|header| header.program).filter(|program| is_lan(program));
+    // Cheap: how these begin, or what the line of a filter always has.
+    let begins = matches!(text.as_bytes(), [b'[' | b'P' | b'T' | b'I' | b'L' | b'C', ..]);
+    if tag.is_none() && !begins && !line.bytes.has_all(b"(:)") {
+        return None;
+    }
     let tagged = tag.map(|tag| format!("{tag}: {text}"));
     let text = tagged.as_deref().unwrap_or(text);
     let found = filter(text, flat)
@@ -41,7 +47,8 @@ fn is_lan(program: &str) -> bool {
 
 /// `2026/11/21 10:02:03: `, as the router's own log has it.
 fn own_time<'a>(line: &Line<'a>) -> (Option<UtcMicros>, &'a str) {
-    let split = line.text.split_at_checked(19).and_then(|(stamp, rest)| {
+    let digit = line.text.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+    let split = line.text.split_at_checked(19).filter(|_| digit).and_then(|(stamp, rest)| {
         let instant = time::iso(stamp, line.receipt.zone)?.0;
         Some((instant, rest.strip_prefix(": ")?))
     });
@@ -135,9 +142,15 @@ fn other(text: &str, line: &Line<'_>, flat: &mut Flat) -> Option<Found> {
     }
     let mark = flat.mark();
     push_observer(flat, "YAMAHA", "RTX", "router");
-    let matched = line.mappings.match_message("yamaha", text, line.receipt, |name, value| {
-        push(flat, name, value);
-    });
+    let matched = line.mappings.match_message(
+        "yamaha",
+        text,
+        &ByteSet::of(text),
+        line.receipt,
+        |name, value| {
+            push(flat, name, value);
+        },
+    );
     let Some(matched) = matched else {
         flat.back_to(mark);
         return None;

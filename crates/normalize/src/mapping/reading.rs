@@ -2,7 +2,7 @@
 //! compiled, and those of users put over ours.
 
 use super::{
-    Computed, Constant, Copy, DatasetAbout, DatasetEntry, DatasetMappings, File, Filter,
+    Computed, Condition, Constant, Copy, DatasetAbout, DatasetEntry, DatasetMappings, File, Filter,
     FormatEntry, Map, MappingEntry, Mappings, Matcher, MemoId, MessagePattern, PatternEntry, Rule,
     SourceFormat, Tables, Translation, covers, known_field, meaning,
 };
@@ -175,6 +175,10 @@ impl<'a> Reading<'a> {
             (None, Some(text)) => Matcher::Named(Grok::parse(text, &self.named)?),
             _ => return Err("write either `match` or `grok`".to_owned()),
         };
+        let needs = match &pattern {
+            Matcher::Gaps(pattern) => pattern.needs(),
+            Matcher::Named(_) => Box::default(),
+        };
         let names: Vec<&str> = match &pattern {
             Matcher::Gaps(pattern) => pattern.names().collect(),
             Matcher::Named(grok) => {
@@ -186,7 +190,7 @@ impl<'a> Reading<'a> {
         }
         let dataset = dataset.map(|name| mappings.named(name)).transpose()?;
         let set = set.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
-        Ok(MessagePattern { pattern, set, dataset })
+        Ok(MessagePattern { needs, pattern, set, dataset })
     }
 
     fn format(&self, entry: &FormatEntry, mappings: &Mappings) -> Result<SourceFormat, String> {
@@ -286,7 +290,11 @@ impl DatasetBuilder {
         };
         for (name, values) in &entry.when {
             known_field(name, dictionary)?;
-            rule.when.push((self.column(name), values.iter().map(Box::from).collect()));
+            rule.when.push(Condition {
+                of: self.column(name),
+                values: values.iter().map(Box::from).collect(),
+                memo: self.memo(),
+            });
         }
         for (name, sources) in &entry.copy {
             known_field(name, dictionary)?;
