@@ -21,6 +21,13 @@ fn main() -> std::io::Result<()> {
         write(&format!("event_proof/{number}"), proof.encode().as_bytes())?;
     }
     write("event_proof/tlog-proof", log.proofs[0].outer().encode().as_bytes())?;
+    let names: Vec<&str> = yagura_normalize::entries::names().collect();
+    for (place, (name, text)) in yagura_normalize::entries::SAMPLES.iter().enumerate() {
+        let number = names.iter().position(|known| known == name).unwrap();
+        let mut bytes = vec![u8::try_from(number).unwrap()];
+        bytes.extend_from_slice(text.as_bytes());
+        write(&format!("decoders/{place:02}-{name}"), &bytes)?;
+    }
     write("journal_segment/one-batch", &segment(&log))
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/api/v1/hunts/estimate", post(estimate))
         .route("/api/v1/hunts/{id}", get(show))
         .route("/api/v1/hunts/{id}/cancel", post(cancel))
+        .route("/api/v1/hunts/{id}/restart", post(restart))
         .route("/api/v1/indicators", get(indicators).post(add_indicators))
         .route("/api/v1/indicators/remove", post(remove_indicators))
         .route("/api/v1/feeds", get(feeds).post(add_feed))
@@ -84,6 +85,10 @@ async fn show(
 
 async fn cancel(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     blocking(move || Ok(Json(api.node.hunter().cancel(&id, LOCAL_USER)?))).await
+}
+
+async fn restart(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.hunter().restart(&id, LOCAL_USER)?))).await
 }
 
 async fn indicators(

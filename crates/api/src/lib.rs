@@ -104,6 +104,7 @@ pub fn router(
         .route("/api/v1/alerts/{id}/{act}", post(alerts::act))
         .route("/api/v1/events/{*id}", get(ledger::proof))
         .route("/api/v1/rules", get(rules::list))
+        .route("/api/v1/rules/coverage", get(rules::coverage))
         .route("/api/v1/rules/reload", post(rules::reload))
         .route("/api/v1/ledger", get(ledger::state))
         .route("/api/v1/verify", post(ledger::verify))

@@ -1,8 +1,10 @@
+use crate::extract::Asked;
 use crate::{Api, ApiError, blocking};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use yagura_node::ReloadRequest;
 
 /// Who acts, until there are accounts.
@@ -10,6 +12,20 @@ const LOCAL_USER: &str = "local";
 
 pub(crate) async fn list(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
     blocking(move || Ok(Json(api.node.rules_listed()))).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CoverageQuery {
+    /// Only events of the last so many hours or days count as present.
+    last: Option<String>,
+}
+
+pub(crate) async fn coverage(
+    State(api): State<Api>,
+    Asked(asked): Asked<CoverageQuery>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(json!({ "techniques": api.node.coverage(asked.last).await? })))
 }
 
 /// An empty body asks for nothing in particular.

@@ -120,7 +120,9 @@ fn every_rule_has_what_people_read_and_what_a_licence_asks() {
     let ruleset = ruleset();
     let files = rule_files();
     let mut ids = BTreeSet::new();
-    for rule in ruleset.rules() {
+    let (rules, correlations) = (ruleset.rules().len(), ruleset.correlations().count());
+    assert!(rules >= 120 && correlations >= 25, "{rules} rules, {correlations} correlations");
+    for rule in ruleset.rules().chain(ruleset.correlations()) {
         let path = &rule.path;
         assert!(ids.insert(rule.id.clone()), "{path}: the id is another rule's");
         assert_eq!(rule.author.as_deref(), Some("Yagura"), "{path}");
@@ -132,6 +134,8 @@ fn every_rule_has_what_people_read_and_what_a_licence_asks() {
         }
         assert!(rule.description.as_ref().is_some_and(|text| text.len() > 20), "{path}");
         assert!(!rule.falsepositives.is_empty() && !rule.references.is_empty(), "{path}");
+        assert_eq!(rule.falsepositives.len(), rule.falsepositives_ja.len(), "{path}");
+        assert!(!rule.check.is_empty() && rule.check.len() == rule.check_ja.len(), "{path}");
         assert!(rule.tags.iter().any(|tag| tag.starts_with("attack.t")), "{path}: no technique");
         let text = &files.iter().find(|file| *file.path == **path).unwrap().text;
         let word = text.lines().find_map(|line| line.strip_prefix("  phase: ")).unwrap_or_default();

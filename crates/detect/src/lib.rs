@@ -54,6 +54,7 @@ mod long;
 mod matcher;
 mod memory;
 mod needs;
+mod nots;
 mod pipeline;
 mod plan;
 mod predicate;

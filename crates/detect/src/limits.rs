@@ -8,6 +8,10 @@ pub const RULE_FILE_BYTES_MAX: usize = 1024 * 1024;
 /// quotes. The YAML library's time grows with the square of it.
 pub const OPEN_BRACKETS_MAX: usize = 1_000;
 
+/// Most times that a condition may say `not`: each takes a call of the parser, and of whatever walks
+/// the condition.
+pub const CONDITION_NOTS_MAX: usize = 128;
+
 /// Most threads that read rules and arrange them while a rule set is compiled.
 pub const COMPILE_THREADS_MAX: usize = 4;
 

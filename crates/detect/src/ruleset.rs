@@ -468,7 +468,7 @@ pub(crate) fn check_text(text: &str) -> Result<(), String> {
     if uses_aliases(text) {
         return Err("it uses YAML anchors and aliases: write the values out".into());
     }
-    Ok(())
+    crate::nots::check(text)
 }
 
 /// How many brackets and braces are open where most are.

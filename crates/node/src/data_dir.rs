@@ -57,6 +57,11 @@ impl DataDir {
         self.root.join("indicators")
     }
 
+    /// What hunts that have not ended were asked for.
+    pub fn hunts(&self) -> PathBuf {
+        self.root.join("hunts")
+    }
+
     /// What correlations have counted.
     pub fn correlation(&self) -> PathBuf {
         self.root.join("correlation")

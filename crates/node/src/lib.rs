@@ -20,6 +20,7 @@ pub mod hunt;
 mod node;
 mod pipeline;
 mod reprocess;
+mod rhythm;
 mod rows;
 mod rules;
 mod sink;

@@ -172,7 +172,7 @@ impl Node {
         let source_zone =
             source_settings.take_up(options.sources.as_ref(), book, &audit, opened_at)?;
         normalizer.set_default_zone(source_zone.clone());
-        let sources = Arc::new(Sources::open(&data, source_notices)?);
+        let sources = Arc::new(Sources::open(&data, source_notices, opened_at)?);
 
         let lake_options = LakeOptions {
             hot_bytes_max: options.hot_bytes_max,

@@ -5,7 +5,8 @@
 //! or by the new ones.
 
 use crate::audit::Audit;
-use crate::{Node, NodeError};
+use crate::{Node, NodeError, SearchQuery};
+use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use yagura_detect::{CompileReport, RuleInfo, Ruleset};
 use yagura_event::FieldDictionary;
 use yagura_rulebook::changes::{Difference, in_use};
+use yagura_rulebook::coverage::{DataPresent, Technique, coverage};
 pub use yagura_rulebook::limits::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX};
-use yagura_rulebook::{Compiled, RuleSources, RulebookError};
+use yagura_rulebook::{Compiled, RuleSources, RulebookError, cases};
 
 const RULES_CHANGED: &str = "rules-changed";
 
@@ -24,6 +26,9 @@ const RULES_PER_RECORD_MAX: usize = 500;
 
 /// Rules that an answer names of each kind; past it they are only counted.
 const RULES_SHOWN_MAX: usize = 1_000;
+
+/// Kinds of events, by dataset and code, that are told apart for coverage.
+const EVENT_KINDS_MAX: usize = 100_000;
 
 impl From<RulebookError> for NodeError {
     fn from(error: RulebookError) -> Self {
@@ -244,6 +249,52 @@ impl Node {
         cause: &str,
     ) -> Result<Value, NodeError> {
         self.rules.reload(self.audit(), request, who, cause)
+    }
+
+    /// Which techniques of ATT&CK the rules in use watch, with the events of the last `last` (all where
+    /// it is `None`) and the tests that lie beside the rules.
+    ///
+    /// # Errors
+    /// [`NodeError`], when `last` is no span, or tests cannot be read.
+    pub async fn coverage(
+        self: &Arc<Self>,
+        last: Option<String>,
+    ) -> Result<Vec<Technique>, NodeError> {
+        let present = self.data_present(last).await?;
+        let node = self.clone();
+        let measured = tokio::task::spawn_blocking(move || {
+            let InUse { ruleset, report } = locked(&node.rules.in_use).clone();
+            let adapted = String::new();
+            let compiled = Compiled { ruleset, report: (*report).clone(), adapted };
+            let results = cases::run_beside(&node.rules.sources, &[], &compiled)?;
+            Ok(coverage(&compiled.ruleset, &present, &results))
+        });
+        measured.await.map_err(|_| NodeError::Stopped("the look at what is covered"))?
+    }
+
+    /// What kinds of events there are.
+    ///
+    /// # Errors
+    /// [`NodeError`], when `last` is no span.
+    pub async fn data_present(
+        self: &Arc<Self>,
+        last: Option<String>,
+    ) -> Result<DataPresent, NodeError> {
+        let mut present = DataPresent::default();
+        let query = SearchQuery {
+            query: "* | stats count() as n by event.dataset, event.code".to_owned(),
+            last,
+            limit: EVENT_KINDS_MAX,
+            ..SearchQuery::default()
+        };
+        let mut rows = self.search(&query).await?;
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
+            let count = row.get("n").and_then(Value::as_u64).unwrap_or(0);
+            present.add(text("event.dataset"), text("event.code"), count);
+        }
+        Ok(present)
     }
 
     /// Every rule as a row, and every one that is refused, with the reason.

@@ -43,6 +43,8 @@ mod codes;
 mod content;
 mod context;
 mod decode;
+#[doc(hidden)]
+pub mod entries;
 mod error;
 mod expression;
 mod flat;

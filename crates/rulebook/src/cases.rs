@@ -13,7 +13,8 @@ mod samples;
 use crate::RulebookError;
 use crate::cases::samples::Series;
 use crate::limits::SAMPLE_FILE_BYTES_MAX;
-use crate::load::{files_below, read_text};
+use crate::load::{builtin_tests, files_below, read_text};
+use crate::{Compiled, RuleSources};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -142,33 +143,71 @@ pub fn run(
     report: &CompileReport,
     mut each: impl FnMut(&CaseResult),
 ) -> Result<Vec<CaseResult>, RulebookError> {
-    let normalizer = Normalizer::new(Normalizer::embedded_dictionary())
-        .map_err(|error| RulebookError::Content(error.to_string()))?;
-    let stream =
-        StreamName::new("samples").map_err(|error| RulebookError::Content(error.to_string()))?;
-    let mut runner = Runner {
-        stream,
-        engine: Engine::new(ruleset.clone()),
-        normalizer,
-        rules: ruleset
-            .rules()
-            .chain(ruleset.correlations())
-            .map(|rule| (rule.id.as_str(), rule))
-            .collect(),
-        ruleset,
-        report,
-    };
+    let mut runner = Runner::new(ruleset, report)?;
     let mut results = Vec::new();
     for path in files {
-        let found = match Kind::of(path) {
-            Some(Kind::Lines) => runner.lines(path),
-            Some(Kind::Info) => runner.info(path),
-            None => Vec::new(),
-        };
+        let found = runner.file(path);
         found.iter().for_each(&mut each);
         results.extend(found);
     }
     Ok(results)
+}
+
+/// Runs the tests that lie beside the rules of `sources`, those of our own rules included, and those
+/// at or below `more`.
+///
+/// # Errors
+/// When a place cannot be read, or our own content is wrong.
+pub fn run_beside(
+    sources: &RuleSources,
+    more: &[PathBuf],
+    compiled: &Compiled,
+) -> Result<Vec<CaseResult>, RulebookError> {
+    let mut runner = Runner::new(&compiled.ruleset, &compiled.report)?;
+    let mut results = Vec::new();
+    for test in if sources.builtin { builtin_tests() } else { Vec::new() } {
+        results.extend(runner.text(Path::new(&test.path), &test.text));
+    }
+    let mut paths = files(&sources.rules)?;
+    paths.extend(files(more)?);
+    paths.sort();
+    paths.dedup();
+    for path in &paths {
+        results.extend(runner.file(path));
+    }
+    Ok(results)
+}
+
+impl<'a> Runner<'a> {
+    fn new(
+        ruleset: &'a Arc<Ruleset>,
+        report: &'a CompileReport,
+    ) -> Result<Runner<'a>, RulebookError> {
+        let normalizer = Normalizer::new(Normalizer::embedded_dictionary())
+            .map_err(|error| RulebookError::Content(error.to_string()))?;
+        let stream = StreamName::new("samples")
+            .map_err(|error| RulebookError::Content(error.to_string()))?;
+        Ok(Runner {
+            stream,
+            engine: Engine::new(ruleset.clone()),
+            normalizer,
+            rules: ruleset
+                .rules()
+                .chain(ruleset.correlations())
+                .map(|rule| (rule.id.as_str(), rule))
+                .collect(),
+            ruleset,
+            report,
+        })
+    }
+
+    fn file(&mut self, path: &Path) -> Vec<CaseResult> {
+        match Kind::of(path) {
+            Some(Kind::Lines) => self.lines(path),
+            Some(Kind::Info) => self.info(path),
+            None => Vec::new(),
+        }
+    }
 }
 
 enum Kind {
@@ -235,10 +274,13 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     fn lines(&mut self, path: &Path) -> Vec<CaseResult> {
-        let text = match read_text(path, SAMPLE_FILE_BYTES_MAX) {
-            Ok(text) => text,
-            Err(reason) => return vec![unreadable(path, None, reason)],
-        };
+        match read_text(path, SAMPLE_FILE_BYTES_MAX) {
+            Ok(text) => self.text(path, &text),
+            Err(reason) => vec![unreadable(path, None, reason)],
+        }
+    }
+
+    fn text(&mut self, path: &Path, text: &str) -> Vec<CaseResult> {
         let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         lines
             .map(|(number, line)| match serde_json::from_str::<Line>(line) {

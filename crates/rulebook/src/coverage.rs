@@ -2,7 +2,7 @@
 //! being tested. A rule for which no event ever comes covers nothing.
 
 use crate::cases::{CaseResult, Outcome};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use yagura_detect::{RuleInfo, Ruleset};
@@ -38,7 +38,7 @@ impl DataPresent {
 }
 
 /// How well a technique is watched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Technique {
     /// Such as `T1059.001`.
     pub id: String,

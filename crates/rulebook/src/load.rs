@@ -16,6 +16,7 @@ use yagura_event::FieldDictionary;
 #[derive(RustEmbed)]
 #[folder = "$CARGO_MANIFEST_DIR/../../content/rules"]
 #[include = "*.yml"]
+#[include = "*tests.jsonl"]
 struct Pack;
 
 /// Which events a Sigma log source means.
@@ -150,7 +151,17 @@ pub fn log_sources() -> Result<LogSources, RulebookError> {
 
 /// Our own rules, in order of their paths.
 pub fn builtin() -> Vec<RuleFile> {
+    pack(".yml")
+}
+
+/// The tests of our own rules.
+pub(crate) fn builtin_tests() -> Vec<RuleFile> {
+    pack(".jsonl")
+}
+
+fn pack(ending: &str) -> Vec<RuleFile> {
     let mut files: Vec<RuleFile> = Pack::iter()
+        .filter(|path| path.ends_with(ending))
         .filter_map(|path| {
             let file = Pack::get(&path)?;
             let text = String::from_utf8_lossy(&file.data).into_owned();

@@ -13,6 +13,7 @@ pub enum Ask {
     List { limit: usize },
     Show { id: String, offset: usize, limit: usize },
     Cancel { id: String },
+    Restart { id: String },
     Indicators(Vec<(&'static str, String)>),
     AddIndicators(Box<IndicatorRequest>),
     RemoveIndicators { source: Option<String>, values: Vec<String> },
@@ -54,6 +55,9 @@ impl Backend {
             Ask::Cancel { id } => {
                 client.post(&format!("/api/v1/hunts/{}/cancel", part(&id)), &json!({})).await
             }
+            Ask::Restart { id } => {
+                client.post(&format!("/api/v1/hunts/{}/restart", part(&id)), &json!({})).await
+            }
             Ask::Indicators(query) => client.get("/api/v1/indicators", &query).await,
             Ask::AddIndicators(request) => {
                 client.post("/api/v1/indicators", &serde_json::to_value(request)?).await
@@ -87,6 +91,7 @@ fn locally(hunter: &Hunter, ask: Ask) -> Result<Value, NodeError> {
         Ask::List { limit } => Ok(hunter.list(limit)),
         Ask::Show { id, offset, limit } => hunter.show(&id, offset, limit),
         Ask::Cancel { id } => hunter.cancel(&id, &who()),
+        Ask::Restart { id } => hunter.restart(&id, &who()),
         Ask::Indicators(query) => {
             let mut asked = serde_json::Map::new();
             for (name, value) in query {

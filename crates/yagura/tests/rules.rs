@@ -168,26 +168,42 @@ fn a_running_server_takes_changed_rules_by_request_and_by_signal() {
     }
     assert_eq!(listed()[0]["rule.digest"], before);
 
-    // What is there decides what is covered.
+    // What is there decides what is covered: of a server, its own rules, the tests beside them, and
+    // its events.
     let tuned = rows(&server.yagura(&["rules", "tune", "--min-hits", "1", "--output", "jsonl"]));
     assert_eq!(tuned[0]["rule.uuid"], "a");
+    let covered = || {
+        let rows = rows(&server.yagura(&["rules", "coverage", "--output", "jsonl"]));
+        rows.into_iter().find(|row| row["threat.technique.id"] == "T1110").unwrap()
+    };
+    let named = |row: &Value| row["rule.name"].as_array().unwrap().iter().any(|n| n == "Rule a");
+    let untested = covered();
+    assert!(named(&untested) && untested["with_data"].as_u64() > Some(0), "{untested}");
+    let line = "<38>Nov 21 08:59:58 web01 app[42]: knock";
+    let case = serde_json::json!({ "rule": "a", "match": true, "raw": line });
+    std::fs::write(rules_dir.join("tests.jsonl"), format!("{case}\n")).unwrap();
+    let tested = covered();
+    assert_eq!(tested["score"], 100);
+    let number = |row: &Value| row["tested"].as_u64().unwrap();
+    assert_eq!(number(&tested), number(&untested) + 1);
+    let other = server.yagura(&["rules", "coverage", "--rules", text(&rules_dir)]);
+    assert_eq!(other.status.code(), Some(2), "local rules say nothing about a server");
     server.stop();
     let data = dir.path().join("data");
     let of = |arguments: &[&str]| {
-        let found = yagura(
-            &data,
-            &[&["rules", "coverage", "--rules", text(&rules_dir)], arguments].concat(),
-        );
+        let found = yagura(&data, &[&["rules", "coverage", "--no-builtin"], arguments].concat());
         succeeded(&found);
         String::from_utf8(found.stdout).unwrap()
     };
-    let rows: Vec<Value> = of(&["--output", "jsonl"])
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let technique = rows.iter().find(|row| row["threat.technique.id"] == "T1110").unwrap();
-    assert!(technique["score"] == 50 && technique["with_data"].as_u64() > Some(0), "{technique}");
-    let layer: Value = serde_json::from_str(&of(&["--output", "navigator"])).unwrap();
+    let score = |arguments: &[&str]| {
+        let text = of(&[arguments, &["--output", "jsonl"]].concat());
+        let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.map(|row| row["score"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(score(&["--rules", text(&path)]), [50]);
+    assert_eq!(score(&["--rules", text(&rules_dir)]), [100]);
+    let layer: Value =
+        serde_json::from_str(&of(&["--rules", text(&path), "--output", "navigator"])).unwrap();
     assert_eq!(layer["versions"]["layer"], "4.5");
     assert!(layer["techniques"].as_array().unwrap().iter().any(|t| t["techniqueID"] == "T1110"));
 }

@@ -3,6 +3,10 @@
 /// Hunts that may wait for their turn; one runs at a time, so that the intake keeps its share.
 pub const HUNTS_WAITING_MAX: usize = 64;
 
+/// How often an interrupted hunt starts again by itself; one that ends the process time and again must
+/// not do so for ever.
+pub const RESTARTS_MAX: u32 = 3;
+
 /// Most hunts kept in memory; the audit log has all.
 pub const HUNTS_MAX: usize = 10_000;
 

@@ -5,9 +5,11 @@
 //! hunt after another, so that the intake keeps its share of the machine.
 
 mod feeds;
+mod files;
 pub mod limits;
 mod record;
 mod request;
+mod restart;
 mod run;
 mod store;
 mod view;
@@ -16,10 +18,10 @@ mod view;
 mod tests;
 
 pub use feeds::FeedRequest;
+pub(crate) use files::tidy;
 pub(crate) use record::Fold;
 pub use record::{Feed, FeedPulled, Finished, Hit, HuntId, Outcome, SourceCopy, Started, Tally};
 pub use request::{HuntFile, HuntRequest, IndicatorRequest};
-pub(crate) use store::tidy;
 pub use view::IndicatorQuery;
 
 use crate::audit::Audit;
@@ -28,6 +30,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use limits::HUNTS_WAITING_MAX;
 use record::Entry;
 use request::{Quarry, Rules, read_list};
+use restart::{Asked, Kept};
 use run::{Estimate, Plan, Progress, Runner, estimate, evidence_of, rule_of};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -65,6 +68,7 @@ pub(crate) struct Shared {
     pub alerts_changed: tokio::sync::watch::Sender<u64>,
     pub fold: Mutex<Fold>,
     pub store: Store,
+    kept: Kept,
     pub dictionary: Arc<FieldDictionary>,
     rules: RuleSources,
     /// Hunts that wait or run.
@@ -102,6 +106,8 @@ impl Rules for Shared {
     }
 }
 
+type Jobs<'a> = MutexGuard<'a, Option<Sender<Job>>>;
+
 struct Job {
     id: HuntId,
     plan: Plan,
@@ -119,6 +125,8 @@ impl Hunter {
     pub(crate) fn start_up(parts: HuntParts, normalizer: Normalizer) -> Result<Hunter, NodeError> {
         let HuntParts { data, audit, lake, desk, clock, dictionary, alerts_changed, .. } = parts;
         let store = Store::open(&data, audit.clone(), &parts.fold)?;
+        let kept = Kept::new(data, audit.clone());
+        kept.clean(&parts.fold)?;
         let shared = Arc::new(Shared {
             audit,
             lake,
@@ -127,6 +135,7 @@ impl Hunter {
             alerts_changed,
             fold: Mutex::new(parts.fold),
             store,
+            kept,
             dictionary,
             rules: parts.rules,
             progress: Mutex::new(HashMap::new()),
@@ -145,12 +154,14 @@ impl Hunter {
         LiveIndicators(self.shared.clone())
     }
 
-    /// Ends every hunt. Blocks until the one that runs has recorded its end.
+    /// Interrupts every hunt: it starts again when a server next opens the store. Blocks until the
+    /// one that runs has let go.
     pub(crate) fn close(&self) {
-        for progress in self.shared.progress().values() {
-            progress.cancel.store(true, Ordering::Relaxed);
-        }
+        // From here on none is begun.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for progress in self.shared.progress().values() {
+            progress.stop.store(true, Ordering::Relaxed);
+        }
         let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(worker) = worker {
             // A panic there was logged; the hunt is shown as interrupted.
@@ -174,7 +185,8 @@ impl Hunter {
     /// [`NodeError`], when nothing of it can be hunted for, too many wait, or it cannot be recorded.
     pub fn start(&self, request: &HuntRequest, who: &str) -> Result<Value, NodeError> {
         let plan = self.plan(request)?;
-        self.begin(plan, &request.hypothesis, who, false)
+        let asked = Asked::request(request, &plan);
+        self.begin(plan, &asked, &request.hypothesis, who)
     }
 
     fn plan(&self, request: &HuntRequest) -> Result<Plan, NodeError> {
@@ -188,39 +200,27 @@ impl Hunter {
         Ok(Plan { quarry, from, to, raise: request.raise })
     }
 
+    /// Begins a hunt; `asked` is what is kept of it until it has ended.
     fn begin(
         &self,
         plan: Plan,
+        asked: &Asked<'_>,
         hypothesis: &str,
         who: &str,
-        automatic: bool,
     ) -> Result<Value, NodeError> {
         let estimate = estimate(&self.shared, &plan);
         let mut shown = self.estimated(&plan, &estimate);
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(jobs) = jobs.as_ref() else { return Err(NodeError::Stopped("the hunter")) };
-        let too_many = || {
-            NodeError::request(
-                format!("{HUNTS_WAITING_MAX} hunts are waiting already: wait or cancel one"),
-                format!(
-                    "{HUNTS_WAITING_MAX}件のハントが待機中です。終了を待つか取り消してください"
-                ),
-            )
-        };
-        // Only here hunts are begun, and the lock on `jobs` is held: the room stays.
-        if jobs.is_full() {
-            return Err(too_many());
-        }
-        let progress = Arc::new(Progress::default());
-        let id = {
-            let mut fold = self.shared.fold();
-            let id = HuntId(fold.last + 1);
-            let started = Entry::Started(Box::new(Started {
-                at: self.shared.clock.now(),
+        let jobs = self.jobs()?;
+        // Only with the lock on `jobs` hunts are begun: nobody else takes the number.
+        let id = HuntId(self.shared.fold().last + 1);
+        self.queue(&jobs, id, plan, |shared, plan| {
+            shared.kept.write(id, asked)?;
+            shared.record(vec![Entry::Started(Box::new(Started {
+                at: shared.clock.now(),
                 id,
                 who: who.to_owned(),
                 hypothesis: hypothesis.to_owned(),
-                automatic,
+                automatic: asked.is_automatic(),
                 sources: plan.quarry.sources_named(),
                 sources_total: plan.quarry.sources_total(),
                 digest: plan.quarry.digest.clone(),
@@ -232,19 +232,55 @@ impl Hunter {
                 raise: plan.raise,
                 events_estimated: estimate.events,
                 bytes_estimated: estimate.bytes,
-            }));
-            self.shared.audit.write(&[started.to_value()])?;
-            fold.apply(started);
-            self.shared.progress().insert(id.0, progress.clone());
-            id
-        };
-        match jobs.try_send(Job { id, plan, progress }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(too_many()),
-            Err(TrySendError::Disconnected(_)) => return Err(NodeError::Stopped("the hunter")),
-        }
+            }))])
+        })?;
         shown["hunt.id"] = json!(id);
         Ok(shown)
+    }
+
+    /// Where hunts wait, held while one is begun.
+    fn jobs(&self) -> Result<Jobs<'_>, NodeError> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.is_none() {
+            return Err(NodeError::Stopped("the hunter"));
+        }
+        Ok(jobs)
+    }
+
+    /// Lets a hunt wait for its turn, once `record` has made it durable.
+    fn queue(
+        &self,
+        jobs: &Jobs<'_>,
+        id: HuntId,
+        plan: Plan,
+        record: impl FnOnce(&Shared, &Plan) -> Result<(), NodeError>,
+    ) -> Result<(), NodeError> {
+        let Some(jobs) = jobs.as_ref() else { return Err(NodeError::Stopped("the hunter")) };
+        let too_many = || {
+            NodeError::request(
+                format!("{HUNTS_WAITING_MAX} hunts are waiting already: wait or cancel one"),
+                format!(
+                    "{HUNTS_WAITING_MAX}件のハントが待機中です。終了を待つか取り消してください"
+                ),
+            )
+        };
+        // Only with the lock on `jobs` hunts are begun: the room stays.
+        if jobs.is_full() {
+            return Err(too_many());
+        }
+        let progress = Arc::new(Progress::default());
+        // Before the record: between the two nobody may take it for interrupted.
+        self.shared.progress().insert(id.0, progress.clone());
+        let queued = record(&self.shared, &plan).and_then(|()| {
+            jobs.try_send(Job { id, plan, progress }).map_err(|error| match error {
+                TrySendError::Full(_) => too_many(),
+                TrySendError::Disconnected(_) => NodeError::Stopped("the hunter"),
+            })
+        });
+        if queued.is_err() {
+            self.shared.progress().remove(&id.0);
+        }
+        queued
     }
 
     /// Events a second that hunts of this machine looked at lately; a cautious guess before the
@@ -283,22 +319,23 @@ impl Hunter {
         })
     }
 
-    /// Stops a hunt that waits or runs. What it found so far is recorded.
+    /// Stops a hunt that waits, runs or was interrupted. What it found so far is recorded.
     ///
     /// # Errors
     /// [`NodeError::NotFound`], when there is none or it has ended.
     pub fn cancel(&self, id: &str, who: &str) -> Result<Value, NodeError> {
         let id = self.known(id)?;
+        // Nobody starts an interrupted one again meanwhile.
+        let _jobs = self.jobs()?;
         // A hunt has ended once its end is recorded, a moment before its progress is given up.
         let ended = self.shared.fold().hunts.get(&id.0).is_some_and(|hunt| hunt.finished.is_some());
         let progress = self.shared.progress().get(&id.0).cloned();
-        let Some(progress) = progress.filter(|_| !ended) else {
+        if ended {
             return Err(NodeError::request(
                 format!("hunt {id} has ended already"),
                 format!("ハント {id} はすでに終了しています"),
             ));
-        };
-        progress.cancel.store(true, Ordering::Relaxed);
+        }
         let entry = json!({
             "event.action": "hunt.cancel_requested",
             "@timestamp": self.shared.clock.now(),
@@ -306,6 +343,10 @@ impl Hunter {
             "user.name": who,
         });
         self.shared.audit.write(&[entry])?;
+        match progress {
+            Some(progress) => progress.cancel.store(true, Ordering::Relaxed),
+            None => self.give_up(id)?,
+        }
         Ok(json!({ "hunt.id": id, "hunt.state": "cancelling" }))
     }
 
@@ -387,11 +428,12 @@ impl Hunter {
         if !fresh.is_empty() {
             let source = SourceCopy { name: name.to_owned(), sha256 };
             let count = fresh.len();
-            let quarry = Quarry::of_indicators(fresh, vec![source])?;
+            let quarry = Quarry::of_indicators(fresh.clone(), vec![source.clone()])?;
             let plan = Plan { quarry, from: None, to: None, raise };
+            let asked = Asked::fresh(&fresh, source, raise);
             let hypothesis =
                 format!("{count} new indicators of {name} / 新しい侵害指標 {count} 件: {name}");
-            let began = self.begin(plan, &hypothesis, who, true)?;
+            let began = self.begin(plan, &asked, &hypothesis, who)?;
             answer["hunt.id"] = began["hunt.id"].clone();
         }
         Ok(answer)
@@ -464,7 +506,10 @@ fn work(shared: &Shared, normalizer: &Normalizer, waiting: &Receiver<Job>) {
             shared.progress().remove(&id.0);
             continue;
         };
-        if let Err(error) = shared.record(vec![Entry::Finished(Box::new(finished))]) {
+        // Nobody asked for the end of a hunt that the end of the process interrupts.
+        let interrupted =
+            finished.outcome == Outcome::Cancelled && !progress.cancel.load(Ordering::Relaxed);
+        if !interrupted && let Err(error) = shared.end(finished) {
             tracing::error!(%error, hunt = %id, "the end of a hunt could not be recorded");
         }
         shared.progress().remove(&id.0);

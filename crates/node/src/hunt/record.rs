@@ -12,6 +12,8 @@ use yagura_event::{Level, UtcMicros};
 pub(crate) enum Entry {
     #[serde(rename = "hunt.started")]
     Started(Box<Started>),
+    #[serde(rename = "hunt.restarted")]
+    Restarted(Box<Restarted>),
     #[serde(rename = "hunt.matched")]
     Matched(Matched),
     #[serde(rename = "hunt.finished")]
@@ -88,6 +90,30 @@ pub struct Started {
     #[serde(rename = "hunt.estimate.events")]
     pub events_estimated: u64,
     /// Bytes to read, as estimated.
+    #[serde(rename = "hunt.estimate.bytes")]
+    pub bytes_estimated: u64,
+}
+
+/// A hunt that was interrupted starts again: what it found before counts no more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Restarted {
+    #[serde(rename = "@timestamp")]
+    pub at: UtcMicros,
+    #[serde(rename = "hunt.id")]
+    pub id: HuntId,
+    #[serde(rename = "user.name")]
+    pub who: String,
+    /// As of [`Started`], now: rules and indicators in use may be others than before.
+    #[serde(rename = "hunt.digest")]
+    pub digest: String,
+    #[serde(rename = "hunt.rules")]
+    pub rules: u64,
+    #[serde(rename = "hunt.indicators")]
+    pub indicators: u64,
+    #[serde(rename = "hunt.refused")]
+    pub refused: u64,
+    #[serde(rename = "hunt.estimate.events")]
+    pub events_estimated: u64,
     #[serde(rename = "hunt.estimate.bytes")]
     pub bytes_estimated: u64,
 }
@@ -215,6 +241,27 @@ pub struct Finished {
     /// Why it could not go on.
     #[serde(rename = "error.message", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl Finished {
+    /// The end of a hunt that has looked at nothing.
+    pub(crate) fn empty(id: HuntId, outcome: Outcome) -> Finished {
+        Finished {
+            at: UtcMicros::default(),
+            id,
+            outcome,
+            events: 0,
+            events_pruned: 0,
+            bytes: 0,
+            matches: 0,
+            left_out: 0,
+            duration_ms: 0,
+            found: Vec::new(),
+            unread: Vec::new(),
+            alerts: 0,
+            error: None,
+        }
+    }
 }
 
 /// Indicators were taken into use.
@@ -380,6 +427,8 @@ impl<'de> Deserialize<'de> for HuntId {
 pub(crate) struct Hunt {
     pub started: Started,
     pub hits: Vec<Hit>,
+    /// How often it started again.
+    pub restarts: u32,
     pub finished: Option<Finished>,
 }
 
@@ -423,8 +472,9 @@ impl Entry {
             #[serde(rename = "event.action", borrow)]
             action: &'a str,
         }
-        const OURS: [&str; 8] = [
+        const OURS: [&str; 9] = [
             "hunt.started",
+            "hunt.restarted",
             "hunt.matched",
             "hunt.finished",
             "indicators.added",
@@ -456,9 +506,24 @@ impl Fold {
             Entry::Started(started) => {
                 self.last = self.last.max(started.id.0);
                 let number = started.id.0;
-                let hunt = Hunt { started: *started, hits: Vec::new(), finished: None };
+                let hunt =
+                    Hunt { started: *started, hits: Vec::new(), restarts: 0, finished: None };
                 self.hunts.insert(number, hunt);
             }
+            Entry::Restarted(restarted) => match self.hunts.get_mut(&restarted.id.0) {
+                Some(hunt) => {
+                    self.hits -= hunt.hits.len();
+                    hunt.hits = Vec::new();
+                    hunt.restarts += 1;
+                    hunt.started.digest = restarted.digest;
+                    hunt.started.rules = restarted.rules;
+                    hunt.started.indicators = restarted.indicators;
+                    hunt.started.refused = restarted.refused;
+                    hunt.started.events_estimated = restarted.events_estimated;
+                    hunt.started.bytes_estimated = restarted.bytes_estimated;
+                }
+                None => self.broken += 1,
+            },
             Entry::Matched(matched) => match self.hunts.get_mut(&matched.id.0) {
                 Some(hunt) => {
                     self.hits += matched.hits.len();

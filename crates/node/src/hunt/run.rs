@@ -28,10 +28,19 @@ use yagura_normalize::Normalizer;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub running: AtomicBool,
+    /// Someone wants it to end.
     pub cancel: AtomicBool,
+    /// The process ends, and the hunt is to start again later.
+    pub stop: AtomicBool,
     pub rows_total: AtomicU64,
     pub rows_done: AtomicU64,
     pub matches: AtomicU64,
+}
+
+impl Progress {
+    fn is_over(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed)
+    }
 }
 
 /// What a hunt would read.
@@ -206,21 +215,6 @@ impl<'a> Runner<'a> {
         plan: &'a Plan,
         progress: &'a Progress,
     ) -> Self {
-        let finished = Finished {
-            at: UtcMicros::default(),
-            id,
-            outcome: Outcome::Done,
-            events: 0,
-            events_pruned: 0,
-            bytes: 0,
-            matches: 0,
-            left_out: 0,
-            duration_ms: 0,
-            found: Vec::new(),
-            unread: Vec::new(),
-            alerts: 0,
-            error: None,
-        };
         let counts = plan.quarry.ruleset.as_ref().filter(|rules| rules.correlations().len() > 0);
         // History comes file by file, not in order of time: no event comes too late.
         let correlator =
@@ -236,7 +230,7 @@ impl<'a> Runner<'a> {
             tallies: BTreeMap::new(),
             rules: HashMap::new(),
             waiting: Vec::new(),
-            finished,
+            finished: Finished::empty(id, Outcome::Done),
         }
     }
 
@@ -262,7 +256,7 @@ impl<'a> Runner<'a> {
         let mut engine = self.plan.quarry.ruleset.clone().map(Engine::new);
         let mut wanted: HashMap<Arc<str>, Wanted> = HashMap::new();
         for part in history.parts() {
-            if self.progress.cancel.load(Ordering::Relaxed) {
+            if self.progress.is_over() {
                 self.finished.outcome = Outcome::Cancelled;
                 return Ok(());
             }
@@ -315,7 +309,8 @@ impl<'a> Runner<'a> {
         let mut found: Vec<(u64, Found)> = Vec::new();
         for batch in part.read(&|name| wanted.column(name))? {
             let batch = batch?;
-            if self.progress.cancel.load(Ordering::Relaxed) {
+            if self.progress.is_over() {
+                self.finished.outcome = Outcome::Cancelled;
                 break;
             }
             self.batch(&batch, first, engine.as_deref_mut(), now, &mut found);

@@ -2,19 +2,15 @@
 //! never changed, its digest in the audit log like that of every finished file; which of them count
 //! is the fold of the audit log's records. In memory they are one [`Matcher`].
 
+use super::files;
 use super::record::{Added, Change, Entry, Fold, Removed};
-use crate::audit::{Audit, FileDigest};
-use crate::verify::digest_of;
+use crate::audit::Audit;
 use crate::{DataDir, NodeError};
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use yagura_event::{Lang, UtcMicros};
 use yagura_hunt::{Indicator, Matcher, Reading};
-
-/// Ending of a file that is not finished.
-const UNFINISHED: &str = "new";
 
 /// The indicators in use, shared with the pipeline.
 pub(crate) struct Store {
@@ -200,70 +196,28 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a file of indicators and records its digest. The digest is recorded while the file
-    /// still has its unfinished name: whatever a crash leaves, [`tidy`] knows which it was.
+    /// Writes a file of indicators under the next free number.
     fn write_file(&self, indicators: &[Arc<Indicator>]) -> Result<String, NodeError> {
         let dir = self.data.indicators();
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| NodeError::Io { path, source }
-        };
-        std::fs::create_dir_all(&dir).map_err(failed(&dir))?;
         let mut number = 1u64;
         let path = loop {
             let path = dir.join(format!("{number:06}.jsonl"));
-            let taken = path.try_exists().map_err(failed(&path))?;
+            let taken =
+                path.try_exists().map_err(|source| NodeError::Io { path: path.clone(), source })?;
             if !taken && !self.audit.has_file(&self.data.relative(&path)) {
                 break path;
             }
             number += 1;
         };
-        let unfinished = path.with_extension(format!("jsonl.{UNFINISHED}"));
-        let written = (|| -> std::io::Result<()> {
-            let mut out = std::io::BufWriter::new(std::fs::File::create(&unfinished)?);
+        files::write(&self.data, &self.audit, &path, |out| {
             for indicator in indicators {
-                serde_json::to_writer(&mut out, indicator)?;
+                serde_json::to_writer(&mut *out, indicator)?;
                 out.write_all(b"\n")?;
             }
-            out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
-        })();
-        if let Err(source) = written {
-            let _ = std::fs::remove_file(&unfinished);
-            return Err(NodeError::Io { path: unfinished, source });
-        }
-        let mut digest = digest_of(&self.data, &unfinished)?;
-        digest.path = self.data.relative(&path);
-        self.audit.record_files(&[digest])?;
-        std::fs::rename(&unfinished, &path).map_err(failed(&path))?;
-        let synced = std::fs::File::open(&dir).and_then(|dir| dir.sync_all());
-        synced.map_err(failed(&dir))?;
+            Ok(())
+        })?;
         Ok(self.data.relative(&path))
     }
-}
-
-/// Puts in order what a crash left: a file whose digest is recorded gets its name, any other
-/// unfinished one goes.
-pub(crate) fn tidy<'a>(
-    data: &DataDir,
-    recorded: impl Fn(&str) -> Option<&'a FileDigest>,
-) -> Result<(), NodeError> {
-    let Ok(entries) = std::fs::read_dir(data.indicators()) else { return Ok(()) };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_none_or(|ending| ending != UNFINISHED) {
-            continue;
-        }
-        let target = path.with_extension("");
-        let failed = |source| NodeError::Io { path: path.clone(), source };
-        let known = recorded(&data.relative(&target));
-        let whole = known.is_some_and(|known| {
-            digest_of(data, &path).is_ok_and(|found| found.sha256 == known.sha256)
-        });
-        match whole && !target.try_exists().map_err(failed)? {
-            true => std::fs::rename(&path, &target).map_err(failed)?,
-            false => std::fs::remove_file(&path).map_err(failed)?,
-        }
-    }
-    Ok(())
 }
 
 /// Puts newer indicators in the place of older ones of the same source: those with the same value,
@@ -292,15 +246,8 @@ fn concerns(removed: &Removed, indicator: &Indicator) -> bool {
 }
 
 fn read_file(data: &DataDir, audit: &Audit, path: &str) -> Result<Vec<Arc<Indicator>>, NodeError> {
-    let full = data.root().join(path);
     let damaged = |reason: String| NodeError::Content(format!("{path}: {reason}"));
-    // What was changed on the disk is not looked for.
-    let found = digest_of(data, &full)?;
-    if !audit.file_is(&found) {
-        return Err(damaged("it was changed: its SHA-256 is not the recorded one".to_owned()));
-    }
-    let text = std::fs::read_to_string(&full)
-        .map_err(|source| NodeError::Io { path: full.clone(), source })?;
+    let text = files::read(data, audit, path)?;
     let mut sources: HashMap<Arc<str>, Arc<str>> = HashMap::new();
     let mut indicators = Vec::new();
     for (number, line) in text.lines().enumerate() {

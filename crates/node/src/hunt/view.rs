@@ -54,6 +54,9 @@ impl Hunter {
 
     fn shown(&self, hunt: &Hunt) -> Value {
         let mut shown = serde_json::to_value(&hunt.started).unwrap_or_default();
+        if hunt.restarts > 0 {
+            shown["hunt.restarts"] = json!(hunt.restarts);
+        }
         let progress = self.shared.progress().get(&hunt.started.id.0).cloned();
         let state = match (&hunt.finished, progress) {
             (Some(finished), _) => {
@@ -90,7 +93,10 @@ impl Hunter {
                 }
             }
             // The process ended before the hunt did.
-            (None, None) => "interrupted",
+            (None, None) => {
+                shown["hunt.matches_total"] = json!(hunt.hits.len());
+                "interrupted"
+            }
         };
         shown["hunt.state"] = json!(state);
         shown

@@ -1,6 +1,7 @@
 //! Sources: who sends, as an analyst would list them (stream, transport, address or file, and the host
 //! that the events claim). How each is to be read ([`settings`]), what was seen of it ([`track`]),
-//! how far its clock is off ([`skew`]), and whether it changed what it sends ([`drift`]).
+//! how far its clock is off ([`skew`]), whether it changed what it sends ([`drift`]), and whether it fell
+//! silent ([`silence`]).
 //!
 //! The figures are kept up by the pipeline and lie in one file beside the state of correlations; a
 //! restart neither repeats nor misses an event.
@@ -8,6 +9,7 @@
 mod drift;
 pub mod limits;
 mod settings;
+mod silence;
 mod skew;
 pub(crate) mod state;
 mod track;
@@ -24,6 +26,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use track::{Noticed, Source, SourceKey, Tracked};
+use yagura_desk::GapSeen;
 use yagura_event::{CommittedRun, EventBatch, Lang, Origin, StreamName, Transport, UtcMicros};
 use yagura_normalize::SourceBook;
 
@@ -71,11 +74,16 @@ fn remember(notices: &mut VecDeque<Value>, entry: Value) {
 impl Sources {
     /// Reads the stored state. One that is damaged is given up, with a warning: counting begins anew
     /// with what the journal still holds.
-    pub(crate) fn open(data: &DataDir, notices: RecordedNotices) -> Result<Self, NodeError> {
+    /// Somebody listens from `opened` on.
+    pub(crate) fn open(
+        data: &DataDir,
+        notices: RecordedNotices,
+        opened: UtcMicros,
+    ) -> Result<Self, NodeError> {
         let dir = data.sources();
         let path = dir.join(state::STATE_FILE);
         let mut rebuilt = None;
-        let tracked = match state::read(&path) {
+        let mut tracked = match state::read(&path) {
             Ok(tracked) => tracked,
             Err(state::StateError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
                 Tracked::default()
@@ -87,6 +95,7 @@ impl Sources {
                 Tracked::default()
             }
         };
+        tracked.listens_since = opened.as_micros();
         let sources = Sources {
             dir,
             tracked: Mutex::new(tracked),
@@ -154,6 +163,11 @@ impl Sources {
             *saved = None;
         }
         written
+    }
+
+    /// Hosts that fell silent while others of their stream went on talking.
+    pub(crate) fn silent(&self, now: UtcMicros) -> Vec<GapSeen> {
+        silence::silent(&self.lock(), now)
     }
 
     fn take_noticed(&self) -> Vec<Noticed> {

@@ -7,6 +7,7 @@ use super::limits::{
     NAME_BYTES_MAX, NOTICES_WAITING_MAX, REASONS_PER_SOURCE_MAX, SAMPLE_CHARS_MAX, SOURCES_MAX,
 };
 use super::skew::Skew;
+use crate::rhythm::Rhythm;
 use arrow::array::{
     Array, AsArray, BinaryArray, DictionaryArray, Int64Array, StringArray,
     TimestampMicrosecondArray,
@@ -18,7 +19,7 @@ use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use yagura_event::{EventBatch, EventId, StreamName, Transport, columns};
+use yagura_event::{EventBatch, EventId, StreamName, Transport, UtcMicros, columns};
 
 /// `@timestamp` and the estimated skew of its source.
 pub(crate) const CORRECTED: &str = "yagura.corrected_time";
@@ -31,6 +32,9 @@ const HOST: &str = "host.name";
 
 /// Rows of a source in one batch whose fields are looked at.
 const SAMPLED_ROWS: usize = 32;
+
+/// Events of a source within this time, in microseconds, are one time that it talked.
+const TALK_MICROS: i64 = 60 * 1_000_000;
 
 /// Who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -84,6 +88,12 @@ pub(crate) struct Source {
     pub(crate) skew: Skew,
     pub(crate) drift: Drift,
     pub(crate) fields: BTreeMap<Arc<str>, FieldSet>,
+    /// How long it is usually silent.
+    #[serde(default)]
+    pub(crate) rhythm: Rhythm,
+    /// When it last talked, as [`Rhythm`] counts it.
+    #[serde(default)]
+    talked: i64,
 }
 
 /// A change that is to be recorded.
@@ -112,6 +122,9 @@ pub(crate) struct Tracked {
     pub(crate) noticed: Vec<Noticed>,
     /// Per stream, what has been counted: batch, and the index after it.
     pub(crate) counted: BTreeMap<String, (u64, u32)>,
+    /// From when on somebody listens, in microseconds: a silence from before it says nothing.
+    #[serde(skip)]
+    pub(crate) listens_since: i64,
     #[serde(skip)]
     index: HashMap<SourceKey, usize>,
     #[serde(skip)]
@@ -184,7 +197,7 @@ impl Tracked {
             };
             let received = rows.received.value(row);
             group.last = group.last.max(received);
-            source.count(received, rows.bytes(row));
+            source.count(received, rows.bytes(row), self.listens_since);
             if group.measures_clock {
                 let claimed = rows.claimed.value(row);
                 // Without a time of its own an event has that of its receipt.
@@ -223,7 +236,7 @@ impl Tracked {
     }
 
     /// The position of a source; `None` when there are too many.
-    fn source(&mut self, key: SourceKey) -> Option<usize> {
+    pub(crate) fn source(&mut self, key: SourceKey) -> Option<usize> {
         if let Some(&at) = self.index.get(&key) {
             return Some(at);
         }
@@ -349,14 +362,30 @@ impl Source {
             skew: Skew::default(),
             drift: Drift::default(),
             fields: BTreeMap::new(),
+            rhythm: Rhythm::default(),
+            talked: i64::MIN,
         }
     }
 
-    fn count(&mut self, received: i64, bytes: u64) {
+    /// Takes note of an event received at `received`.
+    pub(crate) fn count(&mut self, received: i64, bytes: u64, listens_since: i64) {
+        if received.saturating_sub(self.talked) >= TALK_MICROS {
+            self.talk(received, listens_since);
+        }
         self.first = self.first.min(received);
         self.last = self.last.max(received);
         self.events += 1;
         self.bytes += bytes;
+    }
+
+    fn talk(&mut self, at: i64, listens_since: i64) {
+        self.talked = at;
+        let nobody_listened = self.last < listens_since && at >= listens_since;
+        if self.events == 0 || nobody_listened {
+            self.rhythm.talk();
+        } else {
+            self.rhythm.talk_after(at.saturating_sub(self.last), UtcMicros::from_micros(at));
+        }
     }
 
     /// Events without a note are UTF-8; their number follows from the others.
@@ -559,7 +588,7 @@ fn corrected(batch: EventBatch, rows: &Rows<'_>, groups: &[Group], of_row: &[u32
 #[cfg(test)]
 mod tests {
     use super::*;
-    use yagura_event::{BatchBuilder, CommittedRun, Record, UtcMicros};
+    use yagura_event::{BatchBuilder, CommittedRun, Record};
     use yagura_normalize::Normalizer;
 
     const SECOND: i64 = 1_000_000;

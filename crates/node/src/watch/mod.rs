@@ -64,7 +64,9 @@ impl Node {
             }
         }
         self.record_drift()?;
-        set(GapKind::SourceSilent, watch.silence.silent(now, self.opened_at()))?;
+        let mut silent = watch.silence.silent(now, self.opened_at());
+        silent.extend(self.source_figures().silent(now));
+        set(GapKind::SourceSilent, silent)?;
         watch.looked = Some(now);
         Ok(())
     }

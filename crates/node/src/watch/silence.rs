@@ -1,9 +1,10 @@
 //! Streams that usually talk and have fallen silent: longer than twice the longest silence of their
 //! own last days. The pattern is read from the headers of sealed batches, so that anybody with the
-//! ledger comes to the same.
+//! ledger comes to the same. Hosts within a stream are watched by `sources/silence.rs`.
 
 use crate::NodeError;
-use std::collections::{BTreeMap, VecDeque};
+use crate::rhythm::Rhythm;
+use std::collections::BTreeMap;
 use yagura_desk::GapSeen;
 use yagura_event::{StreamName, UtcMicros};
 use yagura_ledger::{BatchHeader, Log};
@@ -14,23 +15,9 @@ const HEADERS_READ_BACK_MAX: u64 = 20_000;
 /// Streams that are watched; those that talked first.
 const STREAMS_MAX: usize = 10_000;
 
-/// Days whose silences make the pattern.
-const DAYS: usize = 8;
-
-/// Shortest silence that is worth a word, in microseconds.
-const SILENCE_MICROS_MIN: i64 = 15 * 60 * 1_000_000;
-
-/// A stream must have talked at least so often...
-const BATCHES_MIN: u64 = 20;
-
-/// ... and for this many times the silence that is called one.
-const KNOWN_TIMES: i64 = 2;
-
 /// Without any header of a stream, not even a heartbeat, for this long (microseconds), nobody
 /// listened: such a time is no silence of the stream's own.
 const NOBODY_LISTENED_MICROS: i64 = 12 * 60 * 1_000_000;
-
-const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// What is known of every stream.
 #[derive(Debug, Default)]
@@ -47,9 +34,7 @@ struct Pattern {
     last: UtcMicros,
     /// The last header of any kind.
     heard: UtcMicros,
-    batches: u64,
-    /// Day and the longest silence (microseconds) that ended on it.
-    days: VecDeque<(i64, i64)>,
+    rhythm: Rhythm,
 }
 
 impl Silence {
@@ -77,13 +62,13 @@ impl Silence {
         match self.streams.get_mut(&header.stream) {
             Some(pattern) => pattern.hear(header),
             None if header.count > 0 && room => {
-                let pattern = Pattern {
+                let mut pattern = Pattern {
                     first: header.first_received,
                     last: header.last_received,
                     heard: header.last_received,
-                    batches: 1,
-                    days: VecDeque::new(),
+                    rhythm: Rhythm::default(),
                 };
+                pattern.rhythm.talk();
                 self.streams.insert(header.stream.clone(), pattern);
             }
             None => {}
@@ -105,7 +90,7 @@ impl Silence {
             };
             let silence = now.as_micros() - listened_since.as_micros();
             (silence >= limit).then(|| {
-                let (minutes, usual) = (limit / 60_000_000, pattern.longest() / 60_000_000);
+                let (minutes, usual) = (limit / 60_000_000, pattern.rhythm.longest() / 60_000_000);
                 GapSeen {
                     subject: stream.to_string(),
                     begin: pattern.last,
@@ -132,31 +117,19 @@ impl Pattern {
         if header.count == 0 {
             return;
         }
-        self.batches += 1;
-        if unheard < NOBODY_LISTENED_MICROS {
-            let silence = header.first_received.as_micros() - self.last.as_micros();
-            let day = header.first_received.as_micros().div_euclid(DAY_MICROS);
-            match self.days.back_mut() {
-                Some((last, longest)) if *last >= day => *longest = (*longest).max(silence),
-                _ => self.days.push_back((day, silence)),
+        match unheard < NOBODY_LISTENED_MICROS {
+            true => {
+                let silence = header.first_received.as_micros() - self.last.as_micros();
+                self.rhythm.talk_after(silence, header.first_received);
             }
-            while self.days.len() > DAYS {
-                self.days.pop_front();
-            }
+            false => self.rhythm.talk(),
         }
         self.last = self.last.max(header.last_received);
     }
 
-    fn longest(&self) -> i64 {
-        self.days.iter().map(|(_, longest)| *longest).max().unwrap_or(0).max(0)
-    }
-
     /// From when on silence is unusual; `None` while too little is known.
     fn limit(&self) -> Option<i64> {
-        let limit = self.longest().saturating_mul(2).max(SILENCE_MICROS_MIN);
-        let known = self.last.as_micros() - self.first.as_micros();
-        let enough = self.batches >= BATCHES_MIN && known >= limit.saturating_mul(KNOWN_TIMES);
-        enough.then_some(limit)
+        self.rhythm.limit(self.last.as_micros() - self.first.as_micros())
     }
 }
 
@@ -235,7 +208,7 @@ mod tests {
         assert!(silence.silent(at(2_019), at(2_000)).is_empty());
         assert_eq!(silence.silent(at(2_020), at(2_000)).len(), 1);
         silence.hear(&header("syslog", 2_000, 1), at(2_000));
-        assert_eq!(silence.streams.values().next().unwrap().longest(), 10 * MINUTE);
+        assert_eq!(silence.streams.values().next().unwrap().rhythm.longest(), 10 * MINUTE);
         assert_eq!(silence.last_alive_before_start(), Some(at(600)));
     }
 

@@ -1,7 +1,7 @@
 //! Text formats that need more than a pattern: each looks at a line and reads it, or leaves it.
 //!
 //! A format is asked for whole lines and for messages behind a syslog header. It must tell cheaply
-//! that a line is not its own, and may push nothing then ([`Flat::mark`], [`Flat::back_to`]).
+//! that a line is not its own; what it pushed of such a line is taken back.
 
 // Windows
 mod windows_dhcp;
@@ -70,37 +70,53 @@ pub(crate) struct Found {
     pub(crate) time: Option<UtcMicros>,
 }
 
-type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
+pub(crate) type Read = fn(&Line<'_>, &mut StreamContext, &mut Flat) -> Option<Found>;
 
-/// The formats in the order in which they are asked, each with bytes that all its lines have:
-/// ordinary text has few of them, and is then not looked at.
-const FORMATS: &[(&[u8], Read)] = &[
+/// The formats in the order in which they are asked: name, bytes that all its lines have (ordinary text
+/// has few of them, and is then not looked at), and how it is read.
+pub(crate) const FORMATS: &[(&str, &[u8], Read)] = &[
     // Windows
-    (b",/:", windows_dhcp::read),
-    (b"[:", windows_dns_debug::read),
-    (b"[]/:", windows_netlogon::read),
+    ("windows_dhcp", b",/:", windows_dhcp::read),
+    ("windows_dns_debug", b"[:", windows_dns_debug::read),
+    ("windows_netlogon", b"[]/:", windows_netlogon::read),
     // Linux and Unix
-    (b"=", auditd::read),
+    ("auditd", b"=", auditd::read),
     // Network and security devices
-    (b"|:", cef::read),
-    (b"=", gateway::read),
-    (b",/:", paloalto::read),
-    (b"=", packet::netfilter),
-    (b",", packet::filterlog),
-    (b"", juniper::read),
-    (b"", checkpoint::read),
-    (b"", yamaha::read),
-    (b"[:]", snort::read),
-    (b"%", mnemonic::read),
+    ("cef", b"|:", cef::read),
+    ("gateway", b"=", gateway::read),
+    ("paloalto", b",/:", paloalto::read),
+    ("netfilter", b"=", packet::netfilter),
+    ("filterlog", b",", packet::filterlog),
+    ("juniper", b"", juniper::read),
+    ("checkpoint", b"", checkpoint::read),
+    ("yamaha", b"", yamaha::read),
+    ("snort", b"[:]", snort::read),
+    ("mnemonic", b"%", mnemonic::read),
     // Cloud and identity services
-    (b" ", vpcflow::read),
+    ("vpcflow", b" ", vpcflow::read),
     // Columns and pairs of any source
-    (b"/[]#", nginx::error),
+    ("nginx_error", b"/[]#", nginx::error),
 ];
 
 /// Asks every format for `line`.
 pub(crate) fn read(line: &Line<'_>, context: &mut StreamContext, flat: &mut Flat) -> Option<Found> {
-    FORMATS.iter().find_map(|(needs, read)| {
-        if line.bytes.has_all(needs) { read(line, context, flat) } else { None }
+    FORMATS.iter().find_map(|(_, needs, read)| match line.bytes.has_all(needs) {
+        true => ask(*read, line, context, flat),
+        false => None,
     })
+}
+
+/// Asks one format. What it pushed of a line that it leaves after all is taken back.
+pub(crate) fn ask(
+    read: Read,
+    line: &Line<'_>,
+    context: &mut StreamContext,
+    flat: &mut Flat,
+) -> Option<Found> {
+    let mark = flat.mark();
+    let found = read(line, context, flat);
+    if found.is_none() {
+        flat.back_to(mark);
+    }
+    found
 }

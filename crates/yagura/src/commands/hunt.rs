@@ -33,6 +33,7 @@ Examples:
   yagura hunt --indicators bundle.json --estimate
   yagura hunt list
   yagura hunt show H-000001
+  yagura hunt restart H-000001
   yagura hunt indicators add iocs.csv --source jpcert --valid-until 2027-01-01T00:00:00Z
   yagura hunt feed add https://taxii.example/api/ --collection 91a7b528-80eb-42ed-a74d-c6fbd5a26116")]
 pub struct Hunt {
@@ -48,12 +49,32 @@ enum Command {
     List(show::List),
     /// Show a hunt and what it found
     Show(show::Show),
-    /// Stop a hunt that waits or runs on a server
+    /// Stop a hunt that waits or runs on a server, or was interrupted
     Cancel(show::Cancel),
+    /// Start a hunt that was interrupted again, from the beginning
+    Restart(Restart),
     /// Keep the indicators that are looked for as events come
     Indicators(indicators::Indicators),
     /// Keep the TAXII feeds they come from
     Feed(feed::Feeds),
+}
+
+/// `yagura hunt restart`
+#[derive(Args)]
+struct Restart {
+    /// Id of the hunt, such as H-000001
+    id: String,
+    /// At most so many matches are printed; all are counted
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    /// How matches are written
+    #[arg(long, value_enum, default_value = "table")]
+    output: Format,
+    /// No progress bar
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Args)]
@@ -114,9 +135,26 @@ impl Hunt {
             Some(Command::List(list)) => list.run(lang).await,
             Some(Command::Show(show)) => show.run(lang).await,
             Some(Command::Cancel(cancel)) => cancel.run(lang).await,
+            Some(Command::Restart(restart)) => restart.run(lang).await,
             Some(Command::Indicators(indicators)) => indicators.run(lang).await,
             Some(Command::Feed(feeds)) => feeds.run(lang).await,
         }
+    }
+}
+
+impl Restart {
+    async fn run(self, lang: Lang) -> Result<ExitCode> {
+        let backend = Backend::open(&self.place, lang).await?;
+        let done = self.hunt(&backend, lang).await;
+        backend.close().await;
+        done
+    }
+
+    async fn hunt(&self, backend: &Backend, lang: Lang) -> Result<ExitCode> {
+        let begun = backend.hunter(Ask::Restart { id: self.id.clone() }).await?;
+        show::print_estimate(&begun, lang);
+        wait(backend, &self.id, self.quiet, lang).await?;
+        show::print_hunt(backend, &self.id, self.limit, self.output, lang).await
     }
 }
 

@@ -98,6 +98,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     report_opening(&node);
 
     let watching = tokio::spawn(watch_gaps(node.clone()));
+    let restarting = tokio::spawn(restart_hunts(node.clone()));
 
     let (syslog_connections_max, http_connections_max) = affordable_connections(&config);
     let (stop, signal) = stop_pair();
@@ -173,6 +174,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         webhook.abort();
     }
     watching.abort();
+    restarting.abort();
     tokio::task::spawn_blocking(move || node.close()).await??;
     Ok(())
 }
@@ -231,6 +233,16 @@ fn share_files(files: usize, asked: (usize, usize), syslog_listeners: usize) -> 
     }
     let http = asked.1.min(free / 8).max(1);
     (asked.0.min(free.saturating_sub(http) / syslog_listeners.max(1)).max(1), http)
+}
+
+/// Starts hunts again that the last process did not finish. What the journal still held must be there
+/// to be looked at.
+async fn restart_hunts(node: Arc<Node>) {
+    node.ready().await;
+    let hunter = node.hunter().clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || hunter.restart_interrupted()).await {
+        tracing::error!(%error, "interrupted hunts were not started again");
+    }
 }
 
 /// Looks for detection gaps until it is aborted.

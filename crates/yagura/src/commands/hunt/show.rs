@@ -309,6 +309,18 @@ fn print_end(hunt: &Value, shown: usize, lang: Lang) {
             Lang::Ja => eprintln!("{shown}件を表示。続きは yagura hunt show {id} --limit N"),
         }
     }
+    if state == "interrupted" {
+        match lang {
+            Lang::En => eprintln!(
+                "a running server starts it again by itself; or now: `yagura hunt restart {id}`. \
+                 `yagura hunt cancel {id}` gives it up"
+            ),
+            Lang::Ja => eprintln!(
+                "サーバーを起動すると自動でやり直します。今すぐなら yagura hunt restart {id}、\
+                 やめるなら yagura hunt cancel {id}"
+            ),
+        }
+    }
     let alerts = number("hunt.alerts");
     if alerts > 0 {
         match lang {

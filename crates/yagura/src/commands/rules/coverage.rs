@@ -1,26 +1,27 @@
 use super::Sources;
-use crate::Place;
-use crate::backend::Backend;
+use crate::backend::{Backend, said};
 use crate::output::{Format, Row, RowWriter};
+use crate::{Misuse, Place};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yagura_event::Lang;
-use yagura_node::SearchQuery;
 use yagura_normalize::Normalizer;
 use yagura_rulebook::cases;
-use yagura_rulebook::coverage::{DataPresent, Technique, coverage, navigator_layer};
+use yagura_rulebook::coverage::{Technique, coverage, navigator_layer};
 
 /// `yagura rules coverage`
 #[derive(Args)]
 #[command(after_help = "\
 A technique counts 100 where a rule with a passing test has events it could match, 50 where a rule has
-events and no such test, 0 where there are rules and no events.
+events and no such test, 0 where there are rules and no events. Tests beside the rules count, ours included.
+With --server the rules, tests and events of the server count.
 
 Examples:
   yagura rules coverage
+  yagura rules coverage --server http://127.0.0.1:8440 --last 30d
   yagura rules coverage --rules ./sigma/rules --tests ./regression_data
   yagura rules coverage --output navigator > layer.json")]
 pub struct Coverage {
@@ -28,7 +29,7 @@ pub struct Coverage {
     place: Place,
     #[command(flatten)]
     sources: Sources,
-    /// Tests that say which rules are tested, as for `yagura rules test`
+    /// More tests that say which rules are tested, as for `yagura rules test`
     #[arg(long, value_name = "PATH", num_args = 1..)]
     tests: Vec<PathBuf>,
     /// Only events of the last so many hours or days count as present, such as 30d
@@ -53,16 +54,13 @@ enum Output {
     Navigator,
 }
 
-/// Kinds of events that are counted: dataset and code.
-const KINDS_MAX: usize = 100_000;
-
 impl Coverage {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let compiled = self.sources.read().compile(Normalizer::embedded_dictionary())?;
-        let files = cases::files(&self.tests)?;
-        let results = cases::run(&files, &compiled.ruleset, &compiled.report, |_| {})?;
-        let present = self.present(lang).await?;
-        let techniques = coverage(&compiled.ruleset, &present, &results);
+        self.check(lang)?;
+        let backend = Backend::open(&self.place, lang).await?;
+        let measured = self.measure(&backend, lang).await;
+        backend.close().await;
+        let techniques = measured?;
         if self.output == Output::Navigator {
             println!("{:#}", navigator_layer(&techniques, lang));
         } else {
@@ -88,26 +86,43 @@ impl Coverage {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn present(&self, lang: Lang) -> Result<DataPresent> {
-        let backend = Backend::open(&self.place, lang).await?;
-        let mut present = DataPresent::default();
-        let query = SearchQuery {
-            query: "* | stats count() as n by event.dataset, event.code".to_owned(),
-            last: self.last.clone(),
-            limit: KINDS_MAX,
-            ..SearchQuery::default()
-        };
-        let done = backend
-            .search(&query, |row| {
-                let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
-                let count = row.get("n").and_then(Value::as_u64).unwrap_or(0);
-                present.add(text("event.dataset"), text("event.code"), count);
-                Ok(())
-            })
-            .await;
-        backend.close().await;
-        done?;
-        Ok(present)
+    /// A server has rules and tests of its own; other ones would say nothing about it.
+    fn check(&self, lang: Lang) -> Result<()> {
+        if self.place.is_directory() || (self.sources.is_default() && self.tests.is_empty()) {
+            return Ok(());
+        }
+        Err(Misuse(match lang {
+            Lang::En => {
+                "--server looks at the rules that the server uses, and at the tests beside \
+                         them: leave --rules, --lists, --pipelines, --no-builtin and --tests away"
+                    .to_owned()
+            }
+            Lang::Ja => {
+                "--server では、サーバーが使っているルールと、その隣にあるテストを調べます。\
+                         --rules、--lists、--pipelines、--no-builtin、--tests は指定できません"
+                    .to_owned()
+            }
+        })
+        .into())
+    }
+
+    async fn measure(&self, backend: &Backend, lang: Lang) -> Result<Vec<Technique>> {
+        match backend {
+            Backend::Remote(client) => {
+                let asked: Vec<_> =
+                    self.last.clone().map(|last| ("last", last)).into_iter().collect();
+                let answer = client.get("/api/v1/rules/coverage", &asked).await?;
+                Ok(serde_json::from_value(answer["techniques"].clone())?)
+            }
+            Backend::Local(node, _) => {
+                let present = node.data_present(self.last.clone()).await;
+                let present = present.map_err(|error| said(error, lang))?;
+                let sources = self.sources.read();
+                let compiled = sources.compile(Normalizer::embedded_dictionary())?;
+                let results = cases::run_beside(&sources, &self.tests, &compiled)?;
+                Ok(coverage(&compiled.ruleset, &present, &results))
+            }
+        }
     }
 }
 

@@ -59,6 +59,12 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Whether nothing but the default is asked for.
+    fn is_default(&self) -> bool {
+        let places = [&self.rules, &self.lists, &self.pipelines];
+        !self.no_builtin && places.iter().all(|places| places.is_empty())
+    }
+
     fn read(&self) -> RuleSources {
         RuleSources {
             builtin: !self.no_builtin,

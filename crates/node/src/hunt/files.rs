@@ -1,0 +1,104 @@
+//! Files that are finished once and never change, their digests in the audit log: lists of indicators,
+//! and what hunts were asked for. Whatever a crash leaves of writing or removing one, [`tidy`] knows
+//! which it was.
+
+use crate::audit::{Audit, FileDigest};
+use crate::verify::digest_of;
+use crate::{DataDir, NodeError};
+use std::fs::File;
+use std::io::{BufWriter, IntoInnerError};
+use std::path::{Path, PathBuf};
+
+/// Ending of a file that is not finished, or is being removed.
+const UNFINISHED: &str = "new";
+
+fn failed(path: &Path) -> impl Fn(std::io::Error) -> NodeError + use<> {
+    let path = path.to_owned();
+    move |source| NodeError::Io { path: path.clone(), source }
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(UNFINISHED);
+    name.into()
+}
+
+/// Writes a file and records its digest. Order: the file under its unfinished name, synchronised; its
+/// digest under the final name; the rename, synchronised.
+pub(super) fn write(
+    data: &DataDir,
+    audit: &Audit,
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> Result<(), NodeError> {
+    let dir = path.parent().unwrap_or(data.root());
+    std::fs::create_dir_all(dir).map_err(failed(dir))?;
+    let new = unfinished(path);
+    let written = (|| -> std::io::Result<()> {
+        let mut out = BufWriter::new(File::create(&new)?);
+        fill(&mut out)?;
+        out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()
+    })();
+    if let Err(source) = written {
+        let _ = std::fs::remove_file(&new);
+        return Err(NodeError::Io { path: new, source });
+    }
+    let mut digest = digest_of(data, &new)?;
+    digest.path = data.relative(path);
+    audit.record_files(&[digest])?;
+    rename(&new, path, dir)
+}
+
+/// Removes a file. Order: it gets its unfinished name, synchronised; the removal is recorded; it goes.
+pub(super) fn remove(data: &DataDir, audit: &Audit, path: &Path) -> Result<(), NodeError> {
+    if !path.try_exists().map_err(failed(path))? {
+        return Ok(());
+    }
+    let old = unfinished(path);
+    rename(path, &old, path.parent().unwrap_or(data.root()))?;
+    audit.record_removed(&[data.relative(path)])?;
+    std::fs::remove_file(&old).map_err(failed(&old))
+}
+
+fn rename(from: &Path, to: &Path, dir: &Path) -> Result<(), NodeError> {
+    std::fs::rename(from, to).map_err(failed(to))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))
+}
+
+/// The text of the file at `path` below the data directory, which must be what was recorded: what was
+/// changed on the disk is not used.
+pub(super) fn read(data: &DataDir, audit: &Audit, path: &str) -> Result<String, NodeError> {
+    let full = data.root().join(path);
+    if !audit.file_is(&digest_of(data, &full)?) {
+        let reason = "it was changed: its SHA-256 is not the recorded one";
+        return Err(NodeError::Content(format!("{path}: {reason}")));
+    }
+    std::fs::read_to_string(&full).map_err(failed(&full))
+}
+
+/// Puts in order what a crash left: a file whose digest is recorded gets its name, any other
+/// unfinished one goes.
+pub(crate) fn tidy<'a>(
+    data: &DataDir,
+    recorded: impl Fn(&str) -> Option<&'a FileDigest>,
+) -> Result<(), NodeError> {
+    for dir in [data.indicators(), data.hunts()] {
+        let Ok(entries) = std::fs::read_dir(dir) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_none_or(|ending| ending != UNFINISHED) {
+                continue;
+            }
+            let target = path.with_extension("");
+            let known = recorded(&data.relative(&target));
+            let whole = known.is_some_and(|known| {
+                digest_of(data, &path).is_ok_and(|found| found.sha256 == known.sha256)
+            });
+            match whole && !target.try_exists().map_err(failed(&path))? {
+                true => std::fs::rename(&path, &target).map_err(failed(&path))?,
+                false => std::fs::remove_file(&path).map_err(failed(&path))?,
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Hunts that the process did not survive, or that it was stopped in the midst of: what they were asked
+//! for is kept until they have ended, and they start again from the beginning.
+
+use super::limits::RESTARTS_MAX;
+use super::record::{Entry, Finished, Fold, HuntId, Outcome, Restarted, SourceCopy};
+use super::request::{HuntRequest, Quarry};
+use super::run::{Plan, estimate};
+use super::{Hunter, Shared, files};
+use crate::audit::Audit;
+use crate::{DataDir, NodeError};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use yagura_event::UtcMicros;
+use yagura_hunt::Indicator;
+
+/// Who restarts hunts when the store is opened.
+const OURSELVES: &str = "yagura";
+
+/// What a hunt was asked for. Bounds of time are those of the day it was asked.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Asked<'a> {
+    request: Cow<'a, HuntRequest>,
+    /// Indicators that were new; the request then names none.
+    #[serde(default)]
+    fresh: Cow<'a, [Arc<Indicator>]>,
+    #[serde(default)]
+    sources: Vec<SourceCopy>,
+    from: Option<UtcMicros>,
+    to: Option<UtcMicros>,
+}
+
+impl<'a> Asked<'a> {
+    /// A person's request, as it was planned.
+    pub fn request(request: &'a HuntRequest, plan: &Plan) -> Asked<'a> {
+        Asked {
+            request: Cow::Borrowed(request),
+            fresh: Cow::Borrowed(&[]),
+            sources: Vec::new(),
+            from: plan.from,
+            to: plan.to,
+        }
+    }
+
+    /// New indicators of a list.
+    pub fn fresh(indicators: &'a [Arc<Indicator>], source: SourceCopy, raise: bool) -> Asked<'a> {
+        Asked {
+            request: Cow::Owned(HuntRequest { raise, ..HuntRequest::default() }),
+            fresh: Cow::Borrowed(indicators),
+            sources: vec![source],
+            from: None,
+            to: None,
+        }
+    }
+
+    /// Whether nobody but a new list asked for it.
+    pub fn is_automatic(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+}
+
+/// The files that hold what was asked.
+pub(super) struct Kept {
+    data: DataDir,
+    audit: Arc<Audit>,
+}
+
+impl Kept {
+    pub fn new(data: DataDir, audit: Arc<Audit>) -> Kept {
+        Kept { data, audit }
+    }
+
+    fn path(&self, id: HuntId) -> PathBuf {
+        self.data.hunts().join(format!("{:06}.json", id.0))
+    }
+
+    /// Keeps what a hunt is asked for. An older file of the number is of a hunt that was never
+    /// recorded as begun.
+    pub fn write(&self, id: HuntId, asked: &Asked<'_>) -> Result<(), NodeError> {
+        let path = self.path(id);
+        files::remove(&self.data, &self.audit, &path)?;
+        files::write(&self.data, &self.audit, &path, |out| Ok(serde_json::to_writer(out, asked)?))
+    }
+
+    /// Gives up what a hunt was asked for.
+    pub fn remove(&self, id: HuntId) -> Result<(), NodeError> {
+        files::remove(&self.data, &self.audit, &self.path(id))
+    }
+
+    fn read(&self, id: HuntId) -> Result<Asked<'static>, NodeError> {
+        let place = self.data.relative(&self.path(id));
+        let text = files::read(&self.data, &self.audit, &place)?;
+        let asked: Asked<'static> = serde_json::from_str(&text)
+            .map_err(|error| NodeError::Content(format!("{place}: {error}")))?;
+        match asked.fresh.iter().all(|indicator| indicator.is_sound()) {
+            true => Ok(asked),
+            false => Err(NodeError::Content(format!("{place}: it names what is no indicator"))),
+        }
+    }
+
+    /// Gives up what belongs to no hunt that may still start: a crash came between its end and the
+    /// removal, or between writing the file and the record.
+    pub fn clean(&self, fold: &Fold) -> Result<(), NodeError> {
+        let Ok(entries) = std::fs::read_dir(self.data.hunts()) else { return Ok(()) };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            let Ok(number) = name.parse::<u64>() else { continue };
+            // What nobody recorded is none of ours; `yagura verify` names it.
+            if path != self.path(HuntId(number)) || !self.audit.has_file(&self.data.relative(&path))
+            {
+                continue;
+            }
+            if fold.hunts.get(&number).is_none_or(|hunt| hunt.finished.is_some()) {
+                files::remove(&self.data, &self.audit, &path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Records the end of a hunt, and gives up what it was asked for.
+    pub(super) fn end(&self, finished: Finished) -> Result<(), NodeError> {
+        let id = finished.id;
+        self.record(vec![Entry::Finished(Box::new(finished))])?;
+        self.kept.remove(id)
+    }
+}
+
+impl Hunter {
+    /// Starts again, from the beginning, what was interrupted; what does so time and again is left
+    /// alone. Call it once what the journal held can be searched. Blocks for the estimates.
+    pub fn restart_interrupted(&self) {
+        let interrupted: Vec<(HuntId, u32)> = {
+            let fold = self.shared.fold();
+            let open = fold.hunts.values().filter(|hunt| hunt.finished.is_none());
+            open.map(|hunt| (hunt.started.id, hunt.restarts)).collect()
+        };
+        for (id, restarts) in interrupted {
+            if self.shared.progress().contains_key(&id.0) {
+                continue;
+            }
+            if restarts >= RESTARTS_MAX {
+                tracing::warn!(hunt = %id, "interrupted too often: it is not started again by itself");
+                continue;
+            }
+            match self.restart_as(id, OURSELVES) {
+                Ok(_) => tracing::info!(hunt = %id, "an interrupted hunt starts again"),
+                Err(error) => {
+                    tracing::warn!(%error, hunt = %id, "an interrupted hunt cannot start again");
+                }
+            }
+        }
+    }
+
+    /// Starts a hunt that was interrupted again, from the beginning; what it found before is found
+    /// again. Blocks for the estimate.
+    ///
+    /// # Errors
+    /// [`NodeError`], when there is none or it was not interrupted, or what it was asked for is not
+    /// there any more.
+    pub fn restart(&self, id: &str, who: &str) -> Result<Value, NodeError> {
+        self.restart_as(self.known(id)?, who)
+    }
+
+    fn restart_as(&self, id: HuntId, who: &str) -> Result<Value, NodeError> {
+        let jobs = self.jobs()?;
+        let hypothesis = self.interrupted(id)?;
+        let asked = self.shared.kept.read(id).map_err(|error| {
+            NodeError::request(
+                format!("what {id} was asked for is not kept: begin a new hunt ({error})"),
+                format!("{id} の依頼内容が残っていません。新しいハントを始めてください（{error}）"),
+            )
+        })?;
+        let plan = self.plan_again(&asked, hypothesis)?;
+        let estimate = estimate(&self.shared, &plan);
+        let mut shown = self.estimated(&plan, &estimate);
+        self.queue(&jobs, id, plan, |shared, plan| {
+            shared.record(vec![Entry::Restarted(Box::new(Restarted {
+                at: shared.clock.now(),
+                id,
+                who: who.to_owned(),
+                digest: plan.quarry.digest.clone(),
+                rules: plan.quarry.rules(),
+                indicators: plan.quarry.indicators(),
+                refused: plan.quarry.refused_total,
+                events_estimated: estimate.events,
+                bytes_estimated: estimate.bytes,
+            }))])
+        })?;
+        shown["hunt.id"] = json!(id);
+        Ok(shown)
+    }
+
+    /// The hypothesis of a hunt that was interrupted.
+    fn interrupted(&self, id: HuntId) -> Result<String, NodeError> {
+        let fold = self.shared.fold();
+        let hunt = fold.hunts.get(&id.0).filter(|hunt| hunt.finished.is_none());
+        match hunt.filter(|_| !self.shared.progress().contains_key(&id.0)) {
+            Some(hunt) => Ok(hunt.started.hypothesis.clone()),
+            None => Err(NodeError::request(
+                format!("hunt {id} was not interrupted: begin a new one"),
+                format!("ハント {id} は中断していません。新しいハントを始めてください"),
+            )),
+        }
+    }
+
+    fn plan_again(&self, asked: &Asked<'_>, hypothesis: String) -> Result<Plan, NodeError> {
+        let quarry = match asked.fresh.is_empty() {
+            false => Quarry::of_indicators(asked.fresh.to_vec(), asked.sources.clone())?,
+            true => {
+                let request = HuntRequest { hypothesis, ..asked.request.clone().into_owned() };
+                let now = self.shared.clock.now();
+                request.quarry(&*self.shared, &self.shared.store.matcher(), now)?
+            }
+        };
+        Ok(Plan { quarry, from: asked.from, to: asked.to, raise: asked.request.raise })
+    }
+
+    /// Ends a hunt that was interrupted, so that it never starts again. What it found until then stays.
+    pub(super) fn give_up(&self, id: HuntId) -> Result<(), NodeError> {
+        let matches = self.shared.fold().hunts.get(&id.0).map_or(0, |hunt| hunt.hits.len() as u64);
+        let at = self.shared.clock.now();
+        let ended = Finished::empty(id, Outcome::Cancelled);
+        self.shared.end(Finished { at, matches, ..ended })
+    }
+}
