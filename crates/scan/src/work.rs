@@ -13,8 +13,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use yagura_detect::{Engine, Match};
-use yagura_event::{EventBatch, Origin, Record, StreamName, Transport, UtcMicros, columns};
-use yagura_intake::evtx::{self, EvtxSink};
+use yagura_event::{
+    EventBatch, EventFields, Origin, Record, StreamName, Transport, UtcMicros, columns,
+};
+use yagura_intake::evtx::{ChunkReader, EventSink, EvtxSink};
 use yagura_intake::import::Place;
 use yagura_normalize::Normalizer;
 
@@ -22,6 +24,7 @@ pub(crate) struct Worker<'a> {
     shared: &'a Shared<'a>,
     normalizer: Normalizer,
     engine: Engine,
+    chunks: ChunkReader,
     /// Units whose rows wait to be matched, by rising number.
     open: Vec<OpenUnit>,
     tally: Tally,
@@ -43,6 +46,7 @@ impl<'a> Worker<'a> {
             shared,
             normalizer,
             engine: Engine::with_cache_bytes(shared.ruleset.clone(), shared.cache_bytes),
+            chunks: ChunkReader::default(),
             open: Vec::new(),
             tally: Tally::default(),
             columns: Columns::default(),
@@ -86,7 +90,7 @@ impl<'a> Worker<'a> {
                 let tally = self.tally.files.entry(file).or_default();
                 for (chunk, data) in chunks {
                     let mut reader = Chunk { rows: &mut rows, tally, unit: number };
-                    let Ok(()) = evtx::read_one_chunk(chunk, data, &mut reader);
+                    let Ok(()) = self.chunks.read(chunk, data, &mut reader);
                 }
                 Vec::new()
             }
@@ -386,6 +390,12 @@ impl<'a> Rows<'a> {
         self.index += 1;
     }
 
+    fn push_event(&mut self, event: &EventFields<'_>) {
+        let origin = self.origin();
+        self.normalizer.push_event(&origin, event);
+        self.index += 1;
+    }
+
     fn resume(&mut self, header: &str) {
         let origin = self.origin();
         self.normalizer.resume_layout(&origin, header);
@@ -409,5 +419,12 @@ impl EvtxSink for Chunk<'_, '_> {
 
     fn damage(&mut self, place: String, reason: String) {
         self.tally.damage(self.unit, place, reason);
+    }
+}
+
+impl EventSink for Chunk<'_, '_> {
+    fn event(&mut self, event: &EventFields<'_>) -> Result<(), Infallible> {
+        self.rows.push_event(event);
+        Ok(())
     }
 }
