@@ -140,3 +140,9 @@ pub const EVTX_EVENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Names of fields that a reader of Windows event logs remembers; past it all are forgotten.
 pub const EVTX_NAMES_MAX: usize = 16_384;
+
+/// Largest file that a visit of logs reads into memory at once, in bytes.
+pub const SMALL_FILE_BYTES_MAX: u64 = 256 * 1024;
+
+/// Bytes at the start of a log by which copies are suspected; whether they are is told by all of it.
+pub const SIGN_BYTES: usize = 8 * 1024;

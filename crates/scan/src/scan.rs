@@ -42,6 +42,9 @@ pub struct ScanOptions {
     pub open: ImportOptions,
     /// Bytes of findings kept in memory.
     pub findings_memory_bytes: usize,
+    /// Whether the report says the SHA-256 of every log. Without, only that of copies is said, of what
+    /// they are copies of, and of what was in archives.
+    pub file_hashes: bool,
     /// Where findings go that memory does not hold; the system's own folder when `None`.
     pub spill_dir: Option<PathBuf>,
 }
@@ -59,6 +62,7 @@ impl Default for ScanOptions {
             clock: Arc::new(SystemClock),
             open: ImportOptions::default(),
             findings_memory_bytes: FINDINGS_MEMORY_BYTES,
+            file_hashes: true,
             spill_dir: None,
         }
     }
@@ -248,7 +252,7 @@ pub fn scan(
             workers.push(thread.spawn_scoped(scope, work).map_err(ScanError::Thread)?);
         }
         drop(receive);
-        let mut reader = Reader::new(send, &failed);
+        let mut reader = Reader::new(send, &failed, options.file_hashes);
         let visited = visit_logs(plan, &options.open, cancel, &progress.bytes, &mut reader);
         let files = reader.finish();
         let mut tally = Tally::default();

@@ -11,6 +11,8 @@ use tempfile::SpooledTempFile;
 pub(super) enum Content {
     Disk(File),
     Counted(Counted),
+    /// Small, and read into memory at once.
+    Small(io::Cursor<Vec<u8>>),
     Spooled(Box<SpooledTempFile>),
 }
 
@@ -43,6 +45,7 @@ impl Read for Content {
         match self {
             Content::Disk(file) => file.read(buffer),
             Content::Counted(counted) => counted.read(buffer),
+            Content::Small(bytes) => bytes.read(buffer),
             Content::Spooled(file) => file.read(buffer),
         }
     }
@@ -53,6 +56,7 @@ impl Seek for Content {
         match self {
             Content::Disk(file) => file.seek(to),
             Content::Counted(counted) => counted.file.seek(to),
+            Content::Small(bytes) => bytes.seek(to),
             Content::Spooled(file) => file.seek(to),
         }
     }

@@ -141,6 +141,8 @@ impl Scan {
             threads: self.threads()?,
             zone: zone.clone(),
             content: crate::content::read(&self.content)?,
+            // Nothing else says them.
+            file_hashes: format == ScanFormat::Html,
             ..ScanOptions::default()
         };
         let made_at = SystemClock.now();
