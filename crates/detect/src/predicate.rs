@@ -8,6 +8,7 @@ use memchr::memmem::Finder;
 use regex::Regex;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 /// Where a text must stand in a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +101,8 @@ pub(crate) struct Test {
     needed: Box<[Finder<'static>]>,
     /// Zone that a part of a time is taken in.
     zone: TimeZone,
+    /// How rare it is that it holds, once somebody asked.
+    rarity: OnceLock<Option<f32>>,
 }
 
 impl Test {
@@ -116,7 +119,12 @@ impl Test {
             _ => None,
         };
         let needed = needed(&predicate);
-        Ok(Test { predicate, regex, needed, zone })
+        Ok(Test { predicate, regex, needed, zone, rarity: OnceLock::new() })
+    }
+
+    /// What `of` says of how rare it is that this holds; asked once, for every dataset wants to know.
+    pub(crate) fn rarity(&self, of: impl FnOnce(&Predicate) -> Option<f32>) -> Option<f32> {
+        *self.rarity.get_or_init(|| of(&self.predicate))
     }
 
     /// About how many bytes of `value` are gone through to test it.

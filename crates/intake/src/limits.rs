@@ -146,3 +146,6 @@ pub const SMALL_FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// Bytes at the start of a log by which copies are suspected; whether they are is told by all of it.
 pub const SIGN_BYTES: usize = 8 * 1024;
+
+/// Templates of Windows events that a reader remembers; past it all are forgotten.
+pub const EVTX_SHAPES_MAX: usize = 4_096;

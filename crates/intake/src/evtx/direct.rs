@@ -5,10 +5,12 @@ use super::shape::{self, DEFINITION_HEADER_BYTES, Kind, Part, Shape, Step};
 use super::value::{self, FILETIME_MAX, Slot, kinds};
 use super::{CHUNK_BYTES, EvtxSink, read_one_chunk};
 use crate::limits::{
-    EVTX_EVENT_BYTES_MAX, EVTX_FIELDS_MAX, EVTX_INSTANCES_MAX, EVTX_NAMES_MAX, EVTX_SLOTS_MAX,
+    EVTX_EVENT_BYTES_MAX, EVTX_FIELDS_MAX, EVTX_INSTANCES_MAX, EVTX_NAMES_MAX, EVTX_SHAPES_MAX,
+    EVTX_SLOTS_MAX,
 };
 use ::evtx::{EvtxChunkData, EvtxChunkHeader};
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::ops::Range;
 use std::sync::Arc;
 use yagura_event::{EventField, EventFields, FieldNames};
@@ -33,6 +35,9 @@ pub struct ChunkReader {
     names: FieldNames,
     /// Shapes of the chunk at hand: by where a template is defined, and the element its events are in.
     shapes: HashMap<(u32, Option<u32>), Option<Arc<Shape>>>,
+    /// Shapes of all chunks so far: by what a template says, and the element.
+    known: HashMap<(u64, Option<u32>), Option<Arc<Shape>>>,
+    hasher: RandomState,
     /// Values of the event at hand and the events in it.
     slots: Vec<Slot>,
     instances: usize,
@@ -85,6 +90,10 @@ impl ChunkReader {
     fn decode(&mut self, chunk: &[u8], records: &[Range<usize>]) -> Option<()> {
         if self.names.len() >= EVTX_NAMES_MAX {
             self.names.forget();
+            self.known.clear();
+        }
+        if self.known.len() >= EVTX_SHAPES_MAX {
+            self.known.clear();
         }
         self.shapes.clear();
         self.text.clear();
@@ -148,11 +157,12 @@ impl ChunkReader {
             self.slots.push(Slot { kind, start, bytes: size });
         }
         matches!(bytes.u8(), None | Some(0)).then_some(())?;
-        let names = &mut self.names;
-        let shape = self
-            .shapes
-            .entry((definition, parent))
-            .or_insert_with(|| shape::shape(chunk, definition, parent, names).map(Arc::new));
+        let (names, known, hasher) = (&mut self.names, &mut self.known, &self.hasher);
+        let shape = self.shapes.entry((definition, parent)).or_insert_with(|| {
+            let digest = shape::digest(chunk, definition, hasher)?;
+            let shape = || shape::shape(chunk, definition, parent, names).map(Arc::new);
+            known.entry((digest, parent)).or_insert_with(shape).clone()
+        });
         Some((shape.clone()?, first..self.slots.len()))
     }
 

@@ -9,6 +9,7 @@
 use super::bytes::{Bytes, utf16};
 use crate::limits::{EVTX_DEPTH_MAX, EVTX_ELEMENTS_MAX, EVTX_NAME_BYTES_MAX};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
 use yagura_event::FieldNames;
 
 /// What to do for an event, in the order of its fields.
@@ -77,6 +78,49 @@ pub(super) fn shape(
     Some(Shape { root: root.name.into(), steps: builder.steps })
 }
 
+/// What a template says, in a word that no other template has: its tokens with the names they stand for.
+/// Chunks keep the same template in different places.
+pub(super) fn digest(chunk: &[u8], offset: u32, hasher: &impl BuildHasher) -> Option<u64> {
+    let mut tokens = tokens(chunk, offset)?;
+    let mut state = hasher.build_hasher();
+    loop {
+        let token = tokens.u8()?;
+        state.write_u8(token);
+        let part: &[u8] = match token {
+            0x00 => break,
+            0x0f => {
+                tokens.skip(3)?;
+                &[]
+            }
+            0x01 | 0x41 => {
+                state.write_u16(tokens.u16()?);
+                tokens.skip(4)?;
+                let name = units(chunk, &mut tokens)?;
+                if token == 0x41 {
+                    tokens.skip(4)?;
+                }
+                name
+            }
+            0x06 | 0x46 => units(chunk, &mut tokens)?,
+            0x02..=0x04 => &[],
+            0x05 | 0x45 => {
+                state.write_u8(tokens.u8()?);
+                let chars = usize::from(tokens.u16()?);
+                tokens.take(2 * chars)?
+            }
+            0x0d | 0x0e => {
+                state.write_u16(tokens.u16()?);
+                tokens.skip(1)?;
+                &[]
+            }
+            _ => return None,
+        };
+        state.write_usize(part.len());
+        state.write(part);
+    }
+    Some(state.finish())
+}
+
 /// An element of a template.
 #[derive(Debug, Default)]
 struct Element {
@@ -96,12 +140,17 @@ enum Node {
 /// Bytes of a definition before its tokens: where the next one is, its GUID, its size.
 pub(super) const DEFINITION_HEADER_BYTES: usize = 24;
 
-fn definition(chunk: &[u8], offset: u32) -> Option<Element> {
+/// The tokens of a definition.
+fn tokens(chunk: &[u8], offset: u32) -> Option<Bytes<'_>> {
     let mut header = Bytes::new(chunk, offset as usize);
     header.skip(DEFINITION_HEADER_BYTES - 4)?;
     let size = header.u32()? as usize;
     let end = header.at().checked_add(size)?;
-    let mut tokens = Bytes::new(chunk.get(..end)?, header.at());
+    Some(Bytes::new(chunk.get(..end)?, header.at()))
+}
+
+fn definition(chunk: &[u8], offset: u32) -> Option<Element> {
+    let mut tokens = tokens(chunk, offset)?;
     let mut open: Vec<Element> = Vec::new();
     let mut is_start = false;
     let mut root = None;
@@ -172,8 +221,8 @@ fn content(open: &mut [Element], is_start: bool, node: Node) -> Option<()> {
     Some(())
 }
 
-/// A name, which is kept where it first occurs in a chunk.
-fn name(chunk: &[u8], tokens: &mut Bytes<'_>) -> Option<String> {
+/// The characters of a name, which is kept where it first occurs in a chunk.
+fn units<'a>(chunk: &'a [u8], tokens: &mut Bytes<'_>) -> Option<&'a [u8]> {
     let offset = tokens.u32()? as usize;
     let mut stored = Bytes::new(chunk, offset);
     stored.skip(6)?;
@@ -183,7 +232,12 @@ fn name(chunk: &[u8], tokens: &mut Bytes<'_>) -> Option<String> {
         // It is here; a zero is behind it.
         tokens.skip(8 + 2 * chars + 2)?;
     }
-    let mut name = String::with_capacity(chars);
+    Some(units)
+}
+
+fn name(chunk: &[u8], tokens: &mut Bytes<'_>) -> Option<String> {
+    let units = units(chunk, tokens)?;
+    let mut name = String::with_capacity(units.len() / 2);
     for unit in units.chunks_exact(2) {
         match unit {
             [byte, 0] if byte.is_ascii_alphanumeric() || b"_-:".contains(byte) => {

@@ -52,7 +52,6 @@ impl Work {
     ) {
         self.waiting_rows += 1;
         self.waiting_bytes = self.waiting_bytes.saturating_add(event.text.len());
-        self.contexts.of(origin).layouts.pass();
         self.flat.clear();
         let base = self.flat.text_len();
         self.flat.text(event.text);
