@@ -9,7 +9,7 @@ use pack::{content, read, rule_files, ruleset, run};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use yagura_desk::{EventWords, FindingMaker, Phase, RuleCopy};
-use yagura_detect::Engine;
+use yagura_detect::{Engine, LogSources, Reads, Ruleset};
 use yagura_event::{BatchBuilder, EventBatch, Record};
 use yagura_normalize::Normalizer;
 
@@ -143,4 +143,75 @@ fn every_rule_has_what_people_read_and_what_a_licence_asks() {
         assert!(Phase::of_tags(&rule.tags).is_some(), "{path}: {phase:?} but no tactic");
         assert_eq!(RuleCopy::from(&**rule).name, rule.title);
     }
+}
+
+/// What a rule asks for is a field of the dictionary, or one that Windows programs name themselves.
+#[test]
+fn rules_speak_of_fields_of_the_dictionary() {
+    let normalizer = Normalizer::new(Normalizer::embedded_dictionary()).unwrap();
+    let dictionary = normalizer.dictionary();
+    let sources = LogSources::from_toml(&read(&content().join("logsources.toml"))).unwrap();
+    let mut unknown = BTreeSet::new();
+    let mut columns_seen = 0;
+    for file in rule_files() {
+        let (ruleset, _) =
+            Ruleset::compile(std::slice::from_ref(&file), dictionary.clone(), &sources);
+        for dataset in normalizer.datasets() {
+            let Reads::Columns(columns) = ruleset.reads(&dataset.name) else { continue };
+            for column in columns {
+                columns_seen += 1;
+                let native = dictionary.native_prefix(&dataset.name);
+                let native = native.is_some_and(|prefix| column.starts_with(prefix));
+                if !native && dictionary.field(&column).is_none() {
+                    unknown.insert(format!("{}: {column} of {}", file.path, dataset.name));
+                }
+            }
+        }
+    }
+    assert!(columns_seen > 500, "{columns_seen}");
+    let unknown: Vec<_> = unknown.into_iter().collect();
+    assert!(unknown.is_empty(), "no field is called so:\n{}", unknown.join("\n"));
+}
+
+/// What a screen asks of an event is a field of the dictionary. Names of other records (alerts, gaps,
+/// acts, rules, ...) are those of the interface.
+#[test]
+fn screens_speak_of_fields_of_the_dictionary() {
+    const OF_EVENTS: [&str; 14] = [
+        "client",
+        "destination",
+        "dns",
+        "file",
+        "host",
+        "http",
+        "network",
+        "observer",
+        "process",
+        "registry",
+        "server",
+        "source",
+        "url",
+        "user",
+    ];
+    let dictionary = Normalizer::embedded_dictionary();
+    let screens = content().join("../web/src");
+    let mut asked = BTreeSet::new();
+    for entry in std::fs::read_dir(&screens).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.extension().is_some_and(|end| end == "ts" || end == "tsx") {
+            continue;
+        }
+        for quoted in read(&path).split('"').skip(1).step_by(2) {
+            let is_name = |part: &str| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+            };
+            let (first, rest) = quoted.split_once('.').unwrap_or((quoted, ""));
+            if OF_EVENTS.contains(&first) && rest.split('.').all(is_name) {
+                asked.insert(quoted.to_owned());
+            }
+        }
+    }
+    assert!(asked.contains("host.name"), "{asked:?}");
+    asked.retain(|name| dictionary.field(name).is_none());
+    assert!(asked.is_empty(), "no field is called so: {asked:?}");
 }
