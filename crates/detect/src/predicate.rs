@@ -99,6 +99,8 @@ pub(crate) struct Test {
     /// Of a text that may be anywhere: how to look for it. Of an expression: folded texts of which one
     /// is wherever it matches, where there are few.
     needed: Box<[Finder<'static>]>,
+    /// Bytes of the shortest value in which an expression matches.
+    bytes_min: usize,
     /// Zone that a part of a time is taken in.
     zone: TimeZone,
     /// How rare it is that it holds, once somebody asked.
@@ -119,7 +121,11 @@ impl Test {
             _ => None,
         };
         let needed = needed(&predicate);
-        Ok(Test { predicate, regex, needed, zone, rarity: OnceLock::new() })
+        let bytes_min = match &predicate {
+            Predicate::Regex(source) => bytes_min(source),
+            _ => 0,
+        };
+        Ok(Test { predicate, regex, needed, bytes_min, zone, rarity: OnceLock::new() })
     }
 
     /// What `of` says of how rare it is that this holds; asked once, for every dataset wants to know.
@@ -151,7 +157,8 @@ impl Test {
             Predicate::Like { tokens, cased } => like(tokens, seen(*cased)),
             Predicate::Regex(_) => {
                 let is_needed = |text: &Finder| text.find(folded.as_bytes()).is_some();
-                (self.needed.is_empty() || self.needed.iter().any(is_needed))
+                value.len() >= self.bytes_min
+                    && (self.needed.is_empty() || self.needed.iter().any(is_needed))
                     && self.regex.as_ref().is_some_and(|regex| regex.is_match(value))
             }
             Predicate::Number { part: None, compare, number } => {
@@ -167,6 +174,11 @@ impl Test {
 
 /// Texts to look for before an expression is tried: more would cost as much as the expression.
 const NEEDED_MAX: usize = 4;
+
+fn bytes_min(source: &str) -> usize {
+    let parsed = regex_syntax::Parser::new().parse(source);
+    parsed.ok().and_then(|hir| hir.properties().minimum_len()).unwrap_or_default()
+}
 
 fn needed(predicate: &Predicate) -> Box<[Finder<'static>]> {
     let finder = |text: &str| Finder::new(text.as_bytes()).into_owned();

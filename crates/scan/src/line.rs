@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 
 /// Names and values in the order they are put; each name once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Line<'a> {
-    text: Vec<u8>,
+    /// The memory of the line before.
+    text: &'a mut Vec<u8>,
     names: Vec<Cow<'a, str>>,
 }
 
@@ -17,11 +18,20 @@ pub(crate) struct Piece {
     names: Vec<&'static str>,
 }
 
+/// Room for so many names without asking for more.
+const NAMES: usize = 48;
+
 impl<'a> Line<'a> {
+    /// An empty line, written to `memory`.
+    pub fn new(memory: &'a mut Vec<u8>) -> Self {
+        memory.clear();
+        Line { text: memory, names: Vec::with_capacity(NAMES) }
+    }
+
     /// Sets a field that is not there yet to a text.
     pub fn put(&mut self, name: impl Into<Cow<'a, str>>, value: &str) {
         if self.name(name.into()) {
-            string(value, &mut self.text);
+            string(value, self.text);
         }
     }
 
@@ -51,9 +61,9 @@ impl<'a> Line<'a> {
                 if at > 0 {
                     self.text.push(b',');
                 }
-                string(key, &mut self.text);
+                string(key, self.text);
                 self.text.push(b':');
-                string(value, &mut self.text);
+                string(value, self.text);
             }
             self.text.push(b'}');
         }
@@ -71,12 +81,12 @@ impl<'a> Line<'a> {
     }
 
     /// The whole object.
-    pub fn finish(mut self) -> Vec<u8> {
+    pub fn finish(self) -> Box<[u8]> {
         if self.text.is_empty() {
             self.text.push(b'{');
         }
         self.text.push(b'}');
-        self.text
+        self.text.as_slice().into()
     }
 
     /// Writes a name, unless it is there already.
@@ -85,7 +95,7 @@ impl<'a> Line<'a> {
             return false;
         }
         self.text.push(if self.text.is_empty() { b'{' } else { b',' });
-        string(&name, &mut self.text);
+        string(&name, self.text);
         self.text.push(b':');
         self.names.push(name);
         true
@@ -118,7 +128,8 @@ mod tests {
         let mut rule = Finding::default();
         rule.put("rule.name", "a \"rule\"");
         rule.put("rule.tags", vec!["attack.t1059".to_owned()]);
-        let mut line = Line::default();
+        let mut memory = b"the line before".to_vec();
+        let mut line = Line::new(&mut memory);
         line.put("@timestamp", "2026-11-21T19:30:00.321000Z");
         line.put_piece(&Piece::of(&rule));
         line.put("rule.name", "second");
@@ -133,10 +144,10 @@ mod tests {
         line.put_objects("none", ["field"], std::iter::empty());
         let mut same = rule.clone();
         same.put("host.name", "端末\u{1}\n");
-        let text = String::from_utf8(line.finish()).unwrap();
+        let text = String::from_utf8(line.finish().into()).unwrap();
         insta::assert_snapshot!(text, @r#"{"@timestamp":"2026-11-21T19:30:00.321000Z","rule.name":"a \"rule\"","rule.tags":["attack.t1059"],"host.name":"端末\u0001\n","rule.evidence":[{"field":"a","value":"1"},{"field":"b","value":"\\"}],"none":[]}"#);
         let finding: Finding = serde_json::from_str(&text).unwrap();
         assert_eq!(finding.text("host.name"), same.text("host.name"));
-        assert_eq!(Line::default().finish(), b"{}");
+        assert_eq!(*Line::new(&mut memory).finish(), *b"{}");
     }
 }

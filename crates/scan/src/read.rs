@@ -4,8 +4,8 @@ use crate::limits::{UNIT_BYTES, UNIT_RECORDS_MAX};
 use crate::report::FileSummary;
 use crate::unit::{Body, Records, Unit};
 use crossbeam_channel::Sender;
+use foldhash::quality::RandomState;
 use std::collections::HashMap;
-use std::hash::RandomState;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
             next: 0,
             hashes,
             known: HashMap::new(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
         }
     }
 

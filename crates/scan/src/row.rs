@@ -2,6 +2,7 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use foldhash::fast::RandomState;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -122,7 +123,7 @@ impl<'de> Deserialize<'de> for Finding {
 /// A batch's columns that every finding asks for, looked up once.
 pub(crate) struct BatchView<'a> {
     batch: &'a EventBatch,
-    columns: HashMap<&'a str, &'a ArrayRef>,
+    columns: HashMap<&'a str, &'a ArrayRef, RandomState>,
     time: Option<&'a arrow::array::PrimitiveArray<TimestampMicrosecondType>>,
     unit: Option<&'a arrow::array::PrimitiveArray<Int64Type>>,
     index: Option<&'a arrow::array::PrimitiveArray<Int64Type>>,
@@ -131,7 +132,8 @@ pub(crate) struct BatchView<'a> {
 impl<'a> BatchView<'a> {
     pub fn new(batch: &'a EventBatch) -> Self {
         let names = batch.columns.schema_ref().fields().iter().map(|field| field.name().as_str());
-        let columns: HashMap<&str, &ArrayRef> = names.zip(batch.columns.columns()).collect();
+        let columns: HashMap<&str, &ArrayRef, RandomState> =
+            names.zip(batch.columns.columns()).collect();
         let column = |name: &str| columns.get(name).copied();
         BatchView {
             batch,

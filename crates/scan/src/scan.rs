@@ -186,7 +186,7 @@ impl Shared<'_> {
 
     fn push_all(&self, store: &Mutex<Store>, lines: &mut Vec<Line>) {
         let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-        let pushed = lines.drain(..).try_for_each(|(key, line)| store.push(key, &line));
+        let pushed = lines.drain(..).try_for_each(|(key, line)| store.push(key, line));
         if let Err(error) = pushed {
             self.fail(error);
         }
@@ -203,7 +203,7 @@ impl Shared<'_> {
 }
 
 /// Something to keep, and its place in the timeline.
-pub(crate) type Line = (Key, Vec<u8>);
+pub(crate) type Line = (Key, Box<[u8]>);
 
 /// Reads the files of `plan` and matches the rules against every event. Blocks; set `cancel` to end
 /// early, with what was found until then.
@@ -285,7 +285,7 @@ pub fn scan(
         progress.findings.fetch_add(1, Ordering::Relaxed);
         // Proof: the keys are text, and no value is a map with other keys.
         let line = serde_json::to_vec(&finding).unwrap_or_default();
-        store.push(Key { rule: number, ..key }, &line)
+        store.push(Key { rule: number, ..key }, line.into())
     })?;
     let findings = std::mem::replace(store, Store::new(0, None)).finish();
     let mut report = ScanReport {

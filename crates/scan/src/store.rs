@@ -52,11 +52,14 @@ impl Key {
 pub(crate) struct Store {
     memory_bytes: usize,
     dir: Option<PathBuf>,
-    keys: Vec<(Key, usize, usize)>,
-    bytes: Vec<u8>,
+    findings: Vec<Held>,
+    bytes: usize,
     runs: Vec<Run>,
     spilled: u64,
 }
+
+/// A finding in memory.
+type Held = (Key, Box<[u8]>);
 
 struct Run {
     file: File,
@@ -68,31 +71,30 @@ impl Store {
     /// A store that keeps up to `memory_bytes` in memory and puts temporary files into `dir`, or the
     /// system's own folder for them.
     pub fn new(memory_bytes: usize, dir: Option<PathBuf>) -> Self {
-        let (keys, bytes, runs) = (Vec::new(), Vec::new(), Vec::new());
-        Store { memory_bytes, dir, keys, bytes, runs, spilled: 0 }
+        let (findings, runs) = (Vec::new(), Vec::new());
+        Store { memory_bytes, dir, findings, bytes: 0, runs, spilled: 0 }
     }
 
-    pub fn push(&mut self, key: Key, finding: &[u8]) -> Result<(), ScanError> {
-        self.keys.push((key, self.bytes.len(), finding.len()));
-        self.bytes.extend_from_slice(finding);
-        let entries = self.keys.len() * size_of::<(Key, usize, usize)>();
-        if self.bytes.len() + entries > self.memory_bytes { self.spill() } else { Ok(()) }
+    pub fn push(&mut self, key: Key, finding: Box<[u8]>) -> Result<(), ScanError> {
+        self.bytes += finding.len();
+        self.findings.push((key, finding));
+        let entries = self.findings.len() * size_of::<Held>();
+        if self.bytes + entries > self.memory_bytes { self.spill() } else { Ok(()) }
     }
 
     fn spill(&mut self) -> Result<(), ScanError> {
-        self.spilled += self.bytes.len() as u64;
-        self.keys.sort_unstable_by_key(|(key, ..)| *key);
+        self.spilled += self.bytes as u64;
+        self.findings.sort_unstable_by_key(|(key, _)| *key);
         let mut file = self.new_file()?;
         let mut writer = BufWriter::with_capacity(RUN_BUFFER_BYTES, &mut file);
-        for (key, start, length) in &self.keys {
-            let finding = self.bytes.get(*start..start + length).unwrap_or_default();
+        for (key, finding) in &self.findings {
             write(&mut writer, *key, finding).map_err(ScanError::Spill)?;
         }
         writer.flush().map_err(ScanError::Spill)?;
         drop(writer);
-        self.runs.push(Run { file, findings: self.keys.len() as u64, level: 0 });
-        self.keys.clear();
-        self.bytes.clear();
+        self.runs.push(Run { file, findings: self.findings.len() as u64, level: 0 });
+        self.findings.clear();
+        self.bytes = 0;
         self.merge_levels()
     }
 
@@ -107,7 +109,7 @@ impl Store {
             let mut file = self.new_file()?;
             let mut writer = BufWriter::with_capacity(RUN_BUFFER_BYTES, &mut file);
             let mut findings = 0;
-            let mut merge = Merge::new(&mut merged, &[], &[]).map_err(ScanError::Spill)?;
+            let mut merge = Merge::new(&mut merged, &[]).map_err(ScanError::Spill)?;
             while let Some((key, finding)) = merge.next().map_err(ScanError::Spill)? {
                 write(&mut writer, key, finding).map_err(ScanError::Spill)?;
                 findings += 1;
@@ -130,8 +132,8 @@ impl Store {
 
     /// Nothing more will come.
     pub fn finish(mut self) -> Sorted {
-        self.keys.sort_unstable_by_key(|(key, ..)| *key);
-        Sorted { keys: self.keys, bytes: self.bytes, runs: self.runs, spilled: self.spilled }
+        self.findings.sort_unstable_by_key(|(key, _)| *key);
+        Sorted { findings: self.findings, runs: self.runs, spilled: self.spilled }
     }
 }
 
@@ -144,8 +146,7 @@ fn write(writer: &mut impl Write, key: Key, finding: &[u8]) -> io::Result<()> {
 
 /// Every finding, to be read in order, any number of times.
 pub(crate) struct Sorted {
-    keys: Vec<(Key, usize, usize)>,
-    bytes: Vec<u8>,
+    findings: Vec<Held>,
     runs: Vec<Run>,
     spilled: u64,
 }
@@ -153,7 +154,7 @@ pub(crate) struct Sorted {
 impl Sorted {
     #[cfg(test)]
     pub fn len(&self) -> u64 {
-        self.keys.len() as u64 + self.runs.iter().map(|run| run.findings).sum::<u64>()
+        self.findings.len() as u64 + self.runs.iter().map(|run| run.findings).sum::<u64>()
     }
 
     /// Bytes that went to temporary files.
@@ -162,7 +163,7 @@ impl Sorted {
     }
 
     pub fn read(&mut self) -> Result<Merge<'_>, ScanError> {
-        Merge::new(&mut self.runs, &self.keys, &self.bytes).map_err(ScanError::Spill)
+        Merge::new(&mut self.runs, &self.findings).map_err(ScanError::Spill)
     }
 }
 
@@ -170,8 +171,7 @@ impl Sorted {
 pub(crate) struct Merge<'a> {
     runs: Vec<RunReader<'a>>,
     next: BinaryHeap<Reverse<(Key, usize)>>,
-    keys: &'a [(Key, usize, usize)],
-    bytes: &'a [u8],
+    held: &'a [Held],
     at: usize,
     finding: Vec<u8>,
 }
@@ -185,11 +185,7 @@ struct RunReader<'a> {
 const MEMORY: usize = usize::MAX;
 
 impl<'a> Merge<'a> {
-    fn new(
-        runs: &'a mut [Run],
-        keys: &'a [(Key, usize, usize)],
-        bytes: &'a [u8],
-    ) -> io::Result<Self> {
+    fn new(runs: &'a mut [Run], held: &'a [Held]) -> io::Result<Self> {
         let mut readers = Vec::with_capacity(runs.len());
         for run in runs {
             run.file.rewind()?;
@@ -197,7 +193,7 @@ impl<'a> Merge<'a> {
             readers.push(RunReader { reader, left: run.findings });
         }
         let next = BinaryHeap::with_capacity(readers.len() + 1);
-        let mut merge = Merge { runs: readers, next, keys, bytes, at: 0, finding: Vec::new() };
+        let mut merge = Merge { runs: readers, next, held, at: 0, finding: Vec::new() };
         for run in 0..merge.runs.len() {
             merge.advance(run)?;
         }
@@ -207,7 +203,7 @@ impl<'a> Merge<'a> {
 
     fn advance(&mut self, run: usize) -> io::Result<()> {
         if run == MEMORY {
-            if let Some((key, ..)) = self.keys.get(self.at) {
+            if let Some((key, _)) = self.held.get(self.at) {
                 self.next.push(Reverse((*key, MEMORY)));
             }
         } else if let Some(reader) = self.runs.get_mut(run).filter(|reader| reader.left > 0) {
@@ -222,10 +218,10 @@ impl<'a> Merge<'a> {
     pub fn next(&mut self) -> io::Result<Option<(Key, &[u8])>> {
         let Some(Reverse((key, run))) = self.next.pop() else { return Ok(None) };
         if run == MEMORY {
-            let (_, start, length) = self.keys.get(self.at).copied().unwrap_or((key, 0, 0));
+            let held = self.held.get(self.at);
             self.at += 1;
             self.advance(MEMORY)?;
-            return Ok(Some((key, self.bytes.get(start..start + length).unwrap_or_default())));
+            return Ok(Some((key, held.map(|(_, finding)| &**finding).unwrap_or_default())));
         }
         let mut finding = std::mem::take(&mut self.finding);
         if let Some(reader) = self.runs.get_mut(run) {
@@ -273,7 +269,7 @@ mod tests {
             let mut expected = Vec::new();
             for (unit, time) in (0..).zip(times) {
                 let text = format!("finding {unit}").repeat(unit as usize % 4);
-                store.push(key(time, unit), text.as_bytes()).unwrap();
+                store.push(key(time, unit), text.as_bytes().into()).unwrap();
                 expected.push((key(time, unit), text.into_bytes()));
             }
             expected.sort();
@@ -286,18 +282,18 @@ mod tests {
 
     #[test]
     fn findings_past_the_limit_leave_memory_and_runs_stay_few() {
-        let entry = size_of::<(Key, usize, usize)>() + 8;
+        let entry = size_of::<Held>() + 8;
         let mut store = Store::new(entry * 10, None);
         for number in 0..10 {
-            store.push(key(number, 0), b"12345678").unwrap();
+            store.push(key(number, 0), (*b"12345678").into()).unwrap();
         }
         assert!(store.runs.is_empty(), "at the limit");
-        store.push(key(-1, 0), b"12345678").unwrap();
-        assert_eq!((store.runs.len(), store.keys.len()), (1, 0), "one past it");
+        store.push(key(-1, 0), (*b"12345678").into()).unwrap();
+        assert_eq!((store.runs.len(), store.findings.len()), (1, 0), "one past it");
         for number in 0..11 * 300 {
-            store.push(key(number, 1), b"12345678").unwrap();
+            store.push(key(number, 1), (*b"12345678").into()).unwrap();
             assert!(store.runs.len() < RUNS_MERGED * 3);
-            assert!(store.bytes.len() <= 88);
+            assert!(store.bytes <= 88);
         }
         let mut sorted = store.finish();
         assert_eq!(sorted.len(), 11 * 301);

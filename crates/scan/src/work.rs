@@ -34,6 +34,8 @@ pub(crate) struct Worker<'a> {
     columns: Columns,
     /// What findings say of their rule, by its number.
     rules: HashMap<u32, Piece>,
+    /// Memory for the finding being written.
+    line: Vec<u8>,
 }
 
 /// What is still needed of a unit once its records are rows.
@@ -56,6 +58,7 @@ impl<'a> Worker<'a> {
             tally: Tally::default(),
             columns: Columns::default(),
             rules: HashMap::new(),
+            line: Vec::new(),
         }
     }
 
@@ -190,7 +193,7 @@ impl<'a> Worker<'a> {
             let ruleset = &self.shared.ruleset;
             let hit = self.columns.hit(ruleset, view, matched.row, unit.file, place);
             // Proof: the keys are text, and no value is a map with other keys.
-            let line = serde_json::to_vec(&hit).unwrap_or_default();
+            let line = serde_json::to_vec(&hit).unwrap_or_default().into();
             hits.push((Key { time, unit: number, index, rule }, line));
             if hits.bytes >= KEPT_TOGETHER_BYTES {
                 self.shared.keep_hits(&mut hits.lines);
@@ -221,7 +224,8 @@ impl<'a> Worker<'a> {
             let rule = self.shared.rule_number(&matched.rule.id);
             let Some(unit) = unit_of(&self.open, number) else { continue };
             let piece = self.rules.entry(rule).or_insert_with(|| rule_piece(&matched.rule));
-            let line = finding(batch, view, unit, (&matched, piece), &sentence);
+            let line = line::Line::new(&mut self.line);
+            let line = finding(batch, view, unit, (&matched, piece, &sentence), line);
             let (host, user) = (view.value("host.name", row), view.value("user.name", row));
             let (host, user) = (host.unwrap_or_default(), user.unwrap_or_default());
             self.tally.finding(rule, matched.rule.level, time, &host, &user);
@@ -288,16 +292,15 @@ const CONTEXT: [&str; 11] = [
 ];
 
 /// The finding of a match; what is said of its rule is written already.
-fn finding(
+fn finding<'a>(
     batch: &EventBatch,
     view: &BatchView<'_>,
     unit: &OpenUnit,
-    (matched, rule): (&Match, &Piece),
-    sentence: &str,
-) -> Vec<u8> {
+    (matched, rule, sentence): (&'a Match, &Piece, &str),
+    mut line: line::Line<'a>,
+) -> Box<[u8]> {
     let row = matched.row;
     let value = |name: &str| view.value(name, row);
-    let mut line = line::Line::default();
     line.put(columns::TIMESTAMP, &UtcMicros::from_micros(view.time(row)).to_string());
     line.put("message", sentence);
     line.put_piece(rule);

@@ -9,8 +9,8 @@ use crate::limits::{
     EVTX_SLOTS_MAX,
 };
 use ::evtx::{EvtxChunkData, EvtxChunkHeader};
+use foldhash::quality::RandomState;
 use std::collections::HashMap;
-use std::hash::RandomState;
 use std::ops::Range;
 use std::sync::Arc;
 use yagura_event::{EventField, EventFields, FieldNames};
@@ -34,9 +34,9 @@ pub trait EventSink: EvtxSink {
 pub struct ChunkReader {
     names: FieldNames,
     /// Shapes of the chunk at hand: by where a template is defined, and the element its events are in.
-    shapes: HashMap<(u32, Option<u32>), Option<Arc<Shape>>>,
+    shapes: HashMap<(u32, Option<u32>), Option<Arc<Shape>>, RandomState>,
     /// Shapes of all chunks so far: by what a template says, and the element.
-    known: HashMap<(u64, Option<u32>), Option<Arc<Shape>>>,
+    known: HashMap<(u64, Option<u32>), Option<Arc<Shape>>, RandomState>,
     hasher: RandomState,
     /// Values of the event at hand and the events in it.
     slots: Vec<Slot>,
