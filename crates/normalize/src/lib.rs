@@ -79,5 +79,4 @@ pub use layer::ContentFile;
 pub use mapping::DatasetAbout;
 pub use normalizer::{Described, Normalizer, PARSER_VERSION};
 pub use sentence::BatchSentences;
-pub use sentence::BatchSentences;
 pub use sources::{Reading, SourceBook, SourceSetting, SourceText};
