@@ -3,7 +3,7 @@
 
 use crate::DeskOptions;
 use crate::alert::{Act, Alert, Entity, EntityKind};
-use crate::finding::{EvidenceItem, Finding, Phase, RuleCopy};
+use crate::finding::{EventWords, EvidenceItem, Finding, Phase, RuleCopy};
 use crate::fold::Fold;
 use crate::limits::EVIDENCE_MAX;
 use crate::risk::{RiskOptions, counts, entities_of};
@@ -125,7 +125,8 @@ fn findings(rule: &Arc<RuleCopy>, links: &[&Arc<Alert>], entity: &Entity) -> Vec
             predicate: format!("{} {}", link.rule.phase.map_or("", Phase::as_str), link.rule.name),
         })
         .collect();
-    let (sentence_ja, sentence_en) = sentences(links, entity);
+    let (ja, en) = sentences(links, entity);
+    let words = EventWords::Said { ja, en };
     let name = |kind| (entity.kind == kind).then(|| shown_name(links, entity));
     let finding = |link: &&Arc<Alert>| {
         let event_id: EventId = link.event_ids.first()?.parse().ok()?;
@@ -138,8 +139,7 @@ fn findings(rule: &Arc<RuleCopy>, links: &[&Arc<Alert>], entity: &Entity) -> Vec
             event_id,
             timestamp: link.first_seen,
             received: link.received,
-            sentence_ja: sentence_ja.clone(),
-            sentence_en: sentence_en.clone(),
+            words: words.clone(),
             evidence: evidence.clone(),
         })
     };

@@ -3,7 +3,7 @@ use crate::audit::{AuditError, AuditLog};
 use crate::entry::{Command, Delivery, Entry, Read};
 use crate::excepting::ExceptionSet;
 use crate::filter::{AlertFilter, AlertPage};
-use crate::finding::Finding;
+use crate::finding::{Finding, Say};
 use crate::fold::{Bounds, DeskStats, Fold, Misfit};
 use crate::limits::{LISTENER_LAG_MAX, NOTE_BYTES_MAX, QUIET_RULES_MAX, WHO_BYTES_MAX};
 use crate::plan::{Plan, plan};
@@ -165,6 +165,19 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Audit`]: nothing was counted; the same findings may be given again.
     pub fn observe(&self, findings: Vec<Finding>) -> Result<Vec<AlertChange>, DeskError> {
+        self.observe_with(findings, &|_, _| Default::default())
+    }
+
+    /// [`Desk::observe`] of findings that may still have to be put into words: `say` does it for
+    /// those that are shown.
+    ///
+    /// # Errors
+    /// As [`Desk::observe`].
+    pub fn observe_with(
+        &self,
+        findings: Vec<Finding>,
+        say: &Say<'_>,
+    ) -> Result<Vec<AlertChange>, DeskError> {
         if findings.is_empty() {
             return Ok(Vec::new());
         }
@@ -173,7 +186,7 @@ impl Desk {
         let _deciding = self.deciding();
         let Plan { entries, repeated, below_level } = {
             let fold = self.fold.read().unwrap_or_else(PoisonError::into_inner);
-            plan(&fold, &self.options, self.clock.now(), findings)
+            plan(&fold, &self.options, self.clock.now(), findings, say)
         };
         let mut changes = self.carry_out(entries)?;
         let chained = self.raise_chains(changes.iter().map(|change| change.alert.id))?;

@@ -271,12 +271,44 @@ pub struct Finding {
     pub timestamp: UtcMicros,
     /// When it was received.
     pub received: UtcMicros,
-    /// The event as a Japanese sentence.
-    pub sentence_ja: String,
-    /// The event as an English sentence.
-    pub sentence_en: String,
+    /// The event in words.
+    pub words: EventWords,
     /// Why the rule matched.
     pub evidence: Vec<EvidenceItem>,
+}
+
+/// An event in words. Most findings only add to a count, and are never shown: theirs are put into
+/// words by whoever has the event, when it is needed (see [`crate::Desk::observe_with`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventWords {
+    /// A Japanese and an English sentence.
+    Said {
+        /// In Japanese.
+        ja: String,
+        /// In English.
+        en: String,
+    },
+    /// Still to be said, of an event that the observer knows by these numbers.
+    Unsaid {
+        /// Number of the event's batch.
+        batch: usize,
+        /// The event's row in it.
+        row: usize,
+    },
+}
+
+/// Says in Japanese and English what the event at a batch and row is.
+pub type Say<'a> = dyn Fn(usize, usize) -> (String, String) + 'a;
+
+impl EventWords {
+    /// The Japanese and the English sentence, each cut to its limit.
+    pub(crate) fn said(self, say: &Say<'_>) -> (String, String) {
+        let (ja, en) = match self {
+            EventWords::Said { ja, en } => (ja, en),
+            EventWords::Unsaid { batch, row } => say(batch, row),
+        };
+        (cut(&ja, SENTENCE_BYTES_MAX), cut(&en, SENTENCE_BYTES_MAX))
+    }
 }
 
 impl Finding {
@@ -289,8 +321,6 @@ impl Finding {
         self.user = name(self.user);
         self.source_ip = name(self.source_ip);
         self.dataset = cut(&self.dataset, NAME_BYTES_MAX);
-        self.sentence_ja = cut(&self.sentence_ja, SENTENCE_BYTES_MAX);
-        self.sentence_en = cut(&self.sentence_en, SENTENCE_BYTES_MAX);
         self.evidence.truncate(EVIDENCE_MAX);
         for item in &mut self.evidence {
             item.field = cut(&item.field, NAME_BYTES_MAX);

@@ -68,7 +68,7 @@ pub use exception::{
 };
 pub use explain::{Both, Explanation, Held, explain};
 pub use filter::{AlertFilter, AlertPage, AlertSort};
-pub use finding::{EvidenceItem, Finding, Guide, Phase, RuleCopy};
+pub use finding::{EventWords, EvidenceItem, Finding, Guide, Phase, RuleCopy, Say};
 pub use fold::DeskStats;
 pub use gap::{Gap, GapId, GapKind, GapSeen};
 pub use maker::FindingMaker;

@@ -1,4 +1,4 @@
-use crate::finding::{EvidenceItem, Finding, RuleCopy};
+use crate::finding::{EventWords, EvidenceItem, Finding, RuleCopy};
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use std::collections::HashMap;
@@ -19,19 +19,13 @@ impl FindingMaker {
         FindingMaker::default()
     }
 
-    /// The finding of `found`, a match on a row of `batch`, whose event reads `sentence_ja` and
-    /// `sentence_en`. `None` where the batch does not say which event that row is, which no batch of
+    /// The finding of `found`, a match on a row of `batch`, whose event reads `words`.
+    /// `None` where the batch does not say which event that row is, which no batch of
     /// [`yagura_event::BatchBuilder`] fails to do.
-    pub fn make(
-        &mut self,
-        batch: &EventBatch,
-        found: Match,
-        sentence_ja: String,
-        sentence_en: String,
-    ) -> Option<Finding> {
+    pub fn make(&mut self, batch: &EventBatch, found: Match, words: EventWords) -> Option<Finding> {
         let evidence = found.evidence.into_iter().map(EvidenceItem::from).collect();
         let rule = self.rule(found.rule);
-        Finding::on(batch, found.row, rule, evidence, sentence_ja, sentence_en)
+        Finding::on(batch, found.row, rule, evidence, words)
     }
 
     fn rule(&mut self, rule: Arc<RuleInfo>) -> Arc<RuleCopy> {
@@ -47,15 +41,14 @@ impl FindingMaker {
 }
 
 impl Finding {
-    /// A finding of `rule` on a row of `batch`, whose event reads `sentence_ja` and `sentence_en`.
+    /// A finding of `rule` on a row of `batch`, whose event reads `words`.
     /// `None` where the batch does not say which event that row is.
     pub fn on(
         batch: &EventBatch,
         row: usize,
         rule: Arc<RuleCopy>,
         evidence: Vec<EvidenceItem>,
-        sentence_ja: String,
-        sentence_en: String,
+        words: EventWords,
     ) -> Option<Finding> {
         let event_id = EventId {
             stream: StreamName::new(&keyword(batch, columns::STREAM, row)?).ok()?,
@@ -72,8 +65,7 @@ impl Finding {
             event_id,
             timestamp: instant(batch, columns::TIMESTAMP, row).unwrap_or(received),
             received,
-            sentence_ja,
-            sentence_en,
+            words,
             evidence,
         })
     }

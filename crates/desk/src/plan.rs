@@ -5,7 +5,7 @@ use crate::limits::{
     EVENT_IDS_PER_ENTRY_MAX, HOURS_PER_ENTRY_MAX, OPEN_ALERTS_PER_GROUP_LOOKED_AT,
 };
 use crate::recent::finding_key;
-use crate::{DeskOptions, Finding};
+use crate::{DeskOptions, Finding, Say};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use yagura_event::UtcMicros;
 
@@ -32,6 +32,7 @@ pub(crate) fn plan(
     options: &DeskOptions,
     now: UtcMicros,
     findings: Vec<Finding>,
+    say: &Say<'_>,
 ) -> Plan {
     let mut plan = Plan { entries: Vec::new(), repeated: 0, below_level: BTreeMap::new() };
     let mut seen = HashSet::new();
@@ -89,7 +90,7 @@ pub(crate) fn plan(
     // Alerts that exist come first: a new one may push an old one out of memory.
     let (new, old): (Vec<_>, Vec<_>) = targets.into_iter().partition(|t| t.raised_by.is_some());
     for target in old.into_iter().chain(new) {
-        write_entries(target, options, now, &mut plan.entries);
+        write_entries(target, options, now, say, &mut plan.entries);
     }
     plan
 }
@@ -134,14 +135,22 @@ pub(crate) fn hour_of(at: UtcMicros) -> UtcMicros {
     UtcMicros::from_micros(micros - micros.rem_euclid(HOUR_MICROS))
 }
 
-fn write_entries(target: Target, options: &DeskOptions, now: UtcMicros, entries: &mut Vec<Entry>) {
+fn write_entries(
+    target: Target,
+    options: &DeskOptions,
+    now: UtcMicros,
+    say: &Say<'_>,
+    entries: &mut Vec<Entry>,
+) {
     let id = target.id;
     if let Some(first) = target.raised_by {
         let notify = options.notify_level.is_some_and(|level| first.rule.level >= level);
+        let entity = Entity::of(&first);
+        let (sentence_ja, sentence_en) = first.words.said(say);
         entries.push(Entry::Raised(Box::new(Raised {
             at: now,
             id,
-            entity: Entity::of(&first),
+            entity,
             rule: first.rule,
             dataset: first.dataset,
             host: first.host,
@@ -150,8 +159,8 @@ fn write_entries(target: Target, options: &DeskOptions, now: UtcMicros, entries:
             event_id: first.event_id.to_string().into(),
             seen: first.timestamp,
             received: first.received,
-            sentence_ja: first.sentence_ja,
-            sentence_en: first.sentence_en,
+            sentence_ja,
+            sentence_en,
             evidence: first.evidence,
             notify,
         })));
@@ -170,6 +179,7 @@ fn write_entries(target: Target, options: &DeskOptions, now: UtcMicros, entries:
             let latest = hours.last_key_value().map(|(latest, _)| *latest).filter(|_| full);
             *hours.entry(latest.unwrap_or(hour)).or_default() += 1;
         }
+        let (sentence_ja, sentence_en) = last.words.clone().said(say);
         entries.push(Entry::Extended(Extended {
             at: now,
             id,
@@ -177,8 +187,8 @@ fn write_entries(target: Target, options: &DeskOptions, now: UtcMicros, entries:
             event_ids: chunk.iter().map(|finding| finding.event_id.to_string().into()).collect(),
             first_seen,
             last_seen,
-            sentence_ja: last.sentence_ja.clone(),
-            sentence_en: last.sentence_en.clone(),
+            sentence_ja,
+            sentence_en,
         }));
     }
 }

@@ -304,7 +304,7 @@ impl Desk {
             let window_micros =
                 self.options.risk.chain_window_micros.max(self.options.window_micros);
             let options = DeskOptions { window_micros, ..self.options.clone() };
-            plan(&fold, &options, self.now(), found).entries
+            plan(&fold, &options, self.now(), found, &|_, _| Default::default()).entries
         };
         self.carry_out(entries)
     }

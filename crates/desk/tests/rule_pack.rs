@@ -8,7 +8,7 @@ mod pack;
 use pack::{content, read, rule_files, ruleset, run};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use yagura_desk::{FindingMaker, Phase, RuleCopy};
+use yagura_desk::{EventWords, FindingMaker, Phase, RuleCopy};
 use yagura_detect::Engine;
 use yagura_event::{BatchBuilder, EventBatch, Record};
 use yagura_normalize::Normalizer;
@@ -45,7 +45,8 @@ fn a_match_becomes_a_finding_that_names_event_host_and_user() {
     for batch in normalizer.take_batches() {
         for found in engine.evaluate(&batch) {
             let level = found.rule.level;
-            let finding = maker.make(&batch, found, "日".into(), "en".into()).unwrap();
+            let words = EventWords::Said { ja: "日".into(), en: "en".into() };
+            let finding = maker.make(&batch, found, words).unwrap();
             assert_eq!(finding.rule.level, level);
             findings.push(finding);
         }

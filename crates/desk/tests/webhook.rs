@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use yagura_desk::{
-    AuditError, AuditLog, DELIVERY_HEADER, Desk, DeskOptions, Finding, Guide, RuleCopy,
+    AuditError, AuditLog, DELIVERY_HEADER, Desk, DeskOptions, EventWords, Finding, Guide, RuleCopy,
     SIGNATURE_HEADER, Webhook, WebhookOptions, WebhookSecret, verify,
 };
 use yagura_event::{EventId, Level, ManualClock, StreamName, UtcMicros};
@@ -120,8 +120,10 @@ fn finding(number: u64, level: Level) -> Finding {
         event_id: EventId { stream: StreamName::new("syslog").unwrap(), batch: 1, index: 0 },
         timestamp: at,
         received: at,
-        sentence_ja: "FS01 でシャドウコピーが削除された".into(),
-        sentence_en: "Shadow copies were deleted on FS01".into(),
+        words: EventWords::Said {
+            ja: "FS01 でシャドウコピーが削除された".into(),
+            en: "Shadow copies were deleted on FS01".into(),
+        },
         evidence: Vec::new(),
     }
 }

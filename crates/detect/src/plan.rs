@@ -268,13 +268,13 @@ impl Builder<'_> {
     fn rarity(&self, atom: AtomId) -> Option<f32> {
         match &self.atoms[atom as usize] {
             PlanAtom::Exists { .. } | PlanAtom::Fields { .. } => None,
-            PlanAtom::Keyword { test } => rarity_of(&test.predicate).map(|rarity| rarity - 1.0),
+            PlanAtom::Keyword { test } => test.rarity(rarity_of).map(|rarity| rarity - 1.0),
             PlanAtom::Value { column, test } => {
                 let name = &*self.columns[*column];
                 if KIND_COLUMNS.contains(&name) {
                     return None;
                 }
-                let rarity = rarity_of(&test.predicate)?;
+                let rarity = test.rarity(rarity_of)?;
                 // Providers name whole families of events.
                 Some(if name == "winlog.provider_name" { rarity.min(0.6) } else { rarity })
             }

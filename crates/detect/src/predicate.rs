@@ -1,11 +1,14 @@
 //! One predicate about one value, and how to test it directly.
 
+use crate::literal::required_literals;
 use crate::text::shorten;
 use crate::{limits, text};
 use jiff::tz::TimeZone;
+use memchr::memmem::Finder;
 use regex::Regex;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 /// Where a text must stand in a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,8 +96,13 @@ pub(crate) enum Predicate {
 pub(crate) struct Test {
     pub(crate) predicate: Predicate,
     regex: Option<Regex>,
+    /// Of a text that may be anywhere: how to look for it. Of an expression: folded texts of which one
+    /// is wherever it matches, where there are few.
+    needed: Box<[Finder<'static>]>,
     /// Zone that a part of a time is taken in.
     zone: TimeZone,
+    /// How rare it is that it holds, once somebody asked.
+    rarity: OnceLock<Option<f32>>,
 }
 
 impl Test {
@@ -110,7 +118,13 @@ impl Test {
             Predicate::Regex(source) => Some(compile_regex(source)?),
             _ => None,
         };
-        Ok(Test { predicate, regex, zone })
+        let needed = needed(&predicate);
+        Ok(Test { predicate, regex, needed, zone, rarity: OnceLock::new() })
+    }
+
+    /// What `of` says of how rare it is that this holds; asked once, for every dataset wants to know.
+    pub(crate) fn rarity(&self, of: impl FnOnce(&Predicate) -> Option<f32>) -> Option<f32> {
+        *self.rarity.get_or_init(|| of(&self.predicate))
     }
 
     /// About how many bytes of `value` are gone through to test it.
@@ -130,9 +144,16 @@ impl Test {
         let seen = |cased: bool| if cased { value } else { folded };
         match &self.predicate {
             Predicate::Exists => true,
+            Predicate::Text { place: Place::Contains, cased, .. } => {
+                self.needed.iter().all(|text| text.find(seen(*cased).as_bytes()).is_some())
+            }
             Predicate::Text { place, text, cased } => place.holds(text, seen(*cased)),
             Predicate::Like { tokens, cased } => like(tokens, seen(*cased)),
-            Predicate::Regex(_) => self.regex.as_ref().is_some_and(|regex| regex.is_match(value)),
+            Predicate::Regex(_) => {
+                let is_needed = |text: &Finder| text.find(folded.as_bytes()).is_some();
+                (self.needed.is_empty() || self.needed.iter().any(is_needed))
+                    && self.regex.as_ref().is_some_and(|regex| regex.is_match(value))
+            }
             Predicate::Number { part: None, compare, number } => {
                 Number::parse(value).is_some_and(|found| compare.holds(found, *number))
             }
@@ -141,6 +162,21 @@ impl Test {
                 .is_some_and(|found| compare.holds(Number::Integer(found.into()), *number)),
             Predicate::Cidr(block) => block.contains(value),
         }
+    }
+}
+
+/// Texts to look for before an expression is tried: more would cost as much as the expression.
+const NEEDED_MAX: usize = 4;
+
+fn needed(predicate: &Predicate) -> Box<[Finder<'static>]> {
+    let finder = |text: &str| Finder::new(text.as_bytes()).into_owned();
+    match predicate {
+        Predicate::Text { place: Place::Contains, text, .. } => [finder(text)].into(),
+        Predicate::Regex(source) => {
+            let texts = required_literals(source).filter(|texts| texts.len() <= NEEDED_MAX);
+            texts.iter().flatten().map(|text| finder(text)).collect()
+        }
+        _ => Box::default(),
     }
 }
 

@@ -119,9 +119,20 @@ impl Ruleset {
         sources: &LogSources,
         options: &CompileOptions,
     ) -> (Ruleset, CompileReport) {
+        Ruleset::of_at_most(RULES_MAX, files, dictionary, sources, options)
+    }
+
+    fn of_at_most(
+        rules_max: usize,
+        files: &[RuleFile],
+        dictionary: Arc<FieldDictionary>,
+        sources: &LogSources,
+        options: &CompileOptions,
+    ) -> (Ruleset, CompileReport) {
         let mut pipelines = options.pipelines.clone();
         pipelines.sort_by_key(|pipeline| pipeline.priority);
         let mut compiler = Compiler {
+            rules_max,
             sources,
             lists: &options.lists,
             pipelines,
@@ -233,6 +244,7 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> 
 }
 
 struct Compiler<'a> {
+    rules_max: usize,
     sources: &'a LogSources,
     lists: &'a PlaceholderLists,
     /// By priority.
@@ -356,8 +368,8 @@ impl Compiler<'_> {
         path: &Arc<str>,
         digest: String,
     ) -> Result<(), String> {
-        if self.rules.len() >= RULES_MAX {
-            return Err(format!("there are already {RULES_MAX} rules"));
+        if self.rules.len() >= self.rules_max {
+            return Err(format!("there are already {} rules", self.rules_max));
         }
         if rule.status == Some(Status::Unsupported) {
             return Err("its status is unsupported".into());
@@ -500,4 +512,35 @@ fn uses_aliases(text: &str) -> bool {
             .collect()
     };
     !names('&').is_disjoint(&names('*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_past_the_limit_are_refused_and_the_others_used() {
+        const MOST: usize = 3;
+        let sources = "[[source]]\nproduct = 'any'\nwhere = [{ dataset = '*' }]\n";
+        let sources = LogSources::from_toml(sources).unwrap();
+        let compile = |count: usize| {
+            let rule = |number: usize| RuleFile {
+                path: format!("{number}.yml"),
+                text: format!(
+                    "title: Rule\nid: r{number}\nlogsource: {{product: any}}\n\
+                     detection: {{s: {{a: x}}, condition: s}}\n"
+                ),
+            };
+            let files: Vec<RuleFile> = (0..count).map(rule).collect();
+            let dictionary = Arc::new(FieldDictionary::from_toml("").unwrap());
+            let options = CompileOptions::default();
+            let (ruleset, report) =
+                Ruleset::of_at_most(MOST, &files, dictionary, &sources, &options);
+            (ruleset.rules().len(), report.refused)
+        };
+        assert_eq!(compile(MOST), (MOST, Vec::new()));
+        let (used, refused) = compile(MOST + 1);
+        assert_eq!((used, refused.len()), (MOST, 1));
+        assert_eq!(refused[0].to_string(), "3.yml: Rule: there are already 3 rules");
+    }
 }

@@ -11,6 +11,7 @@
 mod batch;
 mod column;
 mod dictionary;
+mod fields;
 mod id;
 pub mod limits;
 mod record;
@@ -20,6 +21,7 @@ mod words;
 pub use batch::{BatchBuilder, EventBatch, Origin, columns};
 pub use column::{ColumnIndex, ValueKey};
 pub use dictionary::{DictionaryError, Field, FieldDictionary, FieldType};
+pub use fields::{EventField, EventFields, FieldNames};
 pub use id::{EventId, IdError, StreamName};
 pub use record::{CommittedRun, Record, Transport};
 pub use time::{Clock, ManualClock, SystemClock, TimeError, UtcMicros};

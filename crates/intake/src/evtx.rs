@@ -1,4 +1,11 @@
-//! Windows event logs (EVTX), record by record, as compact JSON.
+//! Windows event logs (EVTX), record by record: as compact JSON, or as fields ([`ChunkReader`]).
+
+mod bytes;
+mod direct;
+mod shape;
+mod value;
+
+pub use direct::{ChunkReader, EventSink};
 
 use ::evtx::{EvtxChunkData, EvtxParser, ParserSettings};
 use std::io::{self, Read, Seek, SeekFrom};

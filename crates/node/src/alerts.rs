@@ -187,7 +187,7 @@ impl Node {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use yagura_desk::{AuditError, AuditLog, Desk, DeskOptions, Finding, RuleCopy};
+    use yagura_desk::{AuditError, AuditLog, Desk, DeskOptions, EventWords, Finding, RuleCopy};
     use yagura_event::{EventId, ManualClock, StreamName, UtcMicros};
 
     struct Nowhere;
@@ -213,8 +213,7 @@ mod tests {
             event_id: EventId { stream: StreamName::new("syslog").unwrap(), batch: 1, index },
             timestamp: at,
             received: at,
-            sentence_ja: "日".into(),
-            sentence_en: "en".into(),
+            words: EventWords::Said { ja: "日".into(), en: "en".into() },
             evidence: Vec::new(),
         };
         let changes = desk.observe((0..events).map(finding).collect()).unwrap();

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use yagura_desk::{EvidenceItem, Finding, RuleCopy};
+use yagura_desk::{EventWords, EvidenceItem, Finding, RuleCopy};
 use yagura_detect::{
     CorrelationMatch, Correlator, CorrelatorOptions, Match, Notice, NoticeKind, Ruleset, StateError,
 };
@@ -110,7 +110,7 @@ impl Correlating {
     pub(crate) fn findings(&self, found: &CorrelationMatch) -> Vec<Finding> {
         let rule = Arc::new(RuleCopy::from(&*found.rule));
         let say = |lang| found.sentence(&self.dictionary, lang);
-        let (sentence_ja, sentence_en) = (say(Lang::Ja), say(Lang::En));
+        let words = EventWords::Said { ja: say(Lang::Ja), en: say(Lang::En) };
         let evidence: Vec<EvidenceItem> =
             found.evidence.iter().cloned().map(EvidenceItem::from).collect();
         let newest = found.event_ids.len().saturating_sub(1);
@@ -123,8 +123,7 @@ impl Correlating {
             event_id: id.clone(),
             timestamp: if number == newest { found.last } else { found.first },
             received: found.received,
-            sentence_ja: sentence_ja.clone(),
-            sentence_en: sentence_en.clone(),
+            words: words.clone(),
             evidence: evidence.clone(),
         };
         found.event_ids.iter().enumerate().map(one).collect()

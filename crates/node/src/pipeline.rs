@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use yagura_desk::{Desk, FindingMaker};
+use yagura_desk::{Desk, EventWords, FindingMaker};
 use yagura_detect::Engine;
 use yagura_event::{Clock, CommittedRun, EventBatch, FieldDictionary, Lang, StreamName, UtcMicros};
 use yagura_journal::{Journal, JournalOutput};
@@ -345,7 +345,7 @@ impl Reader {
         let mut findings = Vec::new();
         let exceptions = self.parts.desk.exceptions();
         let mut excepted = Vec::new();
-        for batch in batches {
+        for (number, batch) in batches.iter().enumerate() {
             let mut matches = self.parts.engine.evaluate(batch);
             let now = self.parts.clock.now();
             self.parts.fields.see(self.parts.engine.ruleset(), batch, now);
@@ -360,11 +360,9 @@ impl Reader {
             ));
             let held = counting.observe(batch, &matches);
             findings.extend(held.iter().flat_map(|found| correlating.findings(found)));
-            let sentences = self.parts.normalizer.sentences(batch);
             for matched in matches.into_iter().filter(|matched| matched.rule.alerts) {
-                let say = |lang| sentences.of_row(matched.row, lang);
-                let (ja, en) = (say(Lang::Ja), say(Lang::En));
-                findings.extend(self.maker.make(batch, matched, ja, en));
+                let words = EventWords::Unsaid { batch: number, row: matched.row };
+                findings.extend(self.maker.make(batch, matched, words));
             }
         }
         for batch in batches {
@@ -378,7 +376,15 @@ impl Reader {
             return;
         }
         self.counters.matches.fetch_add(findings.len() as u64, Ordering::Relaxed);
-        match self.parts.desk.observe(findings) {
+        let normalizer = &self.parts.normalizer;
+        let say = |number: usize, row: usize| match batches.get(number) {
+            Some(batch) => {
+                let say = |lang| normalizer.sentence(batch, row, lang);
+                (say(Lang::Ja), say(Lang::En))
+            }
+            None => Default::default(),
+        };
+        match self.parts.desk.observe_with(findings, &say) {
             Ok(changes) if changes.is_empty() => {}
             Ok(_) => self.parts.alerts_changed.send_modify(|number| *number += 1),
             Err(error) => {

@@ -38,7 +38,7 @@ enum Shell {
 
 /// Positions of the datasets that content alone decides.
 pub(crate) struct Datasets {
-    windows_other: usize,
+    pub(crate) windows_other: usize,
     pub(crate) powershell: usize,
     json: usize,
     audit: usize,

@@ -1,3 +1,5 @@
+mod fields;
+
 use crate::content;
 use crate::context::{Contexts, StreamContext};
 use crate::decode::{Datasets, Decoded, Decoder};
@@ -15,11 +17,12 @@ use arrow::datatypes::{Field, Schema};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use yagura_event::{
-    CommittedRun, EventBatch, FieldDictionary, FieldType, Lang, Origin, UtcMicros, columns,
+    CommittedRun, EventBatch, EventFields, FieldDictionary, FieldType, Lang, Origin, UtcMicros,
+    columns,
 };
 
 /// Which reading of the raw bytes this is. Changes whenever the same bytes would give other fields.
-pub const PARSER_VERSION: &str = "yagura-normalize 2";
+pub const PARSER_VERSION: &str = "yagura-normalize 3";
 
 /// Turns committed records into event batches; see the crate's documentation.
 pub struct Normalizer {
@@ -44,6 +47,7 @@ struct Work {
     contexts: Contexts,
     scripts: Scripts,
     sources: SourceView,
+    known_names: fields::KnownNames,
     /// By position of the dataset; made when first needed.
     rows: Vec<Option<Rows>>,
     /// Rows and bytes of records since batches were taken.
@@ -198,6 +202,15 @@ impl Normalizer {
         self.work.record(&self.content, manner, origin, bytes);
     }
 
+    /// Reads one event of Windows that was taken apart by its reader, as [`Normalizer::push`] reads its
+    /// JSON: the names are those of the JSON, nested ones dotted, and the first is `Event`. The row has
+    /// no `event.original`.
+    pub fn push_event(&mut self, origin: &Origin<'_>, event: &EventFields<'_>) {
+        let manner =
+            Manner { zone: &self.zone, sources: &self.sources, keep_original: self.keep_original };
+        self.work.event(&self.content, manner, origin, event);
+    }
+
     /// Takes up what was known of the columns of the stream and peer of `origin`: what the rows before
     /// have in the column `yagura.layout`. For whoever begins in the middle of a file.
     pub fn resume_layout(&mut self, origin: &Origin<'_>, layout: &str) {
@@ -306,6 +319,7 @@ impl Work {
             contexts: Contexts::default(),
             scripts: Scripts::default(),
             sources: SourceView::default(),
+            known_names: fields::KnownNames::default(),
             rows,
             waiting_rows: 0,
             waiting_bytes: 0,
@@ -403,7 +417,19 @@ impl Work {
     fn record(&mut self, content: &Content, manner: Manner<'_>, origin: &Origin<'_>, bytes: &[u8]) {
         self.waiting_rows += 1;
         self.waiting_bytes = self.waiting_bytes.saturating_add(bytes.len());
-        let (decoded, note, fixed) = self.decode(content, manner, origin, bytes);
+        let decoded = self.decode(content, manner, origin, bytes);
+        self.row(content, manner, origin, decoded, manner.keep_original.then_some(bytes));
+    }
+
+    /// Makes a row of what was decoded.
+    fn row(
+        &mut self,
+        content: &Content,
+        manner: Manner<'_>,
+        origin: &Origin<'_>,
+        (decoded, note, fixed): (Decoded, Option<charset::Note>, Option<Arc<Reading>>),
+        original: Option<&[u8]>,
+    ) {
         let zone = zone_of(&fixed, manner);
         let flat = &mut self.flat;
         let (Some(place), Some(mappings)) =
@@ -415,7 +441,7 @@ impl Work {
         let zone = if mappings.utc { &TimeZone::UTC } else { zone };
         let rows =
             place.get_or_insert_with(|| Rows::new(mappings.clone(), content.dictionary.clone()));
-        rows.begin(flat, origin, manner.keep_original.then_some(bytes));
+        rows.begin(flat, origin, original);
         for number in 0..flat.len() {
             let Some(entry) = flat.entry(number) else { break };
             let dialect = if number < decoded.plain { Dialect::Plain } else { decoded.dialect };

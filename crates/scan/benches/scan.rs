@@ -30,8 +30,9 @@ fn main() {
     match role.as_str() {
         "parser" => parser(&corpora),
         "rules" => rules(&corpora),
-        "scan" => all(&corpora, 1),
-        "scan2" => all(&corpora, 2),
+        "scan" => all(&corpora, 1, false),
+        "scan2" => all(&corpora, 2, false),
+        "hashing" => all(&corpora, 1, true),
         _ => compare(),
     }
 }
@@ -66,16 +67,31 @@ fn sources(corpora: &Path) -> RuleSources {
 
 fn rules(corpora: &Path) {
     let began = Instant::now();
-    let compiled = sources(corpora).compile(Normalizer::embedded_dictionary());
+    let Some(normalizer) = normalizer() else { return };
+    let compiled = sources(corpora).compile(normalizer.dictionary().clone());
     let loaded = compiled.map(|compiled| compiled.report.loaded).unwrap_or_default();
     told("rules", loaded as u64, &format!("{:.3} s by the clock", began.elapsed().as_secs_f64()));
 }
 
-fn all(corpora: &Path, threads: usize) {
-    let Ok(compiled) = sources(corpora).compile(Normalizer::embedded_dictionary()) else { return };
+/// What reads logs, with the built-in content: the `rules` role pays for it.
+fn normalizer() -> Option<Arc<Normalizer>> {
+    Normalizer::new(Normalizer::embedded_dictionary()).ok().map(Arc::new)
+}
+
+/// A scan as `yagura scan` makes it; `file_hashes` as for a report of HTML, which tells them.
+fn all(corpora: &Path, threads: usize, file_hashes: bool) {
+    let normalizer = normalizer();
+    let dictionary = normalizer.as_ref().map(|normalizer| normalizer.dictionary().clone());
+    let dictionary = dictionary.unwrap_or_else(Normalizer::embedded_dictionary);
+    let Ok(compiled) = sources(corpora).compile(dictionary) else { return };
     let before = cpu_seconds();
-    let options =
-        ScanOptions { threads, min_level: Level::Informational, ..ScanOptions::default() };
+    let options = ScanOptions {
+        threads,
+        normalizer,
+        file_hashes,
+        min_level: Level::Informational,
+        ..ScanOptions::default()
+    };
     let (progress, cancel) = (ScanProgress::default(), AtomicBool::new(false));
     let ruleset = Arc::clone(&compiled.ruleset);
     let plan = plan(&evtx(corpora));
@@ -110,7 +126,7 @@ fn peak_mebibytes() -> f64 {
 fn compare() {
     let Ok(program) = std::env::current_exe() else { return };
     println!("role, count, CPU seconds, peak MiB; the fastest of {RUNS} runs each");
-    for role in ["parser", "rules", "scan", "scan2"] {
+    for role in ["parser", "rules", "scan", "scan2", "hashing"] {
         let runs = (0..RUNS).filter_map(|_| {
             let output = Command::new(&program).arg(role).output().ok()?;
             let line = String::from_utf8(output.stdout).ok()?;

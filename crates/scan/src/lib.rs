@@ -19,6 +19,7 @@ mod error;
 mod histogram;
 mod html;
 pub mod limits;
+mod line;
 mod read;
 mod report;
 mod row;

@@ -4,10 +4,12 @@ use crate::limits::{UNIT_BYTES, UNIT_RECORDS_MAX};
 use crate::report::FileSummary;
 use crate::unit::{Body, Records, Unit};
 use crossbeam_channel::Sender;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::RandomState;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use yagura_intake::import::{Damage, FileKind, LogPart, LogVisitor, OpenLog, Stopped};
+use yagura_intake::import::{Damage, FileKind, LogPart, LogVisitor, OpenLog, Stopped, sha256_of};
 use yagura_normalize::HeaderWatch;
 
 pub(crate) struct Reader<'a> {
@@ -17,21 +19,24 @@ pub(crate) struct Reader<'a> {
     /// A worker has failed; nothing more is needed.
     failed: &'a AtomicBool,
     next: u64,
-    /// Logs read, by the SHA-256 of their content.
-    known: HashMap<String, usize>,
-    /// Sizes of logs read: one of another size cannot be a copy, and need not be hashed first.
-    sizes: HashSet<u64>,
+    /// Whether the report says what every log hashes to.
+    hashes: bool,
+    /// Logs read, by a sign of their content: one with another sign cannot be a copy, and need not be
+    /// hashed first.
+    known: HashMap<u64, Vec<usize>>,
+    hasher: RandomState,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(units: Sender<Unit>, failed: &'a AtomicBool) -> Self {
+    pub fn new(units: Sender<Unit>, failed: &'a AtomicBool, hashes: bool) -> Self {
         Reader {
             files: Vec::new(),
             units,
             failed,
             next: 0,
+            hashes,
             known: HashMap::new(),
-            sizes: HashSet::new(),
+            hasher: RandomState::new(),
         }
     }
 
@@ -41,24 +46,49 @@ impl<'a> Reader<'a> {
     }
 }
 
+impl Reader<'_> {
+    /// The log read before that has the same content, if there is one, and its SHA-256.
+    fn same(&mut self, log: &mut OpenLog<'_>, sign: u64) -> Result<Option<String>, Stopped> {
+        let Some(alike) = self.known.get(&sign) else { return Ok(None) };
+        let Some(sha256) = log.sha256()? else { return Ok(None) };
+        for file in alike {
+            let Some(file) = self.files.get_mut(*file) else { continue };
+            if file.sha256.is_empty() {
+                // What has changed since is no copy of what was read.
+                let known = sha256_of(Path::new(&file.path), file.bytes);
+                file.sha256 = known.unwrap_or_default();
+            }
+            if file.sha256 == sha256 {
+                return Ok(Some(file.path.clone()));
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl LogVisitor for Reader<'_> {
+    fn hashes(&self) -> bool {
+        self.hashes
+    }
+
     fn log(&mut self, mut log: OpenLog<'_>) -> Result<(), Stopped> {
         let number = self.files.len();
         let mut file = FileSummary::new(log.name());
         file.kind = Some(log.kind());
         file.bytes = log.bytes();
-        if log.kind() != FileKind::Empty
-            && self.sizes.contains(&log.bytes())
-            && let Some(sha256) = log.sha256()?
-            && let Some(same) = self.known.get(&sha256).and_then(|same| self.files.get(*same))
+        let sign = match log.kind() {
+            FileKind::Empty => None,
+            _ => log.sign(&self.hasher),
+        };
+        if let Some(sign) = sign
+            && let Some(same) = self.same(&mut log, sign)?
         {
-            file.same_as = Some(same.path.clone());
-            file.sha256 = sha256;
+            file.same_as = Some(same);
+            file.sha256 = log.sha256()?.unwrap_or_default();
             self.files.push(file);
             return Ok(());
         }
         let name: Arc<str> = log.name().into();
-        let kind = log.kind();
         // Kept first, so that an early end still reports what was read.
         self.files.push(file);
         let mut cutter = Cutter {
@@ -83,9 +113,8 @@ impl LogVisitor for Reader<'_> {
             end.damages.into_iter().for_each(|damage| file.damage(damage));
             file.damaged += end.damaged - told;
         }
-        if kind != FileKind::Empty {
-            self.sizes.insert(end.bytes);
-            self.known.entry(end.sha256).or_insert(number);
+        if let Some(sign) = sign {
+            self.known.entry(sign).or_default().push(number);
         }
         Ok(())
     }
@@ -131,7 +160,7 @@ impl Cutter<'_> {
         match part {
             LogPart::EvtxChunk { number, data } => {
                 self.bytes += data.len();
-                self.chunks.push((number, data.to_vec()));
+                self.chunks.push((number, data));
             }
             LogPart::Record { bytes, place } => {
                 self.bytes += bytes.len();

@@ -1,12 +1,13 @@
 //! One finding as a JSON object of ECS names: how it is kept, and how it is written.
 
-use arrow::array::{Array, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use yagura_event::{EventBatch, Lang, Level, UtcMicros, columns};
@@ -54,6 +55,14 @@ impl Finding {
             (Lang::En, _) | (Lang::Ja, "") => self.text("rule.name"),
             (Lang::Ja, title) => title,
         }
+    }
+
+    /// The names that are constants.
+    pub(crate) fn constant_names(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().filter_map(|(name, _)| match name {
+            Cow::Borrowed(name) => Some(*name),
+            Cow::Owned(_) => None,
+        })
     }
 
     /// Sets a field that is not there yet.
@@ -113,6 +122,7 @@ impl<'de> Deserialize<'de> for Finding {
 /// A batch's columns that every finding asks for, looked up once.
 pub(crate) struct BatchView<'a> {
     batch: &'a EventBatch,
+    columns: HashMap<&'a str, &'a ArrayRef>,
     time: Option<&'a arrow::array::PrimitiveArray<TimestampMicrosecondType>>,
     unit: Option<&'a arrow::array::PrimitiveArray<Int64Type>>,
     index: Option<&'a arrow::array::PrimitiveArray<Int64Type>>,
@@ -120,12 +130,15 @@ pub(crate) struct BatchView<'a> {
 
 impl<'a> BatchView<'a> {
     pub fn new(batch: &'a EventBatch) -> Self {
-        let column = |name: &str| batch.columns.column_by_name(name);
+        let names = batch.columns.schema_ref().fields().iter().map(|field| field.name().as_str());
+        let columns: HashMap<&str, &ArrayRef> = names.zip(batch.columns.columns()).collect();
+        let column = |name: &str| columns.get(name).copied();
         BatchView {
             batch,
             time: column(columns::TIMESTAMP).and_then(|column| column.as_primitive_opt()),
             unit: column(columns::BATCH).and_then(|column| column.as_primitive_opt()),
             index: column(columns::INDEX).and_then(|column| column.as_primitive_opt()),
+            columns,
         }
     }
 
@@ -150,7 +163,7 @@ impl<'a> BatchView<'a> {
 
     /// The column of this name, to ask for several rows.
     pub fn keyword(&self, name: &str) -> Option<Keyword<'a>> {
-        let column = self.batch.columns.column_by_name(name)?.as_dictionary_opt::<Int32Type>()?;
+        let column = self.columns.get(name)?.as_dictionary_opt::<Int32Type>()?;
         let values = column.values().as_any().downcast_ref::<StringArray>()?;
         Some(Keyword { column, values })
     }
@@ -160,7 +173,7 @@ impl<'a> BatchView<'a> {
         if let Some(keyword) = self.keyword(name) {
             return keyword.value(row).map(Cow::Borrowed);
         }
-        let column = self.batch.columns.column_by_name(name)?;
+        let column = *self.columns.get(name)?;
         if row >= column.len() || column.is_null(row) {
             return None;
         }

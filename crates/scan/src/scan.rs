@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use yagura_detect::{RuleInfo, Ruleset};
 use yagura_event::{Clock, Lang, Level, StreamName, SystemClock, UtcMicros};
 use yagura_intake::import::{ImportOptions, Plan, visit_logs};
-use yagura_normalize::{ContentFile, Normalizer};
+use yagura_normalize::Normalizer;
 
 /// What is to be found, and how.
 #[derive(Clone)]
@@ -32,8 +32,9 @@ pub struct ScanOptions {
     pub to: Option<UtcMicros>,
     /// Worker threads, beside the one that reads; 1 to [`THREADS_MAX`].
     pub threads: usize,
-    /// Content files of the user, over the built-in ones.
-    pub content: Vec<ContentFile>,
+    /// What reads the logs, made already for the dictionary that the rules were compiled with; one with
+    /// the built-in content is made where there is none.
+    pub normalizer: Option<Arc<Normalizer>>,
     /// Zone of times that name none.
     pub zone: TimeZone,
     /// Says when the scan began, which events without a time of their own are given.
@@ -42,6 +43,9 @@ pub struct ScanOptions {
     pub open: ImportOptions,
     /// Bytes of findings kept in memory.
     pub findings_memory_bytes: usize,
+    /// Whether the report says the SHA-256 of every log. Without, only that of copies is said, of what
+    /// they are copies of, and of what was in archives.
+    pub file_hashes: bool,
     /// Where findings go that memory does not hold; the system's own folder when `None`.
     pub spill_dir: Option<PathBuf>,
 }
@@ -54,11 +58,12 @@ impl Default for ScanOptions {
             from: None,
             to: None,
             threads: 1,
-            content: Vec::new(),
+            normalizer: None,
             zone: TimeZone::UTC,
             clock: Arc::new(SystemClock),
             open: ImportOptions::default(),
             findings_memory_bytes: FINDINGS_MEMORY_BYTES,
+            file_hashes: true,
             spill_dir: None,
         }
     }
@@ -248,7 +253,7 @@ pub fn scan(
             workers.push(thread.spawn_scoped(scope, work).map_err(ScanError::Thread)?);
         }
         drop(receive);
-        let mut reader = Reader::new(send, &failed);
+        let mut reader = Reader::new(send, &failed, options.file_hashes);
         let visited = visit_logs(plan, &options.open, cancel, &progress.bytes, &mut reader);
         let files = reader.finish();
         let mut tally = Tally::default();
@@ -296,8 +301,11 @@ pub fn scan(
 }
 
 fn normalizers(threads: usize, options: &ScanOptions) -> Result<Vec<Normalizer>, ScanError> {
-    let first = Normalizer::with_content(&options.content);
-    let mut first = first.map_err(|error| ScanError::Content(error.to_string()))?;
+    let mut first = match &options.normalizer {
+        Some(normalizer) => normalizer.fork(),
+        None => Normalizer::new(Normalizer::embedded_dictionary())
+            .map_err(|error| ScanError::Content(error.to_string()))?,
+    };
     first.set_default_zone(options.zone.clone());
     // Rules never look at the raw bytes, and nothing is stored.
     first.set_keep_original(false);

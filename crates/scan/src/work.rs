@@ -2,6 +2,7 @@
 
 use crate::correlate::Columns;
 use crate::limits::{GATHER_ROWS, KEPT_TOGETHER_BYTES, VALUE_CHARS_MAX};
+use crate::line::{self, Piece};
 use crate::report::{FileTally, Tally, widen};
 use crate::row::{BatchView, Finding};
 use crate::scan::{Line, Shared};
@@ -9,12 +10,16 @@ use crate::store::Key;
 use crate::tags;
 use crate::unit::{Body, Records, Unit};
 use crossbeam_channel::Receiver;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use yagura_detect::{Engine, Match};
-use yagura_event::{EventBatch, Origin, Record, StreamName, Transport, UtcMicros, columns};
-use yagura_intake::evtx::{self, EvtxSink};
+use yagura_detect::{Engine, Match, RuleInfo};
+use yagura_event::{
+    EventBatch, EventFields, Origin, Record, StreamName, Transport, UtcMicros, columns,
+};
+use yagura_intake::evtx::{ChunkReader, EventSink, EvtxSink};
 use yagura_intake::import::Place;
 use yagura_normalize::Normalizer;
 
@@ -22,10 +27,13 @@ pub(crate) struct Worker<'a> {
     shared: &'a Shared<'a>,
     normalizer: Normalizer,
     engine: Engine,
+    chunks: ChunkReader,
     /// Units whose rows wait to be matched, by rising number.
     open: Vec<OpenUnit>,
     tally: Tally,
     columns: Columns,
+    /// What findings say of their rule, by its number.
+    rules: HashMap<u32, Piece>,
 }
 
 /// What is still needed of a unit once its records are rows.
@@ -43,9 +51,11 @@ impl<'a> Worker<'a> {
             shared,
             normalizer,
             engine: Engine::with_cache_bytes(shared.ruleset.clone(), shared.cache_bytes),
+            chunks: ChunkReader::default(),
             open: Vec::new(),
             tally: Tally::default(),
             columns: Columns::default(),
+            rules: HashMap::new(),
         }
     }
 
@@ -86,7 +96,7 @@ impl<'a> Worker<'a> {
                 let tally = self.tally.files.entry(file).or_default();
                 for (chunk, data) in chunks {
                     let mut reader = Chunk { rows: &mut rows, tally, unit: number };
-                    let Ok(()) = evtx::read_one_chunk(chunk, data, &mut reader);
+                    let Ok(()) = self.chunks.read(chunk, data, &mut reader);
                 }
                 Vec::new()
             }
@@ -126,10 +136,15 @@ impl<'a> Worker<'a> {
         let mut in_range = 0;
         let mut file = u32::MAX;
         let mut tally = FileTally::default();
+        let mut last = None;
         for row in 0..batch.rows() {
             let time = view.time(row);
             let (unit, _) = view.place(row);
-            let of = unit_of(&self.open, unit).map_or(u32::MAX, |unit| unit.file);
+            let of = match last {
+                Some((known, file)) if known == unit => file,
+                _ => unit_of(&self.open, unit).map_or(u32::MAX, |unit| unit.file),
+            };
+            last = Some((unit, of));
             if of != file {
                 add(&mut self.tally, file, std::mem::take(&mut tally));
                 file = of;
@@ -205,12 +220,12 @@ impl<'a> Worker<'a> {
             let (number, index) = view.place(row);
             let rule = self.shared.rule_number(&matched.rule.id);
             let Some(unit) = unit_of(&self.open, number) else { continue };
-            let finding = finding(batch, view, unit, &matched, &sentence);
-            let (host, user) = (finding.text("host.name"), finding.text("user.name"));
-            self.tally.finding(rule, matched.rule.level, time, host, user);
+            let piece = self.rules.entry(rule).or_insert_with(|| rule_piece(&matched.rule));
+            let line = finding(batch, view, unit, (&matched, piece), &sentence);
+            let (host, user) = (view.value("host.name", row), view.value("user.name", row));
+            let (host, user) = (host.unwrap_or_default(), user.unwrap_or_default());
+            self.tally.finding(rule, matched.rule.level, time, &host, &user);
             self.tally.files.entry(unit.file).or_default().findings += 1;
-            // Proof: the keys are text, and no value is a map with other keys.
-            let line = serde_json::to_vec(&finding).unwrap_or_default();
             found.push((Key { time, unit: number, index, rule }, line));
             if found.bytes >= KEPT_TOGETHER_BYTES {
                 self.shared.keep(&mut found.lines);
@@ -234,6 +249,12 @@ impl Lines {
         self.bytes += line.1.len();
         self.lines.push(line);
     }
+}
+
+fn rule_piece(rule: &RuleInfo) -> Piece {
+    let mut finding = Finding::default();
+    finding.put_rule(rule, "detection");
+    Piece::of(&finding)
 }
 
 fn add(tally: &mut Tally, file: u32, more: FileTally) {
@@ -266,40 +287,45 @@ const CONTEXT: [&str; 11] = [
     "url.original",
 ];
 
-/// The finding of `matched`.
+/// The finding of a match; what is said of its rule is written already.
 fn finding(
     batch: &EventBatch,
     view: &BatchView<'_>,
     unit: &OpenUnit,
-    matched: &Match,
+    (matched, rule): (&Match, &Piece),
     sentence: &str,
-) -> Finding {
+) -> Vec<u8> {
     let row = matched.row;
     let value = |name: &str| view.value(name, row);
-    let mut finding = Finding::default();
-    let at = UtcMicros::from_micros(view.time(row));
-    finding.put(columns::TIMESTAMP, at.to_string());
-    finding.put("message", sentence);
-    finding.put_rule(&matched.rule, "detection");
-    finding.put("log.file.path", &*unit.name);
-    finding.put("event.id", event_id(unit, view, row));
-    finding.put("event.dataset", &*batch.dataset);
+    let mut line = line::Line::default();
+    line.put(columns::TIMESTAMP, &UtcMicros::from_micros(view.time(row)).to_string());
+    line.put("message", sentence);
+    line.put_piece(rule);
+    line.put("log.file.path", &unit.name);
+    line.put("event.id", &event_id(unit, view, row));
+    line.put("event.dataset", &batch.dataset);
     for name in ["event.code", "host.name", "user.name", "user.domain", "source.ip"] {
-        finding.put_text(name, value(name));
+        line.put_text(name, value(name));
     }
     for name in ["winlog.channel", "winlog.record_id"] {
-        finding.put_text(name, value(name));
+        line.put_text(name, value(name));
     }
     for name in CONTEXT {
-        finding.put_text(name, value(name).map(|text| shorten(&text, VALUE_CHARS_MAX)));
+        line.put_text(name, value(name).map(|text| shortened(text, VALUE_CHARS_MAX)));
     }
     for evidence in &matched.evidence {
-        let whole = value(&evidence.field);
-        let whole = whole.as_deref().unwrap_or(&evidence.value);
-        finding.put(evidence.field.to_string(), shorten(whole, VALUE_CHARS_MAX));
+        let whole = value(&evidence.field).unwrap_or(Cow::Borrowed(&evidence.value));
+        line.put(&*evidence.field, &shortened(whole, VALUE_CHARS_MAX));
     }
-    finding.put_evidence(&matched.evidence);
-    finding
+    let pieces = matched.evidence.iter();
+    let pieces = pieces.map(|one| [&*one.field, one.value.as_str(), one.predicate.as_str()]);
+    line.put_objects("rule.evidence", ["field", "value", "predicate"], pieces);
+    line.finish()
+}
+
+/// `text`, or as much of it as has `chars` characters.
+fn shortened(text: Cow<'_, str>, chars: usize) -> Cow<'_, str> {
+    if text.len() <= chars { text } else { shorten(&text, chars).into() }
 }
 
 /// Names the event for good: the log and the number that the event has there.
@@ -386,6 +412,12 @@ impl<'a> Rows<'a> {
         self.index += 1;
     }
 
+    fn push_event(&mut self, event: &EventFields<'_>) {
+        let origin = self.origin();
+        self.normalizer.push_event(&origin, event);
+        self.index += 1;
+    }
+
     fn resume(&mut self, header: &str) {
         let origin = self.origin();
         self.normalizer.resume_layout(&origin, header);
@@ -409,5 +441,12 @@ impl EvtxSink for Chunk<'_, '_> {
 
     fn damage(&mut self, place: String, reason: String) {
         self.tally.damage(self.unit, place, reason);
+    }
+}
+
+impl EventSink for Chunk<'_, '_> {
+    fn event(&mut self, event: &EventFields<'_>) -> Result<(), Infallible> {
+        self.rows.push_event(event);
+        Ok(())
     }
 }

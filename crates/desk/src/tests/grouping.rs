@@ -195,3 +195,23 @@ fn an_alert_is_written_with_ecs_names() {
     }
     assert_eq!(json["event.id"], serde_json::json!(["syslog/1/0"]));
 }
+
+#[test]
+fn only_what_is_shown_is_put_into_words() {
+    let room = Room::new();
+    let rule = rule(1, Level::High);
+    let unsaid = |row: usize| Finding {
+        words: EventWords::Unsaid { batch: 3, row },
+        ..finding(&rule, "DC01", u32::try_from(row).unwrap())
+    };
+    let asked = std::cell::RefCell::new(Vec::new());
+    let say = |batch: usize, row: usize| {
+        asked.borrow_mut().push((batch, row));
+        (format!("{row} 番目"), format!("number {row}"))
+    };
+    room.desk.observe_with((0..50).map(unsaid).collect(), &say).unwrap();
+    assert_eq!(*asked.borrow(), [(3, 0), (3, 49)]);
+    let alert = room.desk.alert(id(1)).unwrap();
+    assert_eq!((alert.count, alert.first_sentence_ja.as_str()), (50, "0 番目"));
+    assert_eq!(alert.last_sentence_en, "number 49");
+}

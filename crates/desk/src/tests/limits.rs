@@ -101,8 +101,10 @@ fn texts_of_a_finding_are_cut_at_their_limits() {
     wide.tags = vec!["t".into(); TAGS_MAX + 1];
     wide.guide.check = vec!["c".repeat(SENTENCE_BYTES_MAX + 1); GUIDE_LINES_MAX + 1];
     let mut event = finding(&Arc::new(wide), &"h".repeat(NAME_BYTES_MAX + 1), 0);
-    event.sentence_ja = "あ".repeat(SENTENCE_BYTES_MAX);
-    event.sentence_en = "a".repeat(SENTENCE_BYTES_MAX);
+    event.words = EventWords::Said {
+        ja: "あ".repeat(SENTENCE_BYTES_MAX),
+        en: "a".repeat(SENTENCE_BYTES_MAX),
+    };
     let item = EvidenceItem {
         field: "f".into(),
         value: "v".repeat(EVIDENCE_BYTES_MAX + 1),

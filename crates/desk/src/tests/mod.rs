@@ -13,7 +13,8 @@ use crate::alert::{Alert, AlertId};
 use crate::audit::{AuditError, AuditLog};
 use crate::fold::Bounds;
 use crate::{
-    AlertChange, AlertFilter, Desk, DeskOptions, Finding, Guide, Phase, Replayed, RuleCopy,
+    AlertChange, AlertFilter, Desk, DeskOptions, EventWords, Finding, Guide, Phase, Replayed,
+    RuleCopy,
 };
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,8 +111,10 @@ fn finding(rule: &Arc<RuleCopy>, host: &str, index: u32) -> Finding {
         event_id: EventId { stream: StreamName::new("syslog").unwrap(), batch: 1, index },
         timestamp: at,
         received: at,
-        sentence_ja: format!("田中 が {host} で操作 {index} を行った"),
-        sentence_en: format!("田中 did {index} on {host}"),
+        words: EventWords::Said {
+            ja: format!("田中 が {host} で操作 {index} を行った"),
+            en: format!("田中 did {index} on {host}"),
+        },
         evidence: Vec::new(),
     }
 }

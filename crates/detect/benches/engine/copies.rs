@@ -1,6 +1,8 @@
 //! Renamed copies of rules, with values that do not occur in the events.
 //!
-//! A copy asks for other values in whatever must hold; what is only excluded (`not filter`) stays,
+//! A copy asks for other values in whatever must hold: every text between wildcards is another text, and
+//! so is every word of an expression, since a rule about another program has other words in all places;
+//! numbers are far away. What is only excluded (`not filter`) stays,
 //! so that nothing matches because an exception is gone. What says which events a rule is about
 //! (event codes, channels, providers) stays as well, so that the copies meet the same events: only a
 //! rule that asks for nothing else gets other codes.
@@ -77,14 +79,10 @@ fn change(key: &str, value: &mut Value, how: Change) {
         Value::Array(list) => list.iter_mut().for_each(|one| change(key, one, how)),
         Value::Object(map) => map.iter_mut().for_each(|(key, one)| change(key, one, how)),
         _ if !changes(key, codes) => {}
-        Value::String(text) if key.contains("|re") => *text = format!("(?:{text})q{copy}"),
-        Value::String(text) => {
-            // After the last letter, so that prefixes, suffixes and wildcards keep their sense.
-            let last = text.char_indices().rfind(|(_, c)| c.is_alphanumeric());
-            let at = last.map_or(0, |(at, c)| at + c.len_utf8());
-            let tag = char::from(b'a' + (copy % 26) as u8);
-            text.insert_str(at, &format!("{tag}{copy}"));
+        Value::String(text) if key.contains("|re") => {
+            *text = format!("(?:{})q{copy}", other_words(text, copy));
         }
+        Value::String(text) => *text = other_text(text, copy),
         Value::Number(number) => {
             let far = 1_000_003 * copy as i64;
             let below = key.contains("|lt");
@@ -94,6 +92,55 @@ fn change(key: &str, value: &mut Value, how: Change) {
         Value::Bool(_) => *value = format!("{value}{copy}").into(),
         Value::Null => {}
     }
+}
+
+fn tag(copy: usize) -> String {
+    format!("{}{copy}", char::from(b'a' + (copy % 26) as u8))
+}
+
+/// Every piece between wildcards as another piece: with a tag after its last letter or digit, so that
+/// prefixes, suffixes and wildcards keep their sense.
+fn other_text(text: &str, copy: usize) -> String {
+    let mut other = String::new();
+    for piece in text.split_inclusive(['*', '?']) {
+        let last = piece.char_indices().rfind(|(_, c)| c.is_alphanumeric());
+        match last {
+            Some((at, c)) => {
+                let (before, after) = piece.split_at(at + c.len_utf8());
+                other.extend([before, &tag(copy), after]);
+            }
+            None => other.push_str(piece),
+        }
+    }
+    if other == text { format!("{}{text}", tag(copy)) } else { other }
+}
+
+/// Every word of an expression as another word, where it stands for itself: not in classes, escapes,
+/// counts or flags.
+fn other_words(source: &str, copy: usize) -> String {
+    const LETTERS_MIN: usize = 3;
+    let mut other = String::new();
+    let (mut word, mut inside, mut before) = (0, 0, ' ');
+    for c in source.chars() {
+        let is_letter = c.is_ascii_alphabetic() && inside == 0 && !matches!(before, '\\' | '?');
+        if !is_letter && word >= LETTERS_MIN {
+            other.push_str(&tag(copy));
+        }
+        word = if is_letter { word + 1 } else { 0 };
+        if before != '\\' {
+            match c {
+                '[' | '{' => inside += 1,
+                ']' | '}' if inside > 0 => inside -= 1,
+                _ => {}
+            }
+        }
+        other.push(c);
+        before = if before == '\\' { ' ' } else { c };
+    }
+    if word >= LETTERS_MIN {
+        other.push_str(&tag(copy));
+    }
+    other
 }
 
 /// The parts that must hold for a condition to hold: all but those that are only excluded.

@@ -1,4 +1,5 @@
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use tempfile::SpooledTempFile;
 pub(super) enum Content {
     Disk(File),
     Counted(Counted),
+    /// Small, and read into memory at once.
+    Small(io::Cursor<Vec<u8>>),
     Spooled(Box<SpooledTempFile>),
 }
 
@@ -43,6 +46,7 @@ impl Read for Content {
         match self {
             Content::Disk(file) => file.read(buffer),
             Content::Counted(counted) => counted.read(buffer),
+            Content::Small(bytes) => bytes.read(buffer),
             Content::Spooled(file) => file.read(buffer),
         }
     }
@@ -53,6 +57,7 @@ impl Seek for Content {
         match self {
             Content::Disk(file) => file.seek(to),
             Content::Counted(counted) => counted.file.seek(to),
+            Content::Small(bytes) => bytes.seek(to),
             Content::Spooled(file) => file.seek(to),
         }
     }
@@ -60,12 +65,16 @@ impl Seek for Content {
 
 impl Content {
     /// The first `length` bytes, or all there are. Goes back to the start.
-    pub fn head(&mut self, length: usize) -> io::Result<Vec<u8>> {
+    pub fn head(&mut self, length: usize) -> io::Result<Cow<'_, [u8]>> {
         self.rewind()?;
+        if let Content::Small(bytes) = self {
+            let bytes = bytes.get_ref().as_slice();
+            return Ok(Cow::Borrowed(bytes.get(..length).unwrap_or(bytes)));
+        }
         let mut head = Vec::new();
         self.take(length as u64).read_to_end(&mut head)?;
         self.rewind()?;
-        Ok(head)
+        Ok(Cow::Owned(head))
     }
 }
 

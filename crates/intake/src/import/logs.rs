@@ -8,10 +8,13 @@ use super::session::{COPY_BYTES, Halt, check};
 use super::xml_events::XmlEvents;
 use super::{BREAKS_OFF, Damage, FileKind, ImportOptions, OUTSIDE, Plan, PlannedFile};
 use crate::evtx::{CHUNK_BYTES, FILE_HEADER_BYTES};
-use crate::limits::{DAMAGES_TOLD_MAX, IMPORT_RECORD_BYTES_MAX, SNIFF_BYTES};
+use crate::limits::{
+    DAMAGES_TOLD_MAX, IMPORT_RECORD_BYTES_MAX, SIGN_BYTES, SMALL_FILE_BYTES_MAX, SNIFF_BYTES,
+};
 use ::evtx::EvtxFileHeader;
 use std::fmt;
 use std::fs::{File, Metadata};
+use std::hash::BuildHasher;
 use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +31,11 @@ pub trait LogVisitor {
     ///
     /// [`Stopped`] ends the visit.
     fn log(&mut self, log: OpenLog<'_>) -> Result<(), Stopped>;
+
+    /// Whether the content of files on disk is hashed while it is read ([`LogEnd::sha256`]).
+    fn hashes(&self) -> bool {
+        true
+    }
 
     /// Takes note of a file or an archive's member that cannot be read, and why (English).
     fn skipped(&mut self, name: &str, reason: String);
@@ -50,6 +58,7 @@ pub struct OpenLog<'a> {
     mark: usize,
     bytes: u64,
     sha256: Option<String>,
+    hashes: bool,
     damage: Option<String>,
     content: &'a mut Content,
     cancel: &'a AtomicBool,
@@ -81,7 +90,7 @@ pub enum LogPart<'a> {
         /// Its number in the file, from 0.
         number: u64,
         /// Its bytes: 64 KiB, fewer at the end of a file that was cut off.
-        data: &'a [u8],
+        data: Vec<u8>,
     },
     /// A line or a JSON object, as [`super::Import`] would make a record of it.
     Record {
@@ -95,7 +104,8 @@ pub enum LogPart<'a> {
 /// What was found of a log that was read to its end.
 #[derive(Debug, Clone)]
 pub struct LogEnd {
-    /// SHA-256 of the (expanded) content, lowercase hexadecimal.
+    /// SHA-256 of the (expanded) content, lowercase hexadecimal; empty where it is not known and the
+    /// visitor does not ask for it ([`LogVisitor::hashes`]).
     pub sha256: String,
     /// Size of the (expanded) content, in bytes.
     pub bytes: u64,
@@ -120,7 +130,7 @@ pub fn visit_logs(
     position: &Arc<AtomicU64>,
     visitor: &mut impl LogVisitor,
 ) -> Result<(), Stopped> {
-    let mut visit = Visit { options, cancel, visitor, buffer: Vec::new() };
+    let mut visit = Visit { options, cancel, visitor, buffer: Vec::new(), small: Vec::new() };
     let mut before = 0;
     for file in &plan.files {
         visit.on_disk(file, before, position).map_err(|_| Stopped)?;
@@ -130,11 +140,21 @@ pub fn visit_logs(
     Ok(())
 }
 
+/// SHA-256 of a file on disk, lowercase hexadecimal; `None` where it cannot be read or has not
+/// `bytes` bytes.
+pub fn sha256_of(path: &Path, bytes: u64) -> Option<String> {
+    let mut reader = Hashing::new(File::open(path).ok()?);
+    let read = io::copy(&mut reader, &mut io::sink()).ok()?;
+    (read == bytes).then(|| reader.finish())
+}
+
 struct Visit<'a, V> {
     options: &'a ImportOptions,
     cancel: &'a AtomicBool,
     visitor: &'a mut V,
     buffer: Vec<u8>,
+    /// The bytes of a small file, kept for the next one.
+    small: Vec<u8>,
 }
 
 impl<V: LogVisitor> Visit<'_, V> {
@@ -157,14 +177,35 @@ impl<V: LogVisitor> Visit<'_, V> {
         let bytes = metadata.len();
         let mut content =
             Content::Counted(Counted { file, read: 0, bytes, before, position: position.clone() });
+        if bytes <= SMALL_FILE_BYTES_MAX {
+            // It is looked at more than once: what it is, whether it is known, what it says.
+            let mut held = std::mem::take(&mut self.small);
+            held.clear();
+            if let Err(error) = (&mut content).take(bytes).read_to_end(&mut held) {
+                self.skip(&name, format!("cannot be read: {error}"));
+                return Ok(());
+            }
+            content = Content::Small(Cursor::new(held));
+        }
         match content.head(SNIFF_BYTES).map(|head| sniff(&head)) {
             Ok(Sniffed::Log(kind, mark)) => {
-                let cancel = self.cancel;
-                let content = &mut content;
+                let (cancel, hashes) = (self.cancel, self.visitor.hashes());
                 let (sha256, damage) = (None, None);
-                let name = &name;
-                let log = OpenLog { name, kind, mark, bytes, sha256, damage, content, cancel };
+                let log = OpenLog {
+                    name: &name,
+                    kind,
+                    mark,
+                    bytes,
+                    sha256,
+                    hashes,
+                    damage,
+                    content: &mut content,
+                    cancel,
+                };
                 self.visitor.log(log).map_err(|_| Halt::Cancelled)?;
+                if let Content::Small(held) = content {
+                    self.small = held.into_inner();
+                }
             }
             Ok(Sniffed::Binary) => self.skip(&name, NOT_A_LOG),
             Ok(sniffed) => {
@@ -220,6 +261,7 @@ impl<V: LogVisitor> Opener for Visit<'_, V> {
             mark,
             bytes: log.bytes,
             sha256: Some(log.sha256),
+            hashes: true,
             damage: log.damage,
             content: &mut log.content,
             cancel: self.cancel,
@@ -242,6 +284,13 @@ impl OpenLog<'_> {
     /// Size of the (expanded) content when it was opened, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// A sign of the content: logs that begin differently have, as good as always, different ones,
+    /// and copies have the same. `None` where it cannot be read.
+    pub fn sign(&mut self, hasher: &impl BuildHasher) -> Option<u64> {
+        let head = self.content.head(SIGN_BYTES).ok()?;
+        Some(hasher.hash_one((self.bytes, head)))
     }
 
     /// SHA-256 of the content, lowercase hexadecimal; reads all of it where it is not known yet.
@@ -290,7 +339,8 @@ impl OpenLog<'_> {
         // What is appended meanwhile is not part of what was opened.
         let content = self.content.take(self.bytes);
         let mut reader = match self.sha256 {
-            None => Source::Hashed(Hashing::new(content)),
+            None if self.hashes => Source::Hashed(Hashing::new(content)),
+            None => Source::Known(content, String::new(), self.bytes),
             Some(sha256) => Source::Known(content, sha256, self.bytes),
         };
         let mut parts = Parts { cancel: self.cancel, end: &mut end, take };
@@ -372,22 +422,23 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn chunks(&mut self, reader: &mut impl Read) -> Result<(), Fault> {
-        let mut data = Vec::new();
-        reader.take(FILE_HEADER_BYTES).read_to_end(&mut data)?;
-        if let Err(error) = EvtxFileHeader::from_stream(&mut Cursor::new(&data)) {
+        let mut header = Vec::new();
+        reader.take(FILE_HEADER_BYTES).read_to_end(&mut header)?;
+        if let Err(error) = EvtxFileHeader::from_stream(&mut Cursor::new(&header)) {
             self.end.damage("file header", error.to_string());
             return Ok(());
         }
         for number in 0.. {
             check(self.cancel)?;
-            data.clear();
+            // Proof that it fits: a chunk has 64 KiB.
+            let mut data = Vec::with_capacity(CHUNK_BYTES as usize);
             reader.take(CHUNK_BYTES).read_to_end(&mut data)?;
             if data.is_empty() {
                 break;
             }
             // A log that was made large and never filled has chunks of zeros.
             if data.iter().any(|&byte| byte != 0) {
-                self.give(LogPart::EvtxChunk { number, data: &data })?;
+                self.give(LogPart::EvtxChunk { number, data })?;
             }
         }
         Ok(())

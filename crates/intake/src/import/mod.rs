@@ -29,7 +29,7 @@ pub(crate) mod wrapper;
 mod xml_events;
 
 pub use kind::FileKind;
-pub use logs::{LogEnd, LogPart, LogVisitor, OpenLog, Place, Stopped, visit_logs};
+pub use logs::{LogEnd, LogPart, LogVisitor, OpenLog, Place, Stopped, sha256_of, visit_logs};
 pub use plan::{Plan, PlannedFile, Problem, plan};
 pub use report::{Damage, FileReport, ImportReport, Outcome, Progress, ProgressState};
 

@@ -38,7 +38,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use store::Store;
-use yagura_desk::{Desk, Finding};
+use yagura_desk::{Desk, EventWords, Finding};
 use yagura_detect::{Refusal, RuleFile, Ruleset};
 use yagura_event::{Clock, EventBatch, FieldDictionary, Lang, UtcMicros};
 use yagura_hunt::ReadOptions;
@@ -530,8 +530,8 @@ impl LiveIndicators {
             let rule = Arc::new(rule_of(indicator));
             let evidence = vec![evidence_of(indicator, &one.field, &one.value)];
             let say = |lang| normalizer.sentence(batch, one.row, lang);
-            let (ja, en) = (say(Lang::Ja), say(Lang::En));
-            findings.extend(Finding::on(batch, one.row, rule, evidence, ja, en));
+            let words = EventWords::Said { ja: say(Lang::Ja), en: say(Lang::En) };
+            findings.extend(Finding::on(batch, one.row, rule, evidence, words));
         }
         findings
     }

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
-use yagura_desk::{EvidenceItem, Finding, RuleCopy};
+use yagura_desk::{EventWords, EvidenceItem, Finding, RuleCopy};
 use yagura_detect::{
     CorrelationMatch, Correlator, CorrelatorOptions, Engine, Match, Reads, RuleInfo,
 };
@@ -431,7 +431,7 @@ impl<'a> Runner<'a> {
     fn findings(&self, found: &CorrelationMatch, rule: &Arc<RuleCopy>) -> Vec<Finding> {
         let dictionary = &self.shared.dictionary;
         let say = |lang| found.sentence(dictionary, lang);
-        let (sentence_ja, sentence_en) = (say(Lang::Ja), say(Lang::En));
+        let words = EventWords::Said { ja: say(Lang::Ja), en: say(Lang::En) };
         let evidence: Vec<EvidenceItem> =
             found.evidence.iter().cloned().map(EvidenceItem::from).collect();
         let last = found.event_ids.len().saturating_sub(1);
@@ -444,8 +444,7 @@ impl<'a> Runner<'a> {
             event_id: id.clone(),
             timestamp: if number == last { found.last } else { found.first },
             received: found.received,
-            sentence_ja: sentence_ja.clone(),
-            sentence_en: sentence_en.clone(),
+            words: words.clone(),
             evidence: evidence.clone(),
         };
         found.event_ids.iter().enumerate().map(one).collect()
@@ -506,7 +505,8 @@ impl<'a> Runner<'a> {
                 Found::Rule(rule, evidence) => (rule, evidence),
                 Found::Indicator(rule, evidence) => (rule, vec![evidence]),
             };
-            let finding = Finding::on(batch, row, rule, evidence, say(Lang::Ja), say(Lang::En));
+            let words = EventWords::Said { ja: say(Lang::Ja), en: say(Lang::En) };
+            let finding = Finding::on(batch, row, rule, evidence, words);
             findings.extend(finding);
         }
         self.waiting.extend(findings.iter().map(hit));

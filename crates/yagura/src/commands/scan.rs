@@ -133,6 +133,7 @@ impl Scan {
                  +09:00"
             ))
         })?;
+        let normalizer = Normalizer::with_content(&crate::content::read(&self.content)?)?;
         let options = ScanOptions {
             lang,
             min_level: self.min_level,
@@ -140,7 +141,9 @@ impl Scan {
             to: self.to.as_deref().map(|at| time("--to", at, &zone)).transpose()?,
             threads: self.threads()?,
             zone: zone.clone(),
-            content: crate::content::read(&self.content)?,
+            normalizer: Some(Arc::new(normalizer)),
+            // Nothing else says them.
+            file_hashes: format == ScanFormat::Html,
             ..ScanOptions::default()
         };
         let made_at = SystemClock.now();
@@ -158,7 +161,8 @@ impl Scan {
         let mut out = self.open(&plan, lang)?;
         let loaded = self.load()?;
         let sources = self.sources(&loaded, lang);
-        let dictionary = Normalizer::with_content(&options.content)?.dictionary().clone();
+        let dictionary = options.normalizer.as_ref().map(|one| one.dictionary().clone());
+        let dictionary = dictionary.unwrap_or_else(Normalizer::embedded_dictionary);
         let rules = loaded.compile(dictionary)?;
         let progress = ScanProgress::default();
         let mut scanned = watched(&plan, &progress, self.quiet, lang, || {
