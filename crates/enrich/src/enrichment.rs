@@ -12,7 +12,7 @@ use std::sync::Arc;
 use yagura_event::Lang;
 
 /// What is known of addresses, hosts and users. Immutable: a change makes another.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Enrichment {
     geo: Geo,
     networks: Arc<Networks>,
@@ -45,7 +45,7 @@ impl Enrichment {
     ///
     /// The first thing that cannot be used.
     pub fn load(settings: &Settings) -> Result<Enrichment, EnrichError> {
-        check(settings)?;
+        check_counts(settings)?;
         let mut enrichment = Enrichment {
             networks: Arc::new(Networks::new(&settings.network)?),
             ..Enrichment::default()
@@ -62,6 +62,23 @@ impl Enrichment {
             }
         }
         Ok(enrichment)
+    }
+
+    /// Looks whether `settings` can be right, without reading the files they name.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that cannot be used, such as a file that is not there.
+    pub fn check(settings: &Settings) -> Result<(), EnrichError> {
+        check_counts(settings)?;
+        Networks::new(&settings.network)?;
+        let geo = geo::paths(&settings.geo).into_iter().filter_map(|(_, path)| path);
+        let lists = inventories(settings).into_iter().flat_map(|(_, paths)| paths);
+        for path in geo.chain(lists.map(PathBuf::as_path)) {
+            let there = std::fs::metadata(path);
+            there.map_err(|source| EnrichError::Io { path: path.to_owned(), source })?;
+        }
+        Ok(())
     }
 
     /// Like [`Enrichment::load`], of what can be used. The rest is in the errors.
@@ -85,13 +102,7 @@ impl Enrichment {
         let mut errors = Vec::new();
         let mut failed = Vec::new();
         let mut changed = false;
-        let mut next = Enrichment {
-            geo: self.geo.clone(),
-            networks: self.networks.clone(),
-            users: self.users.clone(),
-            assets: self.assets.clone(),
-            failed: Vec::new(),
-        };
+        let mut next = self.clone();
         let has_failed = |paths: &[&Path]| {
             let same = |path: &&Path| {
                 self.failed.iter().any(|(known, stamp)| known == path && *stamp == Stamp::of(path))
@@ -161,13 +172,7 @@ impl Enrichment {
         bytes: &[u8],
     ) -> Enrichment {
         let kind = inventory.kind();
-        let mut next = Enrichment {
-            geo: self.geo.clone(),
-            networks: self.networks.clone(),
-            users: self.users.clone(),
-            assets: self.assets.clone(),
-            failed: self.failed.clone(),
-        };
+        let mut next = self.clone();
         let mut used = FileUsed::new(kind.as_str(), Path::new(name), Stamp::default(), bytes);
         used.rows = Some(inventory.len());
         *next.listed_mut(kind) = Some(Listed { inventory, used: vec![used] });
@@ -228,7 +233,7 @@ impl Enrichment {
 }
 
 /// What is wrong with settings as they stand, without a look at the files they name.
-fn check(settings: &Settings) -> Result<(), EnrichError> {
+fn check_counts(settings: &Settings) -> Result<(), EnrichError> {
     for (kind, paths) in inventories(settings) {
         if paths.len() > INVENTORY_FILES_MAX {
             return Err(EnrichError::TooManyFiles {

@@ -57,6 +57,11 @@ impl DataDir {
         self.root.join("indicators")
     }
 
+    /// Inventories that were set.
+    pub fn inventory(&self) -> PathBuf {
+        self.root.join("inventory")
+    }
+
     /// What correlations have counted.
     pub fn correlation(&self) -> PathBuf {
         self.root.join("correlation")

@@ -288,6 +288,7 @@ impl<'a> Verifier<'a> {
         let digests = self.audit_entries(audit);
         if !self.live {
             crate::hunt::tidy(self.data, |path| digests.get(path))?;
+            crate::finished::tidy(self.data, &self.data.inventory(), |path| digests.get(path))?;
         }
         if self.scope.is_whole() {
             self.files(&digests, lake);

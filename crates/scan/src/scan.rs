@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use yagura_detect::{RuleInfo, Ruleset};
+use yagura_enrich::Enrichment;
 use yagura_event::{Clock, Lang, Level, StreamName, SystemClock, UtcMicros};
 use yagura_intake::import::{ImportOptions, Plan, visit_logs};
 use yagura_normalize::{ContentFile, Normalizer};
@@ -32,6 +33,8 @@ pub struct ScanOptions {
     pub to: Option<UtcMicros>,
     /// Worker threads, beside the one that reads; 1 to [`THREADS_MAX`].
     pub threads: usize,
+    /// What is added to events before rules see them.
+    pub enrichment: Arc<Enrichment>,
     /// Content files of the user, over the built-in ones.
     pub content: Vec<ContentFile>,
     /// Zone of times that name none.
@@ -54,6 +57,7 @@ impl Default for ScanOptions {
             from: None,
             to: None,
             threads: 1,
+            enrichment: Arc::default(),
             content: Vec::new(),
             zone: TimeZone::UTC,
             clock: Arc::new(SystemClock),

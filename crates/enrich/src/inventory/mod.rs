@@ -63,6 +63,41 @@ impl Inventory {
         &self.ignored
     }
 
+    /// Rows from number `offset` on, at most `limit`, in the order of the CSV: what a row is found by
+    /// and what is known, by the names that events use.
+    pub fn page(&self, offset: usize, limit: usize) -> Vec<Vec<(String, String)>> {
+        let (prefix, names) = match self.kind {
+            Kind::Users => ("user", ["name", "id", "email"]),
+            Kind::Assets => ("host", ["name", "", ""]),
+        };
+        let end = self.rows.len().min(offset.saturating_add(limit));
+        let mut keys: Vec<[Vec<String>; 4]> = vec![Default::default(); end.saturating_sub(offset)];
+        let mut note = |row: RowNumber, at: usize, text: String| {
+            let row = (row as usize).checked_sub(offset).and_then(|row| keys.get_mut(row));
+            row.and_then(|row| row.get_mut(at)).into_iter().for_each(|of| of.push(text.clone()));
+        };
+        for (at, of_key) in self.keys.iter().enumerate() {
+            of_key.iter().for_each(|(text, row)| note(*row, at, text.to_string()));
+        }
+        self.addresses.iter().for_each(|(address, row)| note(*row, 3, address.to_string()));
+        let rows = self.rows.get(offset..end).unwrap_or_default().iter().zip(keys);
+        rows.map(|(row, keys)| {
+            let named = names.into_iter().chain(["ip"]).zip(keys).filter(|(_, of)| !of.is_empty());
+            let mut cells: Vec<(String, String)> = named
+                .map(|(name, mut of)| {
+                    of.sort();
+                    (format!("{prefix}.{name}"), of.join(";"))
+                })
+                .collect();
+            let known = self.kind.fields().iter().zip(row);
+            cells.extend(known.filter_map(|(name, value)| {
+                Some((format!("{prefix}.{name}"), value.as_ref()?.to_string()))
+            }));
+            cells
+        })
+        .collect()
+    }
+
     pub(crate) fn row(&self, number: RowNumber) -> Option<&Row> {
         self.rows.get(number as usize)
     }

@@ -8,13 +8,9 @@ use crate::verify::digest_of;
 use crate::{DataDir, NodeError};
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use yagura_event::{Lang, UtcMicros};
 use yagura_hunt::{Indicator, Matcher, Reading};
-
-/// Ending of a file that is not finished.
-const UNFINISHED: &str = "new";
 
 /// The indicators in use, shared with the pipeline.
 pub(crate) struct Store {
@@ -200,70 +196,26 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a file of indicators and records its digest. The digest is recorded while the file
-    /// still has its unfinished name: whatever a crash leaves, [`tidy`] knows which it was.
+    /// Writes a file of indicators and records its digest.
     fn write_file(&self, indicators: &[Arc<Indicator>]) -> Result<String, NodeError> {
         let dir = self.data.indicators();
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| NodeError::Io { path, source }
-        };
-        std::fs::create_dir_all(&dir).map_err(failed(&dir))?;
-        let mut number = 1u64;
-        let path = loop {
-            let path = dir.join(format!("{number:06}.jsonl"));
-            let taken = path.try_exists().map_err(failed(&path))?;
-            if !taken && !self.audit.has_file(&self.data.relative(&path)) {
-                break path;
-            }
-            number += 1;
-        };
-        let unfinished = path.with_extension(format!("jsonl.{UNFINISHED}"));
-        let written = (|| -> std::io::Result<()> {
-            let mut out = std::io::BufWriter::new(std::fs::File::create(&unfinished)?);
+        let name = |number| format!("{number:06}.jsonl");
+        crate::finished::write(&self.data, &self.audit, &dir, name, |out| {
             for indicator in indicators {
-                serde_json::to_writer(&mut out, indicator)?;
+                serde_json::to_writer(&mut *out, indicator)?;
                 out.write_all(b"\n")?;
             }
-            out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
-        })();
-        if let Err(source) = written {
-            let _ = std::fs::remove_file(&unfinished);
-            return Err(NodeError::Io { path: unfinished, source });
-        }
-        let mut digest = digest_of(&self.data, &unfinished)?;
-        digest.path = self.data.relative(&path);
-        self.audit.record_files(&[digest])?;
-        std::fs::rename(&unfinished, &path).map_err(failed(&path))?;
-        let synced = std::fs::File::open(&dir).and_then(|dir| dir.sync_all());
-        synced.map_err(failed(&dir))?;
-        Ok(self.data.relative(&path))
+            Ok(())
+        })
     }
 }
 
-/// Puts in order what a crash left: a file whose digest is recorded gets its name, any other
-/// unfinished one goes.
+/// Puts in order what a crash left.
 pub(crate) fn tidy<'a>(
     data: &DataDir,
     recorded: impl Fn(&str) -> Option<&'a FileDigest>,
 ) -> Result<(), NodeError> {
-    let Ok(entries) = std::fs::read_dir(data.indicators()) else { return Ok(()) };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_none_or(|ending| ending != UNFINISHED) {
-            continue;
-        }
-        let target = path.with_extension("");
-        let failed = |source| NodeError::Io { path: path.clone(), source };
-        let known = recorded(&data.relative(&target));
-        let whole = known.is_some_and(|known| {
-            digest_of(data, &path).is_ok_and(|found| found.sha256 == known.sha256)
-        });
-        match whole && !target.try_exists().map_err(failed)? {
-            true => std::fs::rename(&path, &target).map_err(failed)?,
-            false => std::fs::remove_file(&path).map_err(failed)?,
-        }
-    }
-    Ok(())
+    crate::finished::tidy(data, &data.indicators(), recorded)
 }
 
 /// Puts newer indicators in the place of older ones of the same source: those with the same value,
