@@ -251,7 +251,7 @@ fn inventories(settings: &Settings) -> [(Kind, &[PathBuf]); 2] {
     [(Kind::Users, &lists.users), (Kind::Assets, &lists.assets)]
 }
 
-fn place<'a>(geo: &'a mut Geo, key: geo::Key) -> &'a mut Option<Arc<Database>> {
+fn place(geo: &mut Geo, key: geo::Key) -> &mut Option<Arc<Database>> {
     match key {
         "city" => &mut geo.city,
         "country" => &mut geo.country,
