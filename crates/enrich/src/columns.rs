@@ -3,9 +3,11 @@
 use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
 };
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Int64Type, Schema};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 use yagura_event::EventBatch;
 use yagura_event::limits::COLUMNS_PER_DATASET_MAX;
@@ -36,12 +38,6 @@ impl<'a> Words<'a> {
         let found: Vec<Option<T>> = found.collect();
         any.then_some(found)
     }
-
-    /// For every row the number of its distinct value, or -1.
-    fn numbers(&self) -> impl Iterator<Item = i32> + '_ {
-        (0..self.keys.len())
-            .map(|row| if self.keys.is_valid(row) { self.keys.value(row) } else { -1 })
-    }
 }
 
 /// For every row which of some facts is about it.
@@ -71,10 +67,11 @@ impl<T> Facts<T> {
                 None => -1,
             });
         }
-        for (fact, number) in self.of_row.iter_mut().zip(words.numbers()) {
-            if *fact < 0 {
-                let of_value = usize::try_from(number).ok().and_then(|at| facts_of_value.get(at));
-                *fact = of_value.copied().unwrap_or(-1);
+        let keys = words.keys.values();
+        for (row, (fact, key)) in self.of_row.iter_mut().zip(keys.iter()).enumerate() {
+            if *fact < 0 && words.keys.is_valid(row) {
+                // Proof: the key of a valid row is a place in the dictionary.
+                *fact = facts_of_value.get(*key as usize).copied().unwrap_or(-1);
             }
         }
     }
@@ -142,15 +139,52 @@ impl Columns {
         let mut values = Values::default();
         let of_fact: Vec<i32> =
             facts.facts.iter().map(|fact| text(fact).map_or(-1, |text| values.key(text))).collect();
+        self.put_facts(name, facts, except, &of_fact, values);
+    }
+
+    /// Like [`Columns::put`], of facts that know the number of their text.
+    pub(crate) fn put_numbered<T>(
+        &mut self,
+        name: &str,
+        facts: &Facts<T>,
+        except: Option<&[bool]>,
+        texts: &Texts,
+        number: impl Fn(&T) -> TextNumber,
+    ) {
+        let mut keys: Vec<i32> = vec![-1; texts.texts.len()];
+        let mut values = Values::default();
+        let mut of_fact = Vec::with_capacity(facts.facts.len());
+        for fact in &facts.facts {
+            let number = number(fact) as usize;
+            of_fact.push(match (keys.get_mut(number), texts.texts.get(number)) {
+                (Some(key), Some(text)) => {
+                    if *key < 0 {
+                        *key = values.push(text);
+                    }
+                    *key
+                }
+                _ => -1,
+            });
+        }
+        self.put_facts(name, facts, except, &of_fact, values);
+    }
+
+    fn put_facts<T>(
+        &mut self,
+        name: &str,
+        facts: &Facts<T>,
+        except: Option<&[bool]>,
+        of_fact: &[i32],
+        values: Values<'_>,
+    ) {
         if values.texts.is_empty() {
             return;
         }
-        let mut keys: Vec<i32> = facts
-            .of_row
-            .iter()
-            .map(|fact| usize::try_from(*fact).ok().and_then(|at| of_fact.get(at)).copied())
-            .map(|key| key.unwrap_or(-1))
-            .collect();
+        let mut keys = Vec::with_capacity(facts.of_row.len());
+        for fact in &facts.of_row {
+            let fact = usize::try_from(*fact).unwrap_or(usize::MAX);
+            keys.push(of_fact.get(fact).copied().unwrap_or(-1));
+        }
         if let Some(except) = except {
             for (key, except) in keys.iter_mut().zip(except) {
                 if *except {
@@ -172,8 +206,9 @@ impl Columns {
         self.put_keys(name, keys, values);
     }
 
-    fn put_keys<'t>(&mut self, name: &str, mut keys: Vec<i32>, mut values: Values<'t>) {
-        if keys.iter().all(|key| *key < 0) {
+    fn put_keys(&mut self, name: &str, mut keys: Vec<i32>, mut values: Values<'_>) {
+        let mut present = present(&keys);
+        if present.count_set_bits() == 0 {
             return;
         }
         let at = self.find(name);
@@ -188,12 +223,10 @@ impl Columns {
                 let Some(new) = known.get_mut(old) else { continue };
                 *key = *new.get_or_insert_with(|| values.own(texts.value(old)));
             }
+            present = self::present(&keys);
         }
-        let nulls: Vec<bool> = keys.iter().map(|key| *key >= 0).collect();
-        let keys = Int32Array::new(
-            keys.into_iter().map(|key| key.max(0)).collect(),
-            Some(nulls.into()).filter(|nulls: &arrow::buffer::NullBuffer| nulls.null_count() > 0),
-        );
+        keys.iter_mut().for_each(|key| *key = (*key).max(0));
+        let keys = Int32Array::new(ScalarBuffer::from(keys), nulls(present));
         let texts = StringArray::from_iter_values(values.texts.iter().map(|text| &**text));
         let array = DictionaryArray::<Int32Type>::new(keys, Arc::new(texts));
         self.set(name, at, Arc::new(array));
@@ -217,18 +250,22 @@ impl Columns {
                 None => return,
             },
         };
+        let of_fact: Vec<Option<i64>> = facts.facts.iter().map(number).collect();
         let mut any = false;
-        let numbers: Int64Array = facts
-            .of_row()
-            .enumerate()
-            .map(|(row, fact)| {
-                let new = fact.filter(|_| !is_except(row)).and_then(&number);
-                any |= new.is_some();
-                new.or_else(|| before.filter(|it| it.is_valid(row)).map(|it| it.value(row)))
-            })
-            .collect();
+        let mut numbers = Vec::with_capacity(facts.of_row.len());
+        let mut is_known = Vec::with_capacity(facts.of_row.len());
+        for (row, fact) in facts.of_row.iter().enumerate() {
+            let fact = usize::try_from(*fact).unwrap_or(usize::MAX);
+            let new = of_fact.get(fact).copied().flatten().filter(|_| !is_except(row));
+            any |= new.is_some();
+            let old = || before.filter(|it| it.is_valid(row)).map(|it| it.value(row));
+            let number = new.or_else(old);
+            numbers.push(number.unwrap_or(0));
+            is_known.push(number.is_some());
+        }
         if any {
-            self.set(name, at, Arc::new(numbers));
+            let known = nulls(BooleanBuffer::from(is_known));
+            self.set(name, at, Arc::new(Int64Array::new(ScalarBuffer::from(numbers), known)));
         }
     }
 
@@ -259,28 +296,79 @@ impl Columns {
     }
 }
 
+fn present(keys: &[i32]) -> BooleanBuffer {
+    BooleanBuffer::collect_bool(keys.len(), |row| keys.get(row).is_some_and(|key| *key >= 0))
+}
+
+fn nulls(present: BooleanBuffer) -> Option<NullBuffer> {
+    Some(NullBuffer::new(present)).filter(|nulls| nulls.null_count() > 0)
+}
+
+/// Number of a text in [`Texts`].
+pub(crate) type TextNumber = u32;
+
+/// Texts that facts share, by number: what a fact says is compared without reading it.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    texts: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, TextNumber, RandomState>,
+}
+
+impl Texts {
+    /// The number of no text.
+    pub(crate) const NONE: TextNumber = TextNumber::MAX;
+
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub(crate) fn number(&mut self, text: Option<&str>) -> TextNumber {
+        let Some(text) = text else { return Texts::NONE };
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let number = TextNumber::try_from(self.texts.len()).unwrap_or(Texts::NONE);
+        let text: Arc<str> = text.into();
+        self.texts.push(text.clone());
+        self.numbers.insert(text, number);
+        number
+    }
+}
+
 /// Distinct texts of a column.
 #[derive(Default)]
 struct Values<'t> {
-    texts: Vec<std::borrow::Cow<'t, str>>,
+    texts: Vec<Cow<'t, str>>,
     keys: HashMap<Box<str>, i32, RandomState>,
 }
 
 impl<'t> Values<'t> {
+    /// The key of a text that is not there yet.
+    fn push(&mut self, text: &'t str) -> i32 {
+        self.texts.push(text.into());
+        i32::try_from(self.texts.len() - 1).unwrap_or(-1)
+    }
+
     fn key(&mut self, text: &'t str) -> i32 {
-        self.add(text, || text.into())
-    }
-
-    fn own(&mut self, text: &str) -> i32 {
-        self.add(text, || text.to_owned().into())
-    }
-
-    fn add(&mut self, text: &str, make: impl FnOnce() -> std::borrow::Cow<'t, str>) -> i32 {
         if let Some(key) = self.keys.get(text) {
             return *key;
         }
-        let key = i32::try_from(self.texts.len()).unwrap_or(-1);
-        self.texts.push(make());
+        let key = self.push(text);
+        self.keys.insert(text.into(), key);
+        key
+    }
+
+    /// The key of a text that an older column holds.
+    fn own(&mut self, text: &str) -> i32 {
+        if self.keys.len() < self.texts.len() {
+            let keys = (0..).zip(&self.texts).map(|(key, text)| (text.as_ref().into(), key));
+            self.keys = keys.collect();
+        }
+        if let Some(key) = self.keys.get(text) {
+            return *key;
+        }
+        self.texts.push(text.to_owned().into());
+        let key = i32::try_from(self.texts.len() - 1).unwrap_or(-1);
         self.keys.insert(text.into(), key);
         key
     }

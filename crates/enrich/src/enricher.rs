@@ -1,10 +1,10 @@
 //! The columns an event gets, batch by batch.
 
-use crate::columns::{Columns, Facts, Words};
+use crate::columns::{Columns, Facts, TextNumber, Texts, Words};
 use crate::enrichment::Enrichment;
 use crate::geo::GeoFacts;
 use crate::inventory::{ASSET_FIELDS, RowNumber, USER_FIELDS};
-use crate::limits::ADDRESSES_REMEMBERED;
+use crate::limits::{ADDRESSES_REMEMBERED, TEXTS_REMEMBERED};
 use crate::network::{self, Scope};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -62,12 +62,16 @@ impl Person {
     }
 }
 
-/// What is known of one address.
-#[derive(Debug, Default)]
+/// What is known of one address; its texts by number.
+#[derive(Debug, Clone, Copy)]
 struct AddressFacts {
     scope: Option<Scope>,
-    geo: GeoFacts,
-    network: Option<(Box<str>, Option<Box<str>>)>,
+    as_number: Option<u32>,
+    as_organization: TextNumber,
+    /// As [`Side::geo`].
+    geo: [TextNumber; 4],
+    /// As [`Side::network`].
+    network: [TextNumber; 2],
 }
 
 /// Adds to batches what an [`Enrichment`] knows. One for each thread; what it learnt of an address it
@@ -175,6 +179,7 @@ impl Enricher {
         for (number, side) in self.sides.iter().enumerate() {
             let Some(words) = Words::of(rows, &side.ip) else { continue };
             let known = &mut self.addresses;
+            known.make_room();
             let Some(found) = words.each(|text| known.find(text, enrichment)) else { continue };
             if let Some(scopes) = scopes.get_mut(number)
                 && enrichment.knows_networks()
@@ -188,21 +193,21 @@ impl Enricher {
             }
             let mut facts = Facts::new(rows.num_rows());
             facts.take(&words, found);
-            let [iso_code, country, region, city] = &side.geo;
+            let texts = &self.addresses.texts;
             let said = columns.said(&side.geo.each_ref().map(String::as_str));
-            let said = said.as_deref();
-            columns.put(iso_code, &facts, said, |it| it.geo.country_iso_code.as_deref());
-            columns.put(country, &facts, said, |it| it.geo.country_name.as_deref());
-            columns.put(region, &facts, said, |it| it.geo.region_name.as_deref());
-            columns.put(city, &facts, said, |it| it.geo.city_name.as_deref());
-            let [number, organization] = &side.autonomous_system;
+            for (at, name) in side.geo.iter().enumerate() {
+                let number = |it: &AddressFacts| it.geo.get(at).copied().unwrap_or(Texts::NONE);
+                columns.put_numbered(name, &facts, said.as_deref(), texts, number);
+            }
+            let [as_number, organization] = &side.autonomous_system;
             let said = columns.said(&side.autonomous_system.each_ref().map(String::as_str));
             let said = said.as_deref();
-            columns.put_numbers(number, &facts, said, |it| it.geo.as_number.map(i64::from));
-            columns.put(organization, &facts, said, |it| it.geo.as_organization.as_deref());
-            let [name, zone] = &side.network;
-            columns.put(name, &facts, None, |it| Some(&*it.network.as_ref()?.0));
-            columns.put(zone, &facts, None, |it| it.network.as_ref()?.1.as_deref());
+            columns.put_numbers(as_number, &facts, said, |it| it.as_number.map(i64::from));
+            columns.put_numbered(organization, &facts, said, texts, |it| it.as_organization);
+            for (at, name) in side.network.iter().enumerate() {
+                let number = |it: &AddressFacts| it.network.get(at).copied().unwrap_or(Texts::NONE);
+                columns.put_numbered(name, &facts, None, texts, number);
+            }
         }
         let [Some(source), Some(destination)] = scopes else { return };
         if source.is_empty() || destination.is_empty() {
@@ -239,38 +244,58 @@ fn gather<T>(
 struct Remembered {
     young: Generation,
     old: Generation,
+    texts: Texts,
 }
 
-type Generation = HashMap<Box<str>, Option<Arc<AddressFacts>>, RandomState>;
+type Generation = HashMap<Box<str>, Option<AddressFacts>, RandomState>;
 
 impl Remembered {
-    fn find(&mut self, text: &str, enrichment: &Enrichment) -> Option<Arc<AddressFacts>> {
+    /// Forgets everything where texts have become too many, of which nobody knows who needs them. Not
+    /// while facts are in use, which know texts by number.
+    fn make_room(&mut self) {
+        if self.texts.len() > TEXTS_REMEMBERED {
+            *self = Remembered::default();
+        }
+    }
+
+    fn find(&mut self, text: &str, enrichment: &Enrichment) -> Option<AddressFacts> {
         if let Some(known) = self.young.get(text) {
-            return known.clone();
+            return *known;
         }
         let facts = match self.old.remove(text) {
             Some(known) => known,
-            None => network::address(text).and_then(|address| learn(address, enrichment)),
+            None => network::address(text).map(|address| self.learn(address, enrichment)),
         };
         if self.young.len() >= ADDRESSES_REMEMBERED {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(text.into(), facts.clone());
+        self.young.insert(text.into(), facts);
         facts
     }
-}
 
-fn learn(address: IpAddr, enrichment: &Enrichment) -> Option<Arc<AddressFacts>> {
-    let network = enrichment.networks().find(address);
-    let facts = AddressFacts {
-        scope: enrichment.networks().scope(address),
-        geo: match network::scope(address) {
+    fn learn(&mut self, address: IpAddr, enrichment: &Enrichment) -> AddressFacts {
+        let network = enrichment.networks().find(address);
+        let geo = match network::scope(address) {
             Some(Scope::Public) => enrichment.geo().find(address),
             _ => GeoFacts::default(),
-        },
-        network: network.map(|it| (it.name.as_str().into(), it.zone.as_deref().map(Into::into))),
-    };
-    Some(Arc::new(facts))
+        };
+        let mut number = |text: Option<&str>| self.texts.number(text);
+        AddressFacts {
+            scope: enrichment.networks().scope(address),
+            as_number: geo.as_number,
+            as_organization: number(geo.as_organization.as_deref()),
+            geo: [
+                number(geo.country_iso_code.as_deref()),
+                number(geo.country_name.as_deref()),
+                number(geo.region_name.as_deref()),
+                number(geo.city_name.as_deref()),
+            ],
+            network: [
+                number(network.map(|it| it.name.as_str())),
+                number(network.and_then(|it| it.zone.as_deref())),
+            ],
+        }
+    }
 }
 
 #[cfg(test)]
@@ -295,5 +320,13 @@ mod tests {
             known.find(&address(number), &enrichment);
             assert!(known.young.len() + known.old.len() <= 2 * ADDRESSES_REMEMBERED);
         }
+        for number in 0..TEXTS_REMEMBERED {
+            known.texts.number(Some(&number.to_string()));
+        }
+        known.make_room();
+        assert_eq!(known.texts.len(), TEXTS_REMEMBERED);
+        known.texts.number(Some("one more"));
+        known.make_room();
+        assert_eq!((known.texts.len(), known.young.len(), known.old.len()), (0, 0, 0));
     }
 }

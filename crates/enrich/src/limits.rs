@@ -33,3 +33,6 @@ pub const KEYS_PER_CELL_MAX: usize = 64;
 
 /// Addresses whose facts are remembered from batch to batch, at least; at most twice as many.
 pub const ADDRESSES_REMEMBERED: usize = 32_768;
+
+/// Texts that facts of addresses share, beyond those of one batch.
+pub const TEXTS_REMEMBERED: usize = 262_144;
