@@ -15,6 +15,7 @@ mod extract;
 mod guard;
 mod hunts;
 mod ingest;
+mod inventory;
 mod ledger;
 pub mod limits;
 mod rules;
@@ -117,6 +118,7 @@ pub fn router(
         .route("/metrics", get(status::metrics))
         .merge(hunts::routes())
         .merge(sources::routes())
+        .merge(inventory::routes())
         .merge(desk::routes())
         .merge(elastic_routes())
         .route("/assets/{*path}", get(assets::file))

@@ -301,6 +301,15 @@ pub enum EventWords {
 pub type Say<'a> = dyn Fn(usize, usize) -> (String, String) + 'a;
 
 impl EventWords {
+    /// The sentence in `lang`; empty where it is still to be said.
+    pub fn text(&self, lang: Lang) -> &str {
+        match (self, lang) {
+            (EventWords::Said { ja, .. }, Lang::Ja) => ja,
+            (EventWords::Said { en, .. }, Lang::En) => en,
+            (EventWords::Unsaid { .. }, _) => "",
+        }
+    }
+
     /// The Japanese and the English sentence, each cut to its limit.
     pub(crate) fn said(self, say: &Say<'_>) -> (String, String) {
         let (ja, en) = match self {

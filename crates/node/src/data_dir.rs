@@ -62,6 +62,11 @@ impl DataDir {
         self.root.join("hunts")
     }
 
+    /// Inventories that were set.
+    pub fn inventory(&self) -> PathBuf {
+        self.root.join("inventory")
+    }
+
     /// What correlations have counted.
     pub fn correlation(&self) -> PathBuf {
         self.root.join("correlation")

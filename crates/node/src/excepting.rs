@@ -1,7 +1,7 @@
 //! Exceptions at work: what the rules matched, parted into what stays and what an exception takes
 //! away, before anything counts or correlates it.
 
-use yagura_desk::{ExceptionId, ExceptionSet, Finding, FindingMaker, Named};
+use yagura_desk::{EventWords, ExceptionId, ExceptionSet, Finding, FindingMaker, Named};
 use yagura_detect::Match;
 use yagura_event::{EventBatch, FieldDictionary, UtcMicros};
 
@@ -27,7 +27,9 @@ pub(crate) fn part(
             continue;
         }
         let row = found.row;
-        let Some(finding) = maker.make(batch, found.clone(), String::new(), String::new()) else {
+        // What exceptions take away is counted, not shown.
+        let words = EventWords::Unsaid { batch: 0, row: found.row };
+        let Some(finding) = maker.make(batch, found.clone(), words) else {
             stay.push(found);
             continue;
         };

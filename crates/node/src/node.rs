@@ -1,4 +1,5 @@
 use crate::audit::{Audit, FileDigest, FileDigests};
+use crate::enrichment::{Enriching, RecordedEnrichment};
 use crate::hunt::{Fold, HuntParts, Hunter};
 use crate::pipeline::{OUTPUT_QUEUE_MAX, Parts, Pipeline};
 use crate::rules::{RecordedRules, Rules};
@@ -45,6 +46,9 @@ pub struct NodeOptions {
     /// How sources are to be read, which is recorded where it is new; `None` for a command that only
     /// opens the store: as it was recorded last.
     pub sources: Option<SourceOptions>,
+    /// What events are enriched with, which is recorded where it is new; `None` for a command that
+    /// only opens the store: as it was recorded last.
+    pub enrich: Option<yagura_enrich::Settings>,
     /// Content files of the user, over the built-in ones.
     pub content: Vec<ContentFile>,
     /// The events journal.
@@ -67,6 +71,7 @@ impl Default for NodeOptions {
             rule_zone: jiff::tz::TimeZone::UTC,
             rules_recorded_as: None,
             sources: None,
+            enrich: None,
             content: Vec::new(),
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
@@ -84,6 +89,7 @@ pub struct Node {
     normalizer: Normalizer,
     source_zone: jiff::tz::TimeZone,
     sources: SharedSources,
+    enriching: Arc<Enriching>,
     pub(crate) rereading: crate::reprocess::Rereading,
     pub(crate) rules: Rules,
     journal: Journal,
@@ -144,7 +150,7 @@ impl Node {
                 }
             }
         }
-        crate::hunt::tidy(&data, |path| digests.get(path))?;
+        crate::files::tidy(&data, |path| digests.get(path))?;
         let (ignored, drain) = bounded(OUTPUT_QUEUE_MAX);
         spawn_drain(drain)?;
         let (audit_journal, _) =
@@ -155,12 +161,14 @@ impl Node {
         let mut recorded = RecordedRules::default();
         let mut source_settings = RecordedSettings::default();
         let mut source_notices = RecordedNotices::default();
+        let mut enrichment = RecordedEnrichment::default();
         for entry in &entries {
             desk.replay(entry);
             hunts.replay(entry);
             recorded.replay(entry);
             source_settings.replay(entry);
             source_notices.replay(entry);
+            enrichment.replay(entry);
         }
         drop(entries);
         // A crash may have come between an alert and the chain it completed.
@@ -173,6 +181,9 @@ impl Node {
             source_settings.take_up(options.sources.as_ref(), book, &audit, opened_at)?;
         normalizer.set_default_zone(source_zone.clone());
         let sources = Arc::new(Sources::open(&data, source_notices, opened_at)?);
+        let asked = options.enrich.as_ref();
+        let enriching = Enriching::open(&data, audit.clone(), clock.clone(), asked, enrichment)?;
+        let enriching = Arc::new(enriching);
 
         let lake_options = LakeOptions {
             hot_bytes_max: options.hot_bytes_max,
@@ -227,6 +238,7 @@ impl Node {
         let parts = Parts {
             normalizer: normalizer.fork(),
             sources: sources.clone(),
+            enriching: enriching.clone(),
             engine: Engine::new(compiled.ruleset),
             next_rules: rules.next(),
             correlating: correlating.clone(),
@@ -249,6 +261,7 @@ impl Node {
             normalizer,
             source_zone,
             sources,
+            enriching,
             rereading: crate::reprocess::Rereading::default(),
             rules,
             journal,
@@ -327,6 +340,10 @@ impl Node {
 
     pub(crate) fn fields(&self) -> &crate::watch::FieldWatch {
         &self.fields
+    }
+
+    pub(crate) fn enriching(&self) -> &Arc<Enriching> {
+        &self.enriching
     }
 
     pub(crate) fn source_figures(&self) -> &Sources {
@@ -499,6 +516,7 @@ impl Node {
                 "pipeline.matches": count(&counters.matches),
                 "pipeline.normalize_nanos": count(&counters.normalize_nanos),
                 "pipeline.sources_nanos": count(&counters.sources_nanos),
+                "pipeline.enrich_nanos": count(&counters.enrich_nanos),
                 "pipeline.detect_nanos": count(&counters.detect_nanos),
                 "pipeline.add_nanos": count(&counters.add_nanos),
                 "lake.hot_rows": lake.hot_rows,

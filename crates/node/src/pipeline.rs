@@ -4,6 +4,7 @@
 use crate::NodeError;
 use crate::audit::{Audit, FileDigest};
 use crate::correlation::{Correlating, next_index};
+use crate::enrichment::Enriching;
 use crate::excepting;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use yagura_desk::{Desk, EventWords, FindingMaker};
 use yagura_detect::Engine;
+use yagura_enrich::Enricher;
 use yagura_event::{Clock, CommittedRun, EventBatch, FieldDictionary, Lang, StreamName, UtcMicros};
 use yagura_journal::{Journal, JournalOutput};
 use yagura_lake::{AddError, FileWritten, FlushReport, Lake};
@@ -55,6 +57,8 @@ pub struct PipelineCounters {
     pub normalize_nanos: AtomicU64,
     /// Nanoseconds spent keeping up the figures of sources.
     pub sources_nanos: AtomicU64,
+    /// Nanoseconds spent adding what is known of addresses, hosts and users.
+    pub enrich_nanos: AtomicU64,
     /// Nanoseconds spent matching rules.
     pub detect_nanos: AtomicU64,
     /// Nanoseconds spent making events searchable.
@@ -75,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) dictionary: Arc<FieldDictionary>,
     pub(crate) fields: Arc<crate::watch::FieldWatch>,
     pub(crate) sources: crate::sources::SharedSources,
+    pub(crate) enriching: Arc<Enriching>,
 }
 
 /// The two threads.
@@ -117,8 +122,10 @@ impl Pipeline {
             Box::new(move || {
                 let maker = FindingMaker::new();
                 let counters = counting;
+                let enricher = Enricher::new(parts.enriching.current());
                 Reader {
                     parts,
+                    enricher,
                     maker,
                     gathered_bytes: 0,
                     replay_ended: false,
@@ -182,6 +189,7 @@ impl Pipeline {
 
 struct Reader {
     parts: Parts,
+    enricher: Enricher,
     maker: FindingMaker,
     gathered_bytes: usize,
     replay_ended: bool,
@@ -285,6 +293,15 @@ impl Reader {
         let behind = self.count_behind();
         let batches = self.parts.sources.see(batches, &self.passed, !self.replay_ended);
         spent(&self.counters.sources_nanos, began);
+        let began = Instant::now();
+        self.enricher.set(self.parts.enriching.current());
+        let mut enrich = |batches: Vec<EventBatch>| -> Vec<EventBatch> {
+            batches.into_iter().map(|batch| self.enricher.enrich(batch)).collect()
+        };
+        // After the figures of sources: what we add is no change of what they send.
+        let batches = enrich(batches);
+        let behind: Vec<Vec<EventBatch>> = behind.into_iter().map(enrich).collect();
+        spent(&self.counters.enrich_nanos, began);
         if !batches.is_empty() {
             let began = Instant::now();
             self.make_searchable(batches.clone())?;

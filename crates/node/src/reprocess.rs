@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use yagura_enrich::Enricher;
 use yagura_event::{Clock, EventBatch, Origin, StreamName, UtcMicros, columns};
 use yagura_lake::{FileEntry, FileWritten, Lake, LakeError, StoredBatch};
 use yagura_normalize::{Normalizer, PARSER_VERSION};
@@ -152,6 +153,7 @@ impl Node {
             table: self.table().clone(),
             clock: self.clock().clone(),
             normalizer,
+            enricher: Enricher::new(self.enriching().current()),
             selection,
             request: request.clone(),
             who: who.to_owned(),
@@ -349,6 +351,7 @@ struct Work {
     table: Arc<Mutex<()>>,
     clock: Arc<dyn Clock>,
     normalizer: Normalizer,
+    enricher: Enricher,
     selection: Selection,
     request: ReprocessRequest,
     who: String,
@@ -445,7 +448,7 @@ impl Work {
             return Ok(());
         }
         let batches: HashSet<u64> = selected.keys().map(|(batch, _)| *batch).collect();
-        let normalizer = &mut self.normalizer;
+        let (normalizer, enricher) = (&mut self.normalizer, &mut self.enricher);
         let mut streams: HashSet<StreamName> = HashSet::new();
         let mut read = Vec::new();
         let mut take = |stored: StoredBatch| -> Result<(), LakeError> {
@@ -457,12 +460,12 @@ impl Work {
             }
             read_again(normalizer, &stored);
             if normalizer.waiting_rows() >= yagura_lake::limits::HISTORY_ROWS {
-                read.extend(take_selected(normalizer, &selected)?);
+                read.extend(take_selected(normalizer, enricher, &selected)?);
             }
             Ok(())
         };
         self.lake.for_each_batch_of(files, &mut take)?;
-        read.extend(take_selected(normalizer, &selected)?);
+        read.extend(take_selected(normalizer, enricher, &selected)?);
         let changes = tally(&read, &selected)?;
         let report = match self.request.dry_run || read.is_empty() {
             true => None,
@@ -540,6 +543,7 @@ fn read_again(normalizer: &mut Normalizer, stored: &StoredBatch) {
 /// The rows read so far that are selected, with corrected times where they still hold.
 fn take_selected(
     normalizer: &mut Normalizer,
+    enricher: &mut Enricher,
     selected: &Selected,
 ) -> Result<Vec<EventBatch>, LakeError> {
     let mut taken = Vec::new();
@@ -551,10 +555,8 @@ fn take_selected(
             continue;
         }
         let kept = filter_record_batch(&batch.columns, &keep.into())?;
-        taken.push(EventBatch {
-            dataset: batch.dataset.clone(),
-            columns: corrected(kept, selected)?,
-        });
+        let columns = corrected(kept, selected)?;
+        taken.push(enricher.enrich(EventBatch { dataset: batch.dataset.clone(), columns }));
     }
     Ok(taken)
 }

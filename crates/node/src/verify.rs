@@ -287,7 +287,7 @@ impl<'a> Verifier<'a> {
         }
         let digests = self.audit_entries(audit);
         if !self.live {
-            crate::hunt::tidy(self.data, |path| digests.get(path))?;
+            crate::files::tidy(self.data, |path| digests.get(path))?;
         }
         if self.scope.is_whole() {
             self.files(&digests, lake);

@@ -252,8 +252,8 @@ fn sysmon() {
     insta::assert_snapshot!(lines_of(&events), @r#"
     tanaka が FS01 で cmd.exe から whoami.exe を起動した：whoami /all
     tanaka on FS01 started whoami.exe from cmd.exe: whoami /all
-    rundll32.exe が FS01 から 203.0.113.9 の 443 番ポートへ通信した（tanaka）
-    rundll32.exe on FS01 connected to 203.0.113.9 port 443 as tanaka
+    rundll32.exe が FS01 から 203.0.113.9 の 443 番ポート（HTTPS）へ通信した（tanaka）
+    rundll32.exe on FS01 connected to 203.0.113.9 port 443 (HTTPS) as tanaka
     rundll32.exe が FS01 で終了した
     rundll32.exe ended on FS01
     rundll32.exe が FS01 で C:\x\evil.dll を読み込んだ

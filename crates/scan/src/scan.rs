@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use yagura_detect::{RuleInfo, Ruleset};
+use yagura_enrich::Enrichment;
 use yagura_event::{Clock, Lang, Level, StreamName, SystemClock, UtcMicros};
 use yagura_intake::import::{ImportOptions, Plan, visit_logs};
 use yagura_normalize::Normalizer;
@@ -35,6 +36,8 @@ pub struct ScanOptions {
     /// What reads the logs, made already for the dictionary that the rules were compiled with; one with
     /// the built-in content is made where there is none.
     pub normalizer: Option<Arc<Normalizer>>,
+    /// What is added to events before rules see them.
+    pub enrichment: Arc<Enrichment>,
     /// Zone of times that name none.
     pub zone: TimeZone,
     /// Says when the scan began, which events without a time of their own are given.
@@ -59,6 +62,7 @@ impl Default for ScanOptions {
             to: None,
             threads: 1,
             normalizer: None,
+            enrichment: Arc::default(),
             zone: TimeZone::UTC,
             clock: Arc::new(SystemClock),
             open: ImportOptions::default(),

@@ -16,6 +16,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use yagura_detect::{Engine, Match, RuleInfo};
+use yagura_enrich::Enricher;
 use yagura_event::{
     EventBatch, EventFields, Origin, Record, StreamName, Transport, UtcMicros, columns,
 };
@@ -26,6 +27,7 @@ use yagura_normalize::Normalizer;
 pub(crate) struct Worker<'a> {
     shared: &'a Shared<'a>,
     normalizer: Normalizer,
+    enricher: Enricher,
     engine: Engine,
     chunks: ChunkReader,
     /// Units whose rows wait to be matched, by rising number.
@@ -52,6 +54,7 @@ impl<'a> Worker<'a> {
         Worker {
             shared,
             normalizer,
+            enricher: Enricher::new(shared.options.enrichment.clone()),
             engine: Engine::with_cache_bytes(shared.ruleset.clone(), shared.cache_bytes),
             chunks: ChunkReader::default(),
             open: Vec::new(),
@@ -122,7 +125,8 @@ impl<'a> Worker<'a> {
     fn digest(&mut self) {
         let rows = self.normalizer.waiting_rows() as u64;
         let batches = self.normalizer.take_batches();
-        for batch in &batches {
+        for batch in batches {
+            let batch = &self.enricher.enrich(batch);
             let view = BatchView::new(batch);
             if self.count(batch, &view) {
                 let matches = self.engine.evaluate(batch);

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
+use yagura_enrich::Kind;
 use yagura_event::{Clock, EventId, Lang, SystemClock};
 use yagura_node::{
     ActsFound, ActsQuery, DataDir, Node, NodeError, NodeOptions, Page, SearchEnd, SearchQuery,
@@ -245,6 +246,24 @@ impl Backend {
         }
     }
 
+    /// Makes a CSV the users or the assets.
+    pub async fn set_inventory(&self, kind: Kind, name: &str, csv: Vec<u8>) -> Result<Value> {
+        match self {
+            Backend::Remote(client) => {
+                let path = format!("/api/v1/inventory/{}", kind.as_str());
+                client.put_bytes(&path, &[("name", name.to_owned())], csv).await
+            }
+            Backend::Local(node, lang) => {
+                let (node, name) = (node.clone(), name.to_owned());
+                let who = std::env::var("USER").unwrap_or_else(|_| "local".to_owned());
+                let done = tokio::task::spawn_blocking(move || {
+                    node.set_inventory(kind, &name, &csv, &who)
+                });
+                done.await?.map_err(|error| said(error, *lang))
+            }
+        }
+    }
+
     pub async fn act_on_alert(&self, id: &str, act: &str, body: Value) -> Result<Value> {
         match self {
             Backend::Remote(client) => {
@@ -305,6 +324,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         rule_zone: config.rule_zone()?,
         rules_recorded_as: None,
         sources: None,
+        enrich: None,
         content: crate::content::read(&config.content.dirs)?,
         journal: yagura_journal::JournalOptions {
             queue_bytes: config.journal.queue_mib * 1024 * 1024,

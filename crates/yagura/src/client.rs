@@ -62,6 +62,15 @@ impl Client {
         self.send(self.request(reqwest::Method::POST, path).query(query).body(body)).await
     }
 
+    pub async fn put_bytes(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: Vec<u8>,
+    ) -> Result<Value> {
+        self.json(self.request(reqwest::Method::PUT, path).query(query).body(body)).await
+    }
+
     /// Reads an answer of one JSON object a line; the last one, without an `event.id` but with
     /// `end`, ends it and is returned.
     pub async fn lines(

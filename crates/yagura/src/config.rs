@@ -25,6 +25,8 @@ pub struct Config {
     pub time: Time,
     /// Mappings, patterns and sentences of the user.
     pub content: Content,
+    /// What events are enriched with: databases, networks, inventories.
+    pub enrich: yagura_enrich::Settings,
     /// The durable record log.
     pub journal: JournalSection,
     /// The table of events.
@@ -287,6 +289,7 @@ impl Config {
         self.zone()?;
         self.rule_zone()?;
         self.check_sources()?;
+        yagura_enrich::Enrichment::check(&self.enrichment()).map_err(|error| self.said(&error))?;
         for (key, paths) in [("lists", &self.rules.lists), ("pipelines", &self.rules.pipelines)] {
             if let Some(path) = paths.iter().find(|path| !matches!(path.try_exists(), Ok(true))) {
                 bail!("rules.{key}: there is no {}", path.display());
@@ -328,6 +331,42 @@ impl Config {
         jiff::tz::TimeZone::get(name).with_context(|| {
             format!("time.source_zone: {name:?} is not an IANA zone such as Asia/Tokyo or UTC")
         })
+    }
+
+    /// `[enrich]`, with the language of names that it leaves open.
+    pub fn enrichment(&self) -> yagura_enrich::Settings {
+        let mut settings = self.enrich.clone();
+        // Nothing is said of names where there are none, so that nothing is recorded of them.
+        if settings.geo != yagura_enrich::GeoSettings::default() {
+            settings.geo.names.get_or_insert(self.lang);
+        }
+        settings
+    }
+
+    /// Reads every database and inventory that `[enrich]` names, as `yagura serve` will. Answers what
+    /// is worth knowing of them.
+    pub fn check_enrichment(&self) -> Result<Vec<String>> {
+        let enrichment = yagura_enrich::Enrichment::load(&self.enrichment());
+        let enrichment = enrichment.map_err(|error| self.said(&error))?;
+        let mut notes = Vec::new();
+        if enrichment.geo().is_empty() {
+            notes.push(yagura_enrich::no_geo(self.lang).to_owned());
+        }
+        for kind in [yagura_enrich::Kind::Users, yagura_enrich::Kind::Assets] {
+            let ignored = enrichment.inventory(kind).map(|list| list.ignored().join(", "));
+            if let Some(columns) = ignored.filter(|columns| !columns.is_empty()) {
+                let kind = kind.as_str();
+                notes.push(match self.lang {
+                    Lang::En => format!("enrich.inventory.{kind}: columns passed over: {columns}"),
+                    Lang::Ja => format!("enrich.inventory.{kind}: 使わない列: {columns}"),
+                });
+            }
+        }
+        Ok(notes)
+    }
+
+    fn said(&self, error: &yagura_enrich::EnrichError) -> anyhow::Error {
+        anyhow::anyhow!(error.text(self.lang))
     }
 
     /// Everything else of a `[[source]]` was checked when its line was read.

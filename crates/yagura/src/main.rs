@@ -35,6 +35,7 @@ Examples:
   yagura hunt --indicators iocs.txt
   yagura alerts
   yagura sources
+  yagura inventory import users staff.csv
   yagura verify
   yagura prove syslog/42/7 --out event.proof")]
 struct Cli {
@@ -69,6 +70,8 @@ enum Command {
     Rules(commands::rules::Rules),
     /// List who sends, how well it is read, and whose clock or format is off
     Sources(commands::sources::Sources),
+    /// Keep the lists of users and assets that events are enriched with
+    Inventory(commands::inventory::InventoryCommand),
     /// Read stored events again with today's decoders and settings
     Reprocess(commands::reprocess::Reprocess),
     /// Check that nothing stored was changed, lost or reordered
@@ -147,6 +150,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Normalize(normalize) => normalize.run(lang),
         Command::Rules(rules) => rules.run(lang).await,
         Command::Sources(sources) => sources.run(lang).await,
+        Command::Inventory(inventory) => inventory.run(lang).await,
         Command::Reprocess(reprocess) => reprocess.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,

@@ -5,7 +5,6 @@
 //! hunt after another, so that the intake keeps its share of the machine.
 
 mod feeds;
-mod files;
 pub mod limits;
 mod record;
 mod request;
@@ -18,7 +17,6 @@ mod view;
 mod tests;
 
 pub use feeds::FeedRequest;
-pub(crate) use files::tidy;
 pub(crate) use record::Fold;
 pub use record::{Feed, FeedPulled, Finished, Hit, HuntId, Outcome, SourceCopy, Started, Tally};
 pub use request::{HuntFile, HuntRequest, IndicatorRequest};

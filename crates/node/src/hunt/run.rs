@@ -537,8 +537,8 @@ fn hit(finding: &Finding) -> Hit {
         rule: finding.rule.uuid.as_str().into(),
         field: first.map(|evidence| evidence.field.as_str().into()),
         value: first.map(|evidence| cut(&evidence.value).into()),
-        sentence_ja: cut(&finding.sentence_ja).into(),
-        sentence_en: cut(&finding.sentence_en).into(),
+        sentence_ja: cut(finding.words.text(Lang::Ja)).into(),
+        sentence_en: cut(finding.words.text(Lang::En)).into(),
     }
 }
 

@@ -2,9 +2,9 @@
 //! never changed, its digest in the audit log like that of every finished file; which of them count
 //! is the fold of the audit log's records. In memory they are one [`Matcher`].
 
-use super::files;
 use super::record::{Added, Change, Entry, Fold, Removed};
 use crate::audit::Audit;
+use crate::files;
 use crate::{DataDir, NodeError};
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -198,25 +198,14 @@ impl Store {
 
     /// Writes a file of indicators under the next free number.
     fn write_file(&self, indicators: &[Arc<Indicator>]) -> Result<String, NodeError> {
-        let dir = self.data.indicators();
-        let mut number = 1u64;
-        let path = loop {
-            let path = dir.join(format!("{number:06}.jsonl"));
-            let taken =
-                path.try_exists().map_err(|source| NodeError::Io { path: path.clone(), source })?;
-            if !taken && !self.audit.has_file(&self.data.relative(&path)) {
-                break path;
-            }
-            number += 1;
-        };
-        files::write(&self.data, &self.audit, &path, |out| {
+        let name = |number| format!("{number:06}.jsonl");
+        files::write_next(&self.data, &self.audit, &self.data.indicators(), name, |out| {
             for indicator in indicators {
                 serde_json::to_writer(&mut *out, indicator)?;
                 out.write_all(b"\n")?;
             }
             Ok(())
-        })?;
-        Ok(self.data.relative(&path))
+        })
     }
 }
 

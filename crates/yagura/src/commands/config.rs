@@ -1,5 +1,6 @@
 use crate::config::Config;
-use anyhow::Result;
+use crate::output::visible;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,7 +35,11 @@ impl ConfigCommand {
                 print!("{}", toml::to_string(&Config::load(config.as_deref())?)?);
             }
             Action::Check { config } => {
-                Config::load(Some(&config))?;
+                let read = Config::load(Some(&config))?;
+                let notes = read.check_enrichment().with_context(|| {
+                    format!("the configuration file {} is wrong", config.display())
+                })?;
+                notes.iter().for_each(|note| eprintln!("! {}", visible(note)));
                 eprintln!("{}: no fault found", config.display());
             }
         }

@@ -6,6 +6,7 @@ pub mod config;
 pub mod desk;
 pub mod hunt;
 pub mod import;
+pub mod inventory;
 pub mod normalize;
 pub mod prove;
 pub mod reprocess;

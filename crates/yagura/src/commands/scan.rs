@@ -4,6 +4,7 @@ mod output;
 mod summary;
 
 use crate::Misuse;
+use crate::config::Config;
 use crate::output::visible;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use yagura_detect::CompileReport;
+use yagura_enrich::Enrichment;
 use yagura_event::{Clock, Lang, Level, SystemClock, UtcMicros};
 use yagura_intake::import::{Plan, plan};
 use yagura_normalize::Normalizer;
@@ -62,6 +64,9 @@ pub struct Scan {
     /// Directories (or files) of mappings, besides the built-in ones; see docs/mappings.md
     #[arg(long, value_name = "DIR", num_args = 1..)]
     content: Vec<PathBuf>,
+    /// Configuration file whose [enrich] names databases, networks and inventories
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Leave out our own rules
     #[arg(long, requires = "rules")]
     no_builtin: bool,
@@ -144,6 +149,7 @@ impl Scan {
             normalizer: Some(Arc::new(normalizer)),
             // Nothing else says them.
             file_hashes: format == ScanFormat::Html,
+            enrichment: self.enrichment(lang)?,
             ..ScanOptions::default()
         };
         let made_at = SystemClock.now();
@@ -185,6 +191,15 @@ impl Scan {
         }
         let alarming = self.fail_on.is_some_and(|l| scanned.report.levels.from_level(l) > 0);
         Ok(ExitCode::from(u8::from(alarming || !scanned.report.is_complete())))
+    }
+
+    /// What events are enriched with, if a configuration says so.
+    fn enrichment(&self, lang: Lang) -> Result<Arc<Enrichment>> {
+        let Some(path) = &self.config else { return Ok(Arc::default()) };
+        let mut config = Config::load(Some(path))?;
+        config.lang = lang;
+        let read = Enrichment::load(&config.enrichment());
+        Ok(Arc::new(read.map_err(|error| anyhow!(error.text(lang)))?))
     }
 
     fn format(&self) -> ScanFormat {

@@ -91,11 +91,13 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut options = node_options(&config)?;
     options.sources = Some(SourceOptions { zone: config.zone()?, sources: config.source.clone() });
+    options.enrich = Some(config.enrichment());
     options.rules_recorded_as = Some("yagura serve".to_owned());
     let (opening, opening_clock) = (data.clone(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || Node::open(opening, options, opening_clock));
     let node = Arc::new(opened.await??);
     report_opening(&node);
+    report_enrichment(&node, config.lang);
 
     let watching = tokio::spawn(watch_gaps(node.clone()));
     let restarting = tokio::spawn(restart_hunts(node.clone()));
@@ -254,7 +256,34 @@ async fn watch_gaps(node: Arc<Node>) {
             Ok(Err(error)) => tracing::warn!(%error, "detection gaps could not be recorded"),
             Err(error) => tracing::error!(%error, "the look for detection gaps broke off"),
         }
+        refresh_enrichment(&node, false, "change").await;
         tokio::time::sleep(GAPS_EVERY).await;
+    }
+}
+
+/// Uses databases and inventories that are others than before; `again` also tries those that were
+/// wrong.
+async fn refresh_enrichment(node: &Arc<Node>, again: bool, cause: &'static str) {
+    let looking = node.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        looking.refresh_enrichment(again, "yagura serve", cause)
+    });
+    match done.await {
+        Ok(Ok(false)) => {}
+        Ok(Ok(true)) => tracing::info!("databases or inventories have changed and are in use"),
+        Ok(Err(error)) => tracing::error!(%error, "databases and inventories stay as they were"),
+        Err(error) => tracing::error!(%error, "the look at databases and inventories broke off"),
+    }
+}
+
+fn report_enrichment(node: &Node, lang: Lang) {
+    let state = node.enrichment();
+    for file in state["files"].as_array().into_iter().flatten() {
+        let text = |key: &str| file[key].as_str().unwrap_or_default();
+        tracing::info!(role = text("role"), path = text("path"), rows = %file["rows"], "enrichment");
+    }
+    if let Some(notice) = state["notice"][lang.as_str()].as_str() {
+        tracing::info!("{notice}");
     }
 }
 
@@ -278,7 +307,7 @@ fn report_opening(node: &Node) {
     }
 }
 
-/// SIGHUP reads the rules again, as `POST /api/v1/rules/reload` does.
+/// SIGHUP reads the rules again, as `POST /api/v1/rules/reload` does, and what events are enriched with.
 async fn until_told_to_stop(node: &Arc<Node>) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
@@ -288,7 +317,7 @@ async fn until_told_to_stop(node: &Arc<Node>) -> Result<()> {
             interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
             _ = terminate.recv() => return Ok(()),
             _ = reload.recv() => {
-                let node = node.clone();
+                let (again, node) = (node, node.clone());
                 let reloading = tokio::task::spawn_blocking(move || {
                     node.reload_rules(&ReloadRequest::default(), "signal", "SIGHUP")
                 });
@@ -301,6 +330,7 @@ async fn until_told_to_stop(node: &Arc<Node>) -> Result<()> {
                     ),
                     Err(error) => tracing::error!(%error, "rules not reloaded"),
                 }
+                refresh_enrichment(again, true, "SIGHUP").await;
             }
         }
     }

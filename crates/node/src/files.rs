@@ -1,5 +1,5 @@
 //! Files that are finished once and never change, their digests in the audit log: lists of indicators,
-//! and what hunts were asked for. Whatever a crash leaves of writing or removing one, [`tidy`] knows
+//! what hunts were asked for, inventories. Whatever a crash leaves of writing or removing one, [`tidy`] knows
 //! which it was.
 
 use crate::audit::{Audit, FileDigest};
@@ -26,7 +26,7 @@ fn unfinished(path: &Path) -> PathBuf {
 
 /// Writes a file and records its digest. Order: the file under its unfinished name, synchronised; its
 /// digest under the final name; the rename, synchronised.
-pub(super) fn write(
+pub(crate) fn write(
     data: &DataDir,
     audit: &Audit,
     path: &Path,
@@ -50,8 +50,30 @@ pub(super) fn write(
     rename(&new, path, dir)
 }
 
+/// Writes a file below `dir` that `name` names by a number that is free. Answers its place below the
+/// data directory.
+pub(crate) fn write_next(
+    data: &DataDir,
+    audit: &Audit,
+    dir: &Path,
+    name: impl Fn(u64) -> String,
+    fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> Result<String, NodeError> {
+    let mut number = 1u64;
+    let path = loop {
+        let path = dir.join(name(number));
+        let taken = path.try_exists().map_err(failed(&path))?;
+        if !taken && !audit.has_file(&data.relative(&path)) {
+            break path;
+        }
+        number += 1;
+    };
+    write(data, audit, &path, fill)?;
+    Ok(data.relative(&path))
+}
+
 /// Removes a file. Order: it gets its unfinished name, synchronised; the removal is recorded; it goes.
-pub(super) fn remove(data: &DataDir, audit: &Audit, path: &Path) -> Result<(), NodeError> {
+pub(crate) fn remove(data: &DataDir, audit: &Audit, path: &Path) -> Result<(), NodeError> {
     if !path.try_exists().map_err(failed(path))? {
         return Ok(());
     }
@@ -68,7 +90,7 @@ fn rename(from: &Path, to: &Path, dir: &Path) -> Result<(), NodeError> {
 
 /// The text of the file at `path` below the data directory, which must be what was recorded: what was
 /// changed on the disk is not used.
-pub(super) fn read(data: &DataDir, audit: &Audit, path: &str) -> Result<String, NodeError> {
+pub(crate) fn read(data: &DataDir, audit: &Audit, path: &str) -> Result<String, NodeError> {
     let full = data.root().join(path);
     if !audit.file_is(&digest_of(data, &full)?) {
         let reason = "it was changed: its SHA-256 is not the recorded one";
@@ -83,7 +105,7 @@ pub(crate) fn tidy<'a>(
     data: &DataDir,
     recorded: impl Fn(&str) -> Option<&'a FileDigest>,
 ) -> Result<(), NodeError> {
-    for dir in [data.indicators(), data.hunts()] {
+    for dir in [data.indicators(), data.hunts(), data.inventory()] {
         let Ok(entries) = std::fs::read_dir(dir) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.extension().is_none_or(|ending| ending != UNFINISHED) {
