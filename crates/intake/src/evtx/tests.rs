@@ -66,6 +66,9 @@ fn text(text: &str) -> (u8, Vec<u8>) {
     (0x01, text.encode_utf16().flat_map(u16::to_le_bytes).collect())
 }
 
+/// Ends a chain of writing.
+fn done(_: &mut Chunk) {}
+
 fn with_channel(chunk: &mut Chunk, build: impl FnOnce(&mut Chunk)) {
     chunk.open("Event").open("System").open("Channel").slot(0).close().close();
     build(chunk);
@@ -85,23 +88,23 @@ fn templates_have_limits() {
     };
     let nested = |depth: usize| {
         shaped(&|chunk| {
-            (0..depth).for_each(|_| drop(chunk.open("E")));
+            (0..depth).for_each(|_| done(chunk.open("E")));
             chunk.slot(0);
-            (0..depth).for_each(|_| drop(chunk.close()));
+            (0..depth).for_each(|_| done(chunk.close()));
         })
     };
     assert!(nested(EVTX_DEPTH_MAX).is_some() && nested(EVTX_DEPTH_MAX + 1).is_none());
     let many = |elements: usize| {
         shaped(&|chunk| {
             chunk.open("E");
-            (1..elements).for_each(|at| drop(chunk.open(&format!("e{at}")).slot(0).close()));
+            (1..elements).for_each(|at| done(chunk.open(&format!("e{at}")).slot(0).close()));
             chunk.close();
         })
     };
     assert_eq!(many(EVTX_ELEMENTS_MAX).unwrap().steps.len(), EVTX_ELEMENTS_MAX - 1);
     assert!(many(EVTX_ELEMENTS_MAX + 1).is_none());
     let named =
-        |bytes: usize| shaped(&|chunk| drop(chunk.open(&"e".repeat(bytes)).slot(0).close()));
+        |bytes: usize| shaped(&|chunk| done(chunk.open(&"e".repeat(bytes)).slot(0).close()));
     assert!(named(EVTX_NAME_BYTES_MAX).is_some() && named(EVTX_NAME_BYTES_MAX + 1).is_none());
 }
 
@@ -138,7 +141,7 @@ fn events_have_limits() {
         let mut chunk = Chunk::default();
         let definition = chunk.definition(|chunk| {
             with_channel(chunk, |chunk| {
-                (1..count).for_each(|at| drop(chunk.open(&format!("e{at}")).slot(0).close()));
+                (1..count).for_each(|at| done(chunk.open(&format!("e{at}")).slot(0).close()));
             });
         });
         let event = chunk.event(definition, &[text("Security")]);
@@ -152,7 +155,7 @@ fn events_have_limits() {
         let definition = chunk.definition(|chunk| {
             with_channel(chunk, |chunk| {
                 (1..bytes / LONG)
-                    .for_each(|at| drop(chunk.open(&format!("e{at}")).slot(0).close()));
+                    .for_each(|at| done(chunk.open(&format!("e{at}")).slot(0).close()));
                 chunk.open("rest").slot(1).close();
             });
         });
@@ -164,10 +167,10 @@ fn events_have_limits() {
 
     let inside = |instances: usize| {
         let mut chunk = Chunk::default();
-        let leaf = chunk.definition(|chunk| drop(chunk.open("Leaf").slot(0).close()));
-        let node = chunk.definition(|chunk| drop(chunk.open("Node").slot(0).close()));
+        let leaf = chunk.definition(|chunk| done(chunk.open("Leaf").slot(0).close()));
+        let node = chunk.definition(|chunk| done(chunk.open("Node").slot(0).close()));
         let root = chunk.definition(|chunk| {
-            with_channel(chunk, |chunk| drop(chunk.open("UserData").slot(1).close()));
+            with_channel(chunk, |chunk| done(chunk.open("UserData").slot(1).close()));
         });
         let bytes_of = |definition: u32, value: (u8, Vec<u8>)| {
             let mut event = Chunk::default();
@@ -194,7 +197,7 @@ proptest! {
             chunk.open("EventData").open("Data").slot(0).close().close();
         });
         let definition = chunk.definition(|chunk| {
-            with_channel(chunk, |chunk| drop(chunk.slot(1)));
+            with_channel(chunk, |chunk| done(chunk.slot(1)));
         });
         let mut data = Chunk::default();
         data.event(inner, &[text(&value)]);
