@@ -3,6 +3,8 @@
 mod bytes;
 mod direct;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use direct::{ChunkReader, EventSink};

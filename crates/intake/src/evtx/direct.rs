@@ -87,7 +87,7 @@ impl ChunkReader {
     }
 
     /// Decodes all records of a chunk; `None` when one of them is out of the ordinary.
-    fn decode(&mut self, chunk: &[u8], records: &[Range<usize>]) -> Option<()> {
+    pub(super) fn decode(&mut self, chunk: &[u8], records: &[Range<usize>]) -> Option<()> {
         if self.names.len() >= EVTX_NAMES_MAX {
             self.names.forget();
             self.known.clear();
