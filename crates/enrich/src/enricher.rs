@@ -18,6 +18,9 @@ const SIDES: [&str; 4] = ["source", "destination", "client", "server"];
 /// Of these, the ones whose asset is named.
 const ASSET_SIDES: usize = 2;
 
+/// Whose department and the like are added.
+const PERSONS: [&str; 2] = ["user", "user.target"];
+
 /// The names of a side's columns, made once.
 struct Side {
     ip: String,
@@ -80,7 +83,7 @@ pub struct Enricher {
     enrichment: Arc<Enrichment>,
     addresses: Remembered,
     sides: [Side; SIDES.len()],
-    persons: [Person; 2],
+    persons: [Person; PERSONS.len()],
     host_fields: [String; ASSET_FIELDS.len()],
     left_out: u64,
 }
@@ -92,8 +95,8 @@ impl Enricher {
             enrichment,
             addresses: Remembered::default(),
             sides: SIDES.map(Side::new),
-            persons: ["user", "user.target"].map(Person::new),
-            host_fields: ASSET_FIELDS.map(|name| format!("host.{name}")),
+            persons: PERSONS.map(Person::new),
+            host_fields: host_fields(),
             left_out: 0,
         }
     }
@@ -224,6 +227,22 @@ impl Enricher {
 }
 
 const DIRECTION: &str = "network.direction";
+
+/// The name of every column that an [`Enricher`] may add.
+pub fn columns() -> Vec<String> {
+    let mut names = vec![DIRECTION.to_owned()];
+    for (number, side) in SIDES.map(Side::new).into_iter().enumerate() {
+        names.extend(side.geo.into_iter().chain(side.autonomous_system).chain(side.network));
+        names.extend(side.asset.into_iter().filter(|_| number < ASSET_SIDES));
+    }
+    names.extend(PERSONS.map(Person::new).into_iter().flat_map(|person| person.fields));
+    names.extend(host_fields());
+    names
+}
+
+fn host_fields() -> [String; ASSET_FIELDS.len()] {
+    ASSET_FIELDS.map(|name| format!("host.{name}"))
+}
 
 /// Adds to `facts` what `find` knows of the values of a column.
 fn gather<T>(

@@ -35,7 +35,7 @@ mod network;
 mod settings;
 mod used;
 
-pub use enricher::Enricher;
+pub use enricher::{Enricher, columns};
 pub use enrichment::{Enrichment, Refreshed, no_geo};
 pub use error::{EnrichError, Fault};
 pub use geo::{Database, Geo, GeoFacts};

@@ -90,8 +90,9 @@ impl Node {
         request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
         request.offset = asked.offset;
         // The header that explains a row's columns is there only where rows have one.
-        let wanted = RECORD_COLUMNS.into_iter().chain([columns::LAYOUT]);
-        request.columns = wanted.map(str::to_owned).collect();
+        let wanted = RECORD_COLUMNS.into_iter().chain([columns::LAYOUT]).map(str::to_owned);
+        // So are those that were added; they do not follow from the bytes.
+        request.columns = wanted.chain(yagura_enrich::columns()).collect();
         let answer = self.searcher().search(request).await.map_err(wrong_query)?;
         let fields = answer.schema();
         let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
@@ -210,6 +211,7 @@ impl Node {
                 fields.insert(name, Value::String(value));
             }
         }
+        fields.extend(envelope.added(row));
         shown.insert("event.id".to_owned(), json!(id));
         shown.insert(columns::TIMESTAMP.to_owned(), json!(described.timestamp));
         shown.insert(columns::INGESTED.to_owned(), json!(record.received));
@@ -288,6 +290,8 @@ struct Envelope {
     peer: ArrayRef,
     identity: ArrayRef,
     layout: Option<ArrayRef>,
+    /// Columns that the event was enriched with.
+    added: Vec<(String, ArrayRef)>,
 }
 
 impl Envelope {
@@ -305,6 +309,19 @@ impl Envelope {
             peer: text(columns::PEER)?,
             identity: text(columns::IDENTITY)?,
             layout: text(columns::LAYOUT),
+            added: yagura_enrich::columns()
+                .into_iter()
+                .filter_map(|name| text(&name).map(|column| (name, column)))
+                .filter(|(_, column)| column.null_count() < column.len())
+                .collect(),
+        })
+    }
+
+    /// What the event at `row` was enriched with when it came, or was last read again.
+    fn added(&self, row: usize) -> impl Iterator<Item = (String, Value)> {
+        self.added.iter().filter_map(move |(name, column)| {
+            let column = column.as_string_opt::<i32>()?;
+            column.is_valid(row).then(|| (name.clone(), json!(column.value(row))))
         })
     }
 

@@ -6,6 +6,7 @@
 #[path = "../../enrich/tests/common/mod.rs"]
 mod databases;
 
+use futures::StreamExt;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -106,6 +107,10 @@ async fn events_are_found_and_rules_fire_by_what_was_added() {
     send(&node, "dc01", "alice", "10.1.2.3");
     assert_eq!(count(&node, "source.geo.country_iso_code", "NL").await, 1);
     assert_eq!(count(&node, "source.geo.country_name", "オランダ").await, 1);
+    let asked = "source.geo.country_iso_code:NL".to_owned();
+    let asked = yagura_node::SearchQuery { query: asked, ..Default::default() };
+    let found = node.search(&asked).await.unwrap().next().await.unwrap().unwrap();
+    assert_eq!(found["fields"]["source.geo.country_name"], "オランダ", "{found:?}");
     assert_eq!(count(&node, "source.network.name", "Head office").await, 1);
     assert_eq!(count(&node, "host.asset.criticality", "critical").await, 2);
     assert_eq!(count(&node, "user.department", "Accounting").await, 0);
