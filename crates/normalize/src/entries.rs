@@ -422,7 +422,7 @@ mod tests {
         let (_, whole) = SAMPLES.iter().find(|(name, _)| *name == "windows_dns_debug").unwrap();
         let mut decoders = Decoders::new().unwrap();
         for end in 0..whole.len() {
-            decoders.read(1, whole[..end].as_bytes());
+            decoders.read(1, &whole.as_bytes()[..end]);
         }
     }
 
