@@ -116,8 +116,9 @@ pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Batches read ahead while the sink writes.
 pub const IMPORT_BATCHES_AHEAD: usize = 2;
 
-/// Elements of a Windows event's template, deepest nesting of them, and longest dotted name in bytes.
-/// Templates past these, and events past those below, are read by way of JSON.
+/// Elements and attributes of a Windows event's template, deepest nesting of elements, and longest
+/// dotted name in bytes. Templates past these, and events past those up to
+/// [`EVTX_CHUNK_TEXT_BYTES_MAX`], are read by way of JSON.
 pub const EVTX_ELEMENTS_MAX: usize = 1_024;
 
 /// See [`EVTX_ELEMENTS_MAX`].
@@ -138,14 +139,23 @@ pub const EVTX_FIELDS_MAX: usize = 1_000;
 /// Bytes of the values of a Windows event.
 pub const EVTX_EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Names of fields that a reader of Windows event logs remembers; past it all are forgotten.
+/// Bytes of the values of all events of one chunk. Recorded ones have a tenth of it.
+pub const EVTX_CHUNK_TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of all templates of one chunk, each counted once per element it is used in. Those that are
+/// apart from one another fit four times.
+pub const EVTX_DEFINITION_BYTES_MAX: usize = 256 * 1024;
+
+/// Names of fields that a reader of Windows event logs remembers; past it all are forgotten before the
+/// next chunk, and past twice as many the chunk at hand is read by way of JSON.
 pub const EVTX_NAMES_MAX: usize = 16_384;
+
+/// Templates of Windows events that a reader remembers; past it all are forgotten before the next
+/// chunk.
+pub const EVTX_SHAPES_MAX: usize = 1_024;
 
 /// Largest file that a visit of logs reads into memory at once, in bytes.
 pub const SMALL_FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// Bytes at the start of a log by which copies are suspected; whether they are is told by all of it.
 pub const SIGN_BYTES: usize = 8 * 1024;
-
-/// Templates of Windows events that a reader remembers; past it all are forgotten.
-pub const EVTX_SHAPES_MAX: usize = 4_096;

@@ -394,11 +394,9 @@ impl Reader {
         }
         self.counters.matches.fetch_add(findings.len() as u64, Ordering::Relaxed);
         let normalizer = &self.parts.normalizer;
-        let say = |number: usize, row: usize| match batches.get(number) {
-            Some(batch) => {
-                let say = |lang| normalizer.sentence(batch, row, lang);
-                (say(Lang::Ja), say(Lang::En))
-            }
+        let sentences: Vec<_> = batches.iter().map(|batch| normalizer.sentences(batch)).collect();
+        let say = |number: usize, row: usize| match sentences.get(number) {
+            Some(of) => (of.of_row(row, Lang::Ja), of.of_row(row, Lang::En)),
             None => Default::default(),
         };
         match self.parts.desk.observe_with(findings, &say) {

@@ -312,7 +312,7 @@ impl Sentences {
                     value = said.into();
                 }
                 Filter::Words(table) | Filter::Known(table) => {
-                    let word = self.words.get(&**table)?.get(value.trim());
+                    let word = word_of(self.words.get(&**table)?, value.trim());
                     value = match word {
                         Some(word) => word.text(lang).to_owned().into(),
                         None if matches!(filter, Filter::Known(_)) => return None,
@@ -509,6 +509,22 @@ impl Check<'_> {
     }
 }
 
+/// The word of a code. A security identifier of a domain has that of its last part, which is the same
+/// in all of them (MS-DTYP section 2.4.2.4): `S-1-5-21-*-512`.
+fn word_of<'w>(words: &'w BTreeMap<String, Word>, code: &str) -> Option<&'w Word> {
+    words.get(code).or_else(|| words.get(&in_any_domain(code)?))
+}
+
+fn in_any_domain(sid: &str) -> Option<String> {
+    let bare = sid.strip_prefix("%{").and_then(|sid| sid.strip_suffix('}')).unwrap_or(sid);
+    let (domain, relative) = bare.strip_prefix("S-1-5-21-")?.rsplit_once('-')?;
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let mut parts = domain.split('-');
+    let is_domain = parts.by_ref().take(3).filter(|part| is_number(part)).count() == 3;
+    (is_domain && parts.next().is_none() && is_number(relative))
+        .then(|| format!("S-1-5-21-*-{relative}"))
+}
+
 /// The words of `codes`, one after another, and whether any has one.
 fn say(
     codes: impl Iterator<Item = impl AsRef<str>>,
@@ -524,7 +540,7 @@ fn say(
             said.push('…');
             break;
         }
-        let word = words.get(code.as_ref());
+        let word = word_of(words, code.as_ref());
         any |= word.is_some();
         said.push_str(word.map_or(code.as_ref(), |word| word.text(lang)));
     }
@@ -662,6 +678,29 @@ mod tests {
             let error = read(wrong);
             assert!(error.starts_with("x.toml") && error.contains(named), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn groups_of_any_domain_have_their_names() {
+        let any = |sid: &str| in_any_domain(sid);
+        for sid in ["S-1-5-21-397955417-626881126-188441444-512", "%{S-1-5-21-1-2-3-512}"] {
+            assert_eq!(any(sid).as_deref(), Some("S-1-5-21-*-512"));
+        }
+        for other in
+            ["S-1-5-21-1-2-512", "S-1-5-21-1-2-3-4-512", "S-1-5-32-544", "S-1-5-21-1-x-3-5"]
+        {
+            assert_eq!(any(other), None, "{other}");
+        }
+        let words: File = toml::from_str(
+            "[words.sid]\n'S-1-5-21-*-512' = { ja = 'Domain Admins', en = 'Domain Admins' }",
+        )
+        .unwrap();
+        let (said, _) = say(
+            ["S-1-5-21-1-2-3-512", "S-1-5-21-1-2-3-1104"].into_iter(),
+            &words.words["sid"],
+            Lang::En,
+        );
+        assert_eq!(said, "Domain Admins, S-1-5-21-1-2-3-1104");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::unit::{Body, Records, Unit};
 use crossbeam_channel::Sender;
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use yagura_intake::import::{Damage, FileKind, LogPart, LogVisitor, OpenLog, Stopped, sha256_of};
@@ -18,21 +18,38 @@ pub(crate) struct Reader<'a> {
     units: Sender<Unit>,
     /// A worker has failed; nothing more is needed.
     failed: &'a AtomicBool,
+    /// The scan is to end.
+    cancel: &'a AtomicBool,
     next: u64,
     /// Whether the report says what every log hashes to.
     hashes: bool,
     /// Logs read, by a sign of their content: one with another sign cannot be a copy, and need not be
     /// hashed first.
-    known: HashMap<u64, Vec<usize>>,
+    known: HashMap<u64, Alike>,
     hasher: RandomState,
 }
 
+/// Logs with one sign.
+#[derive(Default)]
+struct Alike {
+    /// By their SHA-256.
+    hashed: HashMap<String, usize>,
+    /// Those on disk that were not hashed, and where they are.
+    unhashed: Vec<(usize, PathBuf)>,
+}
+
 impl<'a> Reader<'a> {
-    pub fn new(units: Sender<Unit>, failed: &'a AtomicBool, hashes: bool) -> Self {
+    pub fn new(
+        units: Sender<Unit>,
+        failed: &'a AtomicBool,
+        cancel: &'a AtomicBool,
+        hashes: bool,
+    ) -> Self {
         Reader {
             files: Vec::new(),
             units,
             failed,
+            cancel,
             next: 0,
             hashes,
             known: HashMap::new(),
@@ -49,20 +66,18 @@ impl<'a> Reader<'a> {
 impl Reader<'_> {
     /// The log read before that has the same content, if there is one, and its SHA-256.
     fn same(&mut self, log: &mut OpenLog<'_>, sign: u64) -> Result<Option<String>, Stopped> {
-        let Some(alike) = self.known.get(&sign) else { return Ok(None) };
+        let Some(alike) = self.known.get_mut(&sign) else { return Ok(None) };
         let Some(sha256) = log.sha256()? else { return Ok(None) };
-        for file in alike {
-            let Some(file) = self.files.get_mut(*file) else { continue };
-            if file.sha256.is_empty() {
-                // What has changed since is no copy of what was read.
-                let known = sha256_of(Path::new(&file.path), file.bytes);
-                file.sha256 = known.unwrap_or_default();
-            }
-            if file.sha256 == sha256 {
-                return Ok(Some(file.path.clone()));
+        for (number, path) in std::mem::take(&mut alike.unhashed) {
+            let Some(file) = self.files.get_mut(number) else { continue };
+            // What has changed since is no copy of what was read.
+            if let Some(known) = sha256_of(&path, file.bytes, self.cancel)? {
+                file.sha256.clone_from(&known);
+                alike.hashed.entry(known).or_insert(number);
             }
         }
-        Ok(None)
+        let same = alike.hashed.get(&sha256).and_then(|number| self.files.get(*number));
+        Ok(same.map(|file| file.path.clone()))
     }
 }
 
@@ -89,6 +104,7 @@ impl LogVisitor for Reader<'_> {
             return Ok(());
         }
         let name: Arc<str> = log.name().into();
+        let path = log.path().map(|path| path.to_owned());
         // Kept first, so that an early end still reports what was read.
         self.files.push(file);
         let mut cutter = Cutter {
@@ -114,7 +130,14 @@ impl LogVisitor for Reader<'_> {
             file.damaged += end.damaged - told;
         }
         if let Some(sign) = sign {
-            self.known.entry(sign).or_default().push(number);
+            let alike = self.known.entry(sign).or_default();
+            match (self.files.get(number).map(|file| file.sha256.as_str()), path) {
+                (Some(""), Some(path)) => alike.unhashed.push((number, path)),
+                (Some(""), None) | (None, _) => {}
+                (Some(sha256), _) => {
+                    alike.hashed.entry(sha256.to_owned()).or_insert(number);
+                }
+            }
         }
         Ok(())
     }

@@ -257,7 +257,7 @@ pub fn scan(
             workers.push(thread.spawn_scoped(scope, work).map_err(ScanError::Thread)?);
         }
         drop(receive);
-        let mut reader = Reader::new(send, &failed, options.file_hashes);
+        let mut reader = Reader::new(send, &failed, cancel, options.file_hashes);
         let visited = visit_logs(plan, &options.open, cancel, &progress.bytes, &mut reader);
         let files = reader.finish();
         let mut tally = Tally::default();

@@ -211,6 +211,7 @@ impl<'a> Worker<'a> {
     fn findings(&mut self, batch: &EventBatch, view: &BatchView<'_>, matches: Vec<Match>) {
         let mut found = Lines::default();
         let mut said: Option<(usize, String)> = None;
+        let sentences = self.normalizer.sentences(batch);
         for matched in matches {
             let row = matched.row;
             let time = view.time(row);
@@ -222,7 +223,7 @@ impl<'a> Worker<'a> {
             }
             let sentence = match said.take() {
                 Some((of, sentence)) if of == row => sentence,
-                _ => self.normalizer.sentence(batch, row, self.shared.options.lang),
+                _ => sentences.of_row(row, self.shared.options.lang),
             };
             let (number, index) = view.place(row);
             let rule = self.shared.rule_number(&matched.rule.id);

@@ -8,9 +8,10 @@ use std::sync::atomic::AtomicBool;
 use yagura_detect::{LogSources, RuleFile, Ruleset};
 use yagura_event::{Lang, Level, ManualClock};
 use yagura_intake::import::plan;
+use yagura_intake::limits::{SIGN_BYTES, SMALL_FILE_BYTES_MAX};
 use yagura_normalize::Normalizer;
 use yagura_scan::{
-    Finding, ReportFacts, RuleSource, ScanOptions, ScanProgress, Scanned, html, scan,
+    FileSummary, Finding, ReportFacts, RuleSource, ScanOptions, ScanProgress, Scanned, html, scan,
 };
 
 const SOURCES: &str = include_str!("../../../content/logsources.toml");
@@ -198,6 +199,43 @@ fn a_copy_is_read_once_and_named() {
     assert_eq!(same, [false, false, true, true]);
     assert!(scanned.report.files[2].same_as.as_ref().unwrap().ends_with("a.log"));
     assert!(scanned.report.is_complete());
+}
+
+/// Copies are suspected by how logs begin and told by all they say, where they are found again by the
+/// bytes of their names.
+#[cfg(unix)]
+#[test]
+fn a_copy_is_known_whatever_its_name_and_wherever_another_log_differs() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let begins = "just words\n".repeat(SIGN_BYTES / 11 + 1);
+    // "ログ" as an old archive of Windows names it.
+    let name = std::ffi::OsStr::from_bytes(b"a\x83\x8d\x83O.log");
+    fs::write(dir.path().join(name), format!("{begins}{}", FAILED.replace('X', "1"))).unwrap();
+    fs::write(dir.path().join("b.log"), format!("{begins}{}", FAILED.replace('X', "2"))).unwrap();
+    fs::copy(dir.path().join(name), dir.path().join("c.log")).unwrap();
+    for file_hashes in [false, true] {
+        let mut scanned = run(&[dir.path()], &ScanOptions { file_hashes, ..options() });
+        assert_eq!(found(&mut scanned).len(), 2);
+        let same = |file: &FileSummary| file.same_as.is_some();
+        assert_eq!(scanned.report.files.iter().map(same).collect::<Vec<_>>(), [false, false, true]);
+    }
+}
+
+/// Small files are read into memory at once, larger ones as they are needed.
+#[test]
+fn a_file_of_the_largest_small_size_and_one_larger_are_read_to_their_ends() {
+    for more in [0, 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = usize::try_from(SMALL_FILE_BYTES_MAX).unwrap() + more;
+        let last = FAILED.replace('X', "1");
+        let filler = "x".repeat(bytes - last.len() - 1);
+        let log = dir.path().join("auth.log");
+        fs::write(&log, format!("{filler}\n{last}")).unwrap();
+        let mut scanned = run(&[&log], &options());
+        assert_eq!(found(&mut scanned).len(), 1, "{bytes}");
+        assert_eq!(scanned.report.files[0].bytes, bytes as u64);
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use super::shape::{self, DEFINITION_HEADER_BYTES, Kind, Part, Shape, Step};
 use super::value::{self, FILETIME_MAX, Slot, kinds};
 use super::{CHUNK_BYTES, EvtxSink, read_one_chunk};
 use crate::limits::{
-    EVTX_EVENT_BYTES_MAX, EVTX_FIELDS_MAX, EVTX_INSTANCES_MAX, EVTX_NAMES_MAX, EVTX_SHAPES_MAX,
-    EVTX_SLOTS_MAX,
+    EVTX_CHUNK_TEXT_BYTES_MAX, EVTX_DEFINITION_BYTES_MAX, EVTX_EVENT_BYTES_MAX, EVTX_FIELDS_MAX,
+    EVTX_INSTANCES_MAX, EVTX_NAMES_MAX, EVTX_SHAPES_MAX, EVTX_SLOTS_MAX,
 };
 use ::evtx::{EvtxChunkData, EvtxChunkHeader};
 use foldhash::quality::RandomState;
@@ -38,6 +38,9 @@ pub struct ChunkReader {
     /// Shapes of all chunks so far: by what a template says, and the element.
     known: HashMap<(u64, Option<u32>), Option<Arc<Shape>>, RandomState>,
     hasher: RandomState,
+    /// Bytes of the definitions of the chunk at hand that were looked at. Apart from one another they
+    /// fit into the chunk; made to overlap, they could be many times as much work.
+    defined: usize,
     /// Values of the event at hand and the events in it.
     slots: Vec<Slot>,
     instances: usize,
@@ -45,6 +48,9 @@ pub struct ChunkReader {
     fields: Vec<EventField>,
     events: Vec<Event>,
 }
+
+/// Room for text that is kept from chunk to chunk.
+const TEXT_BYTES_KEPT: usize = 1024 * 1024;
 
 /// Where an event of the chunk at hand is in `text` and `fields`.
 #[derive(Debug)]
@@ -96,7 +102,9 @@ impl ChunkReader {
             self.known.clear();
         }
         self.shapes.clear();
+        self.defined = 0;
         self.text.clear();
+        self.text.shrink_to(TEXT_BYTES_KEPT);
         self.fields.clear();
         self.events.clear();
         for record in records {
@@ -106,6 +114,7 @@ impl ChunkReader {
             let (shape, slots) = self.instance(chunk, record.clone(), None)?;
             (&*shape.root == "Event").then_some(())?;
             self.fields_of(chunk, &shape, slots, text)?;
+            (self.text.len() <= EVTX_CHUNK_TEXT_BYTES_MAX).then_some(())?;
             let event = Event { text: text..self.text.len(), fields: fields..self.fields.len() };
             std::str::from_utf8(self.text.get(event.text.clone())?).ok()?;
             // It is told by these that it is an event of Windows.
@@ -158,7 +167,10 @@ impl ChunkReader {
         }
         matches!(bytes.u8(), None | Some(0)).then_some(())?;
         let (names, known, hasher) = (&mut self.names, &mut self.known, &self.hasher);
+        let defined = &mut self.defined;
         let shape = self.shapes.entry((definition, parent)).or_insert_with(|| {
+            *defined = defined.checked_add(shape::size(chunk, definition)?)?;
+            (*defined <= EVTX_DEFINITION_BYTES_MAX).then_some(())?;
             let digest = shape::digest(chunk, definition, hasher)?;
             let shape = || shape::shape(chunk, definition, parent, names).map(Arc::new);
             known.entry((digest, parent)).or_insert_with(shape).clone()
@@ -250,6 +262,7 @@ impl ChunkReader {
                         if let Some(slot) = slot(self, *of).filter(|slot| !slot.is_empty(chunk)) {
                             value::write(slot.kind, slot.of(chunk)?, &mut self.text)?;
                         }
+                        (self.text.len() - base <= EVTX_EVENT_BYTES_MAX).then_some(())?;
                     }
                     self.field(*name, start, base)?;
                 }

@@ -7,7 +7,7 @@
 //! Tokens are those of MS-EVEN6 section 2.2.12; where names and definitions lie, libevtx's format notes.
 
 use super::bytes::{Bytes, utf16};
-use crate::limits::{EVTX_DEPTH_MAX, EVTX_ELEMENTS_MAX, EVTX_NAME_BYTES_MAX};
+use crate::limits::{EVTX_DEPTH_MAX, EVTX_ELEMENTS_MAX, EVTX_NAME_BYTES_MAX, EVTX_NAMES_MAX};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use yagura_event::FieldNames;
@@ -78,13 +78,16 @@ pub(super) fn shape(
     Some(Shape { root: root.name.into(), steps: builder.steps })
 }
 
-/// What a template says, in a word that no other template has: its tokens with the names they stand for.
-/// Chunks keep the same template in different places.
+/// What a template says, in a word that, as good as always, no other template has: its tokens with the
+/// names they stand for. Chunks keep the same template in different places.
 pub(super) fn digest(chunk: &[u8], offset: u32, hasher: &impl BuildHasher) -> Option<u64> {
     let mut tokens = tokens(chunk, offset)?;
     let mut state = hasher.build_hasher();
+    let mut elements = 0;
     loop {
         let token = tokens.u8()?;
+        elements += usize::from(matches!(token, 0x01 | 0x41 | 0x06 | 0x46));
+        (elements <= EVTX_ELEMENTS_MAX).then_some(())?;
         state.write_u8(token);
         let part: &[u8] = match token {
             0x00 => break,
@@ -149,6 +152,13 @@ fn tokens(chunk: &[u8], offset: u32) -> Option<Bytes<'_>> {
     Some(Bytes::new(chunk.get(..end)?, header.at()))
 }
 
+/// Bytes of the tokens of a definition.
+pub(super) fn size(chunk: &[u8], offset: u32) -> Option<usize> {
+    let mut header = Bytes::new(chunk, offset as usize);
+    header.skip(DEFINITION_HEADER_BYTES - 4)?;
+    Some(header.u32()? as usize)
+}
+
 fn definition(chunk: &[u8], offset: u32) -> Option<Element> {
     let mut tokens = tokens(chunk, offset)?;
     let mut open: Vec<Element> = Vec::new();
@@ -174,6 +184,8 @@ fn definition(chunk: &[u8], offset: u32) -> Option<Element> {
                 is_start = true;
             }
             0x06 | 0x46 if is_start => {
+                elements += 1;
+                (elements <= EVTX_ELEMENTS_MAX).then_some(())?;
                 let name = name(chunk, &mut tokens)?;
                 open.last_mut()?.attributes.push((name, Vec::new()));
             }
@@ -227,6 +239,8 @@ fn units<'a>(chunk: &'a [u8], tokens: &mut Bytes<'_>) -> Option<&'a [u8]> {
     let mut stored = Bytes::new(chunk, offset);
     stored.skip(6)?;
     let chars = usize::from(stored.u16()?);
+    // Before it is copied: a long name may be named many times.
+    (chars <= EVTX_NAME_BYTES_MAX).then_some(())?;
     let units = stored.take(2 * chars)?;
     if tokens.at() == offset {
         // It is here; a zero is behind it.
@@ -256,7 +270,8 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn number(&mut self, path: &str) -> Option<u32> {
-        (path.len() <= EVTX_NAME_BYTES_MAX).then(|| self.names.number(path))
+        let room = self.names.len() < 2 * EVTX_NAMES_MAX;
+        (room && path.len() <= EVTX_NAME_BYTES_MAX).then(|| self.names.number(path))
     }
 
     /// The fields of an element that is called `path`.

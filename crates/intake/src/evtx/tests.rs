@@ -3,8 +3,8 @@
 use super::direct::ChunkReader;
 use super::shape::{Kind, Step, shape};
 use crate::limits::{
-    EVTX_DEPTH_MAX, EVTX_ELEMENTS_MAX, EVTX_EVENT_BYTES_MAX, EVTX_FIELDS_MAX, EVTX_INSTANCES_MAX,
-    EVTX_NAME_BYTES_MAX, EVTX_SLOTS_MAX,
+    EVTX_CHUNK_TEXT_BYTES_MAX, EVTX_DEFINITION_BYTES_MAX, EVTX_DEPTH_MAX, EVTX_ELEMENTS_MAX,
+    EVTX_EVENT_BYTES_MAX, EVTX_FIELDS_MAX, EVTX_INSTANCES_MAX, EVTX_NAME_BYTES_MAX, EVTX_SLOTS_MAX,
 };
 use proptest::prelude::*;
 use yagura_event::FieldNames;
@@ -28,6 +28,13 @@ impl Chunk {
 
     fn open(&mut self, name: &str) -> &mut Self {
         self.bytes(&[0x01, 0xff, 0xff, 0, 0, 0, 0]).name(name).bytes(&[0x02])
+    }
+
+    /// An element with so many attributes, each with the value of slot 0.
+    fn open_with(&mut self, name: &str, attributes: usize) -> &mut Self {
+        self.bytes(&[0x41, 0xff, 0xff, 0, 0, 0, 0]).name(name).bytes(&[0; 4]);
+        (0..attributes).for_each(|at| done(self.bytes(&[0x06]).name(&format!("a{at}")).slot(0)));
+        self.bytes(&[0x02])
     }
 
     fn close(&mut self) -> &mut Self {
@@ -106,6 +113,73 @@ fn templates_have_limits() {
     let named =
         |bytes: usize| shaped(&|chunk| done(chunk.open(&"e".repeat(bytes)).slot(0).close()));
     assert!(named(EVTX_NAME_BYTES_MAX).is_some() && named(EVTX_NAME_BYTES_MAX + 1).is_none());
+}
+
+#[test]
+fn attributes_have_a_limit() {
+    let shaped = |attributes: usize| {
+        let mut chunk = Chunk::default();
+        let definition = chunk.definition(|chunk| {
+            chunk.open_with("E", attributes).slot(0).close();
+        });
+        shape(&chunk.0, definition, None, &mut FieldNames::default())
+    };
+    // The element itself is one.
+    assert!(shaped(EVTX_ELEMENTS_MAX - 1).is_some() && shaped(EVTX_ELEMENTS_MAX).is_none());
+}
+
+/// Every step of a run of these four bytes is the beginning of a definition, so that a chunk could
+/// have thousands that share all they say.
+#[test]
+fn definitions_that_overlap_are_bounded() {
+    const STEP: [u8; 4] = [0x0f, 0x7f, 0, 0];
+    let bytes_each = u32::from_le_bytes(STEP) as usize;
+    let fit = EVTX_DEFINITION_BYTES_MAX / bytes_each;
+    let read = |definitions: usize| {
+        let mut chunk = Chunk::default();
+        (0..definitions + 6).for_each(|_| done(chunk.bytes(&STEP)));
+        with_channel(&mut chunk, |_| {});
+        chunk.bytes(&[0]);
+        chunk.0.resize(4 * definitions + 24 + bytes_each, 0);
+        let event = |at| chunk.event(4 * at as u32, &[text("Security")]);
+        let events: Vec<_> = (0..definitions).map(event).collect();
+        ChunkReader::default().decode(&chunk.0, &events).is_some()
+    };
+    assert!(read(fit) && !read(fit + 1));
+}
+
+#[test]
+fn the_text_of_a_chunk_is_bounded() {
+    const CHANNEL: &str = "Security";
+    const FIELDS: usize = 33;
+    let read = |sizes: &[usize]| {
+        let mut chunk = Chunk::default();
+        let definition = chunk.definition(|chunk| {
+            with_channel(chunk, |chunk| {
+                (1..=FIELDS as u16)
+                    .for_each(|at| done(chunk.open(&format!("e{at}")).slot(at).close()));
+            });
+        });
+        let event = |size: &usize| {
+            let filler = "x".repeat(size - CHANNEL.len());
+            let mut values = vec![text(CHANNEL)];
+            values.extend(
+                filler
+                    .as_bytes()
+                    .chunks(32_000)
+                    .map(|part| text(std::str::from_utf8(part).unwrap())),
+            );
+            values.resize(FIELDS + 1, (0x00, Vec::new()));
+            chunk.event(definition, &values)
+        };
+        let events: Vec<_> = sizes.iter().map(event).collect();
+        ChunkReader::default().decode(&chunk.0, &events).is_some()
+    };
+    let full = [EVTX_EVENT_BYTES_MAX; EVTX_CHUNK_TEXT_BYTES_MAX / EVTX_EVENT_BYTES_MAX];
+    assert!(read(&full));
+    let more = [&full[..], &[CHANNEL.len() + 1]].concat();
+    assert!(!read(&more));
+    assert!(!read(&[EVTX_EVENT_BYTES_MAX + 1]));
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub struct Stopped;
 /// A log that is open and not yet read.
 pub struct OpenLog<'a> {
     name: &'a str,
+    path: Option<&'a Path>,
     kind: FileKind,
     mark: usize,
     bytes: u64,
@@ -142,10 +143,36 @@ pub fn visit_logs(
 
 /// SHA-256 of a file on disk, lowercase hexadecimal; `None` where it cannot be read or has not
 /// `bytes` bytes.
-pub fn sha256_of(path: &Path, bytes: u64) -> Option<String> {
-    let mut reader = Hashing::new(File::open(path).ok()?);
-    let read = io::copy(&mut reader, &mut io::sink()).ok()?;
-    (read == bytes).then(|| reader.finish())
+///
+/// # Errors
+///
+/// [`Stopped`] when `cancel` was set.
+pub fn sha256_of(path: &Path, bytes: u64, cancel: &AtomicBool) -> Result<Option<String>, Stopped> {
+    match File::open(path) {
+        Ok(file) => digest_of(file, bytes, cancel),
+        Err(_) => Ok(None),
+    }
+}
+
+/// SHA-256 of what has `bytes` bytes; `None` where it cannot be read or has not. A file that grew is
+/// another one.
+fn digest_of(
+    content: impl Read,
+    bytes: u64,
+    cancel: &AtomicBool,
+) -> Result<Option<String>, Stopped> {
+    let mut reader = Hashing::new(content.take(bytes.saturating_add(1)));
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        check(cancel).map_err(|_| Stopped)?;
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok((reader.bytes == bytes).then(|| reader.finish()))
 }
 
 struct Visit<'a, V> {
@@ -193,6 +220,7 @@ impl<V: LogVisitor> Visit<'_, V> {
                 let (sha256, damage) = (None, None);
                 let log = OpenLog {
                     name: &name,
+                    path: Some(&planned.path),
                     kind,
                     mark,
                     bytes,
@@ -257,6 +285,7 @@ impl<V: LogVisitor> Opener for Visit<'_, V> {
     ) -> Result<(), Halt> {
         let log = OpenLog {
             name,
+            path: None,
             kind,
             mark,
             bytes: log.bytes,
@@ -274,6 +303,11 @@ impl OpenLog<'_> {
     /// Its path, and within archives `archive!member`.
     pub fn name(&self) -> &str {
         self.name
+    }
+
+    /// Where it is on disk; `None` for what is within an archive.
+    pub fn path(&self) -> Option<&Path> {
+        self.path
     }
 
     /// What it is.
@@ -300,21 +334,7 @@ impl OpenLog<'_> {
     /// [`Stopped`] when the visit is cancelled. What cannot be read is told by [`OpenLog::read`].
     pub fn sha256(&mut self) -> Result<Option<String>, Stopped> {
         if self.sha256.is_none() {
-            let mut reader = Hashing::new(&mut *self.content);
-            let mut buffer = vec![0; COPY_BYTES];
-            loop {
-                check(self.cancel).map_err(|_| Stopped)?;
-                match reader.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return Ok(None),
-                }
-            }
-            // A file that grew meanwhile would be another one when it is read.
-            if reader.bytes == self.bytes {
-                self.sha256 = Some(reader.finish());
-            }
+            self.sha256 = digest_of(&mut *self.content, self.bytes, self.cancel)?;
             if self.content.rewind().is_err() {
                 return Ok(None);
             }
