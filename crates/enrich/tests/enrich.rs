@@ -416,6 +416,11 @@ fn dots_and_addresses_in_names_are_read_as_they_are_looked_up() {
     let expected: [&[&str]; 5] =
         [&[printer], &[], &["host.asset.name=db.corp.example."], &["user.title=Clerk"], &[]];
     assert_eq!(enriched(&settings, &rows), expected);
+    let enrichment = Enrichment::load(&toml::from_str(&settings).unwrap()).unwrap();
+    let listed = enrichment.inventory(Kind::Assets).unwrap().page(0, 1);
+    let called = ["host.name", "host.ip", "host.asset.name"];
+    let called = called.map(|name| (name.to_owned(), "10.1.0.20".to_owned()));
+    assert_eq!(listed, [called], "a list that is shown can be set again");
 }
 
 #[test]

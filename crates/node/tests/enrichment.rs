@@ -192,9 +192,26 @@ fn wrong_files(node: &Node) -> Vec<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_recorded_is_not_used() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    write(dir, "city.mmdb", databases::cities());
+    write(dir, "assets.csv", "name\na\n");
+    let node = open(dir, Some(&settings(dir))).unwrap();
+    // The audit log takes nothing any more.
+    node.close().unwrap();
+    write(dir, "assets.csv", "name\na\nb\n");
+    for _ in 0..2 {
+        assert!(node.refresh_enrichment(false, "yagura serve", "change").is_err());
+        assert_eq!(node.enrichment()["assets"], 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replaced_list_that_cannot_be_removed_goes_later() {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path();
+    std::fs::create_dir(dir.join("rules")).unwrap();
     let node = open(dir, Some(&Settings::default())).unwrap();
     let set = |csv: &[u8]| {
         let set = node.set_inventory(Kind::Users, "x.csv", csv, "tanaka").unwrap();

@@ -81,7 +81,13 @@ impl Inventory {
         }
         self.addresses.iter().for_each(|(address, row)| note(*row, 3, address.to_string()));
         let rows = self.rows.get(offset..end).unwrap_or_default().iter().zip(keys);
-        rows.map(|(row, keys)| {
+        rows.map(|(row, mut keys)| {
+            // An asset that is called by its address is found by it as such.
+            if let (Kind::Assets, Some(Some(name))) = (self.kind, row.first())
+                && crate::network::address(name).is_some()
+            {
+                keys[0].push(name.to_string());
+            }
             let named = names.into_iter().chain(["ip"]).zip(keys).filter(|(_, of)| !of.is_empty());
             let mut cells: Vec<(String, String)> = named
                 .map(|(name, mut of)| {
