@@ -4,7 +4,7 @@ use crate::columns::{Columns, Facts, TextNumber, Texts, Words};
 use crate::enrichment::Enrichment;
 use crate::geo::GeoFacts;
 use crate::inventory::{ASSET_FIELDS, RowNumber, USER_FIELDS};
-use crate::limits::{ADDRESSES_REMEMBERED, TEXTS_REMEMBERED};
+use crate::limits::{ADDRESS_TEXT_BYTES_MAX, ADDRESSES_REMEMBERED, TEXTS_REMEMBERED};
 use crate::network::{self, Scope};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -56,12 +56,26 @@ struct Person {
     email: String,
     name: String,
     fields: [String; USER_FIELDS.len()],
+    /// Where one of these has a value, [`ROLES`] is the event's.
+    roles_said: Vec<String>,
 }
+
+/// What events use not only for whom a user is, but also for the role that somebody is given.
+const ROLES: &str = "roles";
 
 impl Person {
     fn new(prefix: &str) -> Person {
         let of = |name: &str| format!("{prefix}.{name}");
-        Person { id: of("id"), email: of("email"), name: of("name"), fields: USER_FIELDS.map(of) }
+        // Next to the user who gives there is the one who gets: `user.roles` is what is given, and
+        // where the event does not say which role, nothing else may look like it.
+        let given = (prefix == "user").then(|| "user.target.name".to_owned());
+        Person {
+            id: of("id"),
+            email: of("email"),
+            name: of("name"),
+            fields: USER_FIELDS.map(of),
+            roles_said: [of(ROLES)].into_iter().chain(given).collect(),
+        }
     }
 }
 
@@ -121,7 +135,7 @@ impl Enricher {
 
     /// The batch with what is known of its addresses, hosts and users. What the inventory and the
     /// configuration say stands over what the event says of the same; where the event itself says
-    /// where an address is, or which way it went, that stays.
+    /// where an address is, which way it went, or a role, that stays.
     pub fn enrich(&mut self, batch: EventBatch) -> EventBatch {
         if self.enrichment.is_empty() || batch.rows() == 0 {
             return batch;
@@ -134,6 +148,7 @@ impl Enricher {
         }
         if let Some(assets) = enrichment.assets() {
             let host = |found: &Words<'_>| found.each(|host| assets.asset_by_host(host));
+            let domain = |found: &Words<'_>| found.each(|name| assets.asset_by_domain(name));
             let mut facts = Facts::new(batch.rows());
             for name in ["host.name", "host.ip"] {
                 gather(&rows, name, host, &mut facts);
@@ -145,9 +160,8 @@ impl Enricher {
             }
             for side in self.sides.iter().take(ASSET_SIDES) {
                 let mut facts = Facts::new(batch.rows());
-                for name in [&side.ip, &side.domain] {
-                    gather(&rows, name, host, &mut facts);
-                }
+                gather(&rows, &side.ip, host, &mut facts);
+                gather(&rows, &side.domain, domain, &mut facts);
                 for (at, name) in side.asset.iter().enumerate() {
                     columns.put(name, &facts, None, |row: &RowNumber| {
                         assets.row(*row)?.get(at)?.as_deref()
@@ -161,8 +175,12 @@ impl Enricher {
                 gather(&rows, &person.id, |w| w.each(|id| users.user_by_sid(id)), &mut facts);
                 gather(&rows, &person.email, |w| w.each(|m| users.user_by_email(m)), &mut facts);
                 gather(&rows, &person.name, |w| w.each(|n| users.user_by_name(n)), &mut facts);
+                let roles_said: Vec<&str> = person.roles_said.iter().map(String::as_str).collect();
                 for (at, name) in person.fields.iter().enumerate() {
-                    columns.put(name, &facts, None, |row: &RowNumber| {
+                    let said = (USER_FIELDS.get(at) == Some(&ROLES))
+                        .then(|| columns.said(&roles_said))
+                        .flatten();
+                    columns.put(name, &facts, said.as_deref(), |row: &RowNumber| {
                         users.row(*row)?.get(at)?.as_deref()
                     });
                 }
@@ -278,6 +296,10 @@ impl Remembered {
     }
 
     fn find(&mut self, text: &str, enrichment: &Enrichment) -> Option<AddressFacts> {
+        // What is remembered is counted, so none may be large.
+        if text.len() > ADDRESS_TEXT_BYTES_MAX {
+            return None;
+        }
         if let Some(known) = self.young.get(text) {
             return *known;
         }
@@ -339,6 +361,11 @@ mod tests {
             known.find(&address(number), &enrichment);
             assert!(known.young.len() + known.old.len() <= 2 * ADDRESSES_REMEMBERED);
         }
+        let with_zone = |bytes: usize| format!("{:z<bytes$}", "fe80::1%");
+        assert!(known.find(&with_zone(ADDRESS_TEXT_BYTES_MAX), &enrichment).is_some());
+        let before = known.young.len() + known.old.len();
+        assert!(known.find(&with_zone(ADDRESS_TEXT_BYTES_MAX + 1), &enrichment).is_none());
+        assert_eq!(known.young.len() + known.old.len(), before, "not remembered either");
         for number in 0..TEXTS_REMEMBERED {
             known.texts.number(Some(&number.to_string()));
         }

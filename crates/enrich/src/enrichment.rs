@@ -6,7 +6,7 @@ use crate::inventory::{Inventory, Kind};
 use crate::limits::{INVENTORY_BYTES_MAX, INVENTORY_FILES_MAX};
 use crate::network::Networks;
 use crate::settings::Settings;
-use crate::used::{FileUsed, Stamp, read_limited};
+use crate::used::{FileUsed, Stamp, check_regular, read_limited};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use yagura_event::Lang;
@@ -18,8 +18,30 @@ pub struct Enrichment {
     networks: Arc<Networks>,
     users: Option<Listed>,
     assets: Option<Listed>,
-    /// Files that were tried last, and could not be used: not again until they are others.
-    failed: Vec<(PathBuf, Stamp)>,
+    /// What was tried last, and could not be used: not again until its files are others.
+    failed: Vec<Failed>,
+    /// What is wrong with the networks, which are read once.
+    networks_wrong: Option<(String, String)>,
+}
+
+/// A database or an inventory that could not be used.
+#[derive(Debug, Clone, PartialEq)]
+struct Failed {
+    /// As [`FileUsed::role`].
+    role: &'static str,
+    files: Vec<(PathBuf, Stamp)>,
+    /// In both languages, English first.
+    said: (String, String),
+}
+
+impl Failed {
+    fn new(role: &'static str, files: Vec<(PathBuf, Stamp)>, error: &EnrichError) -> Self {
+        Failed { role, files, said: error.texts() }
+    }
+}
+
+fn stamped<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<(PathBuf, Stamp)> {
+    paths.into_iter().map(|path| (path.to_owned(), Stamp::of(path))).collect()
 }
 
 /// An inventory and the files it came from.
@@ -75,8 +97,7 @@ impl Enrichment {
         let geo = geo::paths(&settings.geo).into_iter().filter_map(|(_, path)| path);
         let lists = inventories(settings).into_iter().flat_map(|(_, paths)| paths);
         for path in geo.chain(lists.map(PathBuf::as_path)) {
-            let there = std::fs::metadata(path);
-            there.map_err(|source| EnrichError::Io { path: path.to_owned(), source })?;
+            check_regular(path)?;
         }
         Ok(())
     }
@@ -84,11 +105,14 @@ impl Enrichment {
     /// Like [`Enrichment::load`], of what can be used. The rest is in the errors.
     pub fn load_usable(settings: &Settings) -> Refreshed {
         let mut errors = Vec::new();
+        let mut networks_wrong = None;
         let networks = Networks::new(&settings.network).unwrap_or_else(|error| {
+            networks_wrong = Some(error.texts());
             errors.push(error);
             Networks::default()
         });
-        let mut empty = Enrichment { networks: Arc::new(networks), ..Enrichment::default() };
+        let networks = Arc::new(networks);
+        let mut empty = Enrichment { networks, networks_wrong, ..Enrichment::default() };
         empty.geo.lang = settings.geo.names.unwrap_or_default();
         let mut refreshed = empty.refresh(settings, true);
         refreshed.errors.splice(0..0, errors);
@@ -103,11 +127,9 @@ impl Enrichment {
         let mut failed = Vec::new();
         let mut changed = false;
         let mut next = self.clone();
-        let has_failed = |paths: &[&Path]| {
-            let same = |path: &&Path| {
-                self.failed.iter().any(|(known, stamp)| known == path && *stamp == Stamp::of(path))
-            };
-            !again && paths.iter().all(same)
+        let has_failed = |role: &str, files: &[(PathBuf, Stamp)]| {
+            let same = |known: &&Failed| known.role == role && known.files == files;
+            self.failed.iter().find(same).filter(|_| !again).cloned()
         };
         for (key, path) in geo::paths(&settings.geo) {
             let Some(path) = path else { continue };
@@ -115,9 +137,9 @@ impl Enrichment {
             if place.as_ref().is_some_and(|known| is_same(known.used(), path)) {
                 continue;
             }
-            let stamp = Stamp::of(path);
-            if has_failed(&[path]) {
-                failed.push((path.to_owned(), stamp));
+            let files = stamped([path]);
+            if let Some(known) = has_failed(key, &files) {
+                failed.push(known);
                 continue;
             }
             match Database::open(path, key) {
@@ -126,8 +148,8 @@ impl Enrichment {
                     changed = true;
                 }
                 Err(error) => {
+                    failed.push(Failed::new(key, files, &error));
                     errors.push(error);
-                    failed.push((path.to_owned(), stamp));
                 }
             }
         }
@@ -139,11 +161,9 @@ impl Enrichment {
             if paths.is_empty() || same(next.listed_mut(kind)) {
                 continue;
             }
-            let stamps: Vec<(PathBuf, Stamp)> =
-                paths.iter().map(|path| (path.clone(), Stamp::of(path))).collect();
-            let borrowed: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-            if has_failed(&borrowed) {
-                failed.extend(stamps);
+            let files = stamped(paths.iter().map(PathBuf::as_path));
+            if let Some(known) = has_failed(kind.as_str(), &files) {
+                failed.push(known);
                 continue;
             }
             match list(kind, paths) {
@@ -152,8 +172,8 @@ impl Enrichment {
                     changed = true;
                 }
                 Err(error) => {
+                    failed.push(Failed::new(kind.as_str(), files, &error));
                     errors.push(error);
-                    failed.extend(stamps);
                 }
             }
         }
@@ -177,6 +197,12 @@ impl Enrichment {
         used.rows = Some(inventory.len());
         *next.listed_mut(kind) = Some(Listed { inventory, used: vec![used] });
         next
+    }
+
+    /// What could not be used when it was tried last, in both languages, English first. It stays
+    /// until its files can be used.
+    pub fn wrong(&self) -> impl Iterator<Item = &(String, String)> {
+        self.networks_wrong.iter().chain(self.failed.iter().map(|failed| &failed.said))
     }
 
     /// Whether nothing is known.

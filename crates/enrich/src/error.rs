@@ -13,6 +13,12 @@ pub enum EnrichError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What is there is no file but a directory, a FIFO or a device.
+    #[error("{}: it is no regular file; name one", path.display())]
+    NoFile {
+        /// What was named.
+        path: PathBuf,
+    },
     /// A file is larger than any that is meant to be here.
     #[error("{}: it has more than {bytes_max} bytes; name a smaller one", path.display())]
     TooLarge {
@@ -109,6 +115,12 @@ impl EnrichError {
         match self {
             EnrichError::Io { path, source } => {
                 format!("{}: {source}。パスと読み取り権限を確かめてください", path.display())
+            }
+            EnrichError::NoFile { path } => {
+                format!(
+                    "{}: 通常のファイルではありません。ファイルを指定してください",
+                    path.display()
+                )
             }
             EnrichError::TooLarge { path, bytes_max } => format!(
                 "{}: {bytes_max}バイトを超えています。小さいファイルを指定してください",

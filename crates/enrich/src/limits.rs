@@ -34,5 +34,9 @@ pub const KEYS_PER_CELL_MAX: usize = 64;
 /// Addresses whose facts are remembered from batch to batch, at least; at most twice as many.
 pub const ADDRESSES_REMEMBERED: usize = 32_768;
 
+/// Longest text that is looked at as an address, in bytes. The longest address has 45; what is
+/// longer has only a longer zone index.
+pub const ADDRESS_TEXT_BYTES_MAX: usize = 128;
+
 /// Texts that facts of addresses share, beyond those of one batch.
 pub const TEXTS_REMEMBERED: usize = 262_144;

@@ -48,13 +48,23 @@ impl Stamp {
     }
 }
 
+/// Refuses what is no file, before it is opened: a FIFO would wait for its writer for ever.
+pub(crate) fn check_regular(path: &Path) -> Result<(), EnrichError> {
+    let failed = |source| EnrichError::Io { path: path.to_owned(), source };
+    match std::fs::metadata(path).map_err(failed)?.is_file() {
+        true => Ok(()),
+        false => Err(EnrichError::NoFile { path: path.to_owned() }),
+    }
+}
+
 /// The whole file, if it has no more than `bytes_max`.
 pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>, EnrichError> {
     let failed = |source| EnrichError::Io { path: path.to_owned(), source };
+    check_regular(path)?;
     let file = File::open(path).map_err(failed)?;
     let told = file.metadata().map_err(failed)?.len();
     let mut bytes = Vec::with_capacity(usize::try_from(told.min(bytes_max)).unwrap_or(0));
-    // It may grow meanwhile, and a device says no length.
+    // It may grow meanwhile.
     if told <= bytes_max {
         file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
     }
@@ -77,9 +87,14 @@ mod tests {
         let error = read_limited(&path, 4).unwrap_err();
         assert!(matches!(error, EnrichError::TooLarge { bytes_max: 4, .. }), "{error}");
         assert!(read_limited(&dir.path().join("none"), 5).is_err());
-        assert!(read_limited(dir.path(), 5).is_err());
-        // Without an end.
-        assert!(read_limited(Path::new("/dev/zero"), 4).is_err());
+        // A directory, one without an end, and one that would wait.
+        let fifo = dir.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        for path in [dir.path(), Path::new("/dev/zero"), &fifo] {
+            let error = read_limited(path, 4).unwrap_err();
+            assert!(matches!(error, EnrichError::NoFile { .. }), "{error}");
+        }
         let before = Stamp::of(&path);
         assert_eq!(before, Stamp::of(&path));
         let other = dir.path().join("other");

@@ -222,6 +222,23 @@ fn users_and_assets_are_joined_in() {
         ("user.name=alice@other.example", &[]),
         ("user.name=nobody", &[]),
         ("user.target.name=bob", &bob_target),
+        // The role that is given is the event's, and where it does not say which, nothing is.
+        (
+            "user.name=nobody|user.target.name=bob|user.target.roles=Reader",
+            &[
+                "user.target.department=IT",
+                "user.target.full_name=Bob Baker",
+                "user.target.privileged=true",
+            ],
+        ),
+        (
+            "user.name=bob|user.roles=Global Administrator",
+            &["user.department=IT", "user.full_name=Bob Baker", "user.privileged=true"],
+        ),
+        (
+            "user.name=bob|user.target.name=carol",
+            &["user.department=IT", "user.full_name=Bob Baker", "user.privileged=true"],
+        ),
         ("host.name=DC01", &dc),
         ("host.name=dc01.corp.example.", &dc),
         ("host.name=dc01.other.example", &[]),
@@ -240,6 +257,12 @@ fn users_and_assets_are_joined_in() {
         (
             "destination.domain=dc01|destination.ip=192.0.2.9",
             &["destination.asset.criticality=critical", "destination.asset.name=dc01.corp.example"],
+        ),
+        // Somebody else's.
+        ("destination.domain=ws7.example.com", &[]),
+        (
+            "destination.domain=ws7",
+            &["destination.asset.criticality=low", "destination.asset.name=ws7"],
         ),
     ] {
         // With others around it, so that values and rows are no pairs.
@@ -301,6 +324,9 @@ fn what_is_wrong_with_a_csv_is_named_with_line_and_column() {
         (Kind::Assets, b"name,ip\na,10.0.0\n", &["line 2", "\"ip\"", "10.0.0"]),
         (Kind::Assets, b"name,ip\na,10.0.0.1\nb,10.0.0.1\n", &["line 3", "line 2"]),
         (Kind::Users, b"name,department\n,IT\n", &["line 2", "nothing to find it by"]),
+        (Kind::Users, b"name,department\n;,IT\n", &["line 2", "nothing to find it by"]),
+        (Kind::Assets, b"name,owner\n.;..,IT\n", &["line 2", "nothing to find it by"]),
+        (Kind::Assets, b"name,ip\n10.0.0.1,\nb,10.0.0.1\n", &["line 3", "line 2"]),
         (Kind::Users, b"name,title,job_title\na,b,c\n", &["line 1", "job_title", "leave one out"]),
         (Kind::Users, b"name,department\na,b,c\n", &["line 2", "3 cells", "header has 2"]),
         (Kind::Users, b"name\na\n\xff\xff\xff\n", &["line 3", "UTF-8"]),
@@ -320,6 +346,13 @@ fn what_is_wrong_with_a_csv_is_named_with_line_and_column() {
     assert!(fits(keys(KEYS_PER_CELL_MAX)) && !fits(keys(KEYS_PER_CELL_MAX + 1)));
     let columns = |count: usize| format!("name{}\na\n", ",x".repeat(count - 1));
     assert!(fits(columns(INVENTORY_COLUMNS_MAX)) && !fits(columns(INVENTORY_COLUMNS_MAX + 1)));
+    // No wider further down, even where nothing is in the cells. Quoted separators make no cells.
+    let empty = |count: usize| {
+        format!("name;a\nb;\"{}\"\n{}\n", ";\"\";".repeat(200), ";".repeat(count - 1))
+    };
+    assert!(fits(empty(INVENTORY_COLUMNS_MAX)));
+    let wide = said(Kind::Users, empty(INVENTORY_COLUMNS_MAX + 1).as_bytes());
+    assert!(wide.contains("line 3") && wide.contains("columns"), "{wide}");
     let dir = tempfile::tempdir().unwrap();
     let files = |count: usize| {
         let files: Vec<String> = (0..count)
@@ -364,6 +397,55 @@ fn short_names_of_several_machines_are_nobodys() {
     assert!(found[0].is_empty());
     assert_eq!(found[1], ["host.asset.name=web.b.example"]);
     assert_eq!(found[2], ["host.asset.name=db.a.example"]);
+}
+
+#[test]
+fn dots_and_addresses_in_names_are_read_as_they_are_looked_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let assets = written(dir.path(), "assets.csv", "name\n10.1.0.20\ndb.corp.example.\n");
+    let users = written(dir.path(), "users.csv", "name,title\nk.,Clerk\n");
+    let settings = format!("[inventory]\nassets = [{assets:?}]\nusers = [{users:?}]\n");
+    let rows = [
+        "host.ip=10.1.0.20",
+        "host.name=10",
+        "host.name=DB.corp.example",
+        "user.name=K.",
+        "user.name=k",
+    ];
+    let printer = "host.asset.name=10.1.0.20";
+    let expected: [&[&str]; 5] =
+        [&[printer], &[], &["host.asset.name=db.corp.example."], &["user.title=Clerk"], &[]];
+    assert_eq!(enriched(&settings, &rows), expected);
+    let enrichment = Enrichment::load(&toml::from_str(&settings).unwrap()).unwrap();
+    let listed = enrichment.inventory(Kind::Assets).unwrap().page(0, 1);
+    let called = ["host.name", "host.ip", "host.asset.name"];
+    let called = called.map(|name| (name.to_owned(), "10.1.0.20".to_owned()));
+    assert_eq!(listed, [called], "a list that is shown can be set again");
+}
+
+#[test]
+fn what_is_wrong_is_told_until_it_is_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    let city = written(dir.path(), "city.mmdb", cities());
+    let users = written(dir.path(), "users.csv", USERS);
+    let text = format!("[geo]\ncity = {city:?}\n[inventory]\nusers = [{users:?}]\n");
+    let settings: Settings = toml::from_str(&text).unwrap();
+    let mut now = Enrichment::load(&settings).unwrap();
+    let mut wrong = |city: &[u8], users: &str| {
+        written(dir.path(), "city.mmdb", city);
+        written(dir.path(), "users.csv", users);
+        now = now.refresh(&settings, false).enrichment.unwrap();
+        now.wrong().map(|(en, _)| en.contains("city.mmdb")).collect::<Vec<bool>>()
+    };
+    assert_eq!(wrong(b"", USERS), [true]);
+    assert_eq!(wrong(b"", "name\ncarol\n"), [true], "something else has changed");
+    assert_eq!(wrong(b"", "carol\n"), [true, false]);
+    assert_eq!(wrong(&cities(), "carol\n"), [false]);
+    assert!(wrong(&cities(), USERS).is_empty());
+    let networks = toml::from_str("[[network]]\nname='x'\ncidr=['10.0.0.0/99']\n").unwrap();
+    let usable = Enrichment::load_usable(&networks).enrichment.unwrap();
+    let later = usable.refresh(&networks, true).enrichment.unwrap_or(usable);
+    assert_eq!(later.wrong().count(), 1);
 }
 
 #[test]

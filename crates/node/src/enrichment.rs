@@ -3,6 +3,7 @@
 //! each finished once and never changed, until another takes its place.
 
 use crate::audit::Audit;
+use crate::limits::INVENTORY_SHOWN_MAX;
 use crate::{DataDir, Node, NodeError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,9 +14,6 @@ use yagura_event::{Clock, Lang, UtcMicros};
 
 const CONFIGURED: &str = "enrichment.configured";
 const INVENTORY_SET: &str = "inventory.set";
-
-/// Rows of an inventory that one answer shows.
-pub const INVENTORY_SHOWN_MAX: usize = 10_000;
 
 impl From<EnrichError> for NodeError {
     fn from(error: EnrichError) -> Self {
@@ -95,8 +93,9 @@ pub(crate) struct Enriching {
     current: RwLock<Arc<Enrichment>>,
     /// Held while something changes: one change at a time.
     changing: Mutex<RecordedEnrichment>,
-    /// What could not be used when it was looked at last, in both languages.
-    errors: Mutex<Vec<(String, String)>>,
+    /// Why an inventory that was set could not be used at the start, until another is set. What else
+    /// cannot be used is in the [`Enrichment`].
+    unusable: Mutex<BTreeMap<Kind, String>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -114,14 +113,10 @@ impl Enriching {
         recorded: RecordedEnrichment,
     ) -> Result<Self, NodeError> {
         let settings = asked.unwrap_or(&recorded.settings).clone();
-        let mut errors = Vec::new();
+        let mut unusable = BTreeMap::new();
         let mut enrichment = match asked {
             Some(settings) => Enrichment::load(settings)?,
-            None => {
-                let usable = Enrichment::load_usable(&settings);
-                errors = told(&usable.errors);
-                usable.enrichment.unwrap_or_default()
-            }
+            None => Enrichment::load_usable(&settings).enrichment.unwrap_or_default(),
         };
         for set in recorded.inventories.values() {
             if is_configured(&settings, set.kind) {
@@ -134,7 +129,7 @@ impl Enriching {
                 // Events go on without; `yagura verify` names the file.
                 Err(error) => {
                     tracing::error!(%error, path = %set.path, "an inventory is not in use");
-                    errors.push((error.to_string(), error.to_string()));
+                    unusable.insert(set.kind, error.to_string());
                 }
             }
         }
@@ -145,13 +140,14 @@ impl Enriching {
             settings,
             current: RwLock::new(Arc::new(enrichment)),
             changing: Mutex::new(recorded),
-            errors: Mutex::new(errors),
+            unusable: Mutex::new(unusable),
         };
         let mut recorded = locked(&enriching.changing);
         if asked.is_some() {
-            enriching.record(&mut recorded, "yagura serve", "start")?;
+            let current = enriching.current();
+            enriching.record(&mut recorded, &current, "yagura serve", "start")?;
         }
-        enriching.clean(&recorded)?;
+        enriching.clean(&recorded);
         drop(recorded);
         Ok(enriching)
     }
@@ -169,12 +165,12 @@ impl Enriching {
     fn record(
         &self,
         recorded: &mut RecordedEnrichment,
+        enrichment: &Enrichment,
         who: &str,
         cause: &str,
     ) -> Result<(), NodeError> {
-        let current = self.current();
         // An inventory that was set has a record of its own.
-        let files: Vec<Value> = current
+        let files: Vec<Value> = enrichment
             .used()
             .filter(|file| Kind::of(file.role).is_none_or(|k| is_configured(&self.settings, k)))
             .map(|file| {
@@ -214,14 +210,12 @@ impl Enriching {
         for error in &refreshed.errors {
             tracing::error!(%error, "what events are enriched with stays as it was");
         }
-        if !refreshed.errors.is_empty() || refreshed.enrichment.is_some() || again {
-            *locked(&self.errors) = told(&refreshed.errors);
-        }
         let Some(enrichment) = refreshed.enrichment else { return Ok(false) };
         // It may be that only the failure is new.
         let is_new = !enrichment.used().eq(before.used());
+        // What is not recorded is not used: the next look tries again.
+        self.record(&mut recorded, &enrichment, who, cause)?;
         self.put(enrichment);
-        self.record(&mut recorded, who, cause)?;
         Ok(is_new)
     }
 
@@ -258,49 +252,50 @@ impl Enriching {
         self.audit.write(&[entry])?;
         recorded.inventories.insert(kind, set.clone());
         self.put(enrichment);
-        locked(&self.errors).clear();
-        self.clean(&recorded)?;
+        locked(&self.unusable).remove(&kind);
+        self.clean(&recorded);
         Ok(set)
     }
 
     /// Removes inventories that another has replaced: they are about people, and nothing needs them.
-    fn clean(&self, recorded: &RecordedEnrichment) -> Result<(), NodeError> {
-        let Ok(entries) = std::fs::read_dir(self.data.inventory()) else { return Ok(()) };
+    /// What cannot be removed now is tried again when the next is set, and at the next start.
+    fn clean(&self, recorded: &RecordedEnrichment) {
+        let Ok(entries) = std::fs::read_dir(self.data.inventory()) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = self.data.relative(&path);
             let in_use = recorded.inventories.values().any(|set| set.path == name);
-            if !in_use && self.audit.has_file(&name) {
-                self.audit.record_removed(&[name])?;
-                std::fs::remove_file(&path).map_err(|source| NodeError::Io { path, source })?;
+            if !in_use
+                && self.audit.has_file(&name)
+                && let Err(error) = crate::files::remove(&self.data, &self.audit, &path)
+            {
+                tracing::error!(%error, path = %name, "a replaced inventory was not removed");
             }
         }
-        Ok(())
     }
 
     fn status(&self) -> Value {
         let current = self.current();
         let recorded = locked(&self.changing);
         let rows = |kind: Kind| current.inventory(kind).map(Inventory::len);
+        let unusable = locked(&self.unusable);
+        let errors: Vec<Value> = current
+            .wrong()
+            .map(|(en, ja)| json!({ "en": en, "ja": ja }))
+            .chain(unusable.values().map(|said| json!({ "en": said, "ja": said })))
+            .collect();
         let mut status = json!({
             "files": current.used().collect::<Vec<_>>(),
             "networks": current.networks().len(),
             "users": rows(Kind::Users),
             "assets": rows(Kind::Assets),
             "set": recorded.inventories.values().collect::<Vec<_>>(),
-            "errors": locked(&self.errors)
-                .iter()
-                .map(|(en, ja)| json!({ "en": en, "ja": ja }))
-                .collect::<Vec<_>>(),
+            "errors": errors,
         });
         if current.geo().is_empty() {
             status["notice"] = json!({ "en": no_geo(Lang::En), "ja": no_geo(Lang::Ja) });
         }
         status
     }
-}
-
-fn told(errors: &[EnrichError]) -> Vec<(String, String)> {
-    errors.iter().map(EnrichError::texts).collect()
 }
 
 fn is_configured(settings: &Settings, kind: Kind) -> bool {

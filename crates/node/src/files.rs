@@ -33,7 +33,12 @@ pub(crate) fn write(
     fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> Result<(), NodeError> {
     let dir = path.parent().unwrap_or(data.root());
-    std::fs::create_dir_all(dir).map_err(failed(dir))?;
+    if !dir.try_exists().map_err(failed(dir))? {
+        std::fs::create_dir_all(dir).map_err(failed(dir))?;
+        // Else a power cut may take the directory with what was recorded to be in it. All of them lie
+        // directly below the data directory.
+        sync(data.root())?;
+    }
     let new = unfinished(path);
     let written = (|| -> std::io::Result<()> {
         let mut out = BufWriter::new(File::create(&new)?);
@@ -85,6 +90,10 @@ pub(crate) fn remove(data: &DataDir, audit: &Audit, path: &Path) -> Result<(), N
 
 fn rename(from: &Path, to: &Path, dir: &Path) -> Result<(), NodeError> {
     std::fs::rename(from, to).map_err(failed(to))?;
+    sync(dir)
+}
+
+fn sync(dir: &Path) -> Result<(), NodeError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))
 }
 

@@ -19,6 +19,7 @@ mod excepting;
 mod exceptions;
 mod files;
 pub mod hunt;
+mod limits;
 mod node;
 mod pipeline;
 mod reprocess;
@@ -34,9 +35,9 @@ pub use acts::{ACT_EVENTS_MAX, ACT_LOOK_BACK_HOURS, ACT_ROWS_MAX, ActsFound, Act
 pub use alerts::{ActRequest, AlertQuery};
 pub use audit::{AUDIT_STREAM, Audit, FileDigest, FileDigests};
 pub use data_dir::DataDir;
-pub use enrichment::INVENTORY_SHOWN_MAX;
 pub use error::NodeError;
 pub use exceptions::{ExceptionRequest, RemoveRequest};
+pub use limits::INVENTORY_SHOWN_MAX;
 pub use node::{Node, NodeOptions};
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;

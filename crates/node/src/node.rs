@@ -514,6 +514,7 @@ impl Node {
                 "pipeline.records": count(&counters.records),
                 "pipeline.already_stored": count(&counters.already_stored),
                 "pipeline.matches": count(&counters.matches),
+                "pipeline.enrich_left_out": count(&counters.enrich_left_out),
                 "pipeline.normalize_nanos": count(&counters.normalize_nanos),
                 "pipeline.sources_nanos": count(&counters.sources_nanos),
                 "pipeline.enrich_nanos": count(&counters.enrich_nanos),

@@ -53,6 +53,8 @@ pub struct PipelineCounters {
     pub matches: AtomicU64,
     /// Groups of matches the audit log could not take, so that no alert was raised.
     pub findings_lost: AtomicU64,
+    /// Columns of what is known of addresses, hosts and users that found no room in their batch.
+    pub enrich_left_out: AtomicU64,
     /// Nanoseconds spent turning records into columns.
     pub normalize_nanos: AtomicU64,
     /// Nanoseconds spent keeping up the figures of sources.
@@ -301,6 +303,7 @@ impl Reader {
         // After the figures of sources: what we add is no change of what they send.
         let batches = enrich(batches);
         let behind: Vec<Vec<EventBatch>> = behind.into_iter().map(enrich).collect();
+        self.counters.enrich_left_out.store(self.enricher.left_out(), Ordering::Relaxed);
         spent(&self.counters.enrich_nanos, began);
         if !batches.is_empty() {
             let began = Instant::now();

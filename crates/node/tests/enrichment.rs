@@ -14,7 +14,8 @@ use yagura_enrich::{Kind, Settings};
 use yagura_event::{Clock, Lang, ManualClock, Record, StreamName, Transport, UtcMicros};
 use yagura_intake::import::ImportSink;
 use yagura_node::{
-    AlertQuery, DataDir, Node, NodeError, NodeOptions, ReprocessRequest, VerifyScope, verify_dir,
+    AlertQuery, DataDir, INVENTORY_SHOWN_MAX, Node, NodeError, NodeOptions, ReprocessRequest,
+    VerifyScope, verify_dir,
 };
 
 fn now() -> UtcMicros {
@@ -180,6 +181,75 @@ async fn events_are_found_and_rules_fire_by_what_was_added() {
     assert!(report.findings.iter().any(|finding| finding.place.contains("inventory/")));
 }
 
+fn wrong_files(node: &Node) -> Vec<&'static str> {
+    let state = node.enrichment();
+    let errors = state["errors"].as_array().unwrap().iter();
+    let name = |error: &Value| {
+        let known = ["city.mmdb", "assets.csv"].into_iter();
+        known.clone().find(|name| error["en"].as_str().unwrap().contains(name)).unwrap()
+    };
+    errors.map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_recorded_is_not_used() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    write(dir, "city.mmdb", databases::cities());
+    write(dir, "assets.csv", "name\na\n");
+    let node = open(dir, Some(&settings(dir))).unwrap();
+    // The audit log takes nothing any more.
+    node.close().unwrap();
+    write(dir, "assets.csv", "name\na\nb\n");
+    for _ in 0..2 {
+        assert!(node.refresh_enrichment(false, "yagura serve", "change").is_err());
+        assert_eq!(node.enrichment()["assets"], 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_list_that_cannot_be_removed_goes_later() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    std::fs::create_dir(dir.join("rules")).unwrap();
+    let node = open(dir, Some(&Settings::default())).unwrap();
+    let set = |csv: &[u8]| {
+        let set = node.set_inventory(Kind::Users, "x.csv", csv, "tanaka").unwrap();
+        dir.join("data").join(set["file.path"].as_str().unwrap())
+    };
+    let first = set(USERS);
+    let in_the_way = first.with_extension("csv.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let second = set(b"name\nbob\n");
+    assert!(first.exists() && second.exists());
+    assert_eq!(node.enrichment()["users"], 1, "the new list is in use all the same");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    let mut many = b"name\n".to_vec();
+    (0..=INVENTORY_SHOWN_MAX).for_each(|n| many.extend_from_slice(format!("u{n}\n").as_bytes()));
+    let third = set(&many);
+    assert!(!first.exists() && !second.exists() && third.exists());
+    let shown = |limit| node.inventory(Kind::Users, 0, limit)["rows"].as_array().unwrap().len();
+    for (asked, most) in [
+        (None, 0),
+        (Some(INVENTORY_SHOWN_MAX), 0),
+        (Some(INVENTORY_SHOWN_MAX + 1), 0),
+        (Some(INVENTORY_SHOWN_MAX - 1), 1),
+    ] {
+        assert_eq!(shown(asked), INVENTORY_SHOWN_MAX - most);
+    }
+    node.close().unwrap();
+    drop(node);
+    verified(dir);
+
+    // A file of the list in use that a crash left unnamed has its name again.
+    std::fs::rename(&third, third.with_extension("csv.new")).unwrap();
+    let node = open(dir, None).unwrap();
+    assert_eq!(node.enrichment()["users"], INVENTORY_SHOWN_MAX + 1);
+    node.close().unwrap();
+    drop(node);
+    verified(dir);
+}
+
 const USERS: &[u8] = b"name,full_name,department\nalice,,Accounting\nbob,Bob Baker,\n";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,8 +273,12 @@ async fn what_breaks_stays_in_use_as_it_was_and_receiving_goes_on() {
 
     write(dir, "assets.csv", "name,criticality\ndc01,9\n");
     assert!(!node.refresh_enrichment(false, "yagura serve", "change").unwrap());
+    // Whatever else changes, what is wrong is told until it is mended.
+    node.set_inventory(Kind::Users, "x.csv", b"name\na\n", "tanaka").unwrap();
+    assert_eq!(wrong_files(&node), ["city.mmdb", "assets.csv"]);
     write(dir, "city.mmdb", databases::database("Test-City", &[]));
     assert!(node.refresh_enrichment(false, "yagura serve", "change").unwrap());
+    assert_eq!(wrong_files(&node), ["assets.csv"]);
     send(&node, "dc01", "alice", "203.0.113.1");
     assert_eq!(count(&node, "source.geo.country_iso_code", "NL").await, 1);
     assert_eq!(count(&node, "host.asset.criticality", "high").await, 2);

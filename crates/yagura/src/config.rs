@@ -256,11 +256,20 @@ impl Default for Alerts {
 impl Config {
     /// Reads and checks the file at `path`, or takes the defaults.
     pub fn load(path: Option<&Path>) -> Result<Config> {
-        let Some(path) = path else { return Ok(Config::default()) };
+        Config::load_in(path, None)
+    }
+
+    /// Like [`Config::load`], for a person who asked for a language.
+    pub fn load_in(path: Option<&Path>, asked: Option<Lang>) -> Result<Config> {
+        let Some(path) = path else {
+            let lang = asked.unwrap_or_default();
+            return Ok(Config { lang, ..Config::default() });
+        };
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
-        let config: Config = toml::from_str(&text)
+        let mut config: Config = toml::from_str(&text)
             .with_context(|| format!("the configuration file {} is wrong", path.display()))?;
+        config.lang = asked.unwrap_or(config.lang);
         config
             .check()
             .with_context(|| format!("the configuration file {} is wrong", path.display()))?;

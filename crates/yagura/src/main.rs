@@ -154,7 +154,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Reprocess(reprocess) => reprocess.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
-        Command::Config(config) => config.run(),
+        Command::Config(config) => config.run(asked),
     }
 }
 

@@ -78,6 +78,8 @@ fn what_is_configured_and_set_is_found_by_searches() {
     assert!(said(&refused).contains("wrong.csv: line 2, column \"privileged\""), "{refused:?}");
     let refused = server.yagura(&["inventory", "import", "users", &wrong, "--lang", "ja"]);
     assert!(said(&refused).contains("2行目"), "{refused:?}");
+    let none = server.yagura(&["inventory", "import", "users", "/nonexistent/x", "--lang", "ja"]);
+    assert!(said(&none).contains("/nonexistent/x を読めません"), "{none:?}");
     assert_eq!(server.yagura(&["inventory", "import", "planets", &wrong]).status.code(), Some(2));
     let put = format!(
         "PUT /api/v1/inventory/users HTTP/1.1\r\nHost: {}\r\nContent-Length: 4\r\n\
@@ -124,6 +126,9 @@ fn a_wrong_configuration_is_named_before_anything_starts() {
     let checked = check(&write(dir, "yagura.toml", "lang = 'ja'\n"), "ja");
     assert_eq!(checked.status.code(), Some(0));
     assert!(said(&checked).contains("docs/enrichment.ja.md"), "{}", said(&checked));
+    // Who asks for a language gets it, whatever the file says.
+    let checked = check(&write(dir, "yagura.toml", "lang = 'ja'\n"), "en");
+    assert!(said(&checked).contains("docs/enrichment.md"), "{}", said(&checked));
 }
 
 #[test]

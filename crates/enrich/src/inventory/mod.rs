@@ -81,7 +81,13 @@ impl Inventory {
         }
         self.addresses.iter().for_each(|(address, row)| note(*row, 3, address.to_string()));
         let rows = self.rows.get(offset..end).unwrap_or_default().iter().zip(keys);
-        rows.map(|(row, keys)| {
+        rows.map(|(row, mut keys)| {
+            // An asset that is called by its address is found by it as such.
+            if let (Kind::Assets, Some(Some(name))) = (self.kind, row.first())
+                && crate::network::address(name).is_some()
+            {
+                keys[0].push(name.to_string());
+            }
             let named = names.into_iter().chain(["ip"]).zip(keys).filter(|(_, of)| !of.is_empty());
             let mut cells: Vec<(String, String)> = named
                 .map(|(name, mut of)| {
@@ -127,12 +133,22 @@ impl Inventory {
     /// An asset by host name. A name with a domain is found with it, or else by a short name that is
     /// listed without one; a short name also finds the only machine that is called so in any domain.
     pub(crate) fn asset_by_host(&self, host: &str) -> Option<RowNumber> {
+        self.asset(host, true)
+    }
+
+    /// An asset by the domain that an event names as one end of a connection: like
+    /// [`Inventory::asset_by_host`], but `mail.example.com` is not the machine that is listed as `mail`.
+    pub(crate) fn asset_by_domain(&self, domain: &str) -> Option<RowNumber> {
+        self.asset(domain, false)
+    }
+
+    fn asset(&self, host: &str, or_short: bool) -> Option<RowNumber> {
         let host = host.trim().trim_end_matches('.').to_lowercase();
         if let Some(address) = crate::network::address(&host) {
             return self.asset_by_address(address);
         }
         self.key(Key::Name, &host).or_else(|| match host.split_once('.') {
-            Some((short, _)) => self.key(Key::Name, short),
+            Some((short, _)) => or_short.then(|| self.key(Key::Name, short)).flatten(),
             None => self.short.get(&*host).copied().flatten(),
         })
     }

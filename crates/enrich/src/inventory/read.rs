@@ -120,6 +120,8 @@ impl Reading {
             .rev()
             .max_by_key(|mark| header_line.bytes().filter(|byte| byte == mark).count())
             .unwrap_or(b',');
+        // Before the reader does: it takes in a whole record before it can be asked how wide it is.
+        check_widths(&text, delimiter)?;
         let mut rows = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -183,13 +185,6 @@ impl Reading {
     }
 
     fn header(&mut self, line: u64, record: &csv::StringRecord) -> Result<Vec<Used>, Wrong> {
-        if record.len() > INVENTORY_COLUMNS_MAX {
-            return Err(Wrong::line(
-                line,
-                format!("{} columns are more than {INVENTORY_COLUMNS_MAX}", record.len()),
-                format!("列が{}あり、上限の{INVENTORY_COLUMNS_MAX}を超えています", record.len()),
-            ));
-        }
         let mut used: Vec<Used> = Vec::new();
         for (at, cell) in record.iter().enumerate() {
             let name = cell.to_lowercase();
@@ -254,8 +249,7 @@ impl Reading {
             }
             match column.becomes {
                 Use::Key(key) => {
-                    self.keys(number, key, cell, &mut row).map_err(wrong)?;
-                    is_findable = true;
+                    is_findable |= self.keys(number, key, cell, &mut row).map_err(wrong)?;
                 }
                 Use::Text(at) => self.set(&mut row, at, cell),
                 Use::Flag(at) => {
@@ -282,24 +276,34 @@ impl Reading {
         Ok(())
     }
 
-    /// Notes by what a row is found.
+    /// Notes by what a row is found. Answers whether there is anything.
     fn keys(
         &mut self,
         number: RowNumber,
         key: Key,
         cell: &str,
         row: &mut Row,
-    ) -> Result<(), Fault> {
-        let keys = cell.split(';').map(str::trim).filter(|key| !key.is_empty());
+    ) -> Result<bool, Fault> {
+        let is_asset = self.inventory.kind == Kind::Assets;
+        // As asset names are looked up. An account may well end in a dot.
+        let bare = |key: &'_ str| -> usize {
+            if is_asset { key.trim_end_matches('.').len() } else { key.len() }
+        };
+        let keys = cell.split(';').map(str::trim).filter(|key| bare(key) > 0);
+        let mut any = false;
         for (count, text) in keys.enumerate() {
+            any = true;
             if count >= KEYS_PER_CELL_MAX {
                 return Err(Fault::new(
                     format!("it lists more than {KEYS_PER_CELL_MAX}; make it two rows"),
                     format!("{KEYS_PER_CELL_MAX}個を超えて並んでいます。行を分けてください"),
                 ));
             }
-            let known = if key == Key::Address {
-                let address = crate::network::address(text).ok_or_else(|| {
+            let bare = text.get(..bare(text)).unwrap_or(text);
+            let address = crate::network::address(bare);
+            // A machine without a name is often listed by its address.
+            let known = if key == Key::Address || (is_asset && address.is_some()) {
+                let address = address.ok_or_else(|| {
                     Fault::new(
                         format!("{text:?} is no address such as 10.1.2.3; put ';' between several"),
                         format!(
@@ -312,7 +316,7 @@ impl Reading {
                 known
             } else {
                 let Some(of_key) = self.inventory.keys.get_mut(key as usize) else { continue };
-                let lower: Box<str> = text.trim_end_matches('.').to_lowercase().into();
+                let lower: Box<str> = bare.to_lowercase().into();
                 let known = of_key.get(&lower).copied();
                 of_key.entry(lower).or_insert(number);
                 known
@@ -326,14 +330,11 @@ impl Reading {
                 ));
             }
             // The first name is what the asset is called.
-            if key == Key::Name
-                && self.inventory.kind == Kind::Assets
-                && matches!(row.first(), Some(None))
-            {
+            if key == Key::Name && is_asset && matches!(row.first(), Some(None)) {
                 self.set(row, 0, text);
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     fn set(&mut self, row: &mut Row, at: usize, text: &str) {
@@ -349,6 +350,48 @@ impl Reading {
             *value = Some(shared);
         }
     }
+}
+
+/// Refuses a record of more cells than an inventory has columns. Cells end where the CSV reader ends
+/// them: double quotes count at the beginning of a cell only.
+fn check_widths(text: &str, delimiter: u8) -> Result<(), Wrong> {
+    #[derive(PartialEq)]
+    enum At {
+        Start,
+        Bare,
+        Quoted,
+        /// A quote within quotes: the end of them, or half of a pair.
+        Quote,
+    }
+    let (mut at, mut cells, mut line, mut began) = (At::Start, 1usize, 1u64, 1u64);
+    for byte in text.bytes() {
+        at = match (at, byte) {
+            (At::Quoted, b'"') => At::Quote,
+            (At::Quoted, _) => At::Quoted,
+            (At::Start, b'"') | (At::Quote, b'"') => At::Quoted,
+            (_, b'\r' | b'\n') => {
+                cells = 1;
+                At::Start
+            }
+            (_, byte) if byte == delimiter => {
+                cells += 1;
+                At::Start
+            }
+            _ => At::Bare,
+        };
+        line += u64::from(byte == b'\n');
+        if at == At::Start && cells == 1 {
+            began = line;
+        }
+        if cells > INVENTORY_COLUMNS_MAX {
+            return Err(Wrong::line(
+                began,
+                format!("more than {INVENTORY_COLUMNS_MAX} columns; leave some out"),
+                format!("列が{INVENTORY_COLUMNS_MAX}を超えています。減らしてください"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn flag(cell: &str) -> Result<bool, Fault> {

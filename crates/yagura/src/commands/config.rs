@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use yagura_event::Lang;
 
 /// `yagura config`
 #[derive(Args)]
@@ -29,18 +30,21 @@ enum Action {
 }
 
 impl ConfigCommand {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self, asked: Option<Lang>) -> Result<ExitCode> {
         match self.action {
             Action::Show { config } => {
                 print!("{}", toml::to_string(&Config::load(config.as_deref())?)?);
             }
             Action::Check { config } => {
-                let read = Config::load(Some(&config))?;
+                let read = Config::load_in(Some(&config), asked)?;
                 let notes = read.check_enrichment().with_context(|| {
                     format!("the configuration file {} is wrong", config.display())
                 })?;
                 notes.iter().for_each(|note| eprintln!("! {}", visible(note)));
-                eprintln!("{}: no fault found", config.display());
+                match read.lang {
+                    Lang::En => eprintln!("{}: no fault found", config.display()),
+                    Lang::Ja => eprintln!("{}: 誤りはありません", config.display()),
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

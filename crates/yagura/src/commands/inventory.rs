@@ -97,7 +97,7 @@ impl InventoryCommand {
 
 impl Import {
     async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let (name, csv) = read(&self.file)?;
+        let (name, csv) = read(&self.file, lang)?;
         let backend = Backend::open(&self.place, lang).await?;
         let answer = backend.set_inventory(self.kind.kind(), &name, csv).await;
         backend.close().await;
@@ -185,8 +185,11 @@ fn say_ignored(answer: &Value, lang: Lang) {
     }
 }
 
-fn read(path: &Path) -> Result<(String, Vec<u8>)> {
-    let named = || format!("cannot read {}", path.display());
+fn read(path: &Path, lang: Lang) -> Result<(String, Vec<u8>)> {
+    let named = || match lang {
+        Lang::En => format!("cannot read {}", path.display()),
+        Lang::Ja => format!("{} を読めません", path.display()),
+    };
     let mut csv = Vec::new();
     let name = if path == Path::new("-") {
         std::io::stdin()
@@ -194,7 +197,10 @@ fn read(path: &Path) -> Result<(String, Vec<u8>)> {
             .take(INVENTORY_BYTES_MAX + 1)
             .read_to_end(&mut csv)
             .with_context(named)?;
-        "standard input".to_owned()
+        match lang {
+            Lang::En => "standard input".to_owned(),
+            Lang::Ja => "標準入力".to_owned(),
+        }
     } else {
         let file = std::fs::File::open(path).with_context(named)?;
         file.take(INVENTORY_BYTES_MAX + 1).read_to_end(&mut csv).with_context(named)?;
@@ -202,7 +208,13 @@ fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     };
     if csv.len() as u64 > INVENTORY_BYTES_MAX {
         let path = path.display();
-        return Err(Misuse(format!("{path} is larger than {INVENTORY_BYTES_MAX} bytes")).into());
+        return Err(Misuse(match lang {
+            Lang::En => format!("{path} is larger than {INVENTORY_BYTES_MAX} bytes: split it"),
+            Lang::Ja => {
+                format!("{path} は{INVENTORY_BYTES_MAX}バイトを超えています。分けてください")
+            }
+        })
+        .into());
     }
     Ok((name, csv))
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::sync::Notify;
 use yagura_api::{Counting, HttpCounters, Listener, ServeOptions};
 use yagura_event::{Clock, Lang, SystemClock};
 use yagura_intake::stop_pair;
@@ -52,6 +53,9 @@ pub struct Serve {
 /// Time between two looks for detection gaps.
 const GAPS_EVERY: Duration = Duration::from_secs(5);
 
+/// Time between two looks at databases and inventories.
+const ENRICHMENT_EVERY: Duration = Duration::from_secs(5);
+
 /// How long open connections are given to end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -66,8 +70,7 @@ const OWN_FILES: usize = 512;
 
 impl Serve {
     pub async fn run(self, asked: Option<Lang>) -> Result<ExitCode> {
-        let mut config = Config::load(self.config.as_deref())?;
-        config.lang = asked.unwrap_or(config.lang);
+        let mut config = Config::load_in(self.config.as_deref(), asked)?;
         config.http.listen = self.http.unwrap_or(config.http.listen);
         if !self.syslog_tcp.is_empty() {
             config.syslog.tcp = self.syslog_tcp;
@@ -100,6 +103,8 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     report_enrichment(&node, config.lang);
 
     let watching = tokio::spawn(watch_gaps(node.clone()));
+    let again = Arc::new(Notify::new());
+    let refreshing = tokio::spawn(watch_enrichment(node.clone(), again.clone()));
     let restarting = tokio::spawn(restart_hunts(node.clone()));
 
     let (syslog_connections_max, http_connections_max) = affordable_connections(&config);
@@ -161,7 +166,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         Lang::Ja => eprintln!("準備完了。Ctrl-C で停止します。データ: {}", data.root().display()),
     }
 
-    until_told_to_stop(&node).await?;
+    until_told_to_stop(&node, &again).await?;
     stop.stop();
     let ended = tokio::time::timeout(GRACE, async {
         for task in tasks {
@@ -176,6 +181,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         webhook.abort();
     }
     watching.abort();
+    refreshing.abort();
     restarting.abort();
     tokio::task::spawn_blocking(move || node.close()).await??;
     Ok(())
@@ -256,8 +262,20 @@ async fn watch_gaps(node: Arc<Node>) {
             Ok(Err(error)) => tracing::warn!(%error, "detection gaps could not be recorded"),
             Err(error) => tracing::error!(%error, "the look for detection gaps broke off"),
         }
-        refresh_enrichment(&node, false, "change").await;
         tokio::time::sleep(GAPS_EVERY).await;
+    }
+}
+
+/// Keeps databases and inventories up to date until it is aborted; at once where `again` is told. A task
+/// of its own, one look at a time: a slow disk under those files holds up nothing else.
+async fn watch_enrichment(node: Arc<Node>, again: Arc<Notify>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(ENRICHMENT_EVERY) => {
+                refresh_enrichment(&node, false, "change").await;
+            }
+            () = again.notified() => refresh_enrichment(&node, true, "SIGHUP").await,
+        }
     }
 }
 
@@ -308,7 +326,7 @@ fn report_opening(node: &Node) {
 }
 
 /// SIGHUP reads the rules again, as `POST /api/v1/rules/reload` does, and what events are enriched with.
-async fn until_told_to_stop(node: &Arc<Node>) -> Result<()> {
+async fn until_told_to_stop(node: &Arc<Node>, again: &Notify) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut reload = signal(SignalKind::hangup())?;
@@ -317,7 +335,7 @@ async fn until_told_to_stop(node: &Arc<Node>) -> Result<()> {
             interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
             _ = terminate.recv() => return Ok(()),
             _ = reload.recv() => {
-                let (again, node) = (node, node.clone());
+                let node = node.clone();
                 let reloading = tokio::task::spawn_blocking(move || {
                     node.reload_rules(&ReloadRequest::default(), "signal", "SIGHUP")
                 });
@@ -330,7 +348,7 @@ async fn until_told_to_stop(node: &Arc<Node>) -> Result<()> {
                     ),
                     Err(error) => tracing::error!(%error, "rules not reloaded"),
                 }
-                refresh_enrichment(again, true, "SIGHUP").await;
+                again.notify_one();
             }
         }
     }
