@@ -102,8 +102,10 @@ fn sync(dir: &Path) -> Result<(), NodeError> {
 pub(crate) fn read(data: &DataDir, audit: &Audit, path: &str) -> Result<String, NodeError> {
     let full = data.root().join(path);
     if !audit.file_is(&digest_of(data, &full)?) {
-        let reason = "it was changed: its SHA-256 is not the recorded one";
-        return Err(NodeError::Content(format!("{path}: {reason}")));
+        return Err(NodeError::request(
+            format!("{path}: it was changed: its SHA-256 is not the recorded one"),
+            format!("{path}: 記録後に変更されています。SHA-256 が記録と一致しません"),
+        ));
     }
     std::fs::read_to_string(&full).map_err(failed(&full))
 }

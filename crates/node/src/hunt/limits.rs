@@ -3,6 +3,10 @@
 /// Hunts that may wait for their turn; one runs at a time, so that the intake keeps its share.
 pub const HUNTS_WAITING_MAX: usize = 64;
 
+/// Further hunts of new indicators that may wait, once so many wait already: they are known by number
+/// only. A list that would bring one more is not taken.
+pub const HUNTS_LATE_MAX: usize = 1_000;
+
 /// How often an interrupted hunt starts again by itself; one that ends the process time and again must
 /// not do so for ever.
 pub const RESTARTS_MAX: u32 = 3;

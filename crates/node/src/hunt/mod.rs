@@ -24,14 +24,14 @@ pub use view::IndicatorQuery;
 
 use crate::audit::Audit;
 use crate::{DataDir, NodeError};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use limits::HUNTS_WAITING_MAX;
-use record::Entry;
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use limits::{HUNTS_LATE_MAX, HUNTS_WAITING_MAX};
+use record::{CancelRequested, Entry};
 use request::{Quarry, Rules, read_list};
 use restart::{Asked, Kept};
 use run::{Estimate, Plan, Progress, Runner, estimate, evidence_of, rule_of};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     rules: RuleSources,
     /// Hunts that wait or run.
     progress: Mutex<HashMap<u64, Arc<Progress>>>,
+    /// Those of them that found no room in the queue, by number: they come when it is empty.
+    late: Mutex<BTreeSet<u64>>,
 }
 
 impl Shared {
@@ -80,6 +82,10 @@ impl Shared {
 
     fn progress(&self) -> MutexGuard<'_, HashMap<u64, Arc<Progress>>> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn late(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes entries durable, then true, in that order for all who watch.
@@ -108,8 +114,25 @@ type Jobs<'a> = MutexGuard<'a, Option<Sender<Job>>>;
 
 struct Job {
     id: HuntId,
-    plan: Plan,
+    /// `None` where it is made of what is kept, when its turn has come.
+    plan: Option<Plan>,
     progress: Arc<Progress>,
+}
+
+/// What becomes of a hunt that finds the queue full.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhenFull {
+    /// Whoever asked for it is told so.
+    Refused,
+    /// It is begun and waits outside, known by its number only.
+    Late,
+}
+
+impl WhenFull {
+    /// New indicators are hunted whatever else is.
+    fn of(asked: &Asked<'_>) -> WhenFull {
+        if asked.is_automatic() { WhenFull::Late } else { WhenFull::Refused }
+    }
 }
 
 /// Looks for things in everything stored, and keeps the indicators in use.
@@ -137,6 +160,7 @@ impl Hunter {
             dictionary,
             rules: parts.rules,
             progress: Mutex::new(HashMap::new()),
+            late: Mutex::new(BTreeSet::new()),
         });
         let (jobs, waiting) = bounded(HUNTS_WAITING_MAX);
         let working = shared.clone();
@@ -184,7 +208,7 @@ impl Hunter {
     pub fn start(&self, request: &HuntRequest, who: &str) -> Result<Value, NodeError> {
         let plan = self.plan(request)?;
         let asked = Asked::request(request, &plan);
-        self.begin(plan, &asked, &request.hypothesis, who)
+        self.begin(plan, &asked, &request.hypothesis, who, |entry| self.shared.record(vec![entry]))
     }
 
     fn plan(&self, request: &HuntRequest) -> Result<Plan, NodeError> {
@@ -198,22 +222,24 @@ impl Hunter {
         Ok(Plan { quarry, from, to, raise: request.raise })
     }
 
-    /// Begins a hunt; `asked` is what is kept of it until it has ended.
+    /// Begins a hunt; `asked` is what is kept of it until it has ended, `record` makes its beginning
+    /// durable.
     fn begin(
         &self,
         plan: Plan,
         asked: &Asked<'_>,
         hypothesis: &str,
         who: &str,
+        record: impl FnOnce(Entry) -> Result<(), NodeError>,
     ) -> Result<Value, NodeError> {
         let estimate = estimate(&self.shared, &plan);
         let mut shown = self.estimated(&plan, &estimate);
         let jobs = self.jobs()?;
         // Only with the lock on `jobs` hunts are begun: nobody else takes the number.
         let id = HuntId(self.shared.fold().last + 1);
-        self.queue(&jobs, id, plan, |shared, plan| {
+        self.queue(&jobs, id, plan, WhenFull::of(asked), |shared, plan| {
             shared.kept.write(id, asked)?;
-            shared.record(vec![Entry::Started(Box::new(Started {
+            record(Entry::Started(Box::new(Started {
                 at: shared.clock.now(),
                 id,
                 who: who.to_owned(),
@@ -230,7 +256,7 @@ impl Hunter {
                 raise: plan.raise,
                 events_estimated: estimate.events,
                 bytes_estimated: estimate.bytes,
-            }))])
+            })))
         })?;
         shown["hunt.id"] = json!(id);
         Ok(shown)
@@ -251,34 +277,47 @@ impl Hunter {
         jobs: &Jobs<'_>,
         id: HuntId,
         plan: Plan,
+        when_full: WhenFull,
         record: impl FnOnce(&Shared, &Plan) -> Result<(), NodeError>,
     ) -> Result<(), NodeError> {
         let Some(jobs) = jobs.as_ref() else { return Err(NodeError::Stopped("the hunter")) };
-        let too_many = || {
-            NodeError::request(
-                format!("{HUNTS_WAITING_MAX} hunts are waiting already: wait or cancel one"),
-                format!(
-                    "{HUNTS_WAITING_MAX}件のハントが待機中です。終了を待つか取り消してください"
-                ),
-            )
-        };
         // Only with the lock on `jobs` hunts are begun: the room stays.
-        if jobs.is_full() {
-            return Err(too_many());
+        let late = self.shared.late().len();
+        let is_late = when_full == WhenFull::Late && late < HUNTS_LATE_MAX;
+        if jobs.is_full() && !is_late {
+            let waiting = jobs.len() + late;
+            return Err(NodeError::request(
+                format!("{waiting} hunts are waiting already: wait or cancel one"),
+                format!("{waiting}件のハントが待機中です。終了を待つか取り消してください"),
+            ));
         }
         let progress = Arc::new(Progress::default());
         // Before the record: between the two nobody may take it for interrupted.
         self.shared.progress().insert(id.0, progress.clone());
-        let queued = record(&self.shared, &plan).and_then(|()| {
-            jobs.try_send(Job { id, plan, progress }).map_err(|error| match error {
-                TrySendError::Full(_) => too_many(),
-                TrySendError::Disconnected(_) => NodeError::Stopped("the hunter"),
-            })
-        });
+        let queued = record(&self.shared, &plan)
+            .and_then(|()| self.send(jobs, Job { id, plan: Some(plan), progress }));
         if queued.is_err() {
             self.shared.progress().remove(&id.0);
         }
         queued
+    }
+
+    /// Puts a hunt into the queue, or beside it while there is no room.
+    fn send(&self, jobs: &Sender<Job>, mut job: Job) -> Result<(), NodeError> {
+        let number = job.id.0;
+        loop {
+            job = match jobs.try_send(job) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Disconnected(_)) => return Err(NodeError::Stopped("the hunter")),
+                Err(TrySendError::Full(job)) => job,
+            };
+            self.shared.late().insert(number);
+            // Whoever empties a full queue looks here next. One that was emptied meanwhile takes the
+            // hunt itself, unless it was seen here already.
+            if jobs.is_full() || !self.shared.late().remove(&number) {
+                return Ok(());
+            }
+        }
     }
 
     /// Events a second that hunts of this machine looked at lately; a cautious guess before the
@@ -325,22 +364,19 @@ impl Hunter {
         let id = self.known(id)?;
         // Nobody starts an interrupted one again meanwhile.
         let _jobs = self.jobs()?;
-        // A hunt has ended once its end is recorded, a moment before its progress is given up.
-        let ended = self.shared.fold().hunts.get(&id.0).is_some_and(|hunt| hunt.finished.is_some());
+        // In this order: the end of a hunt is recorded before its progress is given up, so one that has
+        // neither was interrupted.
         let progress = self.shared.progress().get(&id.0).cloned();
+        let ended = self.shared.fold().hunts.get(&id.0).is_some_and(|hunt| hunt.finished.is_some());
         if ended {
             return Err(NodeError::request(
                 format!("hunt {id} has ended already"),
                 format!("ハント {id} はすでに終了しています"),
             ));
         }
-        let entry = json!({
-            "event.action": "hunt.cancel_requested",
-            "@timestamp": self.shared.clock.now(),
-            "hunt.id": id,
-            "user.name": who,
-        });
-        self.shared.audit.write(&[entry])?;
+        let at = self.shared.clock.now();
+        let requested = CancelRequested { at, id, who: who.to_owned() };
+        self.shared.record(vec![Entry::CancelRequested(requested)])?;
         match progress {
             Some(progress) => progress.cancel.store(true, Ordering::Relaxed),
             None => self.give_up(id)?,
@@ -402,7 +438,8 @@ impl Hunter {
             .collect();
         let (refused_total, ignored) = (reading.refused_total, reading.ignored);
         let (sha256, format) = (reading.sha256.clone(), reading.format);
-        let taken = self.shared.store.add(&self.shared.fold, reading, (who, now), keep_benign)?;
+        let prepared = self.shared.store.prepare(reading, (who, now), keep_benign)?;
+        let taken = prepared.taken();
         let mut answer = json!({
             "file.name": name,
             "file.hash.sha256": sha256,
@@ -421,9 +458,11 @@ impl Hunter {
             })).collect::<Vec<_>>(),
         });
         // Those that expired say nothing about today, and a list may bring many of them.
-        let mut fresh = taken.fresh;
+        let mut fresh = taken.fresh.clone();
         fresh.retain(|one| !one.has_expired(now));
-        if !fresh.is_empty() {
+        if fresh.is_empty() {
+            prepared.record(&self.shared.fold, None)?;
+        } else {
             let source = SourceCopy { name: name.to_owned(), sha256 };
             let count = fresh.len();
             let quarry = Quarry::of_indicators(fresh.clone(), vec![source.clone()])?;
@@ -431,7 +470,9 @@ impl Hunter {
             let asked = Asked::fresh(&fresh, source, raise);
             let hypothesis =
                 format!("{count} new indicators of {name} / 新しい侵害指標 {count} 件: {name}");
-            let began = self.begin(plan, &asked, &hypothesis, who)?;
+            let began = self.begin(plan, &asked, &hypothesis, who, |entry| {
+                prepared.record(&self.shared.fold, Some(entry))
+            })?;
             answer["hunt.id"] = began["hunt.id"].clone();
         }
         Ok(answer)
@@ -493,16 +534,42 @@ fn instant(text: &str, now: UtcMicros) -> Result<UtcMicros, NodeError> {
     }
 }
 
+/// The hunt whose turn it is; `None` once nobody can begin one any more.
+fn next_job(shared: &Shared, waiting: &Receiver<Job>) -> Option<Job> {
+    match waiting.try_recv() {
+        Ok(job) => return Some(job),
+        Err(TryRecvError::Disconnected) => return None,
+        Err(TryRecvError::Empty) => {}
+    }
+    loop {
+        let late = shared.late().pop_first();
+        let Some(number) = late else { return waiting.recv().ok() };
+        if let Some(progress) = shared.progress().get(&number).cloned() {
+            return Some(Job { id: HuntId(number), plan: None, progress });
+        }
+    }
+}
+
 fn work(shared: &Shared, normalizer: &Normalizer, waiting: &Receiver<Job>) {
-    while let Ok(Job { id, plan, progress }) = waiting.recv() {
+    while let Some(Job { id, plan, progress }) = next_job(shared, waiting) {
         progress.running.store(true, Ordering::Relaxed);
-        let runner = Runner::new(shared, normalizer, id, &plan, &progress);
-        let run = std::panic::AssertUnwindSafe(|| runner.run());
-        let Ok(finished) = std::panic::catch_unwind(run) else {
-            // It is shown as interrupted; the hunts that wait go on.
-            tracing::error!(hunt = %id, "a hunt panicked");
-            shared.progress().remove(&id.0);
-            continue;
+        let run = std::panic::AssertUnwindSafe(|| -> Result<Finished, NodeError> {
+            let plan = plan.map_or_else(|| shared.plan_late(id), Ok)?;
+            Ok(Runner::new(shared, normalizer, id, &plan, &progress).run())
+        });
+        let finished = match std::panic::catch_unwind(run) {
+            Ok(Ok(finished)) => finished,
+            // In both cases it is shown as interrupted; the hunts that wait go on.
+            Ok(Err(error)) => {
+                tracing::warn!(%error, hunt = %id, "a hunt that waited cannot start");
+                shared.progress().remove(&id.0);
+                continue;
+            }
+            Err(_) => {
+                tracing::error!(hunt = %id, "a hunt panicked");
+                shared.progress().remove(&id.0);
+                continue;
+            }
         };
         // Nobody asked for the end of a hunt that the end of the process interrupts.
         let interrupted =

@@ -14,6 +14,8 @@ pub(crate) enum Entry {
     Started(Box<Started>),
     #[serde(rename = "hunt.restarted")]
     Restarted(Box<Restarted>),
+    #[serde(rename = "hunt.cancel_requested")]
+    CancelRequested(CancelRequested),
     #[serde(rename = "hunt.matched")]
     Matched(Matched),
     #[serde(rename = "hunt.finished")]
@@ -116,6 +118,17 @@ pub(crate) struct Restarted {
     pub events_estimated: u64,
     #[serde(rename = "hunt.estimate.bytes")]
     pub bytes_estimated: u64,
+}
+
+/// Someone wants a hunt to end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CancelRequested {
+    #[serde(rename = "@timestamp")]
+    pub at: UtcMicros,
+    #[serde(rename = "hunt.id")]
+    pub id: HuntId,
+    #[serde(rename = "user.name")]
+    pub who: String,
 }
 
 /// Some matches of a hunt.
@@ -429,6 +442,8 @@ pub(crate) struct Hunt {
     pub hits: Vec<Hit>,
     /// How often it started again.
     pub restarts: u32,
+    /// Someone wants it to end, and has not started it again since.
+    pub cancel_requested: bool,
     pub finished: Option<Finished>,
 }
 
@@ -472,9 +487,10 @@ impl Entry {
             #[serde(rename = "event.action", borrow)]
             action: &'a str,
         }
-        const OURS: [&str; 9] = [
+        const OURS: [&str; 10] = [
             "hunt.started",
             "hunt.restarted",
+            "hunt.cancel_requested",
             "hunt.matched",
             "hunt.finished",
             "indicators.added",
@@ -506,8 +522,13 @@ impl Fold {
             Entry::Started(started) => {
                 self.last = self.last.max(started.id.0);
                 let number = started.id.0;
-                let hunt =
-                    Hunt { started: *started, hits: Vec::new(), restarts: 0, finished: None };
+                let hunt = Hunt {
+                    started: *started,
+                    hits: Vec::new(),
+                    restarts: 0,
+                    cancel_requested: false,
+                    finished: None,
+                };
                 self.hunts.insert(number, hunt);
             }
             Entry::Restarted(restarted) => match self.hunts.get_mut(&restarted.id.0) {
@@ -515,6 +536,7 @@ impl Fold {
                     self.hits -= hunt.hits.len();
                     hunt.hits = Vec::new();
                     hunt.restarts += 1;
+                    hunt.cancel_requested = false;
                     hunt.started.digest = restarted.digest;
                     hunt.started.rules = restarted.rules;
                     hunt.started.indicators = restarted.indicators;
@@ -522,6 +544,10 @@ impl Fold {
                     hunt.started.events_estimated = restarted.events_estimated;
                     hunt.started.bytes_estimated = restarted.bytes_estimated;
                 }
+                None => self.broken += 1,
+            },
+            Entry::CancelRequested(requested) => match self.hunts.get_mut(&requested.id.0) {
+                Some(hunt) => hunt.cancel_requested = true,
                 None => self.broken += 1,
             },
             Entry::Matched(matched) => match self.hunts.get_mut(&matched.id.0) {

@@ -5,7 +5,7 @@ use super::limits::RESTARTS_MAX;
 use super::record::{Entry, Finished, Fold, HuntId, Outcome, Restarted, SourceCopy};
 use super::request::{HuntRequest, Quarry};
 use super::run::{Plan, estimate};
-use super::{Hunter, Shared};
+use super::{Hunter, Shared, WhenFull};
 use crate::audit::Audit;
 use crate::files;
 use crate::{DataDir, NodeError};
@@ -93,11 +93,18 @@ impl Kept {
     fn read(&self, id: HuntId) -> Result<Asked<'static>, NodeError> {
         let place = self.data.relative(&self.path(id));
         let text = files::read(&self.data, &self.audit, &place)?;
-        let asked: Asked<'static> = serde_json::from_str(&text)
-            .map_err(|error| NodeError::Content(format!("{place}: {error}")))?;
+        let asked: Asked<'static> = serde_json::from_str(&text).map_err(|error| {
+            NodeError::request(
+                format!("{place}: it cannot be read: {error}"),
+                format!("{place}: 読み取れません: {error}"),
+            )
+        })?;
         match asked.fresh.iter().all(|indicator| indicator.is_sound()) {
             true => Ok(asked),
-            false => Err(NodeError::Content(format!("{place}: it names what is no indicator"))),
+            false => Err(NodeError::request(
+                format!("{place}: it names what is no indicator"),
+                format!("{place}: 侵害指標ではない値が含まれています"),
+            )),
         }
     }
 
@@ -121,7 +128,41 @@ impl Kept {
     }
 }
 
+/// Why a hunt cannot start again: what it was asked for is gone or damaged.
+fn not_kept(id: HuntId, error: NodeError) -> NodeError {
+    let (en, ja) = match error {
+        NodeError::Request { message, message_ja, .. } => (message, message_ja),
+        NodeError::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+            let path = path.display();
+            (format!("{path}: no such file"), format!("{path}: ファイルがありません"))
+        }
+        // The disk may give it another time.
+        other => return other,
+    };
+    NodeError::request(
+        format!("what {id} was asked for is not kept: begin a new hunt ({en})"),
+        format!("{id} の依頼内容が残っていません。新しいハントを始めてください（{ja}）"),
+    )
+}
+
 impl Shared {
+    /// What a hunt looks for that is begun and found no room: new indicators, as they were kept.
+    pub(super) fn plan_late(&self, id: HuntId) -> Result<Plan, NodeError> {
+        let asked = self.kept.read(id).map_err(|error| not_kept(id, error))?;
+        self.plan_again(&asked, String::new())
+    }
+
+    fn plan_again(&self, asked: &Asked<'_>, hypothesis: String) -> Result<Plan, NodeError> {
+        let quarry = match asked.is_automatic() {
+            true => Quarry::of_indicators(asked.fresh.to_vec(), asked.sources.clone())?,
+            false => {
+                let request = HuntRequest { hypothesis, ..asked.request.clone().into_owned() };
+                request.quarry(self, &self.store.matcher(), self.clock.now())?
+            }
+        };
+        Ok(Plan { quarry, from: asked.from, to: asked.to, raise: asked.request.raise })
+    }
+
     /// Records the end of a hunt, and gives up what it was asked for.
     pub(super) fn end(&self, finished: Finished) -> Result<(), NodeError> {
         let id = finished.id;
@@ -134,13 +175,19 @@ impl Hunter {
     /// Starts again, from the beginning, what was interrupted; what does so time and again is left
     /// alone. Call it once what the journal held can be searched. Blocks for the estimates.
     pub fn restart_interrupted(&self) {
-        let interrupted: Vec<(HuntId, u32)> = {
+        let interrupted: Vec<(HuntId, u32, bool)> = {
             let fold = self.shared.fold();
             let open = fold.hunts.values().filter(|hunt| hunt.finished.is_none());
-            open.map(|hunt| (hunt.started.id, hunt.restarts)).collect()
+            open.map(|hunt| (hunt.started.id, hunt.restarts, hunt.cancel_requested)).collect()
         };
-        for (id, restarts) in interrupted {
+        for (id, restarts, cancel_requested) in interrupted {
             if self.shared.progress().contains_key(&id.0) {
+                continue;
+            }
+            if cancel_requested {
+                if let Err(error) = self.end_cancelled(id) {
+                    tracing::warn!(%error, hunt = %id, "a cancelled hunt could not be ended");
+                }
                 continue;
             }
             if restarts >= RESTARTS_MAX {
@@ -167,18 +214,15 @@ impl Hunter {
     }
 
     fn restart_as(&self, id: HuntId, who: &str) -> Result<Value, NodeError> {
-        let jobs = self.jobs()?;
         let hypothesis = self.interrupted(id)?;
-        let asked = self.shared.kept.read(id).map_err(|error| {
-            NodeError::request(
-                format!("what {id} was asked for is not kept: begin a new hunt ({error})"),
-                format!("{id} の依頼内容が残っていません。新しいハントを始めてください（{error}）"),
-            )
-        })?;
-        let plan = self.plan_again(&asked, hypothesis)?;
+        let asked = self.shared.kept.read(id).map_err(|error| not_kept(id, error))?;
+        let plan = self.shared.plan_again(&asked, hypothesis)?;
         let estimate = estimate(&self.shared, &plan);
         let mut shown = self.estimated(&plan, &estimate);
-        self.queue(&jobs, id, plan, |shared, plan| {
+        let jobs = self.jobs()?;
+        // Someone else may have started it or given it up meanwhile.
+        self.interrupted(id)?;
+        self.queue(&jobs, id, plan, WhenFull::of(&asked), |shared, plan| {
             shared.record(vec![Entry::Restarted(Box::new(Restarted {
                 at: shared.clock.now(),
                 id,
@@ -208,16 +252,12 @@ impl Hunter {
         }
     }
 
-    fn plan_again(&self, asked: &Asked<'_>, hypothesis: String) -> Result<Plan, NodeError> {
-        let quarry = match asked.fresh.is_empty() {
-            false => Quarry::of_indicators(asked.fresh.to_vec(), asked.sources.clone())?,
-            true => {
-                let request = HuntRequest { hypothesis, ..asked.request.clone().into_owned() };
-                let now = self.shared.clock.now();
-                request.quarry(&*self.shared, &self.shared.store.matcher(), now)?
-            }
-        };
-        Ok(Plan { quarry, from: asked.from, to: asked.to, raise: asked.request.raise })
+    /// Ends a hunt that someone cancelled and the process did not survive.
+    fn end_cancelled(&self, id: HuntId) -> Result<(), NodeError> {
+        // Nobody starts it again meanwhile.
+        let _jobs = self.jobs()?;
+        self.interrupted(id)?;
+        self.give_up(id)
     }
 
     /// Ends a hunt that was interrupted, so that it never starts again. What it found until then stays.

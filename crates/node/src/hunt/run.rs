@@ -237,8 +237,7 @@ impl<'a> Runner<'a> {
     /// Looks at everything, and says how it went.
     pub fn run(mut self) -> Finished {
         let began = Instant::now();
-        let walked = self.walk().and_then(|()| self.tell_correlated());
-        if let Err(error) = walked.and_then(|()| self.write_hits(true)) {
+        if let Err(error) = self.look().and_then(|()| self.write_hits(true)) {
             self.finished.outcome = Outcome::Failed;
             self.finished.error = Some(error.to_string());
         }
@@ -248,6 +247,16 @@ impl<'a> Runner<'a> {
         self.finished.at = self.shared.clock.now();
         self.finished.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.finished
+    }
+
+    fn look(&mut self) -> Result<(), NodeError> {
+        self.walk()?;
+        // What was counted in a part of the history says nothing about the whole.
+        if self.progress.is_over() {
+            self.finished.outcome = Outcome::Cancelled;
+            return Ok(());
+        }
+        self.tell_correlated()
     }
 
     fn walk(&mut self) -> Result<(), NodeError> {
@@ -457,7 +466,9 @@ impl<'a> Runner<'a> {
                 self.shared.alerts_changed.send_modify(|number| *number += 1);
                 Ok(())
             }
-            Err(error) => Err(NodeError::Content(format!("alerts could not be raised: {error}"))),
+            Err(error) => {
+                Err(NodeError::NotRecorded(format!("alerts could not be raised: {error}")))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::files;
 use crate::{DataDir, NodeError};
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use yagura_event::{Lang, UtcMicros};
 use yagura_hunt::{Indicator, Matcher, Reading};
 
@@ -34,6 +34,42 @@ pub(crate) struct Taken {
     pub withdrawn: u64,
     /// Indicators left out because every network has them, and why.
     pub doubtful: Vec<(Arc<Indicator>, &'static str, &'static str)>,
+}
+
+/// A list that is read and not yet in use. Nobody changes the indicators while there is one.
+pub(crate) struct Prepared<'a> {
+    store: &'a Store,
+    taken: Taken,
+    /// Everything in use once the list is; `None` where it changes nothing.
+    after: Option<Matcher>,
+    new: Vec<Arc<Indicator>>,
+    withdrawn: Option<Removed>,
+    /// The record, but for the file.
+    added: Added,
+    _changing: MutexGuard<'a, ()>,
+}
+
+impl Prepared<'_> {
+    /// What taking the list into use does.
+    pub fn taken(&self) -> &Taken {
+        &self.taken
+    }
+
+    /// Takes the list into use: file first, then its digest, then the record, then it counts. `hunt`
+    /// is the beginning of the hunt for what is new of it, recorded together with the list and before
+    /// it: whatever a crash leaves, no new indicator is in use that is not hunted.
+    pub fn record(self, fold: &Mutex<Fold>, hunt: Option<Entry>) -> Result<(), NodeError> {
+        let Some(after) = self.after else { return Ok(()) };
+        let mut entries: Vec<Entry> = hunt.into_iter().collect();
+        entries.extend(self.withdrawn.map(Entry::Removed));
+        if !self.new.is_empty() {
+            let path = self.store.write_file(&self.new)?;
+            entries.push(Entry::Added(Added { path, ..self.added }));
+        }
+        self.store.record(fold, entries)?;
+        *self.store.matcher.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+        Ok(())
+    }
 }
 
 type Key<'a> = (&'a str, yagura_hunt::Kind, &'a str, u8);
@@ -79,15 +115,14 @@ impl Store {
         self.matcher.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a list into use: file first, then its digest, then the record, then it counts.
-    pub fn add(
+    /// Works out what taking a list into use does. Nothing is written yet.
+    pub fn prepare(
         &self,
-        fold: &Mutex<Fold>,
         reading: Reading,
         (who, now): (&str, UtcMicros),
         keep_doubtful: bool,
-    ) -> Result<Taken, NodeError> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+    ) -> Result<Prepared<'_>, NodeError> {
+        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.matcher();
         let mut taken = Taken::default();
         let by_key: HashMap<Key<'_>, &Arc<Indicator>> =
@@ -127,41 +162,33 @@ impl Store {
             });
         }
         taken.withdrawn = (count - after.len()) as u64;
-        if new.is_empty() && taken.withdrawn == 0 {
-            return Ok(taken);
-        }
-        let refused = reading.refused_total;
-        merge(&mut after, new.iter().cloned());
-        let matcher = Matcher::new(after).map_err(|error| {
-            let said = yagura_hunt::Said::from(error);
-            NodeError::request(said.en, said.ja)
-        })?;
-        let mut entries = Vec::new();
-        if taken.withdrawn > 0 {
-            entries.push(Entry::Removed(Removed {
-                at: now,
-                who: who.to_owned(),
-                source: Some(source.to_string()),
-                values: Vec::new(),
-                ids: reading.revoked.iter().map(|id| id.to_string()).collect(),
-                count: taken.withdrawn,
-            }));
-        }
-        if !new.is_empty() {
-            let path = self.write_file(&new)?;
-            entries.push(Entry::Added(Added {
-                at: now,
-                who: who.to_owned(),
-                source: source.to_string(),
-                path,
-                sha256: reading.sha256,
-                count: new.len() as u64,
-                refused,
-            }));
-        }
-        self.record(fold, entries)?;
-        *self.matcher.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(matcher);
-        Ok(taken)
+        let changes = !new.is_empty() || taken.withdrawn > 0;
+        let matcher = |mut after: Vec<Arc<Indicator>>| {
+            merge(&mut after, new.iter().cloned());
+            Matcher::new(after).map_err(|error| {
+                let said = yagura_hunt::Said::from(error);
+                NodeError::request(said.en, said.ja)
+            })
+        };
+        let after = changes.then(|| matcher(after)).transpose()?;
+        let withdrawn = (taken.withdrawn > 0).then(|| Removed {
+            at: now,
+            who: who.to_owned(),
+            source: Some(source.to_string()),
+            values: Vec::new(),
+            ids: reading.revoked.iter().map(|id| id.to_string()).collect(),
+            count: taken.withdrawn,
+        });
+        let added = Added {
+            at: now,
+            who: who.to_owned(),
+            source: source.to_string(),
+            path: String::new(),
+            sha256: reading.sha256,
+            count: new.len() as u64,
+            refused: reading.refused_total,
+        };
+        Ok(Prepared { store: self, taken, after, new, withdrawn, added, _changing: changing })
     }
 
     /// Takes indicators out of use.
@@ -235,16 +262,24 @@ fn concerns(removed: &Removed, indicator: &Indicator) -> bool {
 }
 
 fn read_file(data: &DataDir, audit: &Audit, path: &str) -> Result<Vec<Arc<Indicator>>, NodeError> {
-    let damaged = |reason: String| NodeError::Content(format!("{path}: {reason}"));
+    let damaged = |en: String, ja: String| {
+        NodeError::request(format!("{path}: {en}"), format!("{path}: {ja}"))
+    };
     let text = files::read(data, audit, path)?;
     let mut sources: HashMap<Arc<str>, Arc<str>> = HashMap::new();
     let mut indicators = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let read: Result<Indicator, _> = serde_json::from_str(line);
-        let mut indicator =
-            read.map_err(|error| damaged(format!("line {}: {error}", number + 1)))?;
+        let mut indicator = read.map_err(|error| {
+            let number = number + 1;
+            damaged(format!("line {number}: {error}"), format!("{number} 行目: {error}"))
+        })?;
         if !indicator.is_sound() {
-            return Err(damaged(format!("line {} is no indicator", number + 1)));
+            let number = number + 1;
+            return Err(damaged(
+                format!("line {number} is no indicator"),
+                format!("{number} 行目は侵害指標ではありません"),
+            ));
         }
         // One copy of each source's name.
         let source = indicator.source.clone();

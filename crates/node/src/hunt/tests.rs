@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod queue;
 mod restart;
+mod stop;
 mod taxii;
 
 use super::*;

@@ -124,7 +124,7 @@ fn new_indicators_are_hunted_to_the_end_whatever_interrupts_it() {
     let progress = Arc::new(Progress::default());
     progress.stop.store(true, Ordering::Relaxed);
     let (jobs, waiting) = bounded(1);
-    jobs.send(Job { id, plan, progress }).unwrap();
+    jobs.send(Job { id, plan: Some(plan), progress }).unwrap();
     drop(jobs);
     work(&shared, &Normalizer::new(Normalizer::embedded_dictionary()).unwrap(), &waiting);
     assert_eq!(node.hunter().show("H-1", 0, 0).unwrap()["hunt.state"], "interrupted");
@@ -228,6 +228,67 @@ fn what_a_crash_left_of_a_request_is_put_in_order() {
     assert_eq!(node.hunter().show("H-2", 0, 0).unwrap()["hunt.state"], "interrupted");
     let error = node.hunter().restart("H-2", "ann").unwrap_err().to_string();
     assert!(error.contains("H-000002") && error.contains("changed"), "{error}");
+    assert!(!error.contains("embedded"), "{error}");
     assert_eq!(kept(dir.path()), ["000002.json", "000009.json"]);
+    node.close().unwrap();
+}
+
+#[test]
+fn a_cancelled_hunt_that_was_killed_before_its_end_stays_cancelled() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = open(dir.path(), None);
+    append(&node, &[FAILED]);
+    let id = died_in_the_midst(&node, &request("203.0.113.9"));
+    let asked = json!({
+        "event.action": "hunt.cancel_requested", "@timestamp": node.clock().now(),
+        "hunt.id": id, "user.name": "ann",
+    });
+    node.hunter().shared.audit.write(&[asked]).unwrap();
+    node.close().unwrap();
+    drop(node);
+
+    for _ in 0..2 {
+        let node = open(dir.path(), None);
+        node.hunter().restart_interrupted();
+        let hunt = ended(&node, &json!(id));
+        assert_eq!(
+            (&hunt["hunt.state"], &hunt["hunt.matches_total"]),
+            (&json!("cancelled"), &json!(1)),
+            "{hunt}"
+        );
+        assert!(hunt["hunt.restarts"].is_null());
+        assert_eq!(kept(dir.path()), Vec::<String>::new());
+        node.close().unwrap();
+    }
+}
+
+#[test]
+fn only_a_request_that_is_gone_makes_a_new_hunt_necessary() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = open(dir.path(), None);
+    append(&node, &[FAILED]);
+    let id = died_in_the_midst(&node, &request("203.0.113.9"));
+    let restart = || node.hunter().restart(&id.to_string(), "ann");
+    let path = dir.path().join("hunts/000001.json");
+    let aside = dir.path().join("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    match restart().unwrap_err() {
+        NodeError::Request { message, message_ja, .. } => {
+            assert!(message.contains("is not kept") && message.contains("no such file"));
+            assert!(
+                message_ja.contains("残っていません")
+                    && message_ja.contains("ファイルがありません")
+            );
+        }
+        other => panic!("{other}"),
+    }
+    // It is there and cannot be read now.
+    std::fs::create_dir(&path).unwrap();
+    let error = restart().unwrap_err();
+    assert!(matches!(error, NodeError::Io { .. }), "{error}");
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    restart().unwrap();
+    assert_eq!(ended(&node, &json!(id))["hunt.state"], "done");
     node.close().unwrap();
 }
