@@ -93,9 +93,9 @@ pub(crate) struct Enriching {
     current: RwLock<Arc<Enrichment>>,
     /// Held while something changes: one change at a time.
     changing: Mutex<RecordedEnrichment>,
-    /// Why an inventory that was set could not be used at the start, until another is set. What else
+    /// Why an inventory that was set could not be used at the start, in English and Japanese, until another is set. What else
     /// cannot be used is in the [`Enrichment`].
-    unusable: Mutex<BTreeMap<Kind, String>>,
+    unusable: Mutex<BTreeMap<Kind, (String, String)>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -129,7 +129,7 @@ impl Enriching {
                 // Events go on without; `yagura verify` names the file.
                 Err(error) => {
                     tracing::error!(%error, path = %set.path, "an inventory is not in use");
-                    unusable.insert(set.kind, error.to_string());
+                    unusable.insert(set.kind, to_be_set_again(&error));
                 }
             }
         }
@@ -280,8 +280,8 @@ impl Enriching {
         let unusable = locked(&self.unusable);
         let errors: Vec<Value> = current
             .wrong()
+            .chain(unusable.values())
             .map(|(en, ja)| json!({ "en": en, "ja": ja }))
-            .chain(unusable.values().map(|said| json!({ "en": said, "ja": said })))
             .collect();
         let mut status = json!({
             "files": current.used().collect::<Vec<_>>(),
@@ -307,16 +307,17 @@ fn is_configured(settings: &Settings, kind: Kind) -> bool {
 
 /// Reads an inventory that was set, if it is still what was recorded.
 fn read_set(data: &DataDir, audit: &Audit, set: &Set) -> Result<(Inventory, Vec<u8>), NodeError> {
-    let path = data.root().join(&set.path);
-    let found = crate::verify::digest_of(data, &path)?;
-    if !audit.file_is(&found) {
-        let path = &set.path;
-        return Err(NodeError::Content(format!(
-            "{path}: it was changed: its SHA-256 is not the recorded one; set the inventory again"
-        )));
-    }
-    let bytes = std::fs::read(&path).map_err(|source| NodeError::Io { path, source })?;
+    let bytes = crate::files::read(data, audit, &set.path)?;
     Ok((Inventory::read(set.kind, &set.name, &bytes)?, bytes))
+}
+
+/// What to do about an inventory that cannot be used, in English and Japanese.
+fn to_be_set_again(error: &NodeError) -> (String, String) {
+    let (en, ja) = match error {
+        NodeError::Request { message, message_ja, .. } => (message.clone(), message_ja.clone()),
+        other => (other.to_string(), other.to_string()),
+    };
+    (format!("{en}; set the inventory again"), format!("{ja}。台帳を登録し直してください"))
 }
 
 impl Node {

@@ -97,9 +97,9 @@ fn sync(dir: &Path) -> Result<(), NodeError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))
 }
 
-/// The text of the file at `path` below the data directory, which must be what was recorded: what was
+/// The bytes of the file at `path` below the data directory, which must be what was recorded: what was
 /// changed on the disk is not used.
-pub(crate) fn read(data: &DataDir, audit: &Audit, path: &str) -> Result<String, NodeError> {
+pub(crate) fn read(data: &DataDir, audit: &Audit, path: &str) -> Result<Vec<u8>, NodeError> {
     let full = data.root().join(path);
     if !audit.file_is(&digest_of(data, &full)?) {
         return Err(NodeError::request(
@@ -107,7 +107,14 @@ pub(crate) fn read(data: &DataDir, audit: &Audit, path: &str) -> Result<String, 
             format!("{path}: 記録後に変更されています。SHA-256 が記録と一致しません"),
         ));
     }
-    std::fs::read_to_string(&full).map_err(failed(&full))
+    std::fs::read(&full).map_err(failed(&full))
+}
+
+/// [`read`], of a file that is text.
+pub(crate) fn read_text(data: &DataDir, audit: &Audit, path: &str) -> Result<String, NodeError> {
+    let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+    let text = String::from_utf8(read(data, audit, path)?);
+    text.map_err(|error| failed(&data.root().join(path))(invalid(error)))
 }
 
 /// Puts in order what a crash left: a file whose digest is recorded gets its name, any other

@@ -173,6 +173,7 @@ async fn events_are_found_and_rules_fire_by_what_was_added() {
         state["errors"][0]["en"].as_str().unwrap().contains("set the inventory again"),
         "{state}"
     );
+    assert!(state["errors"][0]["ja"].as_str().unwrap().contains("登録し直してください"), "{state}");
     node.close().unwrap();
     drop(node);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(now()));

@@ -92,7 +92,7 @@ impl Kept {
 
     fn read(&self, id: HuntId) -> Result<Asked<'static>, NodeError> {
         let place = self.data.relative(&self.path(id));
-        let text = files::read(&self.data, &self.audit, &place)?;
+        let text = files::read_text(&self.data, &self.audit, &place)?;
         let asked: Asked<'static> = serde_json::from_str(&text).map_err(|error| {
             NodeError::request(
                 format!("{place}: it cannot be read: {error}"),

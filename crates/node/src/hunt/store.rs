@@ -265,7 +265,7 @@ fn read_file(data: &DataDir, audit: &Audit, path: &str) -> Result<Vec<Arc<Indica
     let damaged = |en: String, ja: String| {
         NodeError::request(format!("{path}: {en}"), format!("{path}: {ja}"))
     };
-    let text = files::read(data, audit, path)?;
+    let text = files::read_text(data, audit, path)?;
     let mut sources: HashMap<Arc<str>, Arc<str>> = HashMap::new();
     let mut indicators = Vec::new();
     for (number, line) in text.lines().enumerate() {
