@@ -35,17 +35,6 @@ pub struct EventFields<'a> {
     pub text: &'a str,
 }
 
-impl<'a> EventFields<'a> {
-    /// Name and value of each field.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let (names, text) = (self.names, self.text);
-        self.fields.iter().map(move |field| {
-            let value = text.get(field.start as usize..field.end as usize);
-            (names.text(field.name), value.unwrap_or_default())
-        })
-    }
-}
-
 impl Default for FieldNames {
     fn default() -> Self {
         FieldNames { id: next_id(), texts: Vec::new(), numbers: HashMap::default() }
@@ -107,9 +96,7 @@ mod tests {
         let (id, image) = (names.id(), names.number("Event.EventData.Image"));
         assert_eq!(names.number("Event.System.Channel"), 1);
         assert_eq!(names.number("Event.EventData.Image"), image);
-        let fields = [EventField { name: 1, start: 0, end: 8 }];
-        let event = EventFields { names: &names, fields: &fields, text: "Security" };
-        assert_eq!(event.iter().collect::<Vec<_>>(), [("Event.System.Channel", "Security")]);
+        assert_eq!(names.text(1), "Event.System.Channel");
         names.forget();
         assert!(names.is_empty() && names.id() != id && FieldNames::default().id() != names.id());
         assert_eq!(names.text(image), "");

@@ -426,6 +426,18 @@ mod tests {
     }
 
     #[test]
+    fn all_values_are_found_however_many_there_are() {
+        for count in [VALUES_KEPT, VALUES_KEPT + 1] {
+            let gaps: Vec<_> = (0..count).map(|at| format!("{{f{at}}}")).collect();
+            let words: Vec<_> = (0..count).map(|at| format!("v{at}")).collect();
+            let expected: Vec<_> = (0..count).map(|at| format!("f{at}=v{at}")).collect();
+            let found =
+                fields(&format!("begin {}", gaps.join(" ")), &format!("begin {}", words.join(" ")));
+            assert_eq!(found.unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn bad_patterns_are_refused() {
         for bad in [
             "",
