@@ -1,0 +1,150 @@
+//! Templates: what the texts of one kind have in common. `docs/format/rebuild.md` is the format.
+
+use crate::columns::Columns;
+use crate::escape::Style;
+use crate::limits::{PATTERN_BYTES_MAX, SLOTS_MAX, TEMPLATE_BYTES_MAX};
+use crate::varint::{self, Cursor};
+
+const FORMAT: u8 = 1;
+
+const LITERAL: u8 = 0;
+const STORED: u8 = 1;
+const CONSTANT: u8 = 2;
+const COLUMN: u8 = 3;
+const STRING: u8 = 4;
+const TIME: u8 = 5;
+const EARLIER: u8 = 6;
+
+/// What a slot reads where the row's values do not say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Usual {
+    /// Nothing: each row stores its own.
+    Stored,
+    /// The same in each row.
+    Constant(Box<[u8]>),
+    /// The column at this position: text as it is, a number in decimal.
+    Column(usize),
+    /// The column's text inside a JSON string.
+    String(usize),
+    /// The column's instant.
+    Time { column: usize, offset: i64, pattern: Box<[u8]> },
+    /// The same as an earlier slot.
+    Earlier(usize),
+}
+
+/// A piece of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Always the same.
+    Literal(Box<[u8]>),
+    /// A slot.
+    Slot(Usual),
+}
+
+/// A template whose columns have been found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template {
+    pub(crate) style: Style,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+impl Template {
+    /// The slots, in order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Usual> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Slot(usual) => Some(usual),
+            Piece::Literal(_) => None,
+        })
+    }
+
+    /// The stored form; `None` where that would be too long.
+    pub(crate) fn write(&self, columns: &Columns) -> Option<Vec<u8>> {
+        let mut out = vec![FORMAT];
+        self.style.write(&mut out);
+        let name = |position: usize, out: &mut Vec<u8>| {
+            let (name, _) = columns.list.get(position)?;
+            varint::put_run(name.as_bytes(), out);
+            Some(())
+        };
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(text) => {
+                    out.push(LITERAL);
+                    varint::put_run(text, &mut out);
+                }
+                Piece::Slot(Usual::Stored) => out.push(STORED),
+                Piece::Slot(Usual::Constant(text)) => {
+                    out.push(CONSTANT);
+                    varint::put_run(text, &mut out);
+                }
+                Piece::Slot(Usual::Column(column)) => {
+                    out.push(COLUMN);
+                    name(*column, &mut out)?;
+                }
+                Piece::Slot(Usual::String(column)) => {
+                    out.push(STRING);
+                    name(*column, &mut out)?;
+                }
+                Piece::Slot(Usual::Time { column, offset, pattern }) => {
+                    out.push(TIME);
+                    name(*column, &mut out)?;
+                    varint::put(varint::zigzag(*offset), &mut out);
+                    varint::put_run(pattern, &mut out);
+                }
+                Piece::Slot(Usual::Earlier(slot)) => {
+                    out.push(EARLIER);
+                    varint::put(*slot, &mut out);
+                }
+            }
+        }
+        (out.len() <= TEMPLATE_BYTES_MAX).then_some(out)
+    }
+
+    /// Reads a stored template. Otherwise says where it is damaged: also where it names a column
+    /// that is not there.
+    pub(crate) fn read(bytes: &[u8], columns: &Columns) -> Result<Self, usize> {
+        if bytes.len() > TEMPLATE_BYTES_MAX {
+            return Err(TEMPLATE_BYTES_MAX);
+        }
+        if bytes.first() != Some(&FORMAT) {
+            return Err(0);
+        }
+        let (style, used) = Style::read(&bytes[1..]).ok_or(1_usize)?;
+        let mut cursor = Cursor::new(bytes);
+        cursor.take(1 + used).ok_or(1_usize)?;
+        let mut pieces = Vec::new();
+        let mut slots = 0;
+        while !cursor.rest().is_empty() {
+            let at = cursor.at();
+            let piece = read_piece(&mut cursor, columns, slots).ok_or(at)?;
+            slots += usize::from(matches!(piece, Piece::Slot(_)));
+            if slots > SLOTS_MAX {
+                return Err(at);
+            }
+            pieces.push(piece);
+        }
+        Ok(Template { style, pieces })
+    }
+}
+
+fn read_piece(cursor: &mut Cursor<'_>, columns: &Columns, slots: usize) -> Option<Piece> {
+    let column = |cursor: &mut Cursor<'_>| {
+        let name = std::str::from_utf8(cursor.run()?).ok()?;
+        columns.position(name)
+    };
+    Some(Piece::Slot(match cursor.byte()? {
+        LITERAL => return Some(Piece::Literal(cursor.run()?.into())),
+        STORED => Usual::Stored,
+        CONSTANT => Usual::Constant(cursor.run()?.into()),
+        COLUMN => Usual::Column(column(cursor)?),
+        STRING => Usual::String(column(cursor)?),
+        TIME => {
+            let column = column(cursor)?;
+            let offset = varint::unzigzag(cursor.number()?);
+            let pattern = cursor.run().filter(|pattern| pattern.len() <= PATTERN_BYTES_MAX)?;
+            Usual::Time { column, offset, pattern: pattern.into() }
+        }
+        EARLIER => Usual::Earlier(cursor.number().filter(|slot| *slot < slots)?),
+        _ => return None,
+    }))
+}
