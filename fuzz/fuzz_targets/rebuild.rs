@@ -18,7 +18,10 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let rest = |rows: usize| -> Vec<(&'static str, ArrayRef)> {
         vec![
-            ("@timestamp", Arc::new(TimestampMicrosecondArray::from(vec![1_780_560_309_123_000; rows]))),
+            (
+                "@timestamp",
+                Arc::new(TimestampMicrosecondArray::from(vec![1_780_560_309_123_000; rows])),
+            ),
             ("user.name", Arc::new(StringArray::from(vec!["a\"b/日本"; rows]))),
             ("n", Arc::new(Int64Array::from(vec![4_625; rows]))),
         ]

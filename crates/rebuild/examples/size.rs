@@ -51,7 +51,7 @@ fn main() {
         }
     };
     match which.as_str() {
-        "otrf" => common::otrf(&corpora).for_each(&mut add),
+        "otrf" => common::otrf(&corpora, 1).for_each(&mut add),
         "loghub" => common::loghub(&corpora).for_each(&mut add),
         _ => common::evtx(&corpora).for_each(&mut add),
     }
@@ -162,7 +162,7 @@ fn sizes(batches: &[RecordBatch]) -> (usize, BTreeMap<String, i64>) {
         for field in batch.schema_ref().fields() {
             let path = ColumnPath::new(vec![field.name().clone()]);
             properties = match field.data_type() {
-                DataType::Timestamp(_, _) => properties
+                DataType::Timestamp(_, _) | DataType::Int64 => properties
                     .set_column_dictionary_enabled(path.clone(), false)
                     .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
                 DataType::Utf8 | DataType::Binary | DataType::BinaryView => {

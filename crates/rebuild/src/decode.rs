@@ -112,3 +112,19 @@ pub fn decode(batch: &RecordBatch, target: &Target) -> Result<ArrayRef, RebuildE
     debug_assert_eq!(texts.len(), batch.num_rows());
     Ok(texts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::ORIGINAL;
+    use arrow::array::BinaryArray;
+
+    #[test]
+    fn a_batch_has_a_last_byte() {
+        let texts: ArrayRef = Arc::new(BinaryArray::from_iter_values(["abc", "de"]));
+        let batch = RecordBatch::try_from_iter([(ORIGINAL.column, texts)]).unwrap();
+        let mut decoder = Decoder::new(&batch, &ORIGINAL).unwrap();
+        assert!(decoder.all(5).is_ok());
+        assert_eq!(decoder.all(4).unwrap_err(), RebuildError::TooMuch { rows: 2 });
+    }
+}

@@ -53,7 +53,8 @@ pub fn encode(
     }
     let columns = Columns::new(columns, target);
     let mut encoder = Encoder::new(&columns, &received, rows);
-    for start in (0..rows).step_by(ROUND_ROWS) {
+    while encoder.keys.len() < rows {
+        let start = encoder.keys.len();
         encoder.round(start..rows.min(start + ROUND_ROWS));
     }
     let rebuilt = BooleanArray::from_iter(encoder.keys.iter().map(|key| Some(key.is_some())));
@@ -104,7 +105,6 @@ struct Encoder<'a> {
     scratch: Scratch,
     outline: Vec<u8>,
     row_values: Vec<u8>,
-    row_stored: Vec<u8>,
     again: Vec<u8>,
 }
 
@@ -112,6 +112,14 @@ struct Encoder<'a> {
 struct Apart {
     kind: usize,
     slots: Range<usize>,
+}
+
+/// A template that has been learned.
+struct Ready {
+    template: Template,
+    bytes: Vec<u8>,
+    /// Its number among those of the batch, once a row has it.
+    number: Option<i32>,
 }
 
 impl<'a> Encoder<'a> {
@@ -127,12 +135,12 @@ impl<'a> Encoder<'a> {
             scratch: Scratch::default(),
             outline: Vec::new(),
             row_values: Vec::new(),
-            row_stored: Vec::new(),
             again: Vec::new(),
         }
     }
 
-    /// Learns the templates of some rows, then writes these.
+    /// Learns the templates of some rows, then writes these: all, or the first of them if they have
+    /// very many slots.
     fn round(&mut self, rows: Range<usize>) {
         let mut slots: Vec<Slot> = Vec::new();
         let mut kinds: Vec<Kind<'a>> = Vec::new();
@@ -141,7 +149,10 @@ impl<'a> Encoder<'a> {
         let mut apart: Vec<Option<Apart>> = Vec::with_capacity(rows.len());
         for number in rows.clone() {
             let start = slots.len();
-            let text = self.received.get(number).filter(|_| start < ROUND_SLOTS_MAX);
+            if start >= ROUND_SLOTS_MAX {
+                break;
+            }
+            let text = self.received.get(number);
             let Some(text) =
                 text.filter(|text| scan::scan(text, &mut self.words, number, &mut slots))
             else {
@@ -172,11 +183,10 @@ impl<'a> Encoder<'a> {
             kinds[kind].learn(self.columns, text, row, &mut self.scratch);
             apart.push(Some(Apart { kind, slots: start..slots.len() }));
         }
-        let mut ready: Vec<Option<(Template, Vec<u8>)>> =
-            kinds.iter().map(|kind| self.ready(kind)).collect();
+        let mut ready: Vec<Option<Ready>> = kinds.iter().map(|kind| self.ready(kind)).collect();
         for (number, apart) in rows.zip(apart) {
             let written = apart.and_then(|apart| {
-                let template = ready.get_mut(apart.kind)?.as_ref()?;
+                let template = ready.get_mut(apart.kind)?.as_mut()?;
                 self.write(number, slots.get(apart.slots)?, template)
             });
             if written.is_none() {
@@ -187,7 +197,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// The template of a kind, and its stored form; `None` where it is not worth it.
-    fn ready(&self, kind: &Kind<'_>) -> Option<(Template, Vec<u8>)> {
+    fn ready(&self, kind: &Kind<'_>) -> Option<Ready> {
         if kind.rows < TEMPLATE_ROWS_MIN {
             return None;
         }
@@ -195,32 +205,38 @@ impl<'a> Encoder<'a> {
         let bytes = template.write(self.columns)?;
         // What is checked for each row below is the template as it will be read.
         let read = Template::read(&bytes, self.columns).ok()?;
-        (read == template).then_some((template, bytes))
+        (read == template).then_some(Ready { template, bytes, number: None })
     }
 
     /// Writes one row, if it comes back.
-    fn write(
-        &mut self,
-        number: usize,
-        slots: &[Slot],
-        (template, bytes): &(Template, Vec<u8>),
-    ) -> Option<i32> {
+    fn write(&mut self, number: usize, slots: &[Slot], ready: &mut Ready) -> Option<i32> {
         let text = self.received.get(number)?;
         let row = Row { text, slots, number };
-        let (scratch, stored) = (&mut self.scratch, &mut self.row_stored);
-        learn::values(template, self.columns, row, scratch, &mut self.row_values, stored);
-        let values = Some(self.row_values.as_slice()).filter(|values| !values.is_empty());
-        if values.is_some_and(|values| values.len() > text.len()) {
+        if !self.comes_back(row, &ready.template, false)
+            && !self.comes_back(row, &ready.template, true)
+        {
             return None;
         }
-        self.again.clear();
-        let filled = self.filler.fill(template, values, self.columns, number, &mut self.again);
-        if filled.is_err() || self.again != text {
-            return None;
-        }
-        let key = self.templates.number(bytes)?;
-        self.values.append_option(values);
+        let key = match ready.number {
+            Some(key) => key,
+            None => self.templates.number(&ready.bytes)?,
+        };
+        ready.number = Some(key);
+        self.values.append_option(Some(&self.row_values).filter(|values| !values.is_empty()));
         Some(key)
+    }
+
+    /// Whether the values of a row, which are then in `row_values`, give its text back.
+    fn comes_back(&mut self, row: Row<'_>, template: &Template, careful: bool) -> bool {
+        let (scratch, values) = (&mut self.scratch, &mut self.row_values);
+        learn::values(template, self.columns, row, careful, scratch, values);
+        if values.len() > row.text.len() {
+            return false;
+        }
+        let values = Some(values.as_slice()).filter(|values| !values.is_empty());
+        self.again.clear();
+        let filled = self.filler.fill(template, values, self.columns, row.number, &mut self.again);
+        filled.is_ok() && self.again == row.text
     }
 }
 

@@ -7,6 +7,25 @@ const NON_ASCII: u8 = 1;
 const UPPER_HEX: u8 = 2;
 const SLASH: u8 = 4;
 
+/// In the classes of bytes: escaped by all writers.
+const ALWAYS: u8 = 0x80;
+
+/// By which of the flags each byte is escaped.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            0..0x20 | b'"' | b'\\' => ALWAYS,
+            b'/' => SLASH,
+            0x80..=0xFF => NON_ASCII,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
+
 /// How a writer escapes: as little as RFC 8259 asks for, with `\b \t \n \f \r` where there are such,
 /// apart from what is set here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,46 +80,44 @@ impl Style {
     /// Appends `text` as the writer would.
     pub(crate) fn escape(&self, text: &str, out: &mut Vec<u8>) {
         let bytes = text.as_bytes();
-        let mut copied = 0;
-        for (at, &byte) in bytes.iter().enumerate() {
-            let plain = byte >= 0x20 && !matches!(byte, b'"' | b'\\' | b'/') && byte < 0x80;
-            if plain && self.long == 0 || byte >= 0x80 && self.flags & NON_ASCII == 0 {
-                continue;
-            }
-            if byte >= 0x80 {
+        out.reserve(bytes.len());
+        let flags = ALWAYS | self.flags;
+        let usual = |byte: &u8| CLASSES[usize::from(*byte)] & flags != 0;
+        let unusual = |byte: &u8| usual(byte) || *byte < 0x80 && self.long & (1 << byte) != 0;
+        // Proof for the indices below: `rest` and `at` are never behind the end of `bytes`.
+        let mut rest = 0;
+        loop {
+            let mut following = bytes[rest..].iter();
+            let next = match self.long {
+                0 => following.position(usual),
+                _ => following.position(unusual),
+            };
+            let Some(at) = next.map(|next| rest + next) else { break };
+            out.extend(&bytes[rest..at]);
+            rest = at + 1;
+            match bytes[at] {
                 // The first byte of a character says all of it.
-                if byte >= 0xC0 {
-                    out.extend(&bytes[copied..at]);
+                0xC0.. => {
                     let character = text.get(at..).and_then(|rest| rest.chars().next());
                     let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
                     for unit in character.encode_utf16(&mut [0; 2]) {
                         self.long_form(*unit, out);
                     }
-                    copied = at + character.len_utf8();
+                    rest = bytes.len().min(at + character.len_utf8());
                 }
-                continue;
-            }
-            let long = self.long & (1 << byte) != 0;
-            let short = match byte {
-                _ if long => 0,
-                b'"' | b'\\' => byte,
-                b'/' if self.flags & SLASH != 0 => byte,
-                0x08 => b'b',
-                0x09 => b't',
-                0x0A => b'n',
-                0x0C => b'f',
-                0x0D => b'r',
-                0x20.. => continue,
-                _ => 0,
-            };
-            out.extend(&bytes[copied..at]);
-            copied = at + 1;
-            match short {
-                0 => self.long_form(u16::from(byte), out),
-                short => out.extend([b'\\', short]),
+                byte if byte < 0x80 && self.long & (1 << byte) != 0 => {
+                    self.long_form(u16::from(byte), out);
+                }
+                byte @ (b'"' | b'\\' | b'/') => out.extend([b'\\', byte]),
+                0x08 => out.extend(b"\\b"),
+                0x09 => out.extend(b"\\t"),
+                0x0A => out.extend(b"\\n"),
+                0x0C => out.extend(b"\\f"),
+                0x0D => out.extend(b"\\r"),
+                byte => self.long_form(u16::from(byte), out),
             }
         }
-        out.extend(&bytes[copied..]);
+        out.extend(&bytes[rest..]);
     }
 
     fn long_form(&self, unit: u16, out: &mut Vec<u8>) {

@@ -31,6 +31,8 @@ pub(crate) struct Row<'a> {
 pub(crate) struct Scratch {
     meaning: Vec<u8>,
     printed: Vec<u8>,
+    exceptions: Vec<u8>,
+    stored: Vec<u8>,
 }
 
 /// What is known of rows that differ in their slots only.
@@ -236,18 +238,21 @@ fn search(
 }
 
 /// Writes what the row's slots read other than `template` says: first the exceptions, each behind
-/// the distance from the one before, then the texts of which it says nothing.
+/// the distance from the one before, then the texts of which it says nothing. Unless it is `careful`,
+/// strings with escapes are taken for what they usually are: comparing them costs as much as writing
+/// them, and whether the text comes back is seen anyway.
 pub(crate) fn values(
     template: &Template,
     columns: &Columns,
     row: Row<'_>,
+    careful: bool,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-    stored: &mut Vec<u8>,
 ) {
     use crate::varint::{put, put_run};
     out.clear();
-    stored.clear();
+    scratch.exceptions.clear();
+    scratch.stored.clear();
     let mut exceptions = 0;
     let mut next = 0;
     let mut left = template.slots().filter(|usual| **usual == Usual::Stored).count();
@@ -257,9 +262,9 @@ pub(crate) fn values(
         if *usual == Usual::Stored {
             left -= 1;
             if left > 0 {
-                put_run(written, stored);
+                put_run(written, &mut scratch.stored);
             } else {
-                stored.extend(written);
+                scratch.stored.extend(written);
             }
             continue;
         }
@@ -267,25 +272,25 @@ pub(crate) fn values(
             let text = columns.get(*position).and_then(|column| column.text(row.number));
             scratch.printed.clear();
             text.is_some_and(|text| {
-                template.style.escape(text, &mut scratch.printed);
-                scratch.printed == written
+                if careful {
+                    template.style.escape(text, &mut scratch.printed);
+                }
+                !careful || scratch.printed == written
             })
         } else {
             let printed = &mut scratch.printed;
             Read { columns, row, number, written, meaning: written, printed }.is(usual)
         };
         if !usually {
-            put(number - next, out);
-            put_run(written, out);
+            put(number - next, &mut scratch.exceptions);
+            put_run(written, &mut scratch.exceptions);
             next = number + 1;
             exceptions += 1;
         }
     }
     if exceptions > 0 || has_stored {
-        // The count stands in front.
-        let mut count = Vec::with_capacity(2);
-        put(exceptions, &mut count);
-        out.splice(0..0, count);
-        out.extend(stored.iter());
+        put(exceptions, out);
+        out.extend(&scratch.exceptions);
+        out.extend(&scratch.stored);
     }
 }

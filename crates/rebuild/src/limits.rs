@@ -22,8 +22,8 @@ pub const ROUND_ROWS: usize = 16_384;
 /// Fewest rows of a round that make a template worth its bytes.
 pub const TEMPLATE_ROWS_MIN: u32 = 2;
 
-/// Most slots of all texts of a round; what comes after is kept as it is.
-pub const ROUND_SLOTS_MAX: usize = 4 * 1024 * 1024;
+/// Slots with which a round ends, if it has so many before it has all its rows.
+pub const ROUND_SLOTS_MAX: usize = 512 * SLOTS_MAX;
 
 /// Most bytes of the row's columns that are compared while looking for them in a text, as a
 /// multiple of the text's length.

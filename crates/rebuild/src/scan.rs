@@ -65,6 +65,7 @@ fn json(text: &[u8], slots: &mut Vec<Slot>, limit: usize) -> bool {
             b'"' => {
                 let start = at + 1;
                 let mut escaped = false;
+                // Proof for the indices: `end` is at most the length of the text.
                 let mut end = start;
                 loop {
                     match memchr::memchr2(b'"', b'\\', &text[end..]) {

@@ -148,3 +148,64 @@ fn read_piece(cursor: &mut Cursor<'_>, columns: &Columns, slots: usize) -> Optio
         _ => return None,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+    use std::sync::Arc;
+
+    fn columns() -> Columns {
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![0]));
+        let batch = RecordBatch::try_from_iter([("t", times)]).unwrap();
+        Columns::new(&batch, &crate::ORIGINAL)
+    }
+
+    fn template(pieces: Vec<Piece>) -> Template {
+        Template { style: Style::default(), pieces }
+    }
+
+    #[test]
+    fn limits_hold_for_what_others_wrote() {
+        let columns = columns();
+        let slots = |count| template(vec![Piece::Slot(Usual::Stored); count]);
+        let time = |bytes| {
+            let pattern = vec![b'x'; bytes].into();
+            template(vec![Piece::Slot(Usual::Time { column: 0, offset: -90, pattern })])
+        };
+        // Format, style, opcode and a length of three bytes.
+        let long = |bytes: usize| template(vec![Piece::Literal(vec![b'x'; bytes - 7].into())]);
+        for (most, more) in [
+            (slots(SLOTS_MAX), slots(SLOTS_MAX + 1)),
+            (time(PATTERN_BYTES_MAX), time(PATTERN_BYTES_MAX + 1)),
+        ] {
+            let bytes = most.write(&columns).unwrap();
+            assert_eq!(Template::read(&bytes, &columns), Ok(most));
+            assert!(Template::read(&more.write(&columns).unwrap(), &columns).is_err());
+        }
+        let bytes = long(TEMPLATE_BYTES_MAX).write(&columns).unwrap();
+        assert_eq!(bytes.len(), TEMPLATE_BYTES_MAX);
+        assert!(Template::read(&bytes, &columns).is_ok());
+        assert_eq!(long(TEMPLATE_BYTES_MAX + 1).write(&columns), None);
+        let mut longer = bytes;
+        longer.push(STORED);
+        assert_eq!(Template::read(&longer, &columns), Err(TEMPLATE_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_slot_refers_to_earlier_ones_only_and_to_columns_that_are_there() {
+        let columns = columns();
+        for (bytes, read) in [
+            (&[1, 0, 0, 1, 6, 0][..], Ok(())),
+            (&[1, 0, 0, 1, 6, 1], Err(4)),
+            (&[1, 0, 0, 3, 1, b't'], Ok(())),
+            (&[1, 0, 0, 3, 1, b'u'], Err(3)),
+            (&[1, 0, 0, 7], Err(3)),
+            (&[2, 0, 0], Err(0)),
+            (&[1, 8, 0], Err(1)),
+            (&[], Err(0)),
+        ] {
+            assert_eq!(Template::read(bytes, &columns).map(|_| ()), read, "{bytes:?}");
+        }
+    }
+}

@@ -83,3 +83,42 @@ fn place(beginning: u32) -> (usize, u64) {
     let hash = beginning.wrapping_mul(0x9E37_79B1) >> 22;
     ((hash >> 6) as usize, 1 << (hash & 63))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ORIGINAL;
+    use arrow::array::{ArrayRef, RecordBatch, StringArray};
+    use std::sync::Arc;
+
+    fn batch(values: &[&str]) -> RecordBatch {
+        let column = |value: &&str| Arc::new(StringArray::from(vec![*value])) as ArrayRef;
+        let columns = values.iter().enumerate();
+        let columns = columns.map(|(at, value)| (format!("f{at}"), column(value)));
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    #[test]
+    fn the_longest_value_that_ends_with_a_word_is_found() {
+        let columns =
+            Columns::new(&batch(&["root", "root cause", "rooted in", "C:\\a", "abc"]), &ORIGINAL);
+        let mut words = RowWords::new(&columns);
+        let text = b"root causes rooted C:\\a abc";
+        words.turn_to(0, text);
+        assert_eq!([0, 12, 19, 24].map(|at| words.longest(text, at)), [4, 0, 4, 0]);
+    }
+
+    #[test]
+    fn searching_has_an_end() {
+        let value = "aaaa".to_owned() + &"b".repeat(996);
+        let columns = Columns::new(&batch(&[&value]), &ORIGINAL);
+        let mut words = RowWords::new(&columns);
+        let text = value.clone() + &" aaaa".repeat(10_000);
+        words.turn_to(0, text.as_bytes());
+        let found = |words: &mut RowWords<'_>| words.longest(text.as_bytes(), 0) == 1_000;
+        // One for the value, and its bytes.
+        let searches = (text.len() * SEARCH_FACTOR + 4_096) / 1_001;
+        assert!((0..searches).all(|_| found(&mut words)));
+        assert!(!found(&mut words));
+    }
+}

@@ -1,10 +1,12 @@
 //! What must hold for any text and any stored bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use arrow::array::{
     ArrayRef, BinaryArray, DictionaryArray, Int64Array, RecordBatch, StringViewArray,
     TimestampMicrosecondArray,
 };
-use arrow::datatypes::Int32Type;
+use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -176,10 +178,10 @@ proptest! {
         for (name, part) in [(ORIGINAL.template, 0), (ORIGINAL.values, 1)] {
             let array = BinaryArray::from_iter_values(stored.iter().map(|parts| &parts[part]));
             let mut fields: Vec<_> = columns.schema().fields().iter().cloned().collect();
-            fields.push(Arc::new(arrow::datatypes::Field::new(name, array.value_type(), true)));
+            fields.push(Arc::new(Field::new(name, DataType::Binary, true)));
             let mut arrays = columns.columns().to_vec();
             arrays.push(Arc::new(array));
-            columns = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), arrays).unwrap();
+            columns = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
         }
         let mut decoder = Decoder::new(&columns, &ORIGINAL).unwrap();
         let mut text = Vec::new();
@@ -191,16 +193,6 @@ proptest! {
             }
         }
         let _ = unpack(&columns);
-    }
-}
-
-trait ValueType {
-    fn value_type(&self) -> arrow::datatypes::DataType;
-}
-
-impl ValueType for BinaryArray {
-    fn value_type(&self) -> arrow::datatypes::DataType {
-        arrow::datatypes::DataType::Binary
     }
 }
 
@@ -266,6 +258,15 @@ fn templates_have_a_last_byte() {
     assert_eq!(stored(&kinds(most + 1)).1, most);
 }
 
+#[test]
+fn a_round_has_a_last_slot() {
+    let rows = |rows: usize| vec!["1 ".repeat(limits::SLOTS_MAX); rows];
+    let most = limits::ROUND_SLOTS_MAX / limits::SLOTS_MAX;
+    assert_eq!(stored(&rows(most)).0, most);
+    // One more begins another round, and is alone there.
+    assert_eq!(stored(&rows(most + 1)).0, most);
+}
+
 /// The example of `docs/format/rebuild.md`, written by hand.
 #[test]
 fn the_documented_example_is_what_is_read_and_written() {
@@ -320,13 +321,8 @@ fn damage_is_named_and_the_other_rows_are_read() {
     let mut arrays = packed.columns().to_vec();
     arrays[at] = Arc::new(values);
     let mut fields: Vec<_> = packed.schema().fields().iter().cloned().collect();
-    fields[at] = Arc::new(arrow::datatypes::Field::new(
-        ORIGINAL.values,
-        arrow::datatypes::DataType::Binary,
-        true,
-    ));
-    let damaged =
-        RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), arrays).unwrap();
+    fields[at] = Arc::new(Field::new(ORIGINAL.values, DataType::Binary, true));
+    let damaged = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
     assert_eq!(decode(&damaged, &ORIGINAL).unwrap_err(), RebuildError::Slot { row: 1, slot: 0 });
     let mut decoder = Decoder::new(&damaged, &ORIGINAL).unwrap();
     let mut texts = Vec::new();

@@ -38,9 +38,9 @@ pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The lines of each recording of Windows events.
-pub fn otrf(corpora: &Path) -> impl Iterator<Item = Vec<Vec<u8>>> {
-    files(&corpora.join("otrf"), "zip").into_iter().map(|path| {
+/// The lines of one in `step` recordings of Windows events.
+pub fn otrf(corpora: &Path, step: usize) -> impl Iterator<Item = Vec<Vec<u8>>> {
+    files(&corpora.join("otrf"), "zip").into_iter().step_by(step).map(|path| {
         let mut zip = zip::ZipArchive::new(std::fs::File::open(&path).unwrap()).unwrap();
         let mut lines = Vec::new();
         for number in 0..zip.len() {
