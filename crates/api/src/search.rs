@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::convert::Infallible;
 use std::time::Instant;
-use yagura_node::{Page, Row, RowStream, SearchQuery};
+use yagura_node::{Page, Row, RowStream, SearchEnd, SearchQuery};
 
 /// Rows of one page when the caller names no limit.
 const PAGE_ROWS: usize = 100;
@@ -112,16 +112,20 @@ pub(crate) struct TailParameters {
 }
 
 /// `GET /api/v1/tail`: matching events as they arrive, as server-sent events, or with
-/// `Accept: application/x-ndjson` one a line.
+/// `Accept: application/x-ndjson` one a line and, when the server stops, `{"end": ...}` as the last.
 pub(crate) async fn tail(
     State(api): State<Api>,
     Asked(asked): Asked<TailParameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let rows = api.node.tail(&asked.query, asked.time_zone.as_deref()).await?;
+    let mut stop = api.stop.clone();
+    let rows = rows.take_until(Box::pin(async move { stop.stopped().await }));
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     if accept.is_some_and(|kinds| kinds.contains(NDJSON)) {
-        let body = Body::from_stream(rows.map(|row| Ok::<_, Infallible>(line(&row))));
+        let end = stream::once(async { format!("{}\n", json!({ "end": SearchEnd::default() })) });
+        let body = rows.map(|row| line(&row)).chain(end);
+        let body = Body::from_stream(body.map(Ok::<_, Infallible>));
         return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());
     }
     let events = rows.map(|row| {

@@ -66,6 +66,18 @@ pub enum LakeError {
     Query(#[from] DataFusionError),
 }
 
+impl LakeError {
+    /// The file or directory that it is about, where it is about one.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            LakeError::Io { path, .. }
+            | LakeError::Corrupt { path, .. }
+            | LakeError::Delta { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+}
+
 /// Why [`crate::Lake::add`] did not take the events.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -111,6 +111,8 @@ pub struct Node {
     gap_watch: Mutex<crate::watch::GapWatch>,
     /// Held by whoever writes to the table or must see it stand still.
     table: Arc<Mutex<()>>,
+    /// Held by whoever reads files that must not be removed meanwhile.
+    kept: Arc<Mutex<()>>,
     _lock: DirLock,
 }
 
@@ -251,9 +253,10 @@ impl Node {
             dictionary: dictionary.clone(),
             fields: fields.clone(),
         };
-        let table = Arc::new(Mutex::new(()));
+        let (table, kept) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+        let locks = (table.clone(), kept.clone());
         let pipeline =
-            Pipeline::start(parts, journal.clone(), outputs, table.clone(), options.hot_bytes_max)?;
+            Pipeline::start(parts, journal.clone(), outputs, locks, options.hot_bytes_max)?;
         Ok(Node {
             data,
             clock,
@@ -282,6 +285,7 @@ impl Node {
             fields,
             gap_watch: Mutex::default(),
             table,
+            kept,
             _lock: lock,
         })
     }
@@ -482,6 +486,11 @@ impl Node {
             "audit": state(&self.audit_log),
             "verified": *self.verified.lock().unwrap_or_else(PoisonError::into_inner),
         })
+    }
+
+    /// While held, nothing of the table or the journal is removed; both are written to.
+    pub(crate) fn keep_files(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// While held, nothing is written to the table and no journal segment is deleted.

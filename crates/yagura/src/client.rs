@@ -120,8 +120,11 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
-        let answer = request.send().await.with_context(|| {
-            format!("cannot reach {}: is `yagura serve` running there?", self.base)
+        let answer = request.send().await.with_context(|| match self.lang {
+            Lang::En => format!("cannot reach {}: is `yagura serve` running there?", self.base),
+            Lang::Ja => {
+                format!("{} に接続できません。yagura serve は動いていますか", self.base)
+            }
         })?;
         let status = answer.status();
         if status.is_success() {
@@ -137,6 +140,27 @@ impl Client {
             Some(place) => format!("{message}\n{place}"),
             None => message.to_owned(),
         };
-        if status.is_client_error() { Err(Misuse(message).into()) } else { bail!("{message}") }
+        if is_misuse(status.as_u16()) { Err(Misuse(message).into()) } else { bail!("{message}") }
+    }
+}
+
+/// Whether an answer says that what was asked cannot be right. Others (no permission, too busy, the
+/// server's own trouble) may be right at another moment or for somebody else.
+fn is_misuse(status: u16) -> bool {
+    matches!(status, 400 | 404 | 405 | 413 | 415 | 422)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_be_right_is_misuse() {
+        for misuse in [400, 404, 405, 413, 415, 422] {
+            assert!(is_misuse(misuse), "{misuse}");
+        }
+        for other in [401, 403, 408, 409, 429, 500, 503, 507] {
+            assert!(!is_misuse(other), "{other}");
+        }
     }
 }

@@ -118,6 +118,7 @@ fn no_acknowledged_record_is_lost(path: &'static str, mut seed: u64) {
         sender.join().unwrap();
         let until = acknowledged.load(Ordering::SeqCst);
         acknowledged_ranges.push(next..until);
+        sound_after(&data, acknowledged_ranges.len());
         // What was in flight may or may not be there; the next round uses other numbers.
         next = until + 20;
     }
@@ -136,8 +137,12 @@ fn no_acknowledged_record_is_lost(path: &'static str, mut seed: u64) {
     assert!(lost.is_empty(), "{} of {sent} acknowledged records lost: {lost:?}", lost.len());
     assert!(sent > 0, "the test must have sent something");
     eprintln!("{path}: {sent} acknowledged, {} stored, none lost", there.len());
-    let (code, said) = verify(&data);
-    assert_eq!(code, 0, "{said}");
+}
+
+/// The store verifies, as the kill left it.
+fn sound_after(data: &Path, kills: impl std::fmt::Display) {
+    let (code, said) = verify(data);
+    assert_eq!(code, 0, "after kill {kills}: {said}");
 }
 
 #[test]
@@ -164,121 +169,119 @@ fn committed_in_this_life(server: &Server) -> u64 {
     status["counters"]["journal.committed"].as_u64().unwrap()
 }
 
-/// Syslog has no acknowledgement: what is lost with a kill is counted and said, and the store is
-/// sound. What could be searched before the kill was durable and must stay.
-#[test]
-fn killed_while_receiving_syslog() {
-    let scratch = tempfile::tempdir().unwrap();
-    let data = scratch.path().join("data");
-    let mut seed = 3;
-    let (mut sent, mut committed) = (0_u64, 0);
-    for _ in 0..moments() {
-        let server = Server::start(&data, &[]);
-        let running = Arc::new(AtomicBool::new(true));
-        let (address, go_on) = (server.syslog_tcp.clone(), running.clone());
-        let start = sent;
-        let sender = std::thread::spawn(move || {
-            let Ok(mut stream) = TcpStream::connect(&address) else { return start };
-            let mut number = start;
-            while go_on.load(Ordering::SeqCst) {
-                let line = format!("<13>Nov 21 10:00:00 host app: crash test number={number}\n");
-                if stream.write_all(line.as_bytes()).is_err() {
-                    break;
-                }
-                number += 1;
-            }
-            number
-        });
-        std::thread::sleep(Duration::from_micros(5_000 + chance(&mut seed) % 100_000));
-        committed += committed_in_this_life(&server);
-        server.kill();
-        running.store(false, Ordering::SeqCst);
-        sent = sender.join().unwrap();
-    }
-    let stored =
-        rows(&yagura(&data, &["sql", "select count(*) as n from events", "--output", "jsonl"]));
-    let stored = stored[0]["n"].as_u64().unwrap();
-    eprintln!("syslog: {sent} written into the socket, {committed} seen durable, {stored} stored");
-    assert!(stored >= committed && committed > 0, "what was durable before a kill must stay");
-    let (code, said) = verify(&data);
-    assert_eq!(code, 0, "{said}");
-}
-
-/// One datagram of the test over UDP; its text says all of it.
-fn datagram(life: u64, number: u64) -> String {
+/// One line of the tests over syslog; its text says all of it.
+fn line(life: usize, number: u64) -> String {
     format!("<13>1 2026-11-21T10:00:00Z host crash {number} - - life {life:03} over")
 }
 
 /// The numbers of one life that a search finds while the server runs.
-fn searchable(server: &Server, life: u64) -> Vec<u64> {
+fn searchable(server: &Server, life: usize) -> Vec<u64> {
     let phrase = format!("\"life {life:03} over\"");
     let found = rows(&server.yagura(&["search", &phrase, "--limit", "0", "--output", "jsonl"]));
     let number = |row: &serde_json::Value| row["process.pid"].as_str()?.parse().ok();
     found.iter().map(|row| number(row).unwrap_or_else(|| panic!("no number: {row}"))).collect()
 }
 
-/// UDP has no acknowledgement either, and not even a connection: what may be asked of it is that
-/// the store is sound after every kill, that each record is one whole datagram as it was sent, once,
-/// and that what could be found before a kill can be found after it.
-#[test]
-fn killed_while_receiving_datagrams() {
+/// Lines handed to the network at once, and the pause after them.
+const LINES_AT_ONCE: u64 = 20;
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Syslog has no acknowledgement. What may be asked of it is that the store is sound after every
+/// kill, that each record is one whole line as it was sent, once, that what the server said was
+/// durable stays, and that what could be found before a kill can be found after it.
+///
+/// `send` hands lines `from..until` of a life to the network, or says that this is over.
+fn no_line_seen_is_lost<C: Send + 'static>(
+    connect: fn(&Server) -> C,
+    send: fn(&mut C, usize, std::ops::Range<u64>) -> bool,
+    mut seed: u64,
+) {
     let scratch = tempfile::tempdir().unwrap();
     let data = scratch.path().join("data");
-    let mut seed = 4;
-    let (mut sent, mut found) = (Vec::new(), std::collections::BTreeSet::new());
-    for life in 0..moments() {
+    let (mut sent, mut committed) = (Vec::new(), 0);
+    let mut found = std::collections::BTreeSet::new();
+    for life in 0..usize::try_from(moments()).unwrap() {
         let server = Server::start(&data, &[]);
         let running = Arc::new(AtomicBool::new(true));
-        let (address, go_on) = (server.syslog_udp.clone(), running.clone());
+        let (mut connection, go_on) = (connect(&server), running.clone());
         let sender = std::thread::spawn(move || {
-            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
             let mut number = 0;
             while go_on.load(Ordering::SeqCst) {
-                for _ in 0..20 {
-                    // Once the port is closed the kernel may refuse; there is nobody to tell.
-                    let _ = socket.send_to(datagram(life, number).as_bytes(), &address);
-                    number += 1;
+                let until = number + LINES_AT_ONCE;
+                let over = !send(&mut connection, life, number..until);
+                // Of what was being written when the server died some lines may have arrived.
+                number = until;
+                if over {
+                    break;
                 }
-                std::thread::sleep(Duration::from_millis(2));
+                std::thread::sleep(PAUSE);
             }
             number
         });
         std::thread::sleep(Duration::from_micros(5_000 + chance(&mut seed) % 150_000));
-        found.extend(searchable(&server, life).into_iter().map(|number| datagram(life, number)));
+        found.extend(searchable(&server, life).into_iter().map(|number| line(life, number)));
         std::thread::sleep(Duration::from_micros(chance(&mut seed) % 50_000));
+        committed += committed_in_this_life(&server);
         server.kill();
         running.store(false, Ordering::SeqCst);
         sent.push(sender.join().unwrap());
-        let (code, said) = verify(&data);
-        assert_eq!(code, 0, "after kill {life}: {said}");
+        sound_after(&data, life + 1);
     }
     let output = yagura(&data, &["search", "", "--limit", "0", "--output", "raw"]);
     common::succeeded(&output);
     let stored = String::from_utf8(output.stdout).unwrap();
     let mut there = std::collections::BTreeSet::new();
-    for line in stored.lines() {
-        let exact = whole_datagram(line).is_some_and(|(life, number)| {
-            sent.get(usize::try_from(life).unwrap()).is_some_and(|sent| number < *sent)
-        });
-        assert!(exact, "never sent so: {line:?}");
-        assert!(there.insert(line.to_owned()), "stored twice: {line:?}");
+    for text in stored.lines() {
+        let exact = whole_line(text)
+            .is_some_and(|(life, number)| sent.get(life).is_some_and(|sent| number < *sent));
+        assert!(exact, "never sent so: {text:?}");
+        assert!(there.insert(text.to_owned()), "stored twice: {text:?}");
     }
     let lost: Vec<&String> = found.difference(&there).collect();
     assert!(lost.is_empty(), "found before a kill and not after it: {lost:?}");
     assert!(!found.is_empty(), "something must have been found before a kill");
-    let sent: u64 = sent.iter().sum();
+    assert!(there.len() as u64 >= committed && committed > 0, "what was durable must stay");
     eprintln!(
-        "datagrams: {sent} sent, {} found before a kill, {} stored",
+        "{} lines sent, {} found before a kill, {committed} seen durable, {} stored",
+        sent.iter().sum::<u64>(),
         found.len(),
         there.len()
     );
 }
 
-/// Life and number of a line that is exactly one [`datagram`].
-fn whole_datagram(line: &str) -> Option<(u64, u64)> {
-    let number = line.split(' ').nth(4)?.parse().ok()?;
-    let life = line.split(' ').nth(8)?.parse().ok()?;
-    (datagram(life, number) == line).then_some((life, number))
+#[test]
+fn killed_while_receiving_syslog() {
+    no_line_seen_is_lost(
+        |server| TcpStream::connect(&server.syslog_tcp).unwrap(),
+        |stream, life, numbers| {
+            let lines: String = numbers.map(|number| line(life, number) + "\n").collect();
+            stream.write_all(lines.as_bytes()).is_ok()
+        },
+        3,
+    );
+}
+
+#[test]
+fn killed_while_receiving_datagrams() {
+    no_line_seen_is_lost(
+        |server| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.connect(&server.syslog_udp).unwrap();
+            socket
+        },
+        |socket, life, mut numbers| {
+            // Once the port is closed the kernel may refuse; there is nobody to tell.
+            numbers.all(|number| socket.send(line(life, number).as_bytes()).is_ok())
+        },
+        4,
+    );
+}
+
+/// Life and number of a text that is exactly one [`line`].
+fn whole_line(text: &str) -> Option<(usize, u64)> {
+    let number = text.split(' ').nth(4)?.parse().ok()?;
+    let life = text.split(' ').nth(8)?.parse().ok()?;
+    (line(life, number) == text).then_some((life, number))
 }
 
 /// Writes a file of JSON lines, every other one compressed; returns its lines.
@@ -336,8 +339,7 @@ fn killed_while_importing() {
             patience += 100_000;
             // Killed before it had made its store, there is nothing to look at.
             if data.join("lake/events/_delta_log").try_exists().unwrap() {
-                let (code, said) = verify(&data);
-                assert_eq!(code, 0, "after kill {kills}: {said}");
+                sound_after(&data, kills);
             }
         }
     }

@@ -50,6 +50,8 @@ pub struct FileReport {
     pub damages: Vec<Damage>,
     /// Why it was not read at all.
     pub skipped: Option<String>,
+    /// It was not read because it is no log, which is in order: nothing is missing.
+    pub no_log: bool,
 }
 
 /// A damaged place in a file.
@@ -72,6 +74,11 @@ impl ImportReport {
         self.files.iter().map(|file| file.records_already_there).sum()
     }
 
+    /// Logs and archives that could not be read or were refused; what is no log does not count.
+    pub fn unread(&self) -> usize {
+        self.files.iter().filter(|file| file.skipped.is_some() && !file.no_log).count()
+    }
+
     /// Damaged places, over all files.
     pub fn damaged(&self) -> u64 {
         self.files.iter().map(|file| file.damaged).sum()
@@ -92,6 +99,7 @@ impl FileReport {
             damaged: 0,
             damages: Vec::new(),
             skipped: None,
+            no_log: false,
         }
     }
 

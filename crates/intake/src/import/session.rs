@@ -277,7 +277,9 @@ impl Opener for Session<'_> {
 
     fn skip(&mut self, name: &str, reason: impl Into<String>) {
         let mut report = FileReport::new(name);
-        report.skipped = Some(reason.into());
+        let reason = reason.into();
+        report.no_log = reason == NOT_A_LOG;
+        report.skipped = Some(reason);
         self.reports.push(report);
     }
 

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 use yagura_event::{Lang, Level};
 
@@ -130,9 +131,9 @@ impl List {
         let found = found?;
         let alerts = found["alerts"].as_array().cloned().unwrap_or_default();
         if self.output == Format::Table {
-            print_table(&alerts, lang, &zone);
+            print_table(&alerts, lang, &zone)?;
         } else {
-            let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+            let mut writer = RowWriter::new(stdout().lock(), self.output, Vec::new());
             for alert in &alerts {
                 if let Value::Object(row) = alert {
                     writer.write(row.clone())?;
@@ -157,7 +158,7 @@ impl List {
 }
 
 /// Two lines an alert: what it is called, and the sentence of its first event.
-fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) {
+fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) -> io::Result<()> {
     for alert in alerts {
         let text = |key: &str| alert[key].as_str().unwrap_or_default().to_owned();
         let level = text("rule.level").parse::<Level>().unwrap_or_default();
@@ -165,7 +166,8 @@ fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) {
             (Lang::Ja, Some(name)) if !name.is_empty() => name.to_owned(),
             _ => text("rule.name"),
         };
-        println!(
+        writeln!(
+            stdout(),
             "{}  {}  {}  [{}]  {}  ×{}  {}",
             text("alert.id"),
             shown_in(zone, &text("last_seen")),
@@ -174,9 +176,14 @@ fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) {
             visible(&name),
             alert["count"],
             visible(alert["entity"]["value"].as_str().unwrap_or_default()),
-        );
-        println!("    {}", visible(alert["sentence"][lang.as_str()].as_str().unwrap_or_default()));
+        )?;
+        writeln!(
+            stdout(),
+            "    {}",
+            visible(alert["sentence"][lang.as_str()].as_str().unwrap_or_default())
+        )?;
     }
+    Ok(())
 }
 
 fn state_label(state: &str, lang: Lang) -> &str {

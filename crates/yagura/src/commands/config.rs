@@ -2,6 +2,7 @@ use crate::config::Config;
 use crate::output::visible;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yagura_event::Lang;
@@ -18,7 +19,7 @@ enum Action {
     /// Print every key with the value in force
     Show {
         /// The configuration file
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", env = "YAGURA_CONFIG")]
         config: Option<PathBuf>,
     },
     /// Check a configuration file; exit code 1 names what is wrong
@@ -33,7 +34,8 @@ impl ConfigCommand {
     pub fn run(self, asked: Option<Lang>) -> Result<ExitCode> {
         match self.action {
             Action::Show { config } => {
-                print!("{}", toml::to_string(&Config::load(config.as_deref())?)?);
+                let read = Config::load_in(config.as_deref(), asked)?;
+                write!(stdout(), "{}", toml::to_string(&read)?)?;
             }
             Action::Check { config } => {
                 let read = Config::load_in(Some(&config), asked)?;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 use yagura_desk::EntityKind;
 use yagura_event::{Lang, Level};
@@ -138,7 +139,7 @@ impl Explain {
         backend.close().await;
         let alert = alert?;
         if self.output == Format::Table {
-            explain(&alert, lang, &zone);
+            explain(&alert, lang, &zone)?;
         } else {
             print_rows(vec![alert], self.output, &[])?;
         }
@@ -146,7 +147,7 @@ impl Explain {
     }
 }
 
-fn explain(alert: &Value, lang: Lang, zone: &TimeZone) {
+fn explain(alert: &Value, lang: Lang, zone: &TimeZone) -> io::Result<()> {
     let word = |ja: &'static str, en: &'static str| if lang == Lang::Ja { ja } else { en };
     let both =
         |value: &Value| visible(value[lang.as_str()].as_str().unwrap_or_default()).into_owned();
@@ -156,28 +157,30 @@ fn explain(alert: &Value, lang: Lang, zone: &TimeZone) {
         _ => text("rule.name"),
     };
     let level = text("rule.level").parse::<Level>().unwrap_or_default();
-    println!("{}  {}  {name}", text("alert.id"), level.label(lang));
-    println!("{}", both(&alert["sentence"]));
-    println!(
+    writeln!(stdout(), "{}  {}  {name}", text("alert.id"), level.label(lang))?;
+    writeln!(stdout(), "{}", both(&alert["sentence"]))?;
+    writeln!(
+        stdout(),
         "{} – {}  ×{}",
         shown_in(zone, &text("first_seen")),
         shown_in(zone, &text("last_seen")),
         alert["count"]
-    );
+    )?;
     let explanation = &alert["explanation"];
-    println!(
+    writeln!(
+        stdout(),
         "\n{}\n  {}",
         word("ルールが探すもの", "What the rule looks for"),
         both(&explanation["looks_for"])
-    );
+    )?;
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let held = list(&explanation["held"]);
     if !held.is_empty() {
-        println!("\n{}", word("一致した理由", "Why it matched"));
+        writeln!(stdout(), "\n{}", word("一致した理由", "Why it matched"))?;
     }
     for one in &held {
         let value = visible(one["value"].as_str().unwrap_or_default()).into_owned();
-        println!("  {} {}: {value}", both(&one["label"]), both(&one["because"]));
+        writeln!(stdout(), "  {} {}: {value}", both(&one["label"]), both(&one["because"]))?;
     }
     for (title, key) in [
         (word("次に確認すること", "What to check next"), "check"),
@@ -185,31 +188,32 @@ fn explain(alert: &Value, lang: Lang, zone: &TimeZone) {
     ] {
         let lines = list(&explanation[key]);
         if !lines.is_empty() {
-            println!("\n{title}");
+            writeln!(stdout(), "\n{title}")?;
         }
         for line in &lines {
-            println!("  - {}", both(line));
+            writeln!(stdout(), "  - {}", both(line))?;
         }
     }
-    print_precedent(alert, lang, zone);
+    print_precedent(alert, lang, zone)?;
     let risk = list(&alert["risk"]);
     if !risk.is_empty() {
-        println!("\n{}", word("リスク", "Risk"));
+        writeln!(stdout(), "\n{}", word("リスク", "Risk"))?;
     }
     for one in &risk {
-        println!("  {}", risk_line(one, lang));
+        writeln!(stdout(), "  {}", risk_line(one, lang))?;
     }
     let hours = alert["alert.hours"].as_object().cloned().unwrap_or_default();
     if hours.len() > 1 {
-        println!("\n{}", word("1時間ごとの件数", "Events per hour"));
+        writeln!(stdout(), "\n{}", word("1時間ごとの件数", "Events per hour"))?;
         for (hour, count) in &hours {
-            println!("  {}  {count}", shown_in(zone, hour));
+            writeln!(stdout(), "  {}  {count}", shown_in(zone, hour))?;
         }
     }
+    Ok(())
 }
 
-fn print_precedent(alert: &Value, lang: Lang, zone: &TimeZone) {
-    let Some(precedent) = alert.get("precedent") else { return };
+fn print_precedent(alert: &Value, lang: Lang, zone: &TimeZone) -> io::Result<()> {
+    let Some(precedent) = alert.get("precedent") else { return Ok(()) };
     let count = |key: &str| precedent["verdicts"][key].as_u64().unwrap_or(0);
     let counts = ["true_positive", "false_positive", "benign", "duplicate"]
         .into_iter()
@@ -220,16 +224,17 @@ fn print_precedent(alert: &Value, lang: Lang, zone: &TimeZone) {
         });
     let counts = counts.collect::<Vec<_>>().join(", ");
     match lang {
-        Lang::Ja => println!("\n前例（同じルール・同じ対象）\n  {counts}"),
-        Lang::En => println!("\nSeen before (same rule, same entity)\n  {counts}"),
+        Lang::Ja => writeln!(stdout(), "\n前例（同じルール・同じ対象）\n  {counts}")?,
+        Lang::En => writeln!(stdout(), "\nSeen before (same rule, same entity)\n  {counts}")?,
     }
     let last = &precedent["last"];
     if let Some(who) = last["user.name"].as_str() {
         let at = shown_in(zone, last["@timestamp"].as_str().unwrap_or_default());
         let note = visible(last["alert.note"].as_str().unwrap_or_default()).into_owned();
         let word = if lang == Lang::Ja { "最後の判定" } else { "last decided" };
-        println!("  {word}: {at}  {}  {note}", visible(who));
+        writeln!(stdout(), "  {word}: {at}  {}  {note}", visible(who))?;
     }
+    Ok(())
 }
 
 fn risk_line(one: &Value, lang: Lang) -> String {
@@ -277,7 +282,9 @@ impl Listing {
         let path = format!("/api/v1/risk?limit={limit}");
         let rows = self.rows(lang, &path, "entities", move |node| Ok(node.risk(limit))).await?;
         if self.output == Format::Table {
-            rows.iter().for_each(|row| println!("{}", risk_line(row, lang)));
+            for row in &rows {
+                writeln!(stdout(), "{}", risk_line(row, lang))?;
+            }
         } else {
             print_rows(rows.clone(), self.output, &[])?;
         }
@@ -298,7 +305,9 @@ impl Listing {
         let path = "/api/v1/rules/quality";
         let rows = self.rows(lang, path, "rules", |node| Ok(node.rule_quality())).await?;
         if self.output == Format::Table {
-            rows.iter().for_each(|row| print_quality(row, lang));
+            for row in &rows {
+                print_quality(row, lang)?;
+            }
         } else {
             print_rows(rows.clone(), self.output, &[])?;
         }
@@ -315,7 +324,7 @@ impl Listing {
     }
 }
 
-fn print_quality(row: &Value, lang: Lang) {
+fn print_quality(row: &Value, lang: Lang) -> io::Result<()> {
     let percent = |key: &str| row[key].as_f64().map(|share| share * 100.0);
     let measured = match (percent("rule.precision"), percent("rule.precision_low")) {
         (Some(precision), Some(low)) => {
@@ -339,11 +348,12 @@ fn print_quality(row: &Value, lang: Lang) {
             row["rule.alerts"], row["rule.alerts_7d"], row["rule.suppressed"]
         ),
     };
-    println!("{measured}  {}  ({counts})", visible(name));
+    writeln!(stdout(), "{measured}  {}  ({counts})", visible(name))?;
     let sentence = format!("sentence_{}", lang.as_str());
     if let Some(noise) = row["rule.noise"][&sentence].as_str() {
-        println!("    {}", visible(noise));
+        writeln!(stdout(), "    {}", visible(noise))?;
     }
+    Ok(())
 }
 
 impl Gaps {
@@ -354,7 +364,9 @@ impl Gaps {
         let local = move |node: &yagura_node::Node| Ok(node.gaps(open, limit));
         let rows = self.listing.rows(lang, &path, "gaps", local).await?;
         if self.listing.output == Format::Table {
-            rows.iter().for_each(|row| print_gap(row, lang, &zone));
+            for row in &rows {
+                print_gap(row, lang, &zone)?;
+            }
         } else {
             print_rows(rows.clone(), self.listing.output, &[])?;
         }
@@ -371,7 +383,7 @@ impl Gaps {
     }
 }
 
-fn print_gap(row: &Value, lang: Lang, zone: &TimeZone) {
+fn print_gap(row: &Value, lang: Lang, zone: &TimeZone) -> io::Result<()> {
     let text = |key: &str| row[key].as_str().unwrap_or_default();
     let kind = serde_json::from_value::<yagura_desk::GapKind>(row["gap.kind"].clone());
     let kind = kind.map_or(text("gap.kind"), |kind| kind.label(lang)).to_owned();
@@ -380,8 +392,14 @@ fn print_gap(row: &Value, lang: Lang, zone: &TimeZone) {
         (None, Lang::En) => "still open".to_owned(),
         (None, Lang::Ja) => "継続中".to_owned(),
     };
-    println!("{}  {kind}  {} – {end}", text("gap.id"), shown_in(zone, text("gap.begin")));
-    println!("    {}", visible(text(&format!("gap.sentence_{}", lang.as_str()))));
+    writeln!(
+        stdout(),
+        "{}  {kind}  {} – {end}",
+        text("gap.id"),
+        shown_in(zone, text("gap.begin"))
+    )?;
+    writeln!(stdout(), "    {}", visible(text(&format!("gap.sentence_{}", lang.as_str()))))?;
+    Ok(())
 }
 
 impl Except {
@@ -426,7 +444,9 @@ async fn list_exceptions(listing: &Listing, lang: Lang) -> Result<ExitCode> {
     let path = "/api/v1/exceptions";
     let rows = listing.rows(lang, path, "exceptions", |node| Ok(node.exceptions())).await?;
     if listing.output == Format::Table {
-        rows.iter().for_each(|row| print_exception(row, lang, &zone));
+        for row in &rows {
+            print_exception(row, lang, &zone)?;
+        }
     } else {
         print_rows(rows.clone(), listing.output, &[])?;
     }
@@ -442,7 +462,7 @@ async fn list_exceptions(listing: &Listing, lang: Lang) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_exception(row: &Value, lang: Lang, zone: &TimeZone) {
+fn print_exception(row: &Value, lang: Lang, zone: &TimeZone) -> io::Result<()> {
     let text = |key: &str| row[key].as_str().unwrap_or_default();
     let state = match (text("exception.state"), lang) {
         ("in_force", Lang::En) => "in force",
@@ -456,13 +476,14 @@ fn print_exception(row: &Value, lang: Lang, zone: &TimeZone) {
         (None, Lang::En) => "until removed".to_owned(),
         (None, Lang::Ja) => "取り消すまで".to_owned(),
     };
-    println!(
+    writeln!(
+        stdout(),
         "{}  [{state}]  – {end}  ×{}  {}: {}",
         text("exception.id"),
         row["exception.suppressed"],
         visible(text("user.name")),
         visible(text("exception.reason")),
-    );
+    )?;
     let names = ["rule.uuid", "rule.tags"].into_iter().flat_map(|key| row[key].as_array());
     let mut what: Vec<String> =
         names.flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
@@ -473,7 +494,8 @@ fn print_exception(row: &Value, lang: Lang, zone: &TimeZone) {
     if let Some(conditions) = row.get("exception.conditions") {
         what.push(conditions.to_string());
     }
-    println!("    {}", visible(&what.join("  ")));
+    writeln!(stdout(), "    {}", visible(&what.join("  ")))?;
+    Ok(())
 }
 
 impl Add {
@@ -502,7 +524,7 @@ impl Add {
                 eprintln!("{id}: 追加しました。yagura alerts except remove {id} で取り消せます")
             }
         }
-        println!("{id}");
+        writeln!(stdout(), "{id}")?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -547,7 +569,7 @@ fn entity(text: &str) -> Result<Value> {
 
 fn print_rows(rows: Vec<Value>, format: Format, columns: &[&str]) -> Result<()> {
     let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-    let mut writer = RowWriter::new(std::io::stdout().lock(), format, columns);
+    let mut writer = RowWriter::new(stdout().lock(), format, columns);
     for row in rows {
         if let Value::Object(row) = row {
             writer.write(row)?;

@@ -137,18 +137,24 @@ impl Import {
         }
         let (added, there) = (report.records_added(), report.records_already_there());
         let (files, damaged) = (report.files.len(), report.damaged());
+        let unread = report.unread() + plan.problems.len();
         match lang {
             Lang::En => eprintln!(
-                "{files} files: {added} records added, {there} were there already, {damaged} damaged places"
+                "{files} files: {added} records added, {there} were there already, {damaged} damaged \
+                 places, {unread} not read"
             ),
             Lang::Ja => eprintln!(
-                "{files}ファイル: {added}件を追加、{there}件は取り込み済み、破損{damaged}か所"
+                "{files}ファイル: {added}件を追加、{there}件は取り込み済み、破損{damaged}か所、\
+                 読み取り不可{unread}件"
             ),
         }
         match &report.outcome {
-            Outcome::Done if damaged > 0 || !plan.problems.is_empty() => Ok(ExitCode::from(1)),
+            Outcome::Done if damaged > 0 || unread > 0 => Ok(ExitCode::from(1)),
             Outcome::Done => Ok(ExitCode::SUCCESS),
-            Outcome::Failed(error) => Err(anyhow!("{error}; run the same import again to go on")),
+            Outcome::Failed(error) => Err(match lang {
+                Lang::En => anyhow!("{error}; run the same import again to go on"),
+                Lang::Ja => anyhow!("{error}。同じコマンドで続きから再開します"),
+            }),
             _ => {
                 match lang {
                     Lang::En => eprintln!("interrupted; run the same import again to go on"),

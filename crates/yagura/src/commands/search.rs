@@ -74,6 +74,17 @@ impl Search {
         if self.follow && self.place.is_directory() {
             return Err(needs_a_server(lang).into());
         }
+        if self.follow && self.output == EventFormat::Table {
+            return Err(Misuse(match lang {
+                Lang::En => "a table is drawn when its last row is known, and -f has none: use \
+                             --output sentence, jsonl or csv"
+                    .to_owned(),
+                Lang::Ja => "表は最後の行が決まってから描くため、-f では使えません。--output には \
+                             sentence、jsonl、csv のどれかを指定してください"
+                    .to_owned(),
+            })
+            .into());
+        }
         let backend = Backend::open(&self.place, lang).await?;
         let query = SearchQuery {
             query: self.expression.clone(),
@@ -86,13 +97,20 @@ impl Search {
         };
         let mut printer = Printer::new(self.output, self.columns.clone(), lang, zone);
         let found = if self.follow {
-            backend.follow(&query, |row| printer.print(row)).await
+            backend.follow(&query, |row| printer.print(row).and_then(|()| printer.flush())).await
         } else {
             backend.search(&query, |row| printer.print(row)).await
         };
         backend.close().await;
         let end = found?;
         let rows = printer.finish()?;
+        if self.follow {
+            match lang {
+                Lang::En => eprintln!("the server has stopped"),
+                Lang::Ja => eprintln!("サーバーが停止しました"),
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         match (rows, end.cut, lang) {
             (0, _, Lang::En) => eprintln!("nothing found"),
             (0, _, Lang::Ja) => eprintln!("見つかりませんでした"),
@@ -171,6 +189,14 @@ impl Printer {
                 Ok(writer.write(picked)?)
             }
         }
+    }
+
+    /// Shows what was printed so far, where the next row may be long in coming.
+    fn flush(&mut self) -> Result<()> {
+        Ok(match self {
+            Printer::Lines { .. } => std::io::stdout().flush()?,
+            Printer::Rows { writer, .. } => writer.flush()?,
+        })
     }
 
     fn finish(self) -> Result<usize> {

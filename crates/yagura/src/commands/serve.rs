@@ -159,7 +159,8 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     let hunter = node.hunter().clone();
     tasks.push(tokio::spawn(hunter.keep_pulling(async move { feeds_signal.stopped().await })));
 
-    let app = yagura_api::router(node.clone(), listeners, &http_options, http_counters.clone());
+    let (counters, ending) = (http_counters.clone(), signal.clone());
+    let app = yagura_api::router(node.clone(), listeners, &http_options, counters, ending);
     tasks.push(tokio::spawn(yagura_api::serve(http, app, http_options, http_counters, signal)));
     match config.lang {
         Lang::En => eprintln!("ready; Ctrl-C stops. Data is in {}", data.root().display()),

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub const YAGURA: &str = env!("CARGO_BIN_EXE_yagura");
@@ -15,6 +16,9 @@ pub const YAGURA: &str = env!("CARGO_BIN_EXE_yagura");
 /// A running `yagura serve`. Killed when dropped.
 pub struct Server {
     child: Child,
+    /// What it says on standard error once it listens.
+    said: Arc<Mutex<String>>,
+    hearing: Option<std::thread::JoinHandle<()>>,
     pub http: String,
     pub syslog_tcp: String,
     pub syslog_udp: String,
@@ -46,11 +50,20 @@ impl Server {
             said.push(line);
         }
         // Keep reading, so that the server never blocks on a full pipe; show what it says.
-        std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"))
+        let said = Arc::<Mutex<String>>::default();
+        let hearing = std::thread::spawn({
+            let said = Arc::clone(&said);
+            move || {
+                for line in lines.map_while(Result::ok) {
+                    eprintln!("{line}");
+                    said.lock().unwrap().push_str(&(line + "\n"));
+                }
+            }
         });
         Server {
             child,
+            said,
+            hearing: Some(hearing),
             http: addresses["http"].clone(),
             syslog_tcp: addresses["syslog-tcp"].clone(),
             syslog_udp: addresses["syslog-udp"].clone(),
@@ -68,14 +81,20 @@ impl Server {
     }
 
     /// SIGTERM; the server must end by itself, with success.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
+        self.stop_and_hear();
+    }
+
+    /// [`Server::stop`]; everything it said on standard error since it listens.
+    pub fn stop_and_hear(mut self) -> String {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 assert!(status.success(), "yagura serve ended with {status}");
-                return;
+                self.hearing.take().unwrap().join().unwrap();
+                return std::mem::take(&mut *self.said.lock().unwrap());
             }
             assert!(began.elapsed() < Duration::from_secs(60), "yagura serve does not end");
             std::thread::sleep(Duration::from_millis(20));

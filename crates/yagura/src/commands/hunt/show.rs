@@ -5,6 +5,7 @@ use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 use yagura_event::{Lang, Level};
 
@@ -30,7 +31,7 @@ impl List {
         let hunts = found["hunts"].as_array().cloned().unwrap_or_default();
         if self.output == Format::Table {
             for hunt in &hunts {
-                println!("{}", summary(hunt, lang));
+                writeln!(stdout(), "{}", summary(hunt, lang))?;
             }
             if hunts.is_empty() {
                 match lang {
@@ -40,7 +41,7 @@ impl List {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+        let mut writer = RowWriter::new(stdout().lock(), self.output, Vec::new());
         for hunt in hunts {
             if let Value::Object(row) = hunt {
                 writer.write(row)?;
@@ -207,9 +208,9 @@ pub async fn print_hunt(
         }
     };
     if output == Format::Table {
-        print_people(&hunt, &hits, lang);
+        print_people(&hunt, &hits, lang)?;
     } else {
-        let mut writer = RowWriter::new(std::io::stdout().lock(), output, Vec::new());
+        let mut writer = RowWriter::new(stdout().lock(), output, Vec::new());
         for hit in &hits {
             writer.write(row(&hunt, hit, lang))?;
         }
@@ -246,33 +247,35 @@ fn row(hunt: &Value, hit: &Value, lang: Lang) -> Row {
     row
 }
 
-fn print_people(hunt: &Value, hits: &[Value], lang: Lang) {
-    println!("{}", summary(hunt, lang));
+fn print_people(hunt: &Value, hits: &[Value], lang: Lang) -> io::Result<()> {
+    writeln!(stdout(), "{}", summary(hunt, lang))?;
     for source in hunt["hunt.sources"].as_array().into_iter().flatten().take(10) {
         let digest = source["file.hash.sha256"].as_str().unwrap_or_default();
         let name = source["file.name"].as_str().unwrap_or_default();
-        println!("    {}  sha256:{}", visible(name), visible(digest));
+        writeln!(stdout(), "    {}  sha256:{}", visible(name), visible(digest))?;
     }
     for tally in hunt["hunt.found"].as_array().into_iter().flatten().take(50) {
         let uuid = tally["rule.uuid"].as_str().unwrap_or_default();
         let level = tally["rule.level"].as_str().unwrap_or_default();
         let level = level.parse::<Level>().unwrap_or_default().label(lang);
-        println!(
+        writeln!(
+            stdout(),
             "  ×{}  {level}  {}  {} … {}",
             tally["hunt.count"],
             visible(name_of(hunt, uuid, lang)),
             tally["hunt.first_seen"].as_str().unwrap_or_default(),
             tally["hunt.last_seen"].as_str().unwrap_or_default(),
-        );
+        )?;
     }
     for hit in hits {
         let text = |key: &str| visible(hit[key].as_str().unwrap_or_default()).into_owned();
-        println!("{}  {}  {}", text("@timestamp"), text("event.id"), text("host.name"));
-        println!("    {}", text(&format!("hunt.sentence_{lang}")));
+        writeln!(stdout(), "{}  {}  {}", text("@timestamp"), text("event.id"), text("host.name"))?;
+        writeln!(stdout(), "    {}", text(&format!("hunt.sentence_{lang}")))?;
         if !hit["hunt.field"].is_null() {
-            println!("    {}: {}", text("hunt.field"), text("hunt.value"));
+            writeln!(stdout(), "    {}: {}", text("hunt.field"), text("hunt.value"))?;
         }
     }
+    Ok(())
 }
 
 /// How it ended, on standard error.

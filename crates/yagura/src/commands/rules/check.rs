@@ -3,6 +3,7 @@ use crate::output::{Format, RowWriter, visible};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yagura_event::Lang;
@@ -48,9 +49,11 @@ impl Check {
         let mut problems = lint::check(&files, &compiled.report);
         problems.retain(|problem| self.hints || problem.severity != Severity::Hint);
         if self.output == Format::Table {
-            problems.iter().for_each(|problem| println!("{}", line(problem, lang)));
+            for problem in &problems {
+                writeln!(stdout(), "{}", line(problem, lang))?;
+            }
         } else {
-            let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+            let mut writer = RowWriter::new(stdout().lock(), self.output, Vec::new());
             for problem in &problems {
                 if let Value::Object(row) = row(problem) {
                     writer.write(row)?;
