@@ -1,6 +1,8 @@
 //! The project's chores: `cargo xtask test`, `demo`, `build`, `bench`. Standard library only, so
 //! that it is ready in a second on a fresh machine.
 
+#![forbid(unsafe_code)]
+
 mod steps;
 mod tools;
 

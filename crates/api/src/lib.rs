@@ -41,6 +41,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use yagura_desk::Webhook;
 use yagura_intake::StopSignal;
 use yagura_intake::http_body::BulkStreams;
 use yagura_node::Node;
@@ -54,6 +55,7 @@ pub struct Api {
     streams: Arc<BulkStreams>,
     bodies: Arc<Semaphore>,
     whole: Bodies,
+    webhook: Option<Webhook>,
     /// Ends what would otherwise never end: the views of arriving events.
     stop: StopSignal,
     /// Whose one permit a verification holds: it reads the whole store.
@@ -84,13 +86,14 @@ impl Api {
 }
 
 /// The routes of a node. `listeners` is what the status says of the ports; `options` and `counters`
-/// are those that [`serve`] gets, and so is `stop`.
+/// are those that [`serve`] gets, and so is `stop`. `webhook` is the one that alerts are sent to.
 pub fn router(
     node: Arc<Node>,
     listeners: Vec<Listener>,
     options: &ServeOptions,
     counters: Arc<HttpCounters>,
     stop: StopSignal,
+    webhook: Option<Webhook>,
 ) -> Router {
     let streams = node.streams();
     let api = Api {
@@ -100,6 +103,7 @@ pub fn router(
         streams: Arc::new(BulkStreams::with_known(streams)),
         bodies: Arc::new(Semaphore::new(limits::BODIES_AT_ONCE_MAX)),
         whole: Bodies::new(limits::BODIES_BYTES_MAX, options.request_timeout, counters),
+        webhook,
         stop,
         verifying: Arc::new(Semaphore::new(limits::VERIFICATIONS_AT_ONCE_MAX)),
     };

@@ -315,6 +315,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_head_is_read_up_to_its_limit() {
+        let server = start(ServeOptions::default()).await;
+        let head = |bytes: usize| {
+            let (begin, end) = ("GET / HTTP/1.1\r\nhost: x\r\nx-padding: ", "\r\n\r\n");
+            format!("{begin}{}{end}", "x".repeat(bytes - begin.len() - end.len()))
+        };
+        let mut fits = server.connect().await;
+        fits.write_all(head(HEAD_BYTES_MAX - 1).as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        fits.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        let mut past = server.connect().await;
+        // The server refuses before it has read everything, and closes.
+        let _ = past.write_all(head(HEAD_BYTES_MAX + 1).as_bytes()).await;
+        assert!(!rest(&mut past).await.starts_with("HTTP/1.1 200"));
+        assert_eq!(server.counters.snapshot().requests, 1);
+    }
+
+    #[tokio::test]
     async fn a_head_that_never_ends_is_given_up() {
         let options =
             ServeOptions { request_timeout: Duration::from_millis(200), ..ServeOptions::default() };

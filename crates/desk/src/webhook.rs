@@ -71,7 +71,7 @@ pub enum WebhookError {
 }
 
 /// What became of a webhook's deliveries, since the start of the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct WebhookStats {
     /// Taken by the receiver.
     pub delivered: u64,
@@ -86,6 +86,7 @@ pub struct WebhookStats {
 }
 
 /// Tells another system of alerts: signed, with bounded retries, never following redirects.
+#[derive(Clone)]
 pub struct Webhook {
     shared: Arc<Shared>,
 }
@@ -146,6 +147,15 @@ impl Webhook {
             attempts: AtomicU64::new(0),
         };
         Ok(Webhook { shared: Arc::new(shared) })
+    }
+
+    /// Whether `url` is an address that alerts may be sent to, as far as that can be said without asking
+    /// for its name.
+    ///
+    /// # Errors
+    /// [`WebhookError::Url`] for an address we do not send to.
+    pub fn check_address(url: &str, allow_private: bool) -> Result<(), WebhookError> {
+        check_url(url, allow_private).map(drop)
     }
 
     /// Sends `alert` as `alert.raised`, if it is severe enough, and returns at once. How it ends is

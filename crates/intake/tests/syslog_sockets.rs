@@ -84,6 +84,31 @@ async fn single_bytes_and_mixed_framing_arrive_whole() {
 }
 
 #[tokio::test]
+async fn unfinished_messages_share_one_memory() {
+    let options = TcpOptions { unfinished_bytes_max: 1_000, ..TcpOptions::default() };
+    let tcp = Tcp::start(options, Gate::Open).await;
+    let (mut one, mut two) = (tcp.connect().await, tcp.connect().await);
+    let begun = [b"<13>".to_vec(), vec![b'x'; 496]].concat();
+    one.write_all(&begun).await.unwrap();
+    two.write_all(&begun).await.unwrap();
+    tcp.until(|it| it.bytes == 1_000).await;
+    assert_eq!((tcp.counters.snapshot().cut, tcp.sink.texts().len()), (0, 0), "at the limit");
+    two.write_all(b"y").await.unwrap();
+    tcp.sink.wait_for(1).await;
+    two.write_all(b"dropped\n<13>next\n").await.unwrap();
+    one.write_all(b"whole\n").await.unwrap();
+    tcp.sink.wait_for(3).await;
+    let whole = |end: &str| String::from_utf8(begun.clone()).unwrap() + end;
+    let mut texts = tcp.sink.texts();
+    texts.sort();
+    let mut expected = [whole("y"), "<13>next".to_owned(), whole("whole")];
+    expected.sort();
+    assert_eq!(texts, expected);
+    let counts = tcp.end().await;
+    assert_eq!((counts.cut, counts.cut_bytes), (1, 7));
+}
+
+#[tokio::test]
 async fn many_connections_keep_their_own_order() {
     let tcp = Tcp::start(TcpOptions::default(), Gate::Open).await;
     let senders = (0..20).map(|number| {

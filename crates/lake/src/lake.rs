@@ -269,14 +269,6 @@ impl Lake {
         self.lock().sealed.insert(batch);
     }
 
-    /// Batches that have rows in memory and were not declared sealed.
-    pub fn open_batches(&self) -> Vec<u64> {
-        let state = self.lock();
-        let mut open: Vec<u64> = state.hot.batches().difference(&state.sealed).copied().collect();
-        open.sort_unstable();
-        open
-    }
-
     /// Writes all rows of sealed batches to Parquet and commits them together. Without `force`
     /// only when it is worth it ([`LakeOptions::flush_bytes_min`],
     /// [`LakeOptions::flush_age_max_micros`]).

@@ -225,9 +225,9 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// A finding whose words exist once, in the words of the part that failed.
+    /// Something that cannot be checked, with the reason that the part gave which failed.
     fn wrong(&mut self, name: Name, place: String, error: impl std::fmt::Display) {
-        self.found(name, place, error.to_string(), error.to_string());
+        self.found(name, place, error.to_string(), format!("検査できません（{error}）"));
     }
 
     fn finish(mut self) -> VerifyReport {

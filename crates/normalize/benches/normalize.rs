@@ -7,6 +7,7 @@
 //! global allocator, over all three.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+#![allow(unsafe_code, reason = "an allocator that counts can be written no other way")]
 
 use mimalloc::MiMalloc;
 use std::alloc::{GlobalAlloc, Layout};

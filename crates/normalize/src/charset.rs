@@ -28,8 +28,6 @@ impl TextEncoding {
     pub const UTF_8: TextEncoding = TextEncoding(UTF_8);
     /// UTF-16, little end first.
     pub const UTF_16_LE: TextEncoding = TextEncoding(UTF_16LE);
-    /// UTF-16, big end first.
-    pub const UTF_16_BE: TextEncoding = TextEncoding(UTF_16BE);
 
     /// The name in `yagura.encoding`: `cp932` for what the WHATWG calls Shift_JIS, everything else
     /// as it is called there, in lower case where we detect it.

@@ -44,7 +44,8 @@ impl Place {
         self.server.is_none()
     }
 
-    fn client(&self, lang: Lang) -> Result<Option<Client>> {
+    /// The server, where one is named.
+    pub fn client(&self, lang: Lang) -> Result<Option<Client>> {
         let token = self.token_file.as_deref();
         self.server.as_deref().map(|server| Client::new(server, token, lang)).transpose()
     }
@@ -157,24 +158,6 @@ impl Backend {
             }
             Backend::Local(node, lang) => {
                 node.acts(asked).await.map_err(|error| said(error, *lang))
-            }
-        }
-    }
-
-    pub async fn follow(
-        &self,
-        query: &SearchQuery,
-        each: impl FnMut(Row) -> Result<()>,
-    ) -> Result<SearchEnd> {
-        match self {
-            Backend::Remote(client) => {
-                let mut asked = vec![("query", query.query.clone())];
-                asked.extend(query.time_zone.clone().map(|zone| ("time_zone", zone)));
-                client.lines("/api/v1/tail", &asked, each).await?;
-                Ok(SearchEnd::default())
-            }
-            Backend::Local(..) => {
-                Err(Misuse("-f needs a running server: name it with --server".to_owned()).into())
             }
         }
     }
@@ -299,8 +282,9 @@ impl Backend {
         }
         let data = place.existing_dir(lang)?;
         let text = |key: &str| scope[key].as_str();
-        let event = text("event.id").map(str::parse).transpose();
-        let event = event.map_err(|error| Misuse(format!("{error}")))?;
+        let event = text("event.id")
+            .map(|id| id.parse().map_err(|error| crate::commands::prove::no_id(id, &error, lang)));
+        let event = event.transpose()?;
         let scope = VerifyScope::parse(text("from"), text("to"), event);
         let scope = scope.map_err(|error| said(error, lang))?;
         let report = tokio::task::spawn_blocking(move || {

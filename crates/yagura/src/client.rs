@@ -22,9 +22,11 @@ impl Client {
     pub fn new(server: &str, token_file: Option<&Path>, lang: Lang) -> Result<Self> {
         let base = server.trim_end_matches('/').to_owned();
         if !base.starts_with("http://") && !base.starts_with("https://") {
-            return Err(
-                Misuse(format!("--server {server:?} must begin with http:// or https://")).into()
-            );
+            return Err(Misuse(match lang {
+                Lang::En => format!("--server {server:?} must begin with http:// or https://"),
+                Lang::Ja => format!("--server {server:?} は http:// か https:// で始めてください"),
+            })
+            .into());
         }
         let token = match token_file {
             Some(path) => {

@@ -1,10 +1,10 @@
 //! The one configuration file. Every key has a default; unknown keys are errors.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use yagura_desk::RiskOptions;
+use yagura_desk::{RiskOptions, Webhook, WebhookSecret};
 use yagura_event::{Lang, Level};
 use yagura_normalize::limits::SOURCE_SETTINGS_MAX;
 use yagura_normalize::{Normalizer, SourceSetting};
@@ -265,63 +265,69 @@ impl Config {
             let lang = asked.unwrap_or_default();
             return Ok(Config { lang, ..Config::default() });
         };
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
-        let mut config: Config = toml::from_str(&text)
-            .with_context(|| format!("the configuration file {} is wrong", path.display()))?;
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| match asked {
+            Some(Lang::Ja) => format!("設定ファイル {shown} を読み取れません"),
+            _ => format!("cannot read the configuration file {shown}"),
+        })?;
+        // Until it is read, only the person who asks can have named a language.
+        let read = toml::from_str(&text);
+        let mut config: Config = read.with_context(|| wrong(path, asked.unwrap_or_default()))?;
         config.lang = asked.unwrap_or(config.lang);
-        config
-            .check()
-            .with_context(|| format!("the configuration file {} is wrong", path.display()))?;
+        config.check().with_context(|| wrong(path, config.lang))?;
         Ok(config)
     }
 
     /// Refuses values out of their range, naming the key and the remedy.
     pub fn check(&self) -> Result<()> {
-        in_range("syslog.message_bytes_max", self.syslog.message_bytes_max, 1, 1024 * 1024)?;
-        in_range("syslog.connections_max", self.syslog.connections_max, 1, 1_000_000)?;
-        in_range("syslog.idle_timeout_s", self.syslog.idle_timeout_s, 1, 86_400)?;
-        in_range("http.connections_max", self.http.connections_max, 1, 1_000_000)?;
-        in_range("http.idle_timeout_s", self.http.idle_timeout_s, 1, 86_400)?;
-        in_range("http.request_timeout_s", self.http.request_timeout_s, 1, 3600)?;
-        in_range("journal.queue_mib", self.journal.queue_mib, 1, 4096)?;
-        in_range("journal.checkpoint_interval_s", self.journal.checkpoint_interval_s, 1, 3600)?;
-        in_range("journal.heartbeat_interval_s", self.journal.heartbeat_interval_s, 10, 86_400)?;
-        in_range("lake.hot_mib", self.lake.hot_mib, 16, 65_536)?;
-        in_range("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
-        in_range("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;
-        in_range("alerts.risk_half_life_h", self.alerts.risk_half_life_h, 1, 8_760)?;
-        in_range("alerts.chain_phases", self.alerts.chain_phases, 2, 4)?;
-        in_range("alerts.chain_window_h", self.alerts.chain_window_h, 1, 8_760)?;
-        in_range("alerts.quick_chain_phases", self.alerts.quick_chain_phases, 2, 4)?;
-        in_range("alerts.quick_chain_window_min", self.alerts.quick_chain_window_min, 1, 10_080)?;
+        let lang = self.lang;
+        let range =
+            |key: &str, value: usize, min: usize, max: usize| in_range(lang, key, value, min, max);
+        let span = |key: &str, value: u64, min: u64, max: u64| in_range(lang, key, value, min, max);
+        range("syslog.message_bytes_max", self.syslog.message_bytes_max, 1, 1024 * 1024)?;
+        range("syslog.connections_max", self.syslog.connections_max, 1, 1_000_000)?;
+        span("syslog.idle_timeout_s", self.syslog.idle_timeout_s, 1, 86_400)?;
+        range("http.connections_max", self.http.connections_max, 1, 1_000_000)?;
+        span("http.idle_timeout_s", self.http.idle_timeout_s, 1, 86_400)?;
+        span("http.request_timeout_s", self.http.request_timeout_s, 1, 3600)?;
+        range("journal.queue_mib", self.journal.queue_mib, 1, 4096)?;
+        span("journal.checkpoint_interval_s", self.journal.checkpoint_interval_s, 1, 3600)?;
+        span("journal.heartbeat_interval_s", self.journal.heartbeat_interval_s, 10, 86_400)?;
+        range("lake.hot_mib", self.lake.hot_mib, 16, 65_536)?;
+        span("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
+        span("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;
+        span("alerts.risk_half_life_h", self.alerts.risk_half_life_h, 1, 8_760)?;
+        range("alerts.chain_phases", self.alerts.chain_phases, 2, 4)?;
+        span("alerts.chain_window_h", self.alerts.chain_window_h, 1, 8_760)?;
+        range("alerts.quick_chain_phases", self.alerts.quick_chain_phases, 2, 4)?;
+        span("alerts.quick_chain_window_min", self.alerts.quick_chain_window_min, 1, 10_080)?;
         self.zone()?;
         self.rule_zone()?;
         self.check_sources()?;
         yagura_enrich::Enrichment::check(&self.enrichment()).map_err(|error| self.said(&error))?;
         for (key, paths) in [("lists", &self.rules.lists), ("pipelines", &self.rules.pipelines)] {
             if let Some(path) = paths.iter().find(|path| !matches!(path.try_exists(), Ok(true))) {
-                bail!("rules.{key}: there is no {}", path.display());
+                return Err(missing(self.lang, &format!("rules.{key}"), path));
             }
         }
         for dir in &self.content.dirs {
             if !matches!(dir.try_exists(), Ok(true)) {
-                bail!("content.dirs: there is no {}", dir.display());
+                return Err(missing(self.lang, "content.dirs", dir));
             }
         }
         for dir in &self.rules.dirs {
             if !dir.is_dir() {
-                bail!("rules.dirs: {} is not a directory", dir.display());
+                let dir = dir.display();
+                return Err(in_words(
+                    self.lang,
+                    format!("rules.dirs: {dir} is not a directory"),
+                    format!("rules.dirs: {dir} はディレクトリではありません"),
+                ));
             }
         }
-        if let Some(webhook) = &self.webhook {
-            let scheme = webhook.url.split_once("://").map(|(scheme, _)| scheme);
-            if !matches!(scheme, Some("http" | "https")) {
-                bail!("webhook.url: {:?} must begin with https:// or http://", webhook.url);
-            }
-        }
+        self.check_webhook()?;
         for address in self.listen_addresses() {
-            refuse_open_address(address)?;
+            refuse_open_address(self.lang, address)?;
         }
         Ok(())
     }
@@ -329,17 +335,37 @@ impl Config {
     /// The zone of `rules.time_zone`.
     pub fn rule_zone(&self) -> Result<jiff::tz::TimeZone> {
         let name = &self.rules.time_zone;
-        jiff::tz::TimeZone::get(name).with_context(|| {
-            format!("rules.time_zone: {name:?} is not an IANA zone such as Asia/Tokyo or UTC")
-        })
+        jiff::tz::TimeZone::get(name).map_err(|_| self.no_zone("rules.time_zone", name))
     }
 
     /// The zone of `time.source_zone`.
     pub fn zone(&self) -> Result<jiff::tz::TimeZone> {
         let name = &self.time.source_zone;
-        jiff::tz::TimeZone::get(name).with_context(|| {
-            format!("time.source_zone: {name:?} is not an IANA zone such as Asia/Tokyo or UTC")
-        })
+        jiff::tz::TimeZone::get(name).map_err(|_| self.no_zone("time.source_zone", name))
+    }
+
+    fn no_zone(&self, key: &str, name: &str) -> anyhow::Error {
+        in_words(
+            self.lang,
+            format!("{key}: {name:?} is not an IANA zone such as Asia/Tokyo or UTC"),
+            format!(
+                "{key}: {name:?} は IANA のタイムゾーン名ではありません（例: Asia/Tokyo、UTC）"
+            ),
+        )
+    }
+
+    /// Whether the webhook can be set up: its address and its secret, as `yagura serve` needs them.
+    fn check_webhook(&self) -> Result<()> {
+        let Some(webhook) = &self.webhook else { return Ok(()) };
+        let checked = Webhook::check_address(&webhook.url, webhook.allow_private);
+        let secret = WebhookSecret::read(&webhook.secret_file).map(drop);
+        for (key, checked) in [("url", checked), ("secret_file", secret)] {
+            checked.with_context(|| match self.lang {
+                Lang::En => format!("webhook.{key}"),
+                Lang::Ja => format!("webhook.{key} に誤りがあります"),
+            })?;
+        }
+        Ok(())
     }
 
     /// `[enrich]`, with the language of names that it leaves open.
@@ -381,7 +407,12 @@ impl Config {
     /// Everything else of a `[[source]]` was checked when its line was read.
     fn check_sources(&self) -> Result<()> {
         if self.source.len() > SOURCE_SETTINGS_MAX {
-            bail!("source: {} settings are more than {SOURCE_SETTINGS_MAX}", self.source.len());
+            let count = self.source.len();
+            return Err(in_words(
+                self.lang,
+                format!("source: {count} settings are more than {SOURCE_SETTINGS_MAX}"),
+                format!("source: {count}件は上限の{SOURCE_SETTINGS_MAX}件を超えています"),
+            ));
         }
         let named: Vec<_> = (1..)
             .zip(&self.source)
@@ -394,9 +425,17 @@ impl Config {
         for (number, dataset) in named {
             if !normalizer.has_dataset(dataset) {
                 let near = normalizer.nearest_dataset(dataset);
-                bail!(
-                    "[[source]] number {number}: dataset: there is no {dataset:?}; is it {near:?}?"
-                );
+                return Err(in_words(
+                    self.lang,
+                    format!(
+                        "[[source]] number {number}: dataset: there is no {dataset:?}; is it \
+                         {near:?}?"
+                    ),
+                    format!(
+                        "[[source]] の{number}番目: dataset: {dataset:?} はありません（{near:?} の\
+                         ことですか）"
+                    ),
+                ));
             }
         }
         Ok(())
@@ -409,22 +448,58 @@ impl Config {
 }
 
 /// Until an administrator can exist, nothing beyond this machine may reach us.
-fn refuse_open_address(address: SocketAddr) -> Result<()> {
+fn refuse_open_address(lang: Lang, address: SocketAddr) -> Result<()> {
     if address.ip().is_loopback() {
         return Ok(());
     }
-    bail!(
-        "refusing to listen on {address}: Yagura has no administrator yet, so anyone who reaches \
-         that address could read and write logs. Listen on 127.0.0.1 or [::1] and let a local \
-         forwarder (rsyslog, stunnel, an SSH tunnel) bring remote logs here"
-    )
+    Err(in_words(
+        lang,
+        format!(
+            "refusing to listen on {address}: Yagura has no administrator yet, so anyone who reaches \
+             that address could read and write logs. Listen on 127.0.0.1 or [::1] and let a local \
+             forwarder (rsyslog, stunnel, an SSH tunnel) bring remote logs here"
+        ),
+        format!(
+            "{address} では待ち受けません。Yagura にはまだ管理者（administrator）がいないため、この\
+             アドレスに届く人は誰でもログを読み書きできてしまいます。127.0.0.1 か [::1] で待ち受け、\
+             離れた場所のログは、このマシンの転送プログラム（rsyslog、stunnel、SSH トンネルなど）で\
+             届けてください"
+        ),
+    ))
 }
 
-fn in_range<T: PartialOrd + std::fmt::Display>(key: &str, value: T, min: T, max: T) -> Result<()> {
+fn in_range<T: PartialOrd + std::fmt::Display>(
+    lang: Lang,
+    key: &str,
+    value: T,
+    min: T,
+    max: T,
+) -> Result<()> {
     if value < min || value > max {
-        bail!("{key}: {value} is out of range ({min} to {max})");
+        return Err(in_words(
+            lang,
+            format!("{key}: {value} is out of range ({min} to {max})"),
+            format!("{key}: {value} は範囲外です（{min}～{max}）"),
+        ));
     }
     Ok(())
+}
+
+fn missing(lang: Lang, key: &str, path: &Path) -> anyhow::Error {
+    let path = path.display();
+    in_words(lang, format!("{key}: there is no {path}"), format!("{key}: {path} がありません"))
+}
+
+/// What every fault of a file begins with.
+fn wrong(path: &Path, lang: Lang) -> String {
+    match lang {
+        Lang::En => format!("the configuration file {} is wrong", path.display()),
+        Lang::Ja => format!("設定ファイル {} に誤りがあります", path.display()),
+    }
+}
+
+fn in_words(lang: Lang, en: String, ja: String) -> anyhow::Error {
+    anyhow::Error::msg(if lang == Lang::Ja { ja } else { en })
 }
 
 #[cfg(test)]
@@ -464,6 +539,8 @@ mod tests {
             ("[[source]]\nhots = 'b'\nzone = 'UTC'\n", "line 2"),
             ("[[source]]\nhost='b'\ndataset='linux.auht'\n", "is it \"linux.auth\"?"),
             ("[webhook]\nurl='ftp://x'\nsecret_file='s'\n", "webhook.url"),
+            ("[webhook]\nurl='http://192.0.2.1/x'\nsecret_file='s'\n", "webhook.url"),
+            ("[webhook]\nurl='https://a.example/'\nsecret_file='/nonexistent'\n", "/nonexistent"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(place), "{text} gave {error}");
@@ -477,6 +554,90 @@ mod tests {
         let config = read(text).unwrap();
         assert_eq!(config.source.len(), 2);
         assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn faults_are_told_in_the_language_of_the_file() {
+        for (text, ja) in [
+            ("[lake]\nhot_mib = 1\n", "lake.hot_mib: 1 は範囲外です（16～65536）"),
+            ("[time]\nsource_zone = 'Mars/Olympus'\n", "タイムゾーン名ではありません"),
+            ("[rules]\ndirs = ['/nonexistent']\n", "/nonexistent はディレクトリではありません"),
+            ("[content]\ndirs = ['/nonexistent']\n", "/nonexistent がありません"),
+            ("[[source]]\nhost='b'\ndataset='linux.auht'\n", "\"linux.auth\" のことですか"),
+            ("[http]\nlisten = '0.0.0.0:1'\n", "待ち受けません"),
+        ] {
+            let error = format!("{:#}", read(&format!("lang = 'ja'\n{text}")).unwrap_err());
+            assert!(
+                error.contains(ja) && error.contains("に誤りがあります"),
+                "{text} gave {error}"
+            );
+        }
+    }
+
+    /// The keys of a section, as the reader of the file itself lists them.
+    fn keys_of(section: &str) -> Vec<String> {
+        let head = match section {
+            "" => String::new(),
+            "source" | "enrich.network" => format!("[[{section}]]\n"),
+            _ => format!("[{section}]\n"),
+        };
+        let error = toml::from_str::<Config>(&format!("{head}zzz = 1\n")).unwrap_err();
+        let text = error.message();
+        let Some((_, expected)) = text.split_once("unknown field `zzz`, expected") else {
+            return Vec::new();
+        };
+        let names = expected.split('`').skip(1).step_by(2);
+        names
+            .map(|name| if section.is_empty() { name.into() } else { format!("{section}.{name}") })
+            .collect()
+    }
+
+    fn flat(prefix: &str, value: &toml::Value, into: &mut Vec<(String, String)>) {
+        let toml::Value::Table(table) = value else {
+            into.push((prefix.to_owned(), value.to_string()));
+            return;
+        };
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            flat(&key, value, into);
+        }
+    }
+
+    #[test]
+    fn every_key_is_explained_in_both_languages_with_its_default() {
+        let mut keys = keys_of("");
+        let mut next = 0;
+        while let Some(key) = keys.get(next).cloned() {
+            keys.extend(keys_of(&key));
+            next += 1;
+        }
+        let is_section = |key: &str| keys.iter().any(|other| other.starts_with(&format!("{key}.")));
+        let leaves: Vec<&String> = keys.iter().filter(|key| !is_section(key)).collect();
+        assert!(leaves.len() > 40, "{leaves:?}");
+        let mut defaults = Vec::new();
+        flat("", &toml::Value::try_from(Config::default()).unwrap(), &mut defaults);
+        for name in ["configuration.md", "configuration.ja.md"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+            let text = std::fs::read_to_string(path).unwrap();
+            let row = |key: &str| {
+                let begin = format!("| `{key}` |");
+                text.lines().find(|line| line.starts_with(&begin)).map(str::to_owned)
+            };
+            for key in &leaves {
+                let row = row(key).unwrap_or_else(|| panic!("{name} has no row for {key}"));
+                assert_eq!(row.matches(" | ").count(), 3, "{name}: {row}");
+            }
+            for (key, value) in &defaults {
+                if let Some(row) = row(key) {
+                    assert!(
+                        row.contains(&format!("| `{value}` |")),
+                        "{name}: {key} = {value}: {row}"
+                    );
+                }
+            }
+            let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+            toml::from_str::<Config>(example.unwrap()).unwrap();
+        }
     }
 
     #[test]

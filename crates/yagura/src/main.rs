@@ -1,6 +1,8 @@
 //! Yagura, the log watchtower: one binary that receives logs, keeps them provably, says what
 //! happened in them, raises alerts, and proves any event. This crate is glue: commands,
 //! configuration, and where output goes.
+
+#![forbid(unsafe_code)]
 // `println!` panics when whoever read the output has gone; `writeln!` says so, and that is no failure.
 #![deny(clippy::print_stdout)]
 

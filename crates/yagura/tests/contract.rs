@@ -7,6 +7,7 @@ use common::{Server, YAGURA, rows, succeeded, yagura};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const CLEARED: &str = "{\"@timestamp\":\"2026-11-21T01:02:03Z\",\"EventID\":1102,\"Channel\":\"Security\",\
@@ -23,8 +24,8 @@ fn whoever_stops_reading_is_no_failure() {
     let in_data = ["--data", data.to_str().unwrap()];
     for command in [
         &["config", "show"][..],
-        &["rules", "list"],
-        &["rules", "coverage", "--output", "navigator"],
+        &[&["rules", "list"][..], &in_data].concat(),
+        &[&["rules", "coverage", "--output", "navigator"][..], &in_data].concat(),
         &[&["alerts"][..], &in_data].concat(),
         &[&["alerts", "explain", &alert][..], &in_data].concat(),
         &[&["alerts", "risk"][..], &in_data].concat(),
@@ -68,6 +69,9 @@ fn an_import_that_left_something_out_says_so() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{name}: {said}");
         assert_eq!(said.contains("1 not read"), code == 1, "{name}: {said}");
+        let ja = yagura(&data, &["import", path.to_str().unwrap(), "--quiet", "--lang", "ja"]);
+        let said = String::from_utf8_lossy(&ja.stderr);
+        assert_eq!(said.contains("読み取れませんでした"), code == 1, "{name}: {said}");
     }
 }
 
@@ -175,4 +179,96 @@ fn a_server_that_does_not_answer_is_a_failure_and_no_misuse() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("接続できません"), "{said}");
     succeeded(&Command::new(YAGURA).args(["config", "show"]).output().unwrap());
+}
+
+/// Lines of one body, each about 3 KB: a body nearly fills the smallest queue.
+const LINES: usize = 300;
+
+/// Sends a body until it is taken; counts how often it was refused for now.
+fn post_until_taken(server: &Server, body: &str) -> usize {
+    let address = common::http_address(server);
+    let head = format!(
+        "POST /api/v1/ingest HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-ndjson\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    for refused in 0..2_000 {
+        let answer = common::http_raw(server, &[head.as_bytes(), body.as_bytes()]);
+        let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+        if answer.starts_with("http/1.1 200") {
+            return refused;
+        }
+        assert!(answer.starts_with("http/1.1 429"), "{answer}");
+        assert!(answer.contains("\r\nretry-after: "), "{answer}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("refused for ever");
+}
+
+#[test]
+fn a_full_queue_refuses_for_now_and_what_is_sent_again_arrives_once() {
+    const SENDERS: usize = 8;
+    const BODIES_MAX: usize = 40;
+    let scratch = tempfile::tempdir().unwrap();
+    let config = scratch.path().join("yagura.toml");
+    std::fs::write(&config, "[journal]\nqueue_mib = 1\n\n[lake]\nhot_mib = 16\n").unwrap();
+    let config = ["--config", config.to_str().unwrap()];
+    let server = Server::start(&scratch.path().join("data"), &config);
+    let (refused, bodies) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let padding = "x".repeat(3_000);
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (server, padding, refused, bodies) = (&server, &padding, &refused, &bodies);
+            scope.spawn(move || {
+                // Two each at least, and more until somebody was refused.
+                for number in 0..BODIES_MAX {
+                    if number >= 2 && refused.load(Ordering::SeqCst) > 0 {
+                        return;
+                    }
+                    let line = |line| {
+                        format!("{{\"message\":\"{sender} {number} {line}\",\"padding\":\"{padding}\"}}\n")
+                    };
+                    let body: String = (0..LINES).map(line).collect();
+                    refused.fetch_add(post_until_taken(server, &body), Ordering::SeqCst);
+                    bodies.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    assert!(refused.into_inner() > 0, "the queue was never full");
+    let sent = bodies.into_inner() * LINES;
+    common::wait_until("all read", || {
+        common::status(&server)["counters"]["pipeline.records"].as_u64() == Some(sent as u64)
+    });
+    let counted = "select count(*) as n, count(distinct message) as messages from events";
+    let counted = &rows(&server.yagura(&["sql", counted, "--output", "jsonl"]))[0];
+    assert_eq!((&counted["n"], &counted["messages"]), (&sent.into(), &sent.into()));
+    server.stop();
+}
+
+#[test]
+fn one_verification_runs_at_a_time() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path().join("data");
+    let server = Server::start(&data, &[]);
+    // A recorded file that answers when we let it: the verification is as slow as we are.
+    let key = data.join("keys/audit.vkey");
+    let content = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    let first = std::thread::scope(|scope| {
+        let first = scope.spawn(|| server.yagura(&["verify", "--lang", "en"]));
+        let mut slow = std::fs::OpenOptions::new().write(true).open(&key).unwrap();
+        let second = server.yagura(&["verify", "--lang", "en"]);
+        assert_eq!(second.status.code(), Some(1), "not misuse: it may be asked again");
+        let said = String::from_utf8_lossy(&second.stderr);
+        assert!(said.contains("a verification is running already"), "{said}");
+        slow.write_all(&content).unwrap();
+        drop(slow);
+        first.join().unwrap()
+    });
+    succeeded(&first);
+    std::fs::remove_file(&key).unwrap();
+    std::fs::write(&key, &content).unwrap();
+    succeeded(&server.yagura(&["verify"]));
 }

@@ -179,4 +179,11 @@ fn an_alert_reaches_the_configured_webhook_signed() {
     let signature = header(yagura_desk::SIGNATURE_HEADER);
     let time = signature.split(['=', ',']).nth(1).unwrap().parse().unwrap();
     assert_eq!(yagura_desk::sign(SECRET, time, body.as_bytes()), signature);
+    common::wait_until("counted", || common::status(&server)["webhook"]["delivered"] == 1);
+    let head = format!(
+        "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        common::http_address(&server)
+    );
+    let metrics = String::from_utf8(common::http_raw(&server, &[head.as_bytes()])).unwrap();
+    assert!(metrics.contains("\nyagura_webhook_delivered 1\n"), "{metrics}");
 }

@@ -186,6 +186,20 @@ fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) -> io::Result<()> 
     Ok(())
 }
 
+/// What was done to an alert.
+fn recorded(verb: &str, lang: Lang) -> &'static str {
+    match (verb, lang) {
+        ("acknowledge", Lang::En) => "acknowledged",
+        ("acknowledge", Lang::Ja) => "対応中にしました",
+        ("close", Lang::En) => "closed",
+        ("close", Lang::Ja) => "完了にしました",
+        ("reopen", Lang::En) => "open again",
+        ("reopen", Lang::Ja) => "再び未対応にしました",
+        (_, Lang::En) => "comment recorded",
+        (_, Lang::Ja) => "コメントを記録しました",
+    }
+}
+
 fn state_label(state: &str, lang: Lang) -> &str {
     state.parse::<yagura_desk::AlertState>().map_or(state, |known| known.label(lang))
 }
@@ -214,10 +228,7 @@ impl Act {
         let done = backend.act_on_alert(&on.id, verb, body).await;
         backend.close().await;
         done?;
-        match lang {
-            Lang::En => eprintln!("{}: {verb} recorded", on.id),
-            Lang::Ja => eprintln!("{}: {verb} を記録しました", on.id),
-        }
+        eprintln!("{}: {}", on.id, recorded(verb, lang));
         Ok(ExitCode::SUCCESS)
     }
 }

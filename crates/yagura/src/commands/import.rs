@@ -120,20 +120,17 @@ impl Import {
         writer.finish()?;
         for file in &report.files {
             for damage in &file.damages {
-                eprintln!(
-                    "! {}: {}: {}",
-                    visible(&file.path),
-                    visible(&damage.place),
-                    visible(&damage.reason)
-                );
+                let place = format!("{}: {}", file.path, damage.place);
+                eprintln!("! {}", visible(&told(&place, What::Damaged, &damage.reason, lang)));
             }
             if let Some(reason) = &file.skipped {
-                eprintln!("! {}: {}", visible(&file.path), visible(reason));
+                let what = if file.no_log { What::NoLog } else { What::NotRead };
+                eprintln!("! {}", visible(&told(&file.path, what, reason, lang)));
             }
         }
         for problem in &plan.problems {
             let path = problem.path.display().to_string();
-            eprintln!("! {}: {}", visible(&path), visible(&problem.reason));
+            eprintln!("! {}", visible(&told(&path, What::NotRead, &problem.reason, lang)));
         }
         let (added, there) = (report.records_added(), report.records_already_there());
         let (files, damaged) = (report.files.len(), report.damaged());
@@ -163,6 +160,24 @@ impl Import {
                 Ok(ExitCode::from(1))
             }
         }
+    }
+}
+
+/// What an import says of a file besides its counts.
+#[derive(Clone, Copy)]
+enum What {
+    Damaged,
+    NotRead,
+    NoLog,
+}
+
+/// One line about a file. The reason is that of whoever read it, often a decoder, in its own words.
+fn told(place: &str, what: What, reason: &str, lang: Lang) -> String {
+    match (lang, what) {
+        (Lang::En, _) => format!("{place}: {reason}"),
+        (Lang::Ja, What::Damaged) => format!("{place}: 破損があります（{reason}）"),
+        (Lang::Ja, What::NotRead) => format!("{place}: 読み取れませんでした（{reason}）"),
+        (Lang::Ja, What::NoLog) => format!("{place}: ログではないため読み取っていません"),
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Prove {
 
 impl Prove {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let id: EventId = self.id.parse().map_err(|error| Misuse(format!("{error}")))?;
+        let id: EventId = self.id.parse().map_err(|error| no_id(&self.id, &error, lang))?;
         let backend = Backend::open(&self.place, lang).await?;
         let proof = backend.prove(&id).await;
         backend.close().await;
@@ -46,4 +46,12 @@ impl Prove {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What is no id of an event.
+pub fn no_id(text: &str, error: &impl std::fmt::Display, lang: Lang) -> Misuse {
+    Misuse(match lang {
+        Lang::En => format!("{text:?} is not an event id such as syslog/42/7: {error}"),
+        Lang::Ja => format!("{text:?} はイベントIDではありません（例: syslog/42/7）"),
+    })
 }

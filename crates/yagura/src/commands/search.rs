@@ -71,19 +71,8 @@ enum EventFormat {
 impl Search {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
         let zone = self.zone.zone()?;
-        if self.follow && self.place.is_directory() {
-            return Err(needs_a_server(lang).into());
-        }
-        if self.follow && self.output == EventFormat::Table {
-            return Err(Misuse(match lang {
-                Lang::En => "a table is drawn when its last row is known, and -f has none: use \
-                             --output sentence, jsonl or csv"
-                    .to_owned(),
-                Lang::Ja => "表は最後の行が決まってから描くため、-f では使えません。--output には \
-                             sentence、jsonl、csv のどれかを指定してください"
-                    .to_owned(),
-            })
-            .into());
+        if self.follow {
+            return self.follow(lang, zone).await;
         }
         let backend = Backend::open(&self.place, lang).await?;
         let query = SearchQuery {
@@ -96,27 +85,35 @@ impl Search {
             time_zone: name_of(&zone),
         };
         let mut printer = Printer::new(self.output, self.columns.clone(), lang, zone);
-        let found = if self.follow {
-            backend.follow(&query, |row| printer.print(row).and_then(|()| printer.flush())).await
-        } else {
-            backend.search(&query, |row| printer.print(row)).await
-        };
+        let found = backend.search(&query, |row| printer.print(row)).await;
         backend.close().await;
         let end = found?;
         let rows = printer.finish()?;
-        if self.follow {
-            match lang {
-                Lang::En => eprintln!("the server has stopped"),
-                Lang::Ja => eprintln!("サーバーが停止しました"),
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
         match (rows, end.cut, lang) {
             (0, _, Lang::En) => eprintln!("nothing found"),
             (0, _, Lang::Ja) => eprintln!("見つかりませんでした"),
             (_, true, Lang::En) => eprintln!("cut at {rows}; see all with --limit 0"),
             (_, true, Lang::Ja) => eprintln!("{rows}件で打ち切りました。すべて見るには --limit 0"),
             _ => {}
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Prints events as a server receives them, until it stops.
+    async fn follow(self, lang: Lang, zone: TimeZone) -> Result<ExitCode> {
+        let client = self.place.client(lang)?.ok_or_else(|| needs_a_server(lang))?;
+        if self.output == EventFormat::Table {
+            return Err(no_table(lang).into());
+        }
+        let mut asked = vec![("query", self.expression.clone())];
+        asked.extend(name_of(&zone).map(|zone| ("time_zone", zone)));
+        let mut printer = Printer::new(self.output, self.columns.clone(), lang, zone);
+        let each = |row| printer.print(row).and_then(|()| printer.flush());
+        client.lines("/api/v1/tail", &asked, each).await?;
+        printer.finish()?;
+        match lang {
+            Lang::En => eprintln!("the server has stopped"),
+            Lang::Ja => eprintln!("サーバーが停止しました"),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -247,6 +244,18 @@ fn needs_a_server(lang: Lang) -> Misuse {
                      あるイベントを読むときは -f を付けないでください"
                 .to_owned()
         }
+    })
+}
+
+/// A table is drawn when its last row is known.
+fn no_table(lang: Lang) -> Misuse {
+    Misuse(match lang {
+        Lang::En => "a table is drawn when its last row is known, and -f has none: use --output \
+                     sentence, jsonl or csv"
+            .to_owned(),
+        Lang::Ja => "表は最後の行が決まってから描くため、-f では使えません。--output には \
+                     sentence、jsonl、csv のどれかを指定してください"
+            .to_owned(),
     })
 }
 

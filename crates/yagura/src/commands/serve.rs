@@ -124,6 +124,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
             frame_bytes_max: config.syslog.message_bytes_max,
             connections_max: syslog_connections_max,
             idle_timeout: Duration::from_secs(config.syslog.idle_timeout_s),
+            ..TcpOptions::default()
         };
         let (sink, clock, signal) = (node.sink(), clock.clone(), signal.clone());
         tasks.push(tokio::spawn(serve_tcp(listener, sink, clock, options, counters, signal)));
@@ -154,13 +155,13 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         idle_timeout: Duration::from_secs(config.http.idle_timeout_s),
         request_timeout: Duration::from_secs(config.http.request_timeout_s),
     };
-    let webhook = crate::commands::webhook::start(&config, &node)?;
+    let (webhook, sending) = crate::commands::webhook::start(&config, &node)?.unzip();
     let mut feeds_signal = signal.clone();
     let hunter = node.hunter().clone();
     tasks.push(tokio::spawn(hunter.keep_pulling(async move { feeds_signal.stopped().await })));
 
     let (counters, ending) = (http_counters.clone(), signal.clone());
-    let app = yagura_api::router(node.clone(), listeners, &http_options, counters, ending);
+    let app = yagura_api::router(node.clone(), listeners, &http_options, counters, ending, webhook);
     tasks.push(tokio::spawn(yagura_api::serve(http, app, http_options, http_counters, signal)));
     match config.lang {
         Lang::En => eprintln!("ready; Ctrl-C stops. Data is in {}", data.root().display()),
@@ -178,8 +179,8 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     if ended.await.is_err() {
         tracing::warn!("connections were still open and are cut off");
     }
-    if let Some(webhook) = webhook {
-        webhook.abort();
+    if let Some(sending) = sending {
+        sending.abort();
     }
     watching.abort();
     refreshing.abort();

@@ -42,10 +42,25 @@ impl Sql {
         for row in page.rows {
             writer.write(row)?;
         }
-        writer.finish()?;
+        let rows = writer.finish()?;
         if page.cut {
-            eprintln!("cut at {} rows", page.limit);
+            eprintln!("{}", cut(rows, page.limit, lang));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Why not all rows are there.
+fn cut(rows: usize, limit: usize, lang: Lang) -> String {
+    let mib = yagura_node::PAGE_BYTES_MAX / (1024 * 1024);
+    match lang {
+        Lang::En => format!(
+            "cut at {rows} rows: an answer has at most {limit} rows and {mib} MiB; ask for less, or \
+             use yagura search --limit 0, which prints events as they are found"
+        ),
+        Lang::Ja => format!(
+            "{rows}行で打ち切りました。1回の回答は{limit}行、{mib} MiBまでです。範囲を狭めるか、見つけた\
+             順に出力する yagura search --limit 0 をお使いください"
+        ),
     }
 }
