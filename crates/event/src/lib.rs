@@ -8,6 +8,8 @@
 //!
 //! This crate does no I/O, apart from [`SystemClock`], which reads the machine's clock.
 
+#![forbid(unsafe_code)]
+
 mod batch;
 mod column;
 mod dictionary;
