@@ -49,20 +49,21 @@ impl NoticeKind {
     pub fn sentence(self, lang: Lang) -> &'static str {
         match (self, lang) {
             (NoticeKind::Late, Lang::En) => {
-                "events came too late to be counted by a correlation; raise the allowance, or scan \
-                 the files they are in"
+                "events came too late to be counted by a correlation; raise allowance_s in the section \
+                 [correlations] of the configuration, or scan the files they are in"
             }
             (NoticeKind::Late, Lang::Ja) => {
-                "相関ルールで数えるには遅すぎるイベントが届きました。許容する遅れを延ばすか、\
-                 ファイルを scan で調べてください"
+                "相関ルールで数えるには遅すぎるイベントが届きました。設定の [correlations] にある \
+                 allowance_s を延ばすか、ファイルを scan で調べてください"
             }
             (NoticeKind::StateFull, Lang::En) => {
-                "a correlation has no room for more groups and does not count further events; give \
-                 it more memory, or group by fewer values"
+                "a correlation has no room for more groups and does not count further events; raise \
+                 state_mib in the section [correlations] of the configuration, or group by fewer \
+                 values"
             }
             (NoticeKind::StateFull, Lang::Ja) => {
                 "相関ルールの状態が上限に達したため、これ以上のイベントを数えていません。\
-                 メモリーの上限を上げるか、group-by の項目を見直してください"
+                 設定の [correlations] にある state_mib を上げるか、group-by の項目を見直してください"
             }
             (NoticeKind::GroupFull, Lang::En) => {
                 "a group of a correlation has more events than are kept; the oldest were let go, \
