@@ -160,7 +160,10 @@ impl Correlating {
             *at >= since
                 && matches!(
                     notice.kind,
-                    NoticeKind::StateFull | NoticeKind::GroupFull | NoticeKind::Late
+                    NoticeKind::StateFull
+                        | NoticeKind::GroupFull
+                        | NoticeKind::Late
+                        | NoticeKind::Forgotten
                 )
         });
         limited.cloned().collect()

@@ -32,6 +32,8 @@ pub enum NoticeKind {
     GroupFull,
     /// A value that should be a number is none; the event was not counted.
     NotANumber,
+    /// More alerts of one group, or more streams, than are remembered: the oldest were forgotten.
+    Forgotten,
 }
 
 impl NoticeKind {
@@ -42,6 +44,7 @@ impl NoticeKind {
             NoticeKind::StateFull => "state_full",
             NoticeKind::GroupFull => "group_full",
             NoticeKind::NotANumber => "not_a_number",
+            NoticeKind::Forgotten => "forgotten",
         }
     }
 
@@ -79,6 +82,15 @@ impl NoticeKind {
             }
             (NoticeKind::NotANumber, Lang::Ja) => {
                 "数値を集計する相関ルールに、数値でない値が届きました。そのイベントは数えていません"
+            }
+            (NoticeKind::Forgotten, Lang::En) => {
+                "a correlation had more alerts of one group, or more streams, than it remembers and \
+                 forgot the oldest; an event that comes late, or again after a restart, may raise one \
+                 of them a second time"
+            }
+            (NoticeKind::Forgotten, Lang::Ja) => {
+                "相関ルールの 1 グループのアラート、またはストリームの数が上限を超えたため、古いものを忘れました。\
+                 遅れて届いたイベントや再起動後の数え直しで、同じアラートがもう一度上がることがあります"
             }
         }
     }
