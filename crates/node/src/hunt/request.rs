@@ -85,8 +85,11 @@ pub(crate) struct Quarry {
 
 /// Loaded rules that were asked for by their ids. Files hold further rules, and those that a correlation
 /// counts; of these nothing is told.
+#[derive(Default)]
 struct Chosen {
     ids: HashSet<String>,
+    /// Those, and the rules and correlations that they count.
+    needed: HashSet<String>,
     /// The files that they and what they count are in.
     paths: BTreeSet<Arc<str>>,
 }
@@ -126,6 +129,14 @@ impl Quarry {
         match &self.chosen {
             Some(chosen) if chosen.paths.contains(&rule.path) => chosen.ids.contains(&rule.id),
             _ => rule.alerts,
+        }
+    }
+
+    /// Whether what is found depends on a rule or correlation.
+    pub fn needs(&self, rule: &RuleInfo) -> bool {
+        match &self.chosen {
+            Some(chosen) if chosen.paths.contains(&rule.path) => chosen.needed.contains(&rule.id),
+            _ => true,
         }
     }
 
@@ -284,7 +295,7 @@ impl HuntRequest {
 
     /// The loaded rules and correlations of the ids that are asked for.
     fn chosen(&self, rules: &dyn Rules, loaded: &[RuleFile]) -> Result<Chosen, NodeError> {
-        let mut chosen = Chosen { ids: HashSet::new(), paths: BTreeSet::new() };
+        let mut chosen = Chosen::default();
         let mut asked = self.rule_ids.iter().filter(|id| *id != ALL_RULES).peekable();
         if asked.peek().is_none() {
             return Ok(chosen);
@@ -313,6 +324,7 @@ impl HuntRequest {
             }
             chosen.ids.insert(rule.id.clone());
             for needed in std::iter::once(*rule).chain(ruleset.counted_by(&rule.id)) {
+                chosen.needed.insert(needed.id.clone());
                 chosen.paths.insert(needed.path.clone());
                 chosen.paths.extend(needed.filters.iter().map(|filter| filter.path.clone()));
             }

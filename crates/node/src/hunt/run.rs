@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use yagura_desk::{EventWords, EvidenceItem, ExceptionSet, Finding, FindingMaker, RuleCopy};
 use yagura_detect::{
-    CorrelationMatch, Correlator, CorrelatorOptions, Engine, Match, News, Reads, RuleInfo,
+    CorrelationMatch, Correlator, CorrelatorOptions, Engine, Match, News, Notice, Reads, RuleInfo,
+    Ruleset,
 };
 use yagura_event::{EventBatch, EventId, Lang, UtcMicros, columns};
 use yagura_hunt::{Indicator, Matcher};
@@ -239,7 +240,9 @@ impl<'a> Runner<'a> {
         plan: &'a Plan,
         progress: &'a Progress,
     ) -> Self {
-        let counts = plan.quarry.ruleset.as_ref().filter(|rules| rules.correlations().len() > 0);
+        let quarry = &plan.quarry;
+        let counts = |rules: &&Arc<Ruleset>| rules.correlations().any(|one| quarry.tells(one));
+        let counts = quarry.ruleset.as_ref().filter(counts);
         // History comes file by file, not in order of time: no event comes too late.
         let options = CorrelatorOptions { allowance_micros: None, ..shared.correlations };
         let correlator = counts.map(|rules| Correlator::new(rules.clone(), options));
@@ -381,8 +384,9 @@ impl<'a> Runner<'a> {
         };
         let mut here: Vec<(usize, Found)> = Vec::new();
         if let Some(engine) = engine {
-            let mut matches: Vec<Match> =
-                engine.evaluate(batch).into_iter().filter(|one| inside(one.row)).collect();
+            let quarry = &self.plan.quarry;
+            let mut matches: Vec<Match> = engine.evaluate(batch);
+            matches.retain(|one| inside(one.row) && quarry.needs(&one.rule));
             // Before anything counts them, as in the live engine. The desk's own count of what an
             // exception takes away is of new events.
             let excepted = excepting::part(
@@ -399,7 +403,6 @@ impl<'a> Runner<'a> {
                 None => Vec::new(),
             };
             self.keep_correlated(told, now);
-            let quarry = &self.plan.quarry;
             for one in matches.into_iter().filter(|one| quarry.tells(&one.rule)) {
                 let rule = self.rule(&one.rule);
                 let evidence = one.evidence.into_iter().map(EvidenceItem::from).collect();
@@ -476,7 +479,8 @@ impl<'a> Runner<'a> {
         let Some(mut correlator) = self.correlator.take() else { return Ok(()) };
         let now = self.shared.clock.now();
         self.keep_correlated(correlator.finish(), now);
-        for notice in correlator.take_notices() {
+        let needed = |notice: &Notice| self.plan.quarry.needs(&notice.rule);
+        for notice in correlator.take_notices().into_iter().filter(needed) {
             if self.finished.outcome == Outcome::Done {
                 self.finished.outcome = Outcome::Gaps;
             }

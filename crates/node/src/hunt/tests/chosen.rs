@@ -200,4 +200,17 @@ fn what_a_correlation_could_not_count_names_it_in_both_languages() {
     assert!(told["hunt.sentence_en"].as_str().unwrap().contains("met a value that is none"));
     assert!(told["hunt.sentence_ja"].as_str().unwrap().contains("数値でない値"));
     node.close().unwrap();
+    drop(node);
+
+    // Whoever asks for the rule beside it has nothing to do with it.
+    let rules = dir.path().join("rules");
+    std::fs::create_dir_all(&rules).unwrap();
+    std::fs::write(rules.join("one.yml"), &text).unwrap();
+    let node = open(dir.path(), Some(&rules));
+    let alone = hunted(&node, &by_id(&["failed"]));
+    assert_eq!(
+        (&alone["hunt.state"], found(&alone)),
+        (&json!("done"), vec![("failed".to_owned(), 1)])
+    );
+    node.close().unwrap();
 }
