@@ -49,6 +49,7 @@ fn an_event_as_xml() {
     host.name = DC01.corp.example
     log.level = information
     event.outcome = failure
+    event.reason = wrong_password
     source.ip = 192.0.2.10
     source.port = 50022
     user.domain = CORP
@@ -58,7 +59,6 @@ fn an_event_as_xml() {
     event.action = logon-failed
     event.category = authentication
     status_id = 2
-    event.reason = wrong_password
     tanaka が 192.0.2.10 から DC01.corp.example に ネットワークログオンしようとした（失敗：パスワード誤り）
     tanaka tried to log on to DC01.corp.example over the network from 192.0.2.10 (failure: wrong password)
     "#);
