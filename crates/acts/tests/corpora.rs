@@ -44,6 +44,36 @@ fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
     lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
+/// What is in the recordings of an archive.
+fn contents(path: &Path) -> Vec<Vec<u8>> {
+    let file = std::fs::File::open(path).unwrap();
+    let mut contents = Vec::new();
+    let mut add = |name: &str, member: &mut dyn Read| {
+        if !name.contains("__MACOSX") && name.ends_with(".json") {
+            let mut content = Vec::new();
+            member.read_to_end(&mut content).unwrap();
+            contents.push(content);
+        }
+    };
+    if path.extension().is_some_and(|end| end == "zip") {
+        let mut zip = zip::ZipArchive::new(file).unwrap();
+        for number in 0..zip.len() {
+            let mut member = zip.by_index(number).unwrap();
+            let name = member.name().unwrap().to_string();
+            add(&name, &mut member);
+        }
+    } else {
+        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
+        for member in tar.entries().unwrap() {
+            let mut member = member.unwrap();
+            let name = member.path().unwrap().to_string_lossy().into_owned();
+            add(&name, &mut member);
+        }
+    }
+    assert!(!contents.is_empty(), "nothing in {}", path.display());
+    contents
+}
+
 /// Acts and single events of what was read, and that each event is in exactly one place.
 struct Tally {
     normalizer: Normalizer,
@@ -170,20 +200,14 @@ fn text_logs_shrink() {
 fn windows_recordings_shrink() {
     let Some(corpora) = corpora() else { return };
     let mut tally = Tally::new();
-    let recordings = files(&corpora.join("otrf/atomic/windows"), "zip");
-    assert!(recordings.len() > 50);
+    let folder = corpora.join("otrf/atomic/windows");
+    let zips = files(&folder, "zip");
+    assert!(zips.len() > 50);
     // Every fourth: in a test that is run often, enough.
     let step = if std::env::var_os("YAGURA_ACTS_ALL").is_some() { 1 } else { 4 };
-    for path in recordings.into_iter().step_by(step) {
-        let mut zip = zip::ZipArchive::new(std::fs::File::open(&path).unwrap()).unwrap();
-        for number in 0..zip.len() {
-            let mut member = zip.by_index(number).unwrap();
-            let name = member.name().unwrap().to_string();
-            if name.contains("__MACOSX") || !name.ends_with(".json") {
-                continue;
-            }
-            let mut content = Vec::new();
-            member.read_to_end(&mut content).unwrap();
+    // Those of Winlogbeat before version 7 are few, so all of them.
+    for path in files(&folder, "gz").into_iter().chain(zips.into_iter().step_by(step)) {
+        for content in contents(&path) {
             tally.recording(lines(&content));
         }
     }

@@ -331,11 +331,10 @@ fn audit_records_of_one_serial_number_are_one_act() {
         r#"type=PATH msg=audit(1795136400.100:42): item=0 name="/etc/shadow""#,
         r#"type=USER_CMD msg=audit(1795136401.100:43): pid=6 uid=1000 msg='cmd="id" res=success'"#,
     ];
-    let kinds: Vec<_> = observed(&lines).acts.iter().map(|act| act.kind).collect();
-    // Where the decoder joins the records of one event itself, there is nothing left to join.
-    if !kinds.is_empty() {
-        assert_eq!(kinds, [ActKind::Audit]);
-    }
+    let observed = observed(&lines);
+    let kinds: Vec<_> = observed.acts.iter().map(|act| (act.kind, act.event_ids.len())).collect();
+    assert_eq!(kinds, [(ActKind::Audit, 3)]);
+    assert_snapshot!(said(&lines), @"");
 }
 
 #[test]
@@ -360,4 +359,29 @@ fn a_vpn_session_ends_where_it_is_cut() {
     tanaka connected to the VPN at gw01 from 198.51.100.4 and disconnected (given 10.9.0.2, over 1 h 30 min, success)
     single: 0
     ");
+}
+
+/// A visit is one whichever server logged it.
+#[test]
+fn requests_of_every_kind_of_web_server_are_visits() {
+    let iis = [
+        "#Software: Microsoft Internet Information Services 10.0",
+        "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken",
+        "2026-11-20 10:02:03 192.0.2.80 GET /index.html - 443 - 203.0.113.9 curl/8.5.0 - 200 0 0 15",
+        "2026-11-20 10:02:05 192.0.2.80 POST /login - 443 - 203.0.113.9 curl/8.5.0 - 401 0 0 15",
+    ];
+    let cloudfront = [
+        "#Version: 1.0",
+        "#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) cs(User-Agent) cs-uri-query x-host-header",
+        "2026-11-20\t10:02:03\tNRT57-P1\t1045\t203.0.113.9\tGET\td1.cloudfront.example\t/index.html\t200\t-\tcurl/8.5.0\t-\twww.example.com",
+        "2026-11-20\t10:02:04\tNRT57-P1\t345\t203.0.113.9\tGET\td1.cloudfront.example\t/a.css\t200\t-\tcurl/8.5.0\t-\twww.example.com",
+    ];
+    let haproxy = ["GET /login", "POST /login"].map(|request| {
+        format!(
+            "<134>Nov 20 09:15:02 lb1 haproxy[2011]: 203.0.113.9:33317 [20/Nov/2026:09:15:02.417] fe-https be-app/app1 0/0/1/23/24 200 1750 - - ---- 12/12/3/1/0 0/0 \"{request} HTTP/1.1\""
+        )
+    });
+    assert_snapshot!(said(&iis), @"");
+    assert_snapshot!(said(&cloudfront), @"");
+    assert_snapshot!(said(&haproxy), @"");
 }

@@ -242,8 +242,10 @@ impl Node {
         )?;
         let correlating = Arc::new(correlating);
         let fields = Arc::new(crate::watch::FieldWatch::default());
+        let mut reading = normalizer.fork();
+        sources.continue_in(&mut reading);
         let parts = Parts {
-            normalizer: normalizer.fork(),
+            normalizer: reading,
             sources: sources.clone(),
             enriching: enriching.clone(),
             engine: Engine::new(compiled.ruleset),

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{describe, normalizer, run};
+use common::{assert_said, describe, normalizer, run};
 use jiff::tz::TimeZone;
 
 fn trail(event: &str, more: &str) -> String {
@@ -69,11 +69,14 @@ fn what_happened_is_said_by_name() {
         kubernetes("create", r#""objectRef":{"resource":"pods","namespace":"prod","name":"web-0","subresource":"exec"}"#),
         kubernetes("connect", r#""objectRef":{"resource":"nodes","name":"n1"}"#),
     ];
+    let mut page = String::new();
     for event in &events {
         let read = describe(event.as_str());
         assert!(!["json.generic", "unknown"].contains(&&*read.dataset), "{event}");
         assert!(read.sentence_en.ends_with(|c: char| c != ':'), "{}", read.sentence_en);
+        page.push_str(&format!("> {event}\n{}\n{}\n\n", read.sentence_ja, read.sentence_en));
     }
+    assert_said("cloud.txt", &page);
 }
 
 #[test]

@@ -7,30 +7,10 @@
 mod common;
 
 use arrow::array::Array;
-use common::{corpora, normalizer, run};
+use common::{corpora, events_of, files, lines, members, normalizer, run, run_of, sampled};
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use yagura_event::{EventBatch, Lang, columns};
+use yagura_event::{EventBatch, Lang, Transport, columns};
 use yagura_normalize::Normalizer;
-
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    assert!(!found.is_empty(), "no .{extension} in {}", folder.display());
-    found
-}
 
 #[derive(Default, Debug)]
 struct Tally {
@@ -42,9 +22,9 @@ struct Tally {
 
 impl Tally {
     /// Reads `lines` in runs, and looks at every row's error and some rows' sentences.
-    fn read(&mut self, normalizer: &mut Normalizer, lines: &[Vec<u8>]) {
+    fn read(&mut self, normalizer: &mut Normalizer, lines: &[&[u8]]) {
         for lines in lines.chunks(2_000) {
-            normalizer.normalize(&run(lines.iter().cloned()));
+            normalizer.normalize(&run(lines.iter().copied()));
             for batch in normalizer.take_batches() {
                 self.batch(normalizer, &batch);
             }
@@ -74,34 +54,79 @@ impl Tally {
     }
 }
 
-fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
-    lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+/// What the rows of one recording are read as, and what was wrong with them.
+fn read_recording(
+    normalizer: &mut Normalizer,
+    stream: &str,
+    lines: &[&[u8]],
+) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::<String, usize>::new();
+    for lines in lines.chunks(2_000) {
+        normalizer.normalize(&run_of(stream, Transport::File, lines.iter().copied()));
+        for batch in normalizer.take_batches() {
+            *found.entry(batch.dataset.to_string()).or_default() += batch.rows();
+            if let Some(errors) = batch.columns.column_by_name(columns::PARSE_ERROR) {
+                for row in (0..errors.len()).filter(|row| errors.is_valid(*row)) {
+                    let error = arrow::util::display::array_value_to_string(errors, row).unwrap();
+                    *found.entry(format!("error: {error}")).or_default() += 1;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// `YAGURA_ALL=1` reads every line of the long recordings, too.
+#[test]
+fn every_line_of_otrf_is_known() {
+    let Some(corpora) = corpora() else { return };
+    let mut normalizer = normalizer();
+    let all = std::env::var_os("YAGURA_ALL").is_some();
+    let (mut total, mut wrong) = (BTreeMap::<String, usize>::new(), Vec::new());
+    let mut recordings = 0;
+    members(&corpora.join("otrf"), |path, name, content| {
+        let lines = if all { lines(content).collect() } else { sampled(content) };
+        let found = read_recording(&mut normalizer, &format!("otrf-{recordings}"), &lines);
+        recordings += 1;
+        let rows: usize =
+            found.iter().filter(|(what, _)| !what.contains(' ')).map(|(_, n)| n).sum();
+        assert_eq!(rows, lines.len(), "{name}");
+        let windows = path.components().any(|part| part.as_os_str() == "windows");
+        for (what, rows) in found {
+            let fits = match windows {
+                true => what.starts_with("windows."),
+                false => !["unknown", "json.generic", "kv.generic"].contains(&what.as_str()),
+            };
+            if !fits || what.starts_with("error: ") {
+                wrong.push(format!("{}: {name}: {rows} of {what}", path.display()));
+            }
+            *total.entry(what).or_default() += rows;
+        }
+    });
+    println!("{recordings} recordings: {total:#?}");
+    assert!(recordings >= 70, "{recordings}");
+    assert_eq!(wrong, Vec::<String>::new());
 }
 
 #[test]
-fn otrf_datasets_are_read() {
+fn every_event_of_evtx_is_known() {
     let Some(corpora) = corpora() else { return };
     let mut normalizer = normalizer();
-    let mut tally = Tally::default();
-    for path in files(&corpora.join("otrf"), "zip") {
-        let mut zip = zip::ZipArchive::new(std::fs::File::open(&path).unwrap()).unwrap();
-        for number in 0..zip.len() {
-            let mut member = zip.by_index(number).unwrap();
-            if member.name().unwrap().contains("__MACOSX") || !member.is_file() {
-                continue;
-            }
-            let mut content = Vec::new();
-            member.read_to_end(&mut content).unwrap();
-            // Every seventh line: of each file and each kind enough, in a few seconds.
-            let lines: Vec<_> = lines(&content).into_iter().step_by(7).collect();
-            tally.read(&mut normalizer, &lines);
+    let mut wrong = Vec::new();
+    let mut events = 0;
+    for folder in ["evtx-attack-samples", "sigma-regression"] {
+        for (number, path) in files(&corpora.join(folder), &[".evtx"]).iter().enumerate() {
+            let read = events_of(path);
+            let lines: Vec<&[u8]> = read.iter().map(Vec::as_slice).collect();
+            events += lines.len();
+            let found = read_recording(&mut normalizer, &format!("evtx-{number}"), &lines);
+            let not_windows = found.into_iter().filter(|(what, _)| !what.starts_with("windows."));
+            wrong.extend(not_windows.map(|(what, n)| format!("{}: {n} of {what}", path.display())));
         }
     }
-    println!("{tally:#?}");
-    // One member is a CSV table of AWS events, which no decoder knows yet.
-    assert!(tally.share_read() > 0.995, "{}", tally.share_read());
-    assert!(tally.by_dataset["windows.sysmon"] > 10_000);
+    println!("{events} events");
+    assert!(events > 8_000, "{events}");
+    assert_eq!(wrong, Vec::<String>::new());
 }
 
 #[test]
@@ -115,7 +140,8 @@ fn text_logs_are_read() {
         ("loghub/Mac/Mac_2k.log", "", 0.99),
     ] {
         let mut tally = Tally::default();
-        tally.read(&mut normalizer, &lines(&std::fs::read(corpora.join(file)).unwrap()));
+        let text = std::fs::read(corpora.join(file)).unwrap();
+        tally.read(&mut normalizer, &lines(&text).collect::<Vec<_>>());
         println!("{file}: {tally:?}");
         assert!(tally.share_read() >= share, "{file}: {tally:?}");
         let rows = tally.by_dataset.iter().filter(|(name, _)| name.starts_with(dataset));
@@ -165,7 +191,7 @@ fn one_event_reads_the_same_from_both_dumps() {
     let Some(corpora) = corpora() else { return };
     let mut normalizer = normalizer();
     let (mut same, mut different) = (0, Vec::new());
-    for path in files(&corpora.join("sigma-regression"), "json") {
+    for path in files(&corpora.join("sigma-regression"), &[".json"]) {
         let text = std::fs::read_to_string(&path).unwrap();
         let documents: Vec<String> = serde_json::Deserializer::from_str(&text)
             .into_iter::<serde_json::Value>()

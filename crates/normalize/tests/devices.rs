@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::describe;
+use common::{assert_said, describe};
 
 const LINES: &str = include_str!("devices/lines.txt");
 
@@ -39,6 +39,8 @@ fn lines_of_devices_land_in_their_datasets_and_read_well() {
         .map(read)
         .collect();
     assert_eq!(wrong, Vec::<String>::new());
+    let lines = LINES.lines().filter_map(|line| line.strip_prefix("> "));
+    assert_said("devices.txt", &lines.map(read).collect::<String>());
 }
 
 /// Lines that only look like a device's are left to others.

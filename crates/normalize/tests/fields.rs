@@ -13,15 +13,19 @@ use yagura_normalize::Normalizer;
 const EVTX: &str = r##"{"Event":{"#attributes":{"xmlns":"x"},"System":{"Provider":{"#attributes":{"Name":"Microsoft-Windows-Sysmon","Guid":"5770385F-C22A-43E0-BF4C-06F5698FFBD9"}},"EventID":1,"Version":5,"Level":4,"Task":1,"Opcode":0,"Keywords":"0x8000000000000000","TimeCreated":{"#attributes":{"SystemTime":"2026-11-21T01:02:03.456789Z"}},"EventRecordID":77,"Correlation":null,"Execution":{"#attributes":{"ProcessID":3544,"ThreadID":4272}},"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"PC07","Security":{"#attributes":{"UserID":"S-1-5-18"}}},"EventData":{"RuleName":"-","ProcessGuid":"0197231E-005A-6928-A50B-000000000D00","ProcessId":4460,"Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}}"##;
 const SEPARATE: &str = r##"{"Event_attributes":{"xmlns":"x"},"Event":{"System":{"Provider_attributes":{"Name":"Microsoft-Windows-Sysmon","Guid":"5770385F-C22A-43E0-BF4C-06F5698FFBD9"},"EventID":1,"Version":5,"Level":4,"Task":1,"Opcode":0,"Keywords":"0x8000000000000000","TimeCreated_attributes":{"SystemTime":"2026-11-21T01:02:03.456789Z"},"EventRecordID":77,"Execution_attributes":{"ProcessID":3544,"ThreadID":4272},"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"PC07","Security_attributes":{"UserID":"S-1-5-18"}},"EventData":{"RuleName":"-","ProcessGuid":"0197231E-005A-6928-A50B-000000000D00","ProcessId":4460,"Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}}"##;
 const BEATS: &str = r#"{"@timestamp":"2026-11-21T01:02:03.456789Z","event":{"code":"1","provider":"Microsoft-Windows-Sysmon"},"log":{"level":"information"},"winlog":{"channel":"Microsoft-Windows-Sysmon/Operational","computer_name":"PC07","event_id":1,"record_id":77,"opcode":"0","task":"1","version":5,"keywords":["0x8000000000000000"],"provider_name":"Microsoft-Windows-Sysmon","provider_guid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","process":{"pid":3544,"thread":{"id":4272}},"user":{"identifier":"S-1-5-18"},"event_data":{"RuleName":"-","ProcessGuid":"{0197231e-005a-6928-a50b-000000000d00}","ProcessId":"4460","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}}"#;
+const BEATS_6: &str = r#"{"@timestamp":"2026-11-21T01:02:03.456789Z","@metadata":{"beat":"winlogbeat","type":"doc","version":"6.8.23"},"type":"wineventlog","beat":{"name":"WEC01","hostname":"WEC01","version":"6.8.23"},"host":{"name":"WEC01"},"log_name":"Microsoft-Windows-Sysmon/Operational","event_id":1,"level":"Information","source_name":"Microsoft-Windows-Sysmon","provider_guid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","computer_name":"PC07","record_number":"77","process_id":3544,"thread_id":4272,"task":"1","opcode":"0","version":5,"keywords":["0x8000000000000000"],"user":{"identifier":"S-1-5-18"},"event_data":{"RuleName":"-","ProcessGuid":"{0197231e-005a-6928-a50b-000000000d00}","ProcessId":"4460","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}"#;
 const NXLOG: &str = r#"{"@timestamp":"2026-11-21T01:02:03.456789Z","EventTime":"2026-11-21 10:02:03","EventType":"INFO","Hostname":"PC07","Keywords":-9223372036854775808,"SourceName":"Microsoft-Windows-Sysmon","ProviderGuid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","EventID":1,"Version":5,"Task":1,"OpcodeValue":0,"RecordNumber":77,"ExecutionProcessID":3544,"ThreadID":4272,"Channel":"Microsoft-Windows-Sysmon/Operational","UserID":"S-1-5-18","RuleName":"-","ProcessGuid":"{0197231e-005a-6928-a50b-000000000d00}","ProcessId":"4460","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}"#;
 
 #[test]
-fn four_ways_one_event() {
+fn five_ways_one_event() {
     let sorted = |line: &str| {
         let read = describe(line);
         let mut lines: Vec<_> = fields(&read)
             .lines()
-            .filter(|line| !line.starts_with("nxlog."))
+            // What shippers say of themselves.
+            .filter(|line| {
+                !["nxlog.", "beat.", "@metadata."].iter().any(|own| line.starts_with(own))
+            })
             .map(str::to_owned)
             .collect();
         lines.sort();
@@ -65,7 +69,7 @@ fn four_ways_one_event() {
     winlog.user_id = S-1-5-18
     winlog.version = 5
     "#);
-    for other in [SEPARATE, BEATS, NXLOG] {
+    for other in [SEPARATE, BEATS, BEATS_6, NXLOG] {
         assert_eq!(sorted(other), sorted(EVTX));
     }
     let inside_syslog = format!("<14>Nov 21 01:02:04 PC07 nxlog: {NXLOG}");
@@ -179,6 +183,53 @@ fn sentences_of_columns_beyond_the_limit_stay_whole() {
     assert!(batches[0].columns.num_columns() <= COLUMNS_PER_DATASET_MAX + 1);
     assert!(batches[0].columns.column_by_name(columns::OVERFLOW).is_some());
     assert!(!normalizer.sentence(&batches[0], 3, Lang::Ja).is_empty());
+}
+
+/// A column is in the dictionary, or is called what the record itself calls it.
+#[test]
+fn every_column_is_in_the_dictionary_or_in_the_record() {
+    let dictionary = Normalizer::embedded_dictionary();
+    let devices = include_str!("devices/lines.txt").lines();
+    let devices = devices.filter_map(|line| line.strip_prefix("> ")).map(str::to_owned);
+    let normalizer = normalizer();
+    let samples = normalizer.datasets().iter().filter_map(|about| about.sample.as_deref());
+    let mut strange = std::collections::BTreeSet::new();
+    for sample in samples.map(str::to_owned).chain(devices) {
+        for (name, _) in common::describe_sample(&sample).fields {
+            let own = name.rsplit('.').next().unwrap();
+            // Data of Windows events, and columns of AWS flow logs that come without their header.
+            let native = name.starts_with("winlog.event_data.") || ["start", "end"].contains(&own);
+            if dictionary.field(&name).is_none() && !native && !sample.contains(own) {
+                strange.insert(name);
+            }
+        }
+    }
+    assert!(strange.is_empty(), "not in content/fields: {strange:?}");
+}
+
+/// The twelve fields that OMB memorandum M-21-31 asks for (appendix A), each by the names that hold it.
+#[test]
+fn each_item_of_m_21_31_has_its_fields() {
+    let dictionary = Normalizer::embedded_dictionary();
+    for (item, fields) in [
+        ("timestamp", &["@timestamp"][..]),
+        ("event type", &["event.code", "event.action"]),
+        ("device identifier", &["host.name", "host.mac", "source.mac"]),
+        ("session", &["session.id"]),
+        ("autonomous system", &["source.as.number", "destination.as.number"]),
+        ("addresses", &["source.ip", "destination.ip"]),
+        ("status code", &["http.response.status_code", "event.outcome"]),
+        ("response time", &["event.duration"]),
+        ("further headers", &["http.request.referrer", "user_agent.original"]),
+        ("user", &["user.id", "user.name"]),
+        ("command", &["process.command_line"]),
+        ("event identifier", &["event.id"]),
+    ] {
+        for name in fields {
+            let asked = dictionary.field(name).is_some_and(|field| field.m2131);
+            assert!(asked, "{item}: {name} is not marked as asked for by M-21-31");
+        }
+    }
 }
 
 proptest! {

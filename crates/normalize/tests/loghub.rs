@@ -247,6 +247,7 @@ fn lines_have_the_time_host_and_message_that_loghub_gives_them() {
     let Some(corpora) = corpora() else { return };
     let normalizer = normalizer();
     let mut failed = Vec::new();
+    let mut table = String::new();
     for system in &SYSTEMS {
         let folder = corpora.join("loghub").join(system.name);
         let text = std::fs::read(folder.join(format!("{}_2k.log", system.name))).unwrap();
@@ -263,10 +264,26 @@ fn lines_have_the_time_host_and_message_that_loghub_gives_them() {
         }
         let right = 100.0 * (lines.len() - wrong.len()) as f64 / lines.len() as f64;
         println!("{:<12} {right:6.2} % of {} lines", system.name, lines.len());
+        table.push_str(&format!("| {} | {} | {right:.2} % |\n", system.name, lines.len()));
         wrong.iter().take(20).for_each(|line| println!("    {line}"));
         if right < 99.0 {
             failed.push(system.name);
         }
     }
     assert!(failed.is_empty(), "less than 99 %: {failed:?}");
+    for (file, head) in [("loghub.md", HEAD_EN), ("loghub.ja.md", HEAD_JA)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);
+        let page = format!("{head}{table}");
+        if std::env::var_os("YAGURA_UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let known = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            known, page,
+            "{file} is not up to date: run this test with `YAGURA_UPDATE_DOCS=1`"
+        );
+    }
 }
+
+const HEAD_EN: &str = "# loghub\n\nHow many of the lines of [loghub](https://github.com/logpai/loghub) (2,000 of each system) land in their dataset with the time, the host (where a column names it) and the message that the collection's own columns give them. This page is made by the test that compares them, `cargo nextest run -p yagura-normalize loghub`. [日本語](loghub.ja.md)\n\n| System | Lines | Right |\n|---|---|---|\n";
+const HEAD_JA: &str = "# loghub\n\n[loghub](https://github.com/logpai/loghub)（各 2,000 行）のうち、正しいデータセットに入り、時刻、ホスト（列にある場合）、本文が付属の列のとおりに読めた行の割合。このページは、それを比べるテスト（`cargo nextest run -p yagura-normalize loghub`）から作られています。[English](loghub.md)\n\n| システム | 行数 | 正しい行 |\n|---|---|---|\n";

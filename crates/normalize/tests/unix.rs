@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::describe;
+use common::{assert_said, describe};
 
 /// Dataset, action, line.
 const LINES: &[(&str, &str, &str)] = &[
@@ -269,6 +269,7 @@ const LINES: &[(&str, &str, &str)] = &[
 #[test]
 fn messages_of_servers_are_understood() {
     let mut wrong = Vec::new();
+    let mut page = String::new();
     for (dataset, action, line) in LINES {
         let read = describe(*line);
         let field = |name: &str| {
@@ -282,6 +283,8 @@ fn messages_of_servers_are_understood() {
         if of_anything || !read.timestamp.to_string().starts_with("2026-11-2") {
             wrong.push(format!("{} {}: {line}", read.timestamp, read.sentence_en));
         }
+        page.push_str(&format!("> {line}\n{}\n{}\n\n", read.sentence_ja, read.sentence_en));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_said("unix.txt", &page);
 }

@@ -49,6 +49,7 @@ fn an_event_as_xml() {
     host.name = DC01.corp.example
     log.level = information
     event.outcome = failure
+    event.reason = wrong_password
     source.ip = 192.0.2.10
     source.port = 50022
     user.domain = CORP
@@ -58,7 +59,6 @@ fn an_event_as_xml() {
     event.action = logon-failed
     event.category = authentication
     status_id = 2
-    event.reason = wrong_password
     tanaka が 192.0.2.10 から DC01.corp.example に ネットワークログオンしようとした（失敗：パスワード誤り）
     tanaka tried to log on to DC01.corp.example over the network from 192.0.2.10 (failure: wrong password)
     "#);
@@ -268,6 +268,84 @@ fn the_last_part_of_a_script_carries_all_of_it() {
     insta::assert_snapshot!(normalizer.sentence(&batch, 1, Lang::En), @r#"
     A PowerShell script ran on FS01: ing { 1 }; Get-Thing
     "#);
+}
+
+/// Whatever is not 0 has failed; a code that no list has is shown as it is.
+#[test]
+fn reasons_of_failures_are_said_and_unknown_codes_shown() {
+    let security = |code, data: &[(&str, &str)]| {
+        event("Security", "Microsoft-Windows-Security-Auditing", code, data)
+    };
+    let ticket = |code, status| {
+        security(code, &[("TargetUserName", "田中"), ("ServiceName", "sql01"), ("Status", status)])
+    };
+    let logon = |status, sub| {
+        security(4625, &[("TargetUserName", "田中"), ("Status", status), ("SubStatus", sub)])
+    };
+    for (event, outcome, words) in [
+        (ticket(4768, "0x0"), "success", ["（成功）", "(success)"]),
+        (
+            ticket(4768, "0x3f"),
+            "failure",
+            ["（失敗：信頼されない KDC）", "(failure: KDC not trusted)"],
+        ),
+        (ticket(4768, "0x99"), "failure", ["（失敗：0x99）", "(failure: 0x99)"]),
+        (
+            ticket(4769, "0x1A"),
+            "failure",
+            ["（失敗：別のサーバーのチケット）", "(failure: ticket for another server)"],
+        ),
+        (ticket(4771, "0x5d"), "failure", ["（失敗：0x5d）", "(failure: 0x5d)"]),
+        (ticket(4776, "0xC0000371"), "failure", ["秘密情報なし", "no secret stored"]),
+        (ticket(4776, "0xC0001234"), "failure", ["0xC0001234", "0xC0001234"]),
+        (
+            logon("0xc000005e", "0x0"),
+            "failure",
+            ["（失敗：ログオンサーバーなし）", "(failure: no logon servers available)"],
+        ),
+        (
+            logon("0xc000006d", "0xc0001234"),
+            "failure",
+            ["利用者名またはパスワードの誤り", "wrong user name"],
+        ),
+        (logon("0xc0001234", "0x0"), "failure", ["（失敗：0xc0001234）", "(failure: 0xc0001234)"]),
+    ] {
+        let read = describe(event.as_str());
+        let value = |name: &str| {
+            read.fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+        };
+        assert_eq!(value("event.outcome"), outcome, "{}", read.sentence_en);
+        for (said, words) in [&read.sentence_ja, &read.sentence_en].into_iter().zip(words) {
+            assert!(said.contains(words), "{words} is not in: {said}");
+        }
+    }
+    // A dash is no code.
+    let fields = fields(&describe(ticket(4768, "-")));
+    assert!(!fields.contains("event.outcome") && !fields.contains("event.reason"), "{fields}");
+}
+
+#[test]
+fn every_http_status_has_its_words_and_its_outcome() {
+    let line = |status: u32| {
+        describe(format!(
+            r#"203.0.113.9 - - [21/Nov/2026:10:00:00 +0900] "GET /a HTTP/1.1" {status} 153 "-" "curl/8.0""#
+        ))
+    };
+    let outcome = |status: u32| {
+        let read = line(status);
+        read.fields.into_iter().find(|(name, _)| name == "event.outcome").map(|(_, value)| value)
+    };
+    for status in [200, 207, 226, 300, 399] {
+        assert_eq!(outcome(status).as_deref(), Some("success"), "{status}");
+    }
+    for status in [402, 418, 444, 451, 499, 511, 526, 599] {
+        assert_eq!(outcome(status).as_deref(), Some("failure"), "{status}");
+    }
+    assert_eq!(outcome(101), None);
+    for status in [203, 308, 402, 421, 431, 444, 451, 499, 511, 520, 526] {
+        let said = line(status).sentence_en;
+        assert!(said.contains(&format!("({status} ")), "{said}");
+    }
 }
 
 #[test]

@@ -7,41 +7,11 @@
 mod common;
 
 use arrow::array::Array;
-use common::{normalizer, run};
+use common::{corpora, events_of, files, lines, members, normalizer, run};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use yagura_event::{EventBatch, Lang, columns};
 use yagura_normalize::Normalizer;
-
-fn corpora() -> Option<PathBuf> {
-    match std::env::var_os("YAGURA_CORPORA") {
-        Some(path) => Some(path.into()),
-        None if std::env::var_os("CI").is_some() => panic!("CI must set YAGURA_CORPORA"),
-        None => {
-            println!("skipped: set YAGURA_CORPORA");
-            None
-        }
-    }
-}
-
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    assert!(!found.is_empty(), "no .{extension} in {}", folder.display());
-    found
-}
 
 fn cell(batch: &EventBatch, column: &str, row: usize) -> String {
     let column = batch.columns.column_by_name(column);
@@ -108,8 +78,8 @@ impl Tally {
 }
 
 fn evtx_files(corpora: &Path) -> Vec<PathBuf> {
-    let mut found = files(&corpora.join("evtx-attack-samples"), "evtx");
-    found.extend(files(&corpora.join("sigma-regression"), "evtx"));
+    let mut found = files(&corpora.join("evtx-attack-samples"), &[".evtx"]);
+    found.extend(files(&corpora.join("sigma-regression"), &[".evtx"]));
     found
 }
 
@@ -119,11 +89,7 @@ fn evtx_samples_are_read_and_said() {
     let mut normalizer = normalizer();
     let mut tally = Tally::default();
     for path in evtx_files(&corpora) {
-        let settings = evtx::ParserSettings::new().num_threads(1);
-        let mut parser = evtx::EvtxParser::from_path(&path).unwrap().with_configuration(settings);
-        let events: Vec<_> =
-            parser.records_json().filter_map(|record| Some(record.ok()?.data.into())).collect();
-        tally.read(&mut normalizer, &events);
+        tally.read(&mut normalizer, &events_of(&path));
     }
     assert_eq!(tally.failed, BTreeMap::new());
     let share = tally.share_said("EVTX");
@@ -135,23 +101,13 @@ fn otrf_windows_events_are_read_and_said() {
     let Some(corpora) = corpora() else { return };
     let mut normalizer = normalizer();
     let mut tally = Tally::default();
-    for path in files(&corpora.join("otrf"), "zip") {
-        let mut zip = zip::ZipArchive::new(std::fs::File::open(&path).unwrap()).unwrap();
-        for number in 0..zip.len() {
-            let mut member = zip.by_index(number).unwrap();
-            let name = member.name().unwrap().into_owned();
-            if name.contains("__MACOSX") || !name.ends_with(".json") {
-                continue;
-            }
-            let mut content = Vec::new();
-            member.read_to_end(&mut content).unwrap();
-            let lines = content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    members(&corpora.join("otrf"), |_, name, content| {
+        if name.ends_with(".json") {
             // A third of them: of each file and each kind enough, in a few seconds.
-            let events: Vec<_> =
-                lines.filter(|line| !line.is_empty()).step_by(3).map(<[u8]>::to_vec).collect();
+            let events: Vec<_> = lines(content).step_by(3).map(<[u8]>::to_vec).collect();
             tally.read(&mut normalizer, &events);
         }
-    }
+    });
     assert_eq!(tally.failed, BTreeMap::new());
     let share = tally.share_said("OTRF");
     assert!(share >= 0.99, "{share}");
@@ -208,4 +164,118 @@ fn xml_reads_the_same_as_the_log_file() {
         "{same} the same, {} not",
         different.len()
     );
+}
+
+#[derive(serde::Deserialize)]
+struct SaidFile {
+    #[serde(default)]
+    sentence: Vec<Said>,
+}
+
+#[derive(serde::Deserialize)]
+struct Said {
+    dataset: String,
+    code: Option<Codes>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Codes {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(serde::Deserialize)]
+struct LogSources {
+    source: Vec<LogSource>,
+}
+
+#[derive(serde::Deserialize)]
+struct LogSource {
+    product: Option<String>,
+    category: Option<String>,
+    service: Option<String>,
+    #[serde(rename = "where")]
+    places: Vec<LogPlace>,
+}
+
+#[derive(serde::Deserialize)]
+struct LogPlace {
+    dataset: String,
+}
+
+/// Service and event codes of a rule for a service of Windows.
+fn service_and_codes(rule: &str) -> Option<(&str, Vec<&str>)> {
+    let value = |key: &str| {
+        let line = rule.lines().find(|line| line.trim_start().starts_with(key))?;
+        line.split_once(':')?.1.split('#').next().map(str::trim)
+    };
+    if value("product:")? != "windows" {
+        return None;
+    }
+    let service = value("service:")?;
+    let number =
+        |text: &'_ str| -> bool { !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) };
+    let mut codes = Vec::new();
+    let mut in_list = false;
+    for line in rule.lines() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if let Some(code) = line.trim_start_matches("- ").strip_prefix("EventID:") {
+            in_list = code.trim().is_empty();
+            codes.extend(Some(code.trim()).filter(|code| number(code)));
+        } else if in_list {
+            match line.strip_prefix("- ").map(str::trim).filter(|code| number(code)) {
+                Some(code) => codes.push(code),
+                None => in_list = line.is_empty(),
+            }
+        }
+    }
+    Some((service, codes))
+}
+
+/// Whatever a rule of SigmaHQ looks for in a log of Windows is said in words of its own.
+#[test]
+fn every_event_that_sigma_rules_name_has_a_sentence() {
+    let Some(corpora) = corpora() else { return };
+    let content = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../content");
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let mut said = std::collections::BTreeSet::new();
+    for path in files(&content.join("sentences"), &[".toml"]) {
+        let file: SaidFile = toml::from_str(&read(&path)).unwrap();
+        for Said { dataset, code } in file.sentence {
+            let codes = match code {
+                Some(Codes::One(code)) => vec![code],
+                Some(Codes::Many(codes)) => codes,
+                None => Vec::new(),
+            };
+            said.extend(codes.into_iter().map(|code| (dataset.clone(), code)));
+        }
+    }
+    let sources: LogSources = toml::from_str(&read(&content.join("logsources.toml"))).unwrap();
+    let datasets = |service: &str| -> Vec<&str> {
+        let of = sources.source.iter().filter(|source| {
+            source.product.as_deref() == Some("windows")
+                && source.category.is_none()
+                && source.service.as_deref() == Some(service)
+        });
+        of.flat_map(|source| &source.places).map(|place| place.dataset.as_str()).collect()
+    };
+    let (mut named, mut missing) = (0, std::collections::BTreeSet::new());
+    let is_rule = |path: &PathBuf| {
+        let mut parts = path.strip_prefix(&corpora).unwrap().components();
+        parts.any(|part| part.as_os_str().to_string_lossy().starts_with("rules"))
+    };
+    for path in files(&corpora.join("sigma"), &[".yml"]).into_iter().filter(is_rule) {
+        let rule = read(&path);
+        let Some((service, codes)) = service_and_codes(&rule) else { continue };
+        for code in codes {
+            named += 1;
+            let known = |dataset: &&str| said.contains(&((*dataset).to_owned(), code.to_owned()));
+            if !datasets(service).iter().any(known) {
+                missing.insert(format!("{service} {code}"));
+            }
+        }
+    }
+    assert!(named > 400, "{named}");
+    assert!(missing.is_empty(), "no sentence: {missing:?}");
 }

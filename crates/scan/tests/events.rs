@@ -201,3 +201,19 @@ fn damaged_events_have_the_fields_of_their_json() {
     }
     assert_eq!(differ, 0);
 }
+
+/// What the fuzz target `evtx_chunk` begins with is an event to both readers.
+#[test]
+fn the_seed_of_the_fuzz_target_is_one_event() {
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/evtx_chunk/one-event");
+    let mut chunk = std::fs::read(seed).unwrap();
+    chunk.resize(CHUNK_BYTES, 0);
+    let (mut json, mut direct, mut reader) = (Rows::new(), Rows::new(), ChunkReader::default());
+    assert_eq!(compare((&mut json, &mut direct, &mut reader), 0, &chunk), Ok(1));
+    let Ok(()) = reader.read(1, chunk, &mut direct);
+    let (batches, damages) = direct.take();
+    assert_eq!((&*batches[0].dataset, damages), ("windows.sysmon", Vec::new()));
+    let image = batches[0].columns.column_by_name("process.executable").unwrap();
+    let image = arrow::util::display::array_value_to_string(image, 0).unwrap();
+    assert_eq!(image, r"C:\Windows\System32\whoami.exe");
+}

@@ -261,9 +261,20 @@ pub(crate) fn audit(table: &mut Table, item: &Item) {
     draft.fill("process.executable", executable);
     draft.fill("process.command_line", item.get("process.command_line"));
     draft.fill("user.name", item.first(&["user.name", "user.id"]));
-    draft.fill("act.object", executable);
+    // The folder in which a file was made is named beside the file.
+    let path = item.get("file.path").filter(|_| item.get("auditd.nametype") != Some("PARENT"));
+    draft.fill("file.path", path.filter(|path| Some(*path) != executable));
+    draft.fill("destination.ip", item.get("destination.ip"));
     draft.fill("event.outcome", item.get("event.outcome"));
     draft.set("event.action", Some("audited"));
+}
+
+/// What was done something to: the file or address, else the program itself.
+pub(crate) fn conclude_audit(draft: &mut Draft, single: bool) -> Verdict {
+    let object = ["file.path", "destination.ip", "process.executable"];
+    let object = object.into_iter().find_map(|name| draft.text(name)).map(str::to_owned);
+    draft.fill("act.object", object.as_deref());
+    if single { Verdict::Pass } else { Verdict::Act }
 }
 
 /// The act that `name` finds, with the event as its newest, or a new one of that name.

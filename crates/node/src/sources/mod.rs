@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use track::{Noticed, Source, SourceKey, Tracked};
 use yagura_desk::GapSeen;
 use yagura_event::{CommittedRun, EventBatch, Lang, Origin, StreamName, Transport, UtcMicros};
-use yagura_normalize::SourceBook;
+use yagura_normalize::{Normalizer, SourceBook};
 
 const DRIFTED: &str = "source.drifted";
 
@@ -110,6 +110,13 @@ impl Sources {
 
     fn lock(&self) -> MutexGuard<'_, Tracked> {
         self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a normalizer what goes on from before the restart.
+    pub(crate) fn continue_in(&self, normalizer: &mut Normalizer) {
+        for (stream, peer, layout) in self.lock().continued() {
+            normalizer.continue_stream(&stream, &peer, layout.as_deref());
+        }
     }
 
     /// Whether a run that the journal gives again was counted before.

@@ -4,7 +4,8 @@
 use super::drift::{Change, Drift, FieldSet};
 use super::limits::{
     DATASETS_PER_SOURCE_MAX, ENCODINGS_PER_SOURCE_MAX, FIELD_SETS_MAX, HOSTS_PER_PEER_MAX,
-    NAME_BYTES_MAX, NOTICES_WAITING_MAX, REASONS_PER_SOURCE_MAX, SAMPLE_CHARS_MAX, SOURCES_MAX,
+    LAYOUTS_KEPT_MAX, NAME_BYTES_MAX, NOTICES_WAITING_MAX, REASONS_PER_SOURCE_MAX,
+    SAMPLE_CHARS_MAX, SOURCES_MAX,
 };
 use super::skew::Skew;
 use crate::rhythm::Rhythm;
@@ -107,6 +108,16 @@ pub(crate) struct Noticed {
     pub(crate) change: Change,
 }
 
+/// The header in force of a file with columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct KeptLayout {
+    stream: Arc<str>,
+    /// Address without port, or the path of a file.
+    peer: Arc<str>,
+    /// As rows have it in `yagura.layout`.
+    layout: Arc<str>,
+}
+
 /// Who sends: stream, transport, peer.
 type SenderKey = (Arc<str>, Arc<str>, Arc<str>);
 
@@ -125,6 +136,9 @@ pub(crate) struct Tracked {
     pub(crate) noticed: Vec<Noticed>,
     /// Per stream, what has been counted: batch, and the index after it.
     pub(crate) counted: BTreeMap<String, (u64, u32)>,
+    /// The headers that explain the rows that come, the newest last.
+    #[serde(default)]
+    layouts: Vec<KeptLayout>,
     /// From when on somebody listens, in microseconds: a silence from before it says nothing.
     #[serde(skip)]
     pub(crate) listens_since: i64,
@@ -220,7 +234,49 @@ impl Tracked {
         for group in &mut groups {
             self.settle(&batch, group);
         }
+        self.keep_layouts(&columns, &rows);
         corrected(batch, &rows, &groups, &of_row)
+    }
+
+    /// Remembers the last header of each stream and peer.
+    fn keep_layouts(&mut self, columns: &RecordBatch, rows: &Rows) {
+        let Some(layouts) = Words::of(columns, columns::LAYOUT) else { return };
+        let mut last = None;
+        for row in 0..rows.count {
+            let Some(layout) = layouts.value(row) else { continue };
+            let keys = (rows.stream.key(row), rows.peer.key(row), layouts.key(row));
+            if last.replace(keys) == Some(keys) {
+                continue;
+            }
+            let SourceKey { stream, peer, .. } = rows.source(row);
+            let is_it = |kept: &KeptLayout| kept.stream == stream && kept.peer == peer;
+            match self.layouts.iter().rposition(is_it) {
+                Some(at) if self.layouts.get(at).is_some_and(|kept| *kept.layout == *layout) => {}
+                known => {
+                    match known {
+                        Some(at) => drop(self.layouts.remove(at)),
+                        None if self.layouts.len() >= LAYOUTS_KEPT_MAX => {
+                            self.layouts.remove(0);
+                        }
+                        None => {}
+                    }
+                    self.layouts.push(KeptLayout { stream, peer, layout: layout.into() });
+                }
+            }
+        }
+    }
+
+    /// Stream and peer of all that goes on after a restart, and the header in force: files, whose next
+    /// record is not their first, and what has a header.
+    pub(crate) fn continued(&self) -> Vec<(Arc<str>, Arc<str>, Option<Arc<str>>)> {
+        let files = self.sources.iter().filter(|source| source.key.is_file());
+        let files = files.map(|source| (source.key.stream.clone(), source.key.peer.clone(), None));
+        let layouts = self.layouts.iter().rev();
+        let layouts =
+            layouts.map(|kept| (kept.stream.clone(), kept.peer.clone(), Some(kept.layout.clone())));
+        let mut seen = std::collections::HashSet::new();
+        let all = layouts.chain(files);
+        all.filter(|(stream, peer, _)| seen.insert((stream.clone(), peer.clone()))).collect()
     }
 
     fn group(&mut self, rows: &Rows, row: usize) -> Group {
@@ -689,6 +745,34 @@ mod tests {
         assert_eq!(source.encodings.len(), ENCODINGS_PER_SOURCE_MAX);
         assert_eq!(source.failures, source.events);
         assert_eq!(cut(&"あ".repeat(200)).len(), NAME_BYTES_MAX / 3 * 3);
+    }
+
+    #[test]
+    fn headers_are_kept_by_stream_and_address_and_bounded() {
+        let mut tracked = Tracked::default();
+        let rows = |peers: std::ops::Range<usize>, layout: &'static str| {
+            let fields: &'static [(&str, &str)] = Vec::leak(vec![(columns::LAYOUT, layout)]);
+            let sent = move |n: usize| {
+                let peer = format!("[2001:db8::{n:x}]:{}", 50_000 + n);
+                Sent { peer, host: "", fields }
+            };
+            batch("web.iis", &peers.map(sent).collect::<Vec<_>>())
+        };
+        tracked.see(rows(0..LAYOUTS_KEPT_MAX, "#Fields: a b"), None);
+        tracked.see(rows(0..1, "#Fields: a b c"), None);
+        let kept = tracked.continued();
+        assert_eq!(kept.len(), LAYOUTS_KEPT_MAX);
+        let (stream, peer, layout) = &kept[0];
+        let layout = layout.as_deref();
+        assert_eq!((&**stream, &**peer, layout), ("syslog", "2001:db8::0", Some("#Fields: a b c")));
+        // One more, and the one that was seen longest ago goes.
+        tracked.see(rows(LAYOUTS_KEPT_MAX..LAYOUTS_KEPT_MAX + 1, "#Fields: a b"), None);
+        let kept = tracked.continued();
+        assert_eq!(kept.len(), LAYOUTS_KEPT_MAX);
+        assert!(kept.iter().all(|(_, peer, _)| &**peer != "2001:db8::1"));
+        let stored = serde_json::to_vec(&tracked).unwrap();
+        let read: Tracked = serde_json::from_slice(&stored).unwrap();
+        assert_eq!(read.continued(), kept);
     }
 
     #[test]
