@@ -1,7 +1,7 @@
 use super::list::told;
 use crate::Misuse;
 use crate::client::Client;
-use crate::output::{Format, Row, RowWriter};
+use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
@@ -59,11 +59,16 @@ impl Update {
         let who = std::env::var("USER").unwrap_or_else(|_| "local".to_owned());
         let time = SystemClock.now().to_string();
         let done = match &self.from {
-            None => library.undo(&who, &time)?,
+            None => {
+                let done = library.undo(&who, &time)?;
+                told_kept(&done.kept, lang);
+                done
+            }
             Some(from) => {
-                let changes = library.changes(from)?;
-                self.print(&changes, lang)?;
-                if changes.is_empty() {
+                let preview = library.preview(from)?;
+                self.print(&preview.changes, lang)?;
+                told_kept(&preview.kept, lang);
+                if preview.changes.is_empty() {
                     say(lang, "nothing changes", "変更はありません");
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -120,6 +125,17 @@ impl Update {
         }
         writer.finish()?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Names the filters that stay although the new rules do not have them.
+fn told_kept(kept: &[String], lang: Lang) {
+    for path in kept {
+        let path = visible(path);
+        match lang {
+            Lang::En => eprintln!("kept: {path} (filters that the new rules do not have)"),
+            Lang::Ja => eprintln!("維持: {path}（新しいルールにないフィルター）"),
+        }
     }
 }
 
