@@ -35,7 +35,7 @@ impl Ruleset {
     pub fn unknown_fields(&self, sources: &LogSources) -> Vec<UnknownField> {
         let datasets = sources.datasets();
         let mut found = Vec::new();
-        let mut judged: BTreeMap<(Vec<&str>, Arc<str>), Option<Option<String>>> = BTreeMap::new();
+        let mut judged: BTreeMap<(Vec<&str>, Arc<str>), Verdict> = BTreeMap::new();
         for rule in self.compiled_rules() {
             let covered = |dataset: &&&str| rule.clauses.iter().any(|one| one.covers(dataset));
             let datasets: Vec<&str> = datasets.iter().filter(covered).copied().collect();
@@ -65,7 +65,9 @@ impl Ruleset {
 }
 
 /// `None` where the field may be there; else the known one that is called nearly so.
-fn judge(dictionary: &FieldDictionary, datasets: &[&str], field: &str) -> Option<Option<String>> {
+type Verdict = Option<Option<String>>;
+
+fn judge(dictionary: &FieldDictionary, datasets: &[&str], field: &str) -> Verdict {
     if dictionary.field(field).is_some() {
         return None;
     }
