@@ -34,7 +34,13 @@ pub const PREDICATES_PER_RULE_MAX: usize = 32_768;
 pub const WINDASH_SPELLINGS_MAX: usize = 625;
 
 /// Largest compiled form of one regular expression, in bytes, given to the regex library.
-pub const REGEX_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most regular expressions one rule may have: each takes time to compile, and memory.
+pub const REGEXES_PER_RULE_MAX: usize = 256;
+
+/// Most different regular expressions one rule set may have.
+pub const REGEXES_MAX: usize = 10_000;
 
 /// Deepest nesting of groups in one regular expression.
 pub const REGEX_DEPTH_MAX: u32 = 64;

@@ -59,6 +59,25 @@ fn one_alert_goes_on_while_the_condition_keeps_coming_true() {
     assert!(run.correlator.finish().is_empty());
 }
 
+/// A burst, then a trickle that lets the burst go: its last words still say what it was.
+#[test]
+fn the_last_news_of_an_alert_name_its_events() {
+    let more = "group-by: [user.name]\ntimespan: 1m\ncondition: {gte: 3}";
+    let documents = [rule("fail"), correlation("brute", "event_count", "fail", more)];
+    let mut run = Run::new(&ruleset(&documents), DEFAULT);
+    let times = (0..5).map(f64::from).chain((1..8).map(|n| f64::from(n) * 300.0));
+    let told: Vec<_> = times.flat_map(|time| run.observe(&[failed(time, "a")])).collect();
+    insta::assert_snapshot!(lines(&told).join("\n"), @r"
+    brute raised [user.name=a] 0..2 events 3 value 3
+    brute updated [user.name=a] 0..4 events 5 value -
+    ");
+    let ids: Vec<String> = told[1].event_ids.iter().map(ToString::to_string).collect();
+    assert_eq!(ids, ["test/1/0", "test/1/1", "test/1/2", "test/1/3", "test/1/4"]);
+    assert_eq!(told[1].trigger.as_ref().unwrap().to_string(), "test/1/4");
+    assert_eq!(told[1].rules[0].1, 5);
+    assert!(run.correlator.finish().is_empty());
+}
+
 #[test]
 fn the_order_of_arrival_does_not_matter_within_the_allowance() {
     let mut run = Run::new(&ruleset(&brute("gte: 3")), DEFAULT);
@@ -82,6 +101,42 @@ fn the_order_of_arrival_does_not_matter_within_the_allowance() {
     assert!(run.observe(&[failed(2.0, "a")]).is_empty());
     let found = run.observe(&[failed(1.0, "a")]);
     assert_eq!(lines(&found), ["brute raised [user.name=a] 0..2 events 3 value 3"]);
+}
+
+#[test]
+fn counting_goes_on_under_other_rules() {
+    let more =
+        |number: u32| format!("group-by: [user.name]\ntimespan: 5m\ncondition: {{gte: {number}}}");
+    let rules = |unrelated: &str, number: u32| {
+        let brute = correlation("brute", "event_count", "fail", &more(number));
+        ruleset(&[rule("fail"), rule(unrelated), brute])
+    };
+    let mut run = Run::new(&rules("one", 3), DEFAULT);
+    // Ten minutes are allowed: one of three is late.
+    run.observe(&[failed(1000.0, "late")]);
+    run.observe(&[failed(0.0, "late")]);
+    assert!(run.observe(&[failed(1000.0, "a"), failed(1001.0, "a")]).is_empty());
+    let (stats, revision) = (run.correlator.stats(), run.correlator.revision());
+    assert_eq!((stats.counted, stats.late), (3, 1));
+    let other = rules("other", 3);
+    run.correlator = run.correlator.with_rules(other.clone());
+    run.engine = Engine::new(other);
+    let after = run.correlator.stats();
+    assert_eq!((after.counted, after.late, after.groups), (3, 1, stats.groups));
+    assert!(run.correlator.revision() > revision, "it is to be saved again");
+    assert_eq!(run.correlator.take_notices()[0].kind, NoticeKind::Late);
+    let found = run.observe(&[failed(1002.0, "a")]);
+    assert_eq!(lines(&found), ["brute raised [user.name=a] 1000..1002 events 3 value 3"]);
+    assert!(run.observe(&[failed(1003.0, "a")]).is_empty(), "one alert");
+    // One that means something else begins anew, and one that is gone is forgotten.
+    let changed = rules("other", 2);
+    run.correlator = run.correlator.with_rules(changed.clone());
+    run.engine = Engine::new(changed);
+    assert_eq!(run.correlator.stats().groups, 0);
+    assert!(run.observe(&[failed(1004.0, "a")]).is_empty());
+    let found = run.observe(&[failed(1005.0, "a")]);
+    assert_eq!(lines(&found), ["brute raised [user.name=a] 1004..1005 events 2 value 2"]);
+    assert_eq!(run.correlator.stats().raised, 2);
 }
 
 #[test]

@@ -105,6 +105,20 @@ struct RefGroup {
     newest: Option<i64>,
     touched: i64,
     judged: Option<i64>,
+    /// What alerts had come to when the group was begun anew.
+    ended: Vec<(i64, i64, u64)>,
+}
+
+impl RefGroup {
+    /// Alerts that have grown since they were told: from, last event, events.
+    fn untold(&self) -> impl Iterator<Item = (i64, i64, u64)> {
+        self.alerts.iter().filter_map(|alert| {
+            let inside: Vec<i64> =
+                self.all.iter().filter(inside_of(alert)).map(|seen| seen.time).collect();
+            let events = inside.len() as u64;
+            (events > alert.told).then(|| (alert.from, *inside.iter().max().unwrap(), events))
+        })
+    }
 }
 
 /// Group, news, first, last, events, value times 1000.
@@ -151,7 +165,9 @@ impl Reference {
             && self.received >= group.touched + allowance
             && (rolls || group.all.is_empty())
         {
-            *group = RefGroup::default();
+            let mut ended = std::mem::take(&mut group.ended);
+            ended.extend(group.untold());
+            *group = RefGroup { ended, ..RefGroup::default() };
         }
         let oldest = self.allowance.zip(group.newest).map(|(allowance, newest)| newest - allowance);
         let is_late = |seen: &Seen| {
@@ -264,12 +280,25 @@ fn line(found: &CorrelationMatch) -> Line {
     )
 }
 
-/// Final news depend on when a group is forgotten; everything else does not.
+/// When final news come depends on when a group is forgotten; nothing else does.
+fn is_final(found: &CorrelationMatch) -> bool {
+    found.value.is_none()
+}
+
 fn lines(found: &[CorrelationMatch]) -> Vec<Line> {
-    let mut lines: Vec<Line> =
-        found.iter().filter(|found| found.value.is_some()).map(line).collect();
+    let mut lines: Vec<Line> = found.iter().map(line).collect();
     lines.sort();
     lines
+}
+
+/// Takes the final news out of `found`.
+fn split_final(found: &mut Vec<CorrelationMatch>, ended: &mut Vec<CorrelationMatch>) {
+    ended.extend(found.extract_if(.., |found| is_final(found)));
+}
+
+/// Whatever is told names events, and rules, and the event that made it hold.
+fn is_whole(found: &CorrelationMatch) -> bool {
+    !found.event_ids.is_empty() && found.trigger.is_some() && !found.rules.is_empty()
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
@@ -391,13 +420,18 @@ proptest! {
             asked: asked.clone(), allowance, groups: BTreeMap::new(),
             happened: i64::MIN, received: i64::MIN, late: 0,
         };
+        let (mut ended, mut ended_again) = (Vec::new(), Vec::new());
         for (number, (events, seen)) in batches(&given).iter().enumerate() {
-            let found = run.observe(events);
+            let mut found = run.observe(events);
+            prop_assert!(found.iter().all(is_whole), "{found:?}");
+            split_final(&mut found, &mut ended);
             let mut expected = reference.observe(seen);
             expected.sort();
             prop_assert_eq!(lines(&found), expected, "batch {}", number);
             // The same with a state that goes through bytes now and then.
             let mut again = interrupted.observe(events);
+            prop_assert!(again.iter().all(is_whole), "{again:?}");
+            split_final(&mut again, &mut ended_again);
             if cuts[number % cuts.len()] {
                 let mut state = Vec::new();
                 interrupted.correlator.save(&mut state).unwrap();
@@ -406,9 +440,7 @@ proptest! {
                 interrupted.next = next;
                 interrupted.correlator.restore(&mut state.as_slice()).unwrap();
             }
-            let mut found = found;
             for told in [&mut found, &mut again] {
-                told.retain(|found| found.value.is_some());
                 told.sort_by_key(|found| found.episode);
                 // Numbers are given out as windows are judged; groups are in another order then.
                 told.iter_mut().for_each(|found| found.episode = 0);
@@ -417,11 +449,23 @@ proptest! {
             prop_assert_eq!(found, again, "batch {}", number);
         }
         prop_assert_eq!(run.correlator.stats().late, reference.late);
+        let (mut found, mut again) = (run.correlator.finish(), interrupted.correlator.finish());
+        prop_assert!(found.iter().chain(&again).all(is_whole), "{found:?} {again:?}");
+        split_final(&mut found, &mut ended);
+        split_final(&mut again, &mut ended_again);
         if !asked.rolls() {
             let mut expected = reference.judge(i64::MAX, i64::MAX);
             expected.sort();
-            prop_assert_eq!(lines(&run.correlator.finish()), expected);
+            prop_assert_eq!(lines(&found), expected);
         }
+        let untold = reference.groups.iter().flat_map(|(user, group)| {
+            let all = group.ended.iter().copied().chain(group.untold());
+            all.map(|(from, last, events)| (user.clone(), false, from, last, events, None))
+        });
+        let mut untold: Vec<Line> = untold.collect();
+        untold.sort();
+        prop_assert_eq!(lines(&ended), &untold[..], "final news");
+        prop_assert_eq!(lines(&ended_again), untold, "final news of a state that was saved");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod samples;
 
 use crate::RulebookError;
 use crate::cases::samples::Series;
-use crate::limits::SAMPLE_FILE_BYTES_MAX;
+use crate::limits::{RULE_FILE_BYTES_MAX, SAMPLE_FILE_BYTES_MAX};
 use crate::load::{builtin_tests, files_below, read_text};
 use crate::{Compiled, RuleSources};
 use serde::{Deserialize, Serialize};
@@ -323,8 +323,10 @@ impl Runner<'_> {
     }
 
     fn info(&mut self, path: &Path) -> Vec<CaseResult> {
-        let info = read_text(path, SAMPLE_FILE_BYTES_MAX)
-            .and_then(|text| yaml_serde::from_str::<Info>(&text).map_err(|e| e.to_string()));
+        let info = read_text(path, RULE_FILE_BYTES_MAX).and_then(|text| {
+            yagura_detect::check_text(&text)?;
+            yaml_serde::from_str::<Info>(&text).map_err(|error| error.to_string())
+        });
         let info = match info {
             Ok(info) => info,
             Err(reason) => return vec![unreadable(path, None, reason)],

@@ -9,13 +9,17 @@
 //!
 //! An update is written in full next to the rules, then changes place with them in one step of the
 //! file system, so that whoever reads the directory sees the old set or the new one.
+//!
+//! Files that hold filters and nothing else are a house's own: those that the new set does not have
+//! stay.
 
 use crate::RulebookError;
-use crate::changes::{Change, ChangeKind, between};
+use crate::changes::{Change, ChangeKind, between, filter_files, ids};
 use crate::limits::{FOLDER_DEPTH_MAX, RULE_FILES_MAX, VERSIONS_KEPT_MAX};
 use crate::load::RuleSources;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +45,19 @@ pub struct Update {
     pub changed: usize,
     /// Ids of all of them, each after `+`, `-` or `~`.
     pub rules: Vec<String>,
+    /// Files of filters that the new rules do not have and that stayed, by their paths in the
+    /// directory.
+    #[serde(default)]
+    pub kept: Vec<String>,
+}
+
+/// What an update would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// Rules, correlations and filters that would differ.
+    pub changes: Vec<Change>,
+    /// As [`Update::kept`].
+    pub kept: Vec<String>,
 }
 
 /// A directory of rules and its history.
@@ -69,9 +86,20 @@ impl Library {
     ///
     /// # Errors
     /// When either cannot be read.
-    pub fn changes(&self, from: &Path) -> Result<Vec<Change>, RulebookError> {
+    pub fn preview(&self, from: &Path) -> Result<Preview, RulebookError> {
+        self.preview_but(from, &BTreeSet::new())
+    }
+
+    /// The same; the filters whose ids are `gone` do not stay.
+    fn preview_but(&self, from: &Path, gone: &BTreeSet<String>) -> Result<Preview, RulebookError> {
         let before = if is_there(&self.dir)? { files(&self.dir)? } else { Vec::new() };
-        Ok(between(&before, &files(from)?))
+        let mut after = files(from)?;
+        let known = ids(&after);
+        let stays = |id: &String| !known.contains(id) && !gone.contains(id);
+        let mut kept = filter_files(&before);
+        kept.retain(|_, ids| ids.iter().any(stays));
+        after.extend(before.iter().filter(|file| kept.contains_key(&file.path)).cloned());
+        Ok(Preview { changes: between(&before, &after), kept: kept.into_keys().collect() })
     }
 
     /// Puts a copy of all files of `from` in the place of the rules in use, which are kept.
@@ -79,23 +107,25 @@ impl Library {
     /// # Errors
     /// When something cannot be read or written; the rules in use are then as they were.
     pub fn update(&self, from: &Path, who: &str, time: &str) -> Result<Update, RulebookError> {
-        let changes = self.changes(from)?;
-        self.replace(from, &from.display().to_string(), &changes, who, time)
+        let preview = self.preview(from)?;
+        self.replace(from, &from.display().to_string(), preview, who, time)
     }
 
-    /// Goes back to the rules before the newest update, which is kept too.
+    /// Goes back to the rules before the newest update, which is kept too. Filters that it did not
+    /// bring stay.
     ///
     /// # Errors
     /// When there is no earlier version, or as [`Library::update`].
     pub fn undo(&self, who: &str, time: &str) -> Result<Update, RulebookError> {
         let none = || RulebookError::NoEarlierVersion(self.dir.clone());
-        let last = self.history()?.last().map(|update| update.number).ok_or_else(none)?;
-        let earlier = self.version(last);
+        let last = self.history()?.pop().ok_or_else(none)?;
+        let earlier = self.version(last.number);
         if !earlier.is_dir() {
             return Err(none());
         }
-        let changes = self.changes(&earlier)?;
-        self.replace(&earlier, "undo", &changes, who, time)
+        let brought = last.rules.iter().filter_map(|id| id.strip_prefix('+'));
+        let preview = self.preview_but(&earlier, &brought.map(str::to_owned).collect())?;
+        self.replace(&earlier, "undo", preview, who, time)
     }
 
     /// Every update, oldest first.
@@ -125,7 +155,7 @@ impl Library {
         &self,
         from: &Path,
         named: &str,
-        changes: &[Change],
+        Preview { changes, kept }: Preview,
         who: &str,
         time: &str,
     ) -> Result<Update, RulebookError> {
@@ -145,6 +175,7 @@ impl Library {
             removed: count(ChangeKind::Removed),
             changed: count(ChangeKind::Changed),
             rules: changes.iter().map(sign).collect(),
+            kept,
         };
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -166,6 +197,9 @@ impl Library {
         }
         let mut copied = 0;
         copy(from, &place, 0, &mut copied)?;
+        for path in &update.kept {
+            keep(&self.dir.join(path), &place.join(path))?;
+        }
         renameat_with(CWD, &place, CWD, &self.dir, RenameFlags::EXCHANGE)
             .map_err(|error| RulebookError::at(&self.dir, error))?;
         sync_dir(&self.history)?;
@@ -238,16 +272,39 @@ fn copy(from: &Path, to: &Path, depth: usize, copied: &mut usize) -> Result<(), 
             if *copied > RULE_FILES_MAX {
                 return Err(RulebookError::at(from, format!("more than {RULE_FILES_MAX} files")));
             }
-            let bytes = fs::read(&path).map_err(|error| wrong(&path, error))?;
-            let write = || -> std::io::Result<()> {
-                let mut file = File::create_new(&target)?;
-                file.write_all(&bytes)?;
-                file.sync_all()
-            };
-            write().map_err(|error| wrong(&target, error))?;
+            copy_file(&path, &target)?;
         }
     }
     sync_dir(to)
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), RulebookError> {
+    let bytes = fs::read(from).map_err(|error| RulebookError::at(from, error))?;
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create_new(to)?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| RulebookError::at(to, error))
+}
+
+/// Copies a file that stays to its place, or, where the new rules have another file there, beside it.
+fn keep(from: &Path, to: &Path) -> Result<(), RulebookError> {
+    let dir = to.parent().unwrap_or(to);
+    fs::create_dir_all(dir).map_err(|error| RulebookError::at(dir, error))?;
+    let beside = (1..=VERSIONS_KEPT_MAX).map(|number| {
+        let mut name = to.file_stem().unwrap_or_default().to_owned();
+        name.push(format!("-kept-{number}."));
+        name.push(to.extension().unwrap_or_default());
+        to.with_file_name(name)
+    });
+    for place in std::iter::once(to.to_owned()).chain(beside) {
+        if !is_there(&place)? {
+            copy_file(from, &place)?;
+            return sync_dir(dir);
+        }
+    }
+    Err(RulebookError::at(to, "too many files of this name: remove some"))
 }
 
 fn sync_dir(dir: &Path) -> Result<(), RulebookError> {

@@ -50,7 +50,7 @@ fn an_update_replaces_everything_and_undo_brings_it_back() {
     assert_eq!(update.rules, ["+three", "-one", "~two"]);
     let names: Vec<_> = contents(&rules).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["below/three.yml", "tests.jsonl", "two.yml"]);
-    assert!(library.changes(&new).unwrap().is_empty());
+    assert!(library.preview(&new).unwrap().changes.is_empty());
 
     let undone = library.undo("sato", "2026-11-22T01:00:00Z").unwrap();
     assert_eq!((undone.number, undone.from.as_str()), (2, "undo"));
@@ -97,4 +97,68 @@ fn old_versions_go_when_there_are_too_many() {
         assert_eq!(kept, (number + 1).min(VERSIONS_KEPT_MAX), "{number}");
     }
     assert_eq!(library.history().unwrap().len(), VERSIONS_KEPT_MAX + 1);
+}
+
+fn filter(id: &str, user: &str) -> String {
+    format!(
+        "title: Filter {id}\nid: {id}\nlogsource: {{product: windows}}\nfilter:\n  rules: any\n  \
+         s: {{User: {user}}}\n  condition: not s\n"
+    )
+}
+
+#[test]
+fn filters_of_the_house_survive_an_update_and_its_undoing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rules, new) = (dir.path().join("rules"), dir.path().join("new"));
+    for place in [rules.join("own"), new.join("own")] {
+        fs::create_dir_all(place).unwrap();
+    }
+    let write = |path: &Path, text: String| fs::write(path, text).unwrap();
+    write(&rules.join("one.yml"), rule("one", "x"));
+    write(&rules.join("own/backup.yml"), filter("backup", "b"));
+    // The new rules have a file of this name, this filter elsewhere, and one of their own.
+    write(&rules.join("own/taken.yml"), format!("{}---\n{}", filter("a", "x"), filter("b", "y")));
+    write(&rules.join("known.yml"), filter("known", "old"));
+    // A filter beside a rule belongs to it.
+    write(&rules.join("both.yml"), format!("{}---\n{}", rule("both", "x"), filter("of-both", "x")));
+    write(&new.join("one.yml"), rule("one", "y"));
+    write(&new.join("own/taken.yml"), rule("taken", "y"));
+    write(&new.join("moved.yml"), filter("known", "new"));
+    write(&new.join("theirs.yml"), filter("theirs", "t"));
+    let before = contents(&rules);
+    let library = Library::new(&rules);
+
+    let preview = library.preview(&new).unwrap();
+    assert_eq!(preview.kept, ["own/backup.yml", "own/taken.yml"]);
+    let update = library.update(&new, "tanaka", "2026-11-22T00:00:00Z").unwrap();
+    assert_eq!(update.kept, preview.kept);
+    assert_eq!(
+        update.rules,
+        ["+filter:theirs", "+taken", "-filter:of-both", "-both", "~filter:known", "~one"]
+    );
+    let after = contents(&rules);
+    let names: Vec<_> = after.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "moved.yml",
+            "one.yml",
+            "own/backup.yml",
+            "own/taken-kept-1.yml",
+            "own/taken.yml",
+            "theirs.yml"
+        ]
+    );
+    assert_eq!(after[2].1, filter("backup", "b"));
+    assert_eq!(after[3].1, before.iter().find(|(name, _)| name == "own/taken.yml").unwrap().1);
+    assert_eq!(library.history().unwrap()[0].kept, preview.kept);
+
+    // What was added since stays; what the update brought goes with it.
+    write(&rules.join("own/later.yml"), filter("later", "l"));
+    let undone = library.undo("sato", "2026-11-22T01:00:00Z").unwrap();
+    assert_eq!(undone.kept, ["own/later.yml"]);
+    let mut expected = before;
+    expected.push(("own/later.yml".to_owned(), filter("later", "l")));
+    expected.sort();
+    assert_eq!(contents(&rules), expected);
 }

@@ -35,7 +35,7 @@ fn lines(dir: &Path) -> Vec<String> {
     let own = RuleSources { builtin: false, rules: vec![dir.to_owned()], ..RuleSources::default() };
     let files = own.load().unwrap().files;
     let compiled = own.compile(Normalizer::embedded_dictionary()).unwrap();
-    lint::check(&files, &compiled.report)
+    lint::check(&files, &compiled)
         .iter()
         .filter(|problem| problem.severity != Severity::Hint)
         .map(|problem| {
@@ -78,6 +78,7 @@ fn each_fault_is_named_with_its_line() {
         ("status: experimental", "status: experimantal"),
         ("    condition:", "   condition:"),
         ("author: Yagura", "autor: Yagura"),
+        ("ParentImage: 'x'", "Comandline: 'x'"),
     ] {
         assert!(GOOD.contains(wrong), "{wrong}");
         all.push(format!("{:?} for {:?} =>", right.trim(), wrong.trim()));

@@ -76,8 +76,12 @@ pub const CORRELATED_ROWS_MAX: usize = 4_096;
 /// Longest time between matches that are counted together, in microseconds.
 pub const HITS_TOGETHER_MICROS: i64 = 10 * 60 * 1_000_000;
 
+/// Bytes of matches that are counted at once, as kept.
+pub const CORRELATED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Bytes a correlator may hold; events past it are not counted, which the report says.
 pub const CORRELATION_STATE_BYTES: usize = 48 * 1024 * 1024;
 
-/// Alerts of correlations that wait for news; the oldest of more are told as they are.
-pub const ALERTS_OPEN_MAX: usize = 4_096;
+/// Bytes of names of hosts of events that correlations count; alerts of further hosts do not say theirs
+/// unless they are about one.
+pub const HOST_NAMES_BYTES_MAX: usize = 8 * 1024 * 1024;

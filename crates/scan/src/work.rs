@@ -312,7 +312,9 @@ fn finding<'a>(
     line.put("log.file.path", &unit.name);
     line.put("event.id", &event_id(unit, view, row));
     line.put("event.dataset", &batch.dataset);
-    for name in ["event.code", "host.name", "user.name", "user.domain", "source.ip"] {
+    line.put_text("event.code", value("event.code"));
+    line.put_or_null("host.name", value("host.name"));
+    for name in ["user.name", "user.domain", "source.ip"] {
         line.put_text(name, value(name));
     }
     for name in ["winlog.channel", "winlog.record_id"] {

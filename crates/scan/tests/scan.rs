@@ -353,6 +353,82 @@ fn correlations_count_over_all_files_whatever_their_order() {
     assert_eq!(found(100, 3), told);
 }
 
+/// The keys that whoever reads JSON lines may count on.
+const KEYS: [&str; 8] = [
+    "@timestamp",
+    "rule.uuid",
+    "rule.name",
+    "rule.level",
+    "log.file.path",
+    "event.id",
+    "host.name",
+    "message",
+];
+
+/// A burst, then a trickle that lets the burst go; and a line of no host.
+#[test]
+fn every_line_has_the_keys_that_are_promised() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |second: u32, address: &str| {
+        let time = format!("10:{:02}:{:02}", second / 60 % 60, second % 60);
+        let line = FAILED.replace("10:00:0X", &time).replace("192.0.2.7", address);
+        line.replace("Nov 21 10", &format!("Nov 21 {}", 10 + second / 3600))
+    };
+    let burst = (598..603).map(|second| at(second, "192.0.2.7"));
+    let trickle = (1..9).map(|number| at(602 + number * 300, "192.0.2.7"));
+    // Told once, and never again.
+    let other = (4_000..4_003).map(|second| at(second, "192.0.2.9"));
+    let lines: Vec<String> =
+        [at(0, "192.0.2.8")].into_iter().chain(burst).chain(trickle).chain(other).collect();
+    fs::write(dir.path().join("auth.log"), lines.join("\n")).unwrap();
+    let no_host = "<86>1 2026-11-21T10:00:00Z - sshd 42 - - Failed password for root from 192.0.2.20 \
+                   port 50022 ssh2\n";
+    fs::write(dir.path().join("nohost.log"), no_host).unwrap();
+    let plan = plan(&[dir.path().to_owned()]);
+    let (progress, cancel) = (ScanProgress::default(), AtomicBool::new(false));
+    let rules = compile(&[RULES[0], CORRELATIONS]);
+    let mut scanned = scan(&plan, &rules, &options(), &progress, &cancel).unwrap();
+    let (mut with_host, mut without, mut told) = (0, 0, Vec::new());
+    let mut findings = scanned.findings().unwrap();
+    while let Some(line) = findings.next_line().unwrap() {
+        let line: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(line).unwrap();
+        for key in KEYS {
+            let value = line.get(key).unwrap_or_else(|| panic!("{key} in {line:?}"));
+            assert!(
+                value.is_string() || key == "host.name" && value.is_null(),
+                "{key} in {line:?}"
+            );
+        }
+        match line["host.name"].as_str() {
+            Some("web01") => with_host += 1,
+            None => without += 1,
+            other => panic!("{other:?}"),
+        }
+        if line["rule.type"] == "correlation" {
+            let name = |id: &serde_json::Value| {
+                id.as_str().unwrap().rsplit('#').next().unwrap().to_owned()
+            };
+            let events: Vec<_> =
+                line["related.events"].as_array().unwrap().iter().map(name).collect();
+            told.push(format!(
+                "{} {} {} {} of {}: {events:?} {}",
+                line["@timestamp"],
+                line["host.name"],
+                name(&line["event.id"]),
+                line["event.count"],
+                line["source.ip"],
+                line["related.rules"][0]["event.count"],
+            ));
+        }
+    }
+    assert_eq!((with_host, without), (1 + 5 + 8 + 3 + 2, 1));
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    "2026-11-21T10:10:02.000000Z" "web01" line=6 5 of "192.0.2.7": ["line=2", "line=3", "line=4", "line=5", "line=6"] 5
+    "2026-11-21T11:06:42.000000Z" "web01" line=17 3 of "192.0.2.9": ["line=15", "line=16", "line=17"] 3
+    "#);
+}
+
 fn facts(lang: Lang) -> ReportFacts {
     ReportFacts {
         lang,

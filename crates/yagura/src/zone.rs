@@ -18,14 +18,18 @@ impl ZoneArgument {
     pub fn zone(&self) -> Result<TimeZone, Misuse> {
         match &self.time_zone {
             None => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
-            Some(name) => DateTimeParser::new().parse_time_zone(name).map_err(|error| {
-                Misuse(format!(
-                    "--time-zone {name:?}: {error}; write a name such as Asia/Tokyo or an offset \
-                     such as +09:00"
-                ))
-            }),
+            Some(name) => named("--time-zone", name),
         }
     }
+}
+
+/// The zone that `option` names.
+pub fn named(option: &str, name: &str) -> Result<TimeZone, Misuse> {
+    DateTimeParser::new().parse_time_zone(name).map_err(|error| {
+        Misuse(format!(
+            "{option} {name:?}: {error}; write a name such as Asia/Tokyo or an offset such as +09:00"
+        ))
+    })
 }
 
 /// The zone's name as a server reads it.

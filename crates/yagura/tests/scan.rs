@@ -83,6 +83,29 @@ fn the_name_of_the_file_says_the_format() {
     }
 }
 
+/// 10:00:01 in UTC is a second after 19:00 in Tokyo.
+#[test]
+fn hours_are_taken_in_the_zone_of_rules() {
+    let dir = evidence();
+    let hour = RULE.replace("s: ['Failed password']", "s: {'@timestamp|hour': 19}");
+    fs::write(dir.path().join("rule.yml"), hour).unwrap();
+    fs::write(dir.path().join("tokyo.toml"), "[rules]\ntime_zone = 'Asia/Tokyo'\n").unwrap();
+    let findings = |more: &[&str]| {
+        let output = scan(dir.path(), &[&ONLY[..], &["-q", "--output", "jsonl"], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout).lines().count()
+    };
+    assert_eq!(findings(&[]), 0);
+    assert_eq!(findings(&["--rule-time-zone", "Asia/Tokyo"]), 1);
+    assert_eq!(findings(&["--config", "tokyo.toml"]), 1);
+    assert_eq!(findings(&["--config", "tokyo.toml", "--rule-time-zone", "UTC"]), 0);
+    let earlier = LINE.replace("10:00:01", "09:59:59");
+    fs::write(dir.path().join("logs/auth.log"), earlier).unwrap();
+    assert_eq!(findings(&["--rule-time-zone", "Asia/Tokyo"]), 0);
+    let wrong = scan(dir.path(), &[&ONLY[..], &["--rule-time-zone", "Mars/Base"]].concat());
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
 #[test]
 fn exit_codes_are_as_the_help_says() {
     let dir = evidence();

@@ -161,6 +161,14 @@ impl Correlator {
         self.revision
     }
 
+    /// Takes over what is no state: counts, notices and news that nobody has asked for yet.
+    pub(crate) fn carry_over(&mut self, before: &Correlator) {
+        self.stats = before.stats;
+        self.notices = before.notices.clone();
+        self.last_words.clone_from(&before.last_words);
+        self.revision = before.revision + 1;
+    }
+
     /// Counts `matches`, which an engine found in `batch`. Every batch should be given, also one
     /// without matches: time passes with it. Returns what came to hold, in no particular order.
     pub fn observe(&mut self, batch: &EventBatch, matches: &[Match]) -> Vec<CorrelationMatch> {

@@ -97,7 +97,7 @@ impl NoticeKind {
 }
 
 /// Notices since they were last taken.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Notices(HashMap<(NoticeKind, String), Notice>);
 
 impl Notices {

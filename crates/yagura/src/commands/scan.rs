@@ -9,7 +9,6 @@ use crate::output::visible;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::TimeZone;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -64,7 +63,8 @@ pub struct Scan {
     /// Directories (or files) of mappings, besides the built-in ones; see docs/mappings.md
     #[arg(long, value_name = "DIR", num_args = 1..)]
     content: Vec<PathBuf>,
-    /// Configuration file whose [enrich] names databases, networks and inventories
+    /// Configuration file whose [enrich] names databases, networks and inventories, and whose
+    /// rules.time_zone counts
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Leave out our own rules
@@ -89,6 +89,10 @@ pub struct Scan {
     /// or +09:00
     #[arg(long, value_name = "ZONE", default_value = "UTC", env = "YAGURA_TIME_ZONE")]
     time_zone: String,
+    /// Zone in which rules take the hour, day, week, ... of a time, such as Asia/Tokyo
+    /// [default: rules.time_zone of --config, or else UTC]
+    #[arg(long, value_name = "ZONE")]
+    rule_time_zone: Option<String>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -131,13 +135,7 @@ impl Scan {
         let format = self.format();
         // Not this machine's own zone unless it is asked for: a report must not depend on where it
         // was made.
-        let zone = DateTimeParser::new().parse_time_zone(&self.time_zone).map_err(|error| {
-            let zone = &self.time_zone;
-            Misuse(format!(
-                "--time-zone {zone:?}: {error}; write a name such as Asia/Tokyo or an offset such as \
-                 +09:00"
-            ))
-        })?;
+        let zone = crate::zone::named("--time-zone", &self.time_zone)?;
         let normalizer = Normalizer::with_content(&crate::content::read(&self.content)?)?;
         let options = ScanOptions {
             lang,
@@ -262,9 +260,17 @@ impl Scan {
             rules: self.rules.clone(),
             lists: self.lists.clone(),
             pipelines: self.pipelines.clone(),
-            ..RuleSources::default()
+            zone: self.rule_zone()?,
         };
         Ok(sources.load()?)
+    }
+
+    fn rule_zone(&self) -> Result<TimeZone> {
+        match (&self.rule_time_zone, &self.config) {
+            (Some(name), _) => Ok(crate::zone::named("--rule-time-zone", name)?),
+            (None, Some(path)) => Config::load(Some(path))?.rule_zone(),
+            (None, None) => Ok(TimeZone::UTC),
+        }
     }
 
     /// Which rules these are: our pack, then each place that was named.

@@ -45,14 +45,18 @@ impl Correlator {
             if let Some(allowance) = self.options.allowance_micros {
                 let reach = allowance.saturating_add(correlation.span);
                 let oldest = group.newest.saturating_sub(reach);
-                group.prune(oldest);
+                // What an alert has to tell is in its hits: it speaks before they go.
                 let told = &mut self.last_words;
                 self.stats.updated += last_words(correlation, group, oldest, told);
                 group.episodes.retain(|episode| episode.last_held >= oldest);
+                group.prune(oldest);
             }
             let most = hits_max(correlation.kind);
             if group.hits.len() > most {
                 let gone = group.hits.len() - most / 4 * 3;
+                let kept = group.hits.get(gone).map_or(i64::MAX, |hit| hit.time);
+                let told = &mut self.last_words;
+                self.stats.updated += last_words(correlation, group, kept, told);
                 group.hits.drain(..gone);
                 self.stats.let_go += gone as u64;
                 let example = || {

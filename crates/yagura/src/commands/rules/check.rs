@@ -46,7 +46,7 @@ impl Check {
         let files = checked.load()?.files;
         sources.rules = [self.paths, sources.rules].concat();
         let compiled = sources.compile(Normalizer::embedded_dictionary())?;
-        let mut problems = lint::check(&files, &compiled.report);
+        let mut problems = lint::check(&files, &compiled);
         problems.retain(|problem| self.hints || problem.severity != Severity::Hint);
         if self.output == Format::Table {
             for problem in &problems {

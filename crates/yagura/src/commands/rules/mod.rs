@@ -10,6 +10,7 @@ mod update;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yagura_event::Lang;
@@ -56,13 +57,21 @@ pub struct Sources {
     /// Without our own rules
     #[arg(long)]
     no_builtin: bool,
+    /// Zone in which rules take the hour, day, week, ... of a time, as rules.time_zone of a server
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
+    rule_time_zone: TimeZone,
+}
+
+fn zone(name: &str) -> Result<TimeZone, String> {
+    crate::zone::named("--rule-time-zone", name).map_err(|error| error.to_string())
 }
 
 impl Sources {
     /// Whether nothing but the default is asked for.
     fn is_default(&self) -> bool {
         let places = [&self.rules, &self.lists, &self.pipelines];
-        !self.no_builtin && places.iter().all(|places| places.is_empty())
+        let is_utc = self.rule_time_zone == TimeZone::UTC;
+        !self.no_builtin && is_utc && places.iter().all(|places| places.is_empty())
     }
 
     fn read(&self) -> RuleSources {
@@ -71,7 +80,7 @@ impl Sources {
             rules: self.rules.clone(),
             lists: self.lists.clone(),
             pipelines: self.pipelines.clone(),
-            ..RuleSources::default()
+            zone: self.rule_time_zone.clone(),
         }
     }
 }

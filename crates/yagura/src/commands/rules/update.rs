@@ -2,7 +2,7 @@ use super::check;
 use super::list::told;
 use crate::Misuse;
 use crate::client::Client;
-use crate::output::{Format, Row, RowWriter};
+use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
@@ -69,13 +69,18 @@ impl Update {
         let who = std::env::var("USER").unwrap_or_else(|_| "local".to_owned());
         let time = SystemClock.now().to_string();
         let done = match &self.from {
-            None => library.undo(&who, &time)?,
+            None => {
+                let done = library.undo(&who, &time)?;
+                told_kept(&done.kept, lang);
+                done
+            }
             Some(from) => {
-                let changes = library.changes(from)?;
+                let preview = library.preview(from)?;
                 // Before anything is replaced: whoever agrees knows what will not be used.
                 let problems = self.problems(from)?;
-                self.print(&changes, &problems, lang)?;
-                if changes.is_empty() {
+                self.print(&preview.changes, &problems, lang)?;
+                told_kept(&preview.kept, lang);
+                if preview.changes.is_empty() {
                     say(lang, "nothing changes", "変更はありません");
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -123,7 +128,7 @@ impl Update {
         // They may count and filter our own.
         let sources = RuleSources { builtin: true, ..checked };
         let compiled = sources.compile(Normalizer::embedded_dictionary())?;
-        let mut problems = lint::check(&files, &compiled.report);
+        let mut problems = lint::check(&files, &compiled);
         problems.retain(|problem| problem.severity != Severity::Hint);
         Ok(problems)
     }
@@ -171,6 +176,17 @@ impl Update {
         }
         writer.finish()?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Names the filters that stay although the new rules do not have them.
+fn told_kept(kept: &[String], lang: Lang) {
+    for path in kept {
+        let path = visible(path);
+        match lang {
+            Lang::En => eprintln!("kept: {path} (filters that the new rules do not have)"),
+            Lang::Ja => eprintln!("維持: {path}（新しいルールにないフィルター）"),
+        }
     }
 }
 
