@@ -1,14 +1,11 @@
-//! Real lines with bytes changed, and lines far too long: one row each, no panic, and no decoder that
-//! takes more than its share of time for a long one.
+//! Real lines with bytes changed: one row each, and no panic.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 
 use common::{corpora, files, lines, members, normalizer, run_of};
-use std::time::Instant;
 use yagura_event::{Lang, Transport};
-use yagura_normalize::entries::{Decoders, SAMPLES, names};
 
 /// Numbers that are the same each time (xorshift64).
 struct Random(u64);
@@ -85,49 +82,4 @@ fn corpora_mutated_are_a_row_a_line() {
         }
         assert_eq!(rows, mutated.len());
     }
-}
-
-/// A record eight times as long takes about eight times as long; sixteen is allowed, and whoever looks
-/// at every byte for every byte takes sixty-four. Who else uses the machine
-/// can only add to a time, so the least of several is near to what the work itself takes.
-#[test]
-fn no_decoder_is_slower_than_linear() {
-    /// Less than this is not measured well, in nanoseconds.
-    const FLOOR: u128 = 300_000;
-    let named: Vec<&str> = names().collect();
-    let mut decoders = Decoders::new().unwrap();
-    let mut slow = Vec::new();
-    for (name, sample) in SAMPLES {
-        let number = named.iter().position(|known| known == name).unwrap();
-        // The whole again and again, and what stands at the end of its first half.
-        let half = &sample[..sample.floor_char_boundary(sample.len() / 2)];
-        let last = half.chars().last().unwrap_or('x').to_string();
-        let long = |bytes: usize| {
-            [
-                format!("{sample} ").repeat(bytes / sample.len() + 1),
-                format!("{sample}\n").repeat(bytes / sample.len() + 1),
-                format!("{half}{}", last.repeat(bytes / last.len())),
-            ]
-        };
-        for (way, (short, long)) in long(64 << 10).iter().zip(&long(512 << 10)).enumerate() {
-            let mut least = [u128::MAX; 2];
-            let mut tries = 0;
-            let is_slow = loop {
-                for (least, text) in least.iter_mut().zip([short, long]) {
-                    let began = Instant::now();
-                    decoders.read(number, text.as_bytes());
-                    *least = began.elapsed().as_nanos().max(FLOOR).min(*least);
-                }
-                tries += 1;
-                let is_slow = least[1] > least[0] * 16;
-                if tries >= 3 && (!is_slow || tries >= 12) {
-                    break is_slow;
-                }
-            };
-            if is_slow {
-                slow.push(format!("{name} ({way}): {least:?} ns"));
-            }
-        }
-    }
-    assert!(slow.is_empty(), "{}", slow.join("\n"));
 }
