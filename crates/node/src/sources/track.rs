@@ -108,6 +108,9 @@ pub(crate) struct Noticed {
     pub(crate) change: Change,
 }
 
+/// Stream, peer, and the header of columns in force.
+pub(crate) type Continued = (Arc<str>, Arc<str>, Option<Arc<str>>);
+
 /// The header in force of a file with columns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct KeptLayout {
@@ -268,7 +271,7 @@ impl Tracked {
 
     /// Stream and peer of all that goes on after a restart, and the header in force: files, whose next
     /// record is not their first, and what has a header.
-    pub(crate) fn continued(&self) -> Vec<(Arc<str>, Arc<str>, Option<Arc<str>>)> {
+    pub(crate) fn continued(&self) -> Vec<Continued> {
         let files = self.sources.iter().filter(|source| source.key.is_file());
         let files = files.map(|source| (source.key.stream.clone(), source.key.peer.clone(), None));
         let layouts = self.layouts.iter().rev();

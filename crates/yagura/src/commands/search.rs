@@ -190,10 +190,11 @@ impl Printer {
 
     /// Shows what was printed so far, where the next row may be long in coming.
     fn flush(&mut self) -> Result<()> {
-        Ok(match self {
+        match self {
             Printer::Lines { .. } => std::io::stdout().flush()?,
             Printer::Rows { writer, .. } => writer.flush()?,
-        })
+        }
+        Ok(())
     }
 
     fn finish(self) -> Result<usize> {
