@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../benches/engine/corpus.rs"]
+#[allow(dead_code, reason = "each program uses a part of it")]
+mod corpus;
 mod reference;
 
 use reference::{Event, Reading, Reference, events_of};
@@ -151,12 +154,15 @@ fn sigmahq_regression_cases_fire() {
     insta::assert_debug_snapshot!((fired, silent));
 }
 
-/// Every event of every EVTX through the engine; a sample of them, and everything that matched,
-/// through the reference.
+/// Every event of every EVTX through the engine, and of archives of OTRF and logs of Loghub some that
+/// stand evenly in them; a sample of these, and what matched, through the reference.
 #[test]
 fn the_engine_agrees_with_the_reference_on_real_events() {
-    /// Events per dataset that the reference evaluates with every rule.
+    /// Events per corpus and dataset that the reference evaluates with every rule.
     const SAMPLE_MAX: usize = 12;
+    /// Every so many archives of OTRF are looked at, and so many events of each log.
+    const ARCHIVES_STEP: usize = 8;
+    const LOG_EVENTS_MAX: usize = 100;
     /// Events per dataset whose matches the reference confirms.
     const CONFIRMED_MAX: usize = 150;
     let Some(corpora) = corpora() else { return };
@@ -177,18 +183,29 @@ fn the_engine_agrees_with_the_reference_on_real_events() {
     let dictionary = Normalizer::embedded_dictionary();
     let reference =
         Reference { dictionary: &dictionary, sources: &sources, reading: Reading::Ours };
-    let mut sampled: BTreeMap<Arc<str>, Vec<(Event, BTreeSet<String>)>> = BTreeMap::new();
-    let mut confirmed: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    type Sample = Vec<(Event, BTreeSet<String>)>;
+    let mut sampled: BTreeMap<(&str, Arc<str>), Sample> = BTreeMap::new();
+    let mut confirmed: BTreeMap<(&str, Arc<str>), usize> = BTreeMap::new();
     let mut paths = files(&corpora.join("evtx-attack-samples"), "evtx");
     paths.extend(files(&corpora.join("sigma-regression"), "evtx"));
-    for path in paths {
-        for batch in batches(&mut normalizer, evtx_records(&path)) {
+    let even = |log: corpus::File| -> corpus::File {
+        let step = log.len().div_ceil(LOG_EVENTS_MAX);
+        log.into_iter().step_by(step).collect()
+    };
+    let evtx = paths.iter().map(|path| ("evtx", evtx_records(path)));
+    let otrf = corpus::otrf_each(&corpora, ARCHIVES_STEP).into_iter();
+    let loghub = corpus::loghub(&corpora).into_iter();
+    let logs = evtx
+        .chain(otrf.map(|log| ("otrf", even(log))))
+        .chain(loghub.map(|log| ("loghub", even(log))));
+    for (number, (corpus, records)) in logs.enumerate() {
+        for batch in batches(&mut normalizer, records) {
             let mut matches: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
             for found in engine.evaluate(&batch) {
                 matches.entry(found.row).or_default().insert(found.rule.id.clone());
             }
             let events = events_of(&batch);
-            let confirmed = confirmed.entry(batch.dataset.clone()).or_default();
+            let confirmed = confirmed.entry((corpus, batch.dataset.clone())).or_default();
             for (row, ids) in &matches {
                 if *confirmed < CONFIRMED_MAX {
                     *confirmed += 1;
@@ -202,14 +219,14 @@ fn the_engine_agrees_with_the_reference_on_real_events() {
                 }
             }
             // One event of each file, so that the sample sees many kinds.
-            let sample = sampled.entry(batch.dataset.clone()).or_default();
-            let row = path.as_os_str().len() % events.len();
+            let sample = sampled.entry((corpus, batch.dataset.clone())).or_default();
+            let row = number % events.len();
             if sample.len() < SAMPLE_MAX {
                 sample.push((events[row].clone(), matches.remove(&row).unwrap_or_default()));
             }
         }
     }
-    for (dataset, sample) in &sampled {
+    for ((_, dataset), sample) in &sampled {
         let concerned: Vec<_> = parsed
             .values()
             .filter(|rule| {
@@ -229,6 +246,9 @@ fn the_engine_agrees_with_the_reference_on_real_events() {
             assert_eq!(*found, expected, "{event:#?}");
         }
     }
-    eprintln!("{:?}", engine.stats());
+    eprintln!("{:?}, {:?}", engine.stats(), sampled.keys());
     assert!(engine.stats().matches > 1_000);
+    for corpus in ["evtx", "otrf", "loghub"] {
+        assert!(sampled.keys().any(|(of, _)| *of == corpus), "{corpus}");
+    }
 }

@@ -7,8 +7,8 @@
 //!
 //! Events are told apart by their shape (data set, code, provider, the fields they have, the rules
 //! they match), and of each shape the first few are compared with every rule that concerns them: of
-//! every event log and regression case all events, of an archive of OTRF a hundred that stand evenly
-//! in it. With `YAGURA_DIFFERENTIAL=all` every event is compared.
+//! every event log and regression case all events, of an archive of OTRF and a log of Loghub a hundred
+//! that stand evenly in it. With `YAGURA_DIFFERENTIAL=all` every event is compared.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -38,7 +38,7 @@ const SOURCES: &str = include_str!("../../../content/logsources.toml");
 /// Events of one shape that are compared.
 const SHAPE_EVENTS_MAX: usize = 3;
 
-/// Events of one archive that are looked at.
+/// Events of one archive or text log that are looked at.
 const ARCHIVE_EVENTS_MAX: usize = 100;
 
 fn corpora() -> Option<PathBuf> {
@@ -274,6 +274,7 @@ fn every_difference_from_another_engine_is_explained() {
         archive.into_iter().step_by(step).collect()
     };
     files.extend(corpus::otrf(&corpora).into_iter().map(even));
+    files.extend(corpus::loghub(&corpora).into_iter().map(even));
     let (bout, score) = bout(&corpora, &files, all);
     eprintln!(
         "{} events, {} pairs of event and rule; both {}, ours only {}, theirs only {}; they refuse {:#?}",
