@@ -66,9 +66,10 @@ impl AtomTable {
         }
         let id = self.tests.len();
         let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
-        self.tests.push(Arc::new(Test::in_zone(predicate.clone(), zone)?));
+        let test = Test::in_zone(predicate.clone(), zone)?;
+        self.regexes += test.regex_cost;
+        self.tests.push(Arc::new(test));
         self.test_ids.insert(predicate, id);
-        self.regexes += usize::from(is_regex);
         Ok(id)
     }
 }
@@ -103,11 +104,12 @@ impl<'a> RuleAtoms<'a> {
         if self.predicates > PREDICATES_PER_RULE_MAX {
             return Err(format!("more than {PREDICATES_PER_RULE_MAX} predicates"));
         }
-        self.regexes += usize::from(matches!(predicate, Predicate::Regex(_)));
-        if self.regexes > REGEXES_PER_RULE_MAX {
+        // Before it is compiled, for that is what takes time.
+        if matches!(predicate, Predicate::Regex(_)) && self.regexes >= REGEXES_PER_RULE_MAX {
             return Err(format!("more than {REGEXES_PER_RULE_MAX} regular expressions"));
         }
         let test = self.table.test(predicate)?;
+        self.regexes += self.table.tests.get(test).map_or(0, |test| test.regex_cost);
         Ok(self.table.atom(Atom::Value { field: field.cloned(), test }))
     }
 

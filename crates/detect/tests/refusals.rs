@@ -60,8 +60,8 @@ fn one_bad_file_or_document_spoils_no_other() {
 #[test]
 fn a_rule_of_too_many_expressions_is_refused_and_its_neighbour_used() {
     let most = yagura_detect::limits::REGEXES_PER_RULE_MAX;
-    let with = |count: usize| {
-        let values: Vec<String> = (0..count).map(|number| format!("'x{number}+'")).collect();
+    let with = |count: usize, text: &str| {
+        let values: Vec<String> = (0..count).map(|number| format!("'{text}{number}+'")).collect();
         let bad = format!(
             "title: Rule bad\nid: bad\nlogsource: {{product: any}}\n\
              detection: {{s: {{a|re: [{}]}}, condition: s}}\n",
@@ -70,9 +70,13 @@ fn a_rule_of_too_many_expressions_is_refused_and_its_neighbour_used() {
         let (ruleset, refused) = compile(&[("bad.yml", &bad), ("good.yml", &rule("good", ""))]);
         (ruleset.rules().len(), refused.join("\n"))
     };
-    assert_eq!(with(most), (2, String::new()));
+    assert_eq!(with(most, "x"), (2, String::new()));
     let reason = format!("bad.yml: Rule bad: s: field a: more than {most} regular expressions");
-    assert_eq!(with(most + 1), (1, reason));
+    assert_eq!(with(most + 1, "x"), (1, reason.clone()));
+    // Large ones count as many.
+    let large = most / yagura_detect::limits::REGEX_LARGE_COST;
+    assert_eq!(with(large, r"\w{64}"), (2, String::new()));
+    assert_eq!(with(large + 1, r"\w{64}"), (1, reason));
 }
 
 #[test]
