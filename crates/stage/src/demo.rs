@@ -87,14 +87,17 @@ const ACTS: [((&str, &str), &[&str]); 8] = [
         &["5ad7bedd-7e93-4ee9-b710-06df8a420a4a", "80bca135-4c37-4990-8cbd-52c29e5d0ea2"],
     ),
     (("LSASS read", "LSASS の読み取り"), &["e9a357b8-e938-4782-a6c0-7eba3e2dd916"]),
-    (("administrative shares", "管理共有への接続"), &["7f7aefd4-09f6-4eee-bb0c-3cbb21e73c3c"]),
+    (
+        ("program written to administrative shares", "管理共有へのプログラムの書き込み"),
+        &["e7fa6799-b16c-40b2-9793-d5c42169f6c1"],
+    ),
     (("files changed in bulk", "ファイルの大量変更"), &["1739e520-e879-4605-b6a9-6ef759ebbfd8"]),
     (("shadow copies deleted", "シャドウコピーの削除"), &["34a46a4a-26a0-4aba-ac02-80ba9d40816c"]),
     (("log cleared", "ログの消去"), &["5285ee70-4402-453e-8103-31c7a14e67b7"]),
 ];
 
 /// How long the last alert may take; it follows its event by less than a second.
-const ALERTS_WAIT: Duration = Duration::from_secs(20);
+const ALERTS_WAIT: Duration = Duration::from_secs(120);
 
 /// Runs the demo to its end, or until Ctrl-C.
 pub async fn run(yagura: &Path, lang: &str, seconds: u64, exit: bool) -> Result<()> {
