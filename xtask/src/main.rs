@@ -110,8 +110,10 @@ fn bench(arguments: &[String]) -> Result<(), Failed> {
         return bench_detect();
     }
     if arguments.first().is_some_and(|name| name == "normalize") {
-        let bench = ["bench", "--package", "yagura-normalize", "--bench", "normalize"];
-        return run(cargo("normalize", &bench)).map(|_| ());
+        for name in ["normalize", "growth"] {
+            run(cargo(name, &["bench", "--package", "yagura-normalize", "--bench", name]))?;
+        }
+        return Ok(());
     }
     ensure_web()?;
     run(cargo(

@@ -58,6 +58,8 @@ pub struct Api {
     webhook: Option<Webhook>,
     /// Ends what would otherwise never end: the views of arriving events.
     stop: StopSignal,
+    /// The configuration in force, as TOML.
+    config: Arc<str>,
     /// Whose one permit a verification holds: it reads the whole store.
     verifying: Arc<Semaphore>,
 }
@@ -87,6 +89,7 @@ impl Api {
 
 /// The routes of a node. `listeners` is what the status says of the ports; `options` and `counters`
 /// are those that [`serve`] gets, and so is `stop`. `webhook` is the one that alerts are sent to.
+/// `config` is shown to whoever asks for the configuration in force: TOML, without secrets.
 pub fn router(
     node: Arc<Node>,
     listeners: Vec<Listener>,
@@ -94,6 +97,7 @@ pub fn router(
     counters: Arc<HttpCounters>,
     stop: StopSignal,
     webhook: Option<Webhook>,
+    config: Arc<str>,
 ) -> Router {
     let streams = node.streams();
     let api = Api {
@@ -104,6 +108,7 @@ pub fn router(
         bodies: Arc::new(Semaphore::new(limits::BODIES_AT_ONCE_MAX)),
         whole: Bodies::new(limits::BODIES_BYTES_MAX, options.request_timeout, counters),
         webhook,
+        config,
         stop,
         verifying: Arc::new(Semaphore::new(limits::VERIFICATIONS_AT_ONCE_MAX)),
     };
@@ -125,6 +130,7 @@ pub fn router(
         .route("/api/v1/streams/{*stream}", get(ingest::stream))
         .route("/api/v1/import", post(ingest::import))
         .route("/api/v1/status", get(status::status))
+        .route("/api/v1/config", get(status::config))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::health))
         .route("/metrics", get(status::metrics))

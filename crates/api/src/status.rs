@@ -62,6 +62,11 @@ pub(crate) async fn status(State(api): State<Api>) -> Result<Json<Value>, ApiErr
     .await
 }
 
+/// The configuration in force, as the text of a configuration file.
+pub(crate) async fn config(State(api): State<Api>) -> Json<Value> {
+    Json(json!({ "toml": *api.config }))
+}
+
 pub(crate) async fn health(State(api): State<Api>) -> Result<Response, ApiError> {
     blocking(move || {
         let running = api.node.status()["running"] == json!(true);

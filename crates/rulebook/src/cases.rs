@@ -163,11 +163,24 @@ pub fn run_beside(
     more: &[PathBuf],
     compiled: &Compiled,
 ) -> Result<Vec<CaseResult>, RulebookError> {
-    let mut runner = Runner::new(&compiled.ruleset, &compiled.report)?;
     let mut results = Vec::new();
-    for test in if sources.builtin { builtin_tests() } else { Vec::new() } {
-        results.extend(runner.text(Path::new(&test.path), &test.text));
+    if sources.builtin {
+        // The instants in our own tests are those of UTC.
+        let utc = jiff::tz::TimeZone::UTC;
+        let in_utc = match sources.zone == utc {
+            true => None,
+            false => {
+                let sources = RuleSources { zone: utc, ..sources.clone() };
+                Some(sources.compile(Normalizer::embedded_dictionary())?)
+            }
+        };
+        let own = in_utc.as_ref().unwrap_or(compiled);
+        let mut runner = Runner::new(&own.ruleset, &own.report)?;
+        for test in builtin_tests() {
+            results.extend(runner.text(Path::new(&test.path), &test.text));
+        }
     }
+    let mut runner = Runner::new(&compiled.ruleset, &compiled.report)?;
     let mut paths = files(&sources.rules)?;
     paths.extend(files(more)?);
     paths.sort();

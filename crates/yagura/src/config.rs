@@ -356,11 +356,30 @@ impl Config {
                 ));
             }
         }
-        self.check_webhook()?;
+        if let Some(webhook) = &self.webhook {
+            let checked = Webhook::check_address(&webhook.url, webhook.allow_private);
+            checked.with_context(|| self.wrong_webhook("url"))?;
+        }
         for address in self.listen_addresses() {
             refuse_open_address(self.lang, address)?;
         }
         Ok(())
+    }
+
+    /// The configuration as a file would say it, without what an address of a webhook may hold that is
+    /// secret.
+    pub fn shown(&self) -> Result<String> {
+        let mut shown = toml::Value::try_from(self)?;
+        let url = shown.get_mut("webhook").and_then(|webhook| webhook.get_mut("url"));
+        if let Some(toml::Value::String(url)) = url {
+            let path =
+                url.find("://").and_then(|at| url.get(at + 3..)?.find('/').map(|p| at + 3 + p));
+            if let Some(path) = path.filter(|path| path + 1 < url.len()) {
+                url.truncate(path + 1);
+                url.push('…');
+            }
+        }
+        Ok(toml::to_string(&shown)?)
     }
 
     /// The zone of `rules.time_zone`.
@@ -385,18 +404,19 @@ impl Config {
         )
     }
 
-    /// Whether the webhook can be set up: its address and its secret, as `yagura serve` needs them.
-    fn check_webhook(&self) -> Result<()> {
+    /// Whether the webhook's secret can be read, as `yagura serve` needs it. Who only reads the
+    /// configuration may not be allowed to.
+    pub fn check_webhook_secret(&self) -> Result<()> {
         let Some(webhook) = &self.webhook else { return Ok(()) };
-        let checked = Webhook::check_address(&webhook.url, webhook.allow_private);
-        let secret = WebhookSecret::read(&webhook.secret_file).map(drop);
-        for (key, checked) in [("url", checked), ("secret_file", secret)] {
-            checked.with_context(|| match self.lang {
-                Lang::En => format!("webhook.{key}"),
-                Lang::Ja => format!("webhook.{key} に誤りがあります"),
-            })?;
+        let secret = WebhookSecret::read(&webhook.secret_file);
+        secret.map(drop).with_context(|| self.wrong_webhook("secret_file"))
+    }
+
+    fn wrong_webhook(&self, key: &str) -> String {
+        match self.lang {
+            Lang::En => format!("webhook.{key}"),
+            Lang::Ja => format!("webhook.{key} に誤りがあります"),
         }
-        Ok(())
     }
 
     /// `[enrich]`, with the language of names that it leaves open.
@@ -577,7 +597,6 @@ mod tests {
             ("[[source]]\nhost='b'\ndataset='linux.auht'\n", "is it \"linux.auth\"?"),
             ("[webhook]\nurl='ftp://x'\nsecret_file='s'\n", "webhook.url"),
             ("[webhook]\nurl='http://192.0.2.1/x'\nsecret_file='s'\n", "webhook.url"),
-            ("[webhook]\nurl='https://a.example/'\nsecret_file='/nonexistent'\n", "/nonexistent"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(place), "{text} gave {error}");

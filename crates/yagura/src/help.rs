@@ -5,6 +5,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::num::ParseIntError;
 use std::sync::LazyLock;
 use yagura_event::Lang;
@@ -38,15 +39,33 @@ pub fn asked_for(arguments: impl IntoIterator<Item = String>) -> Option<Lang> {
     None
 }
 
+/// `help scan` as `scan --help`: clap's own command of that name speaks English.
+pub fn without_help_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut at = 1;
+    while let Some(argument) = arguments.get(at).and_then(|argument| argument.to_str()) {
+        match argument {
+            "--lang" => at += 2,
+            argument if argument.starts_with("--lang=") => at += 1,
+            "help" => {
+                arguments.remove(at);
+                arguments.push("--help".into());
+                break;
+            }
+            _ => break,
+        }
+    }
+    arguments
+}
+
 /// The command with its help in `lang`.
 pub fn localized(command: Command, lang: Lang) -> Command {
     match lang {
         Lang::En => command,
-        Lang::Ja => japanese(command, true),
+        Lang::Ja => japanese(command),
     }
 }
 
-fn japanese(command: Command, root: bool) -> Command {
+fn japanese(command: Command) -> Command {
     let about = command.get_about().map(translated);
     let long_about = command.get_long_about().map(translated);
     let after = command.get_after_help().map(translated);
@@ -70,10 +89,8 @@ fn japanese(command: Command, root: bool) -> Command {
         .disable_version_flag(true)
         .disable_help_subcommand(true)
         .arg(help)
+        .arg(version)
         .mut_args(argument);
-    if root {
-        command = command.arg(version.help_heading("オプション"));
-    }
     if let Some(about) = about {
         command = command.about(about);
     }
@@ -87,7 +104,7 @@ fn japanese(command: Command, root: bool) -> Command {
         command = command.after_long_help(text);
     }
     for name in names {
-        command = command.mut_subcommand(name, |command| japanese(command, false));
+        command = command.mut_subcommand(name, japanese);
     }
     command
 }
@@ -265,6 +282,21 @@ mod tests {
         ]
         .map(|line| format!("{line}\n  詳しくは --help を付けて実行してください"));
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn help_and_version_are_asked_for_in_every_way() {
+        let asked = |text: &str| {
+            let arguments = without_help_command(text.split(' ').map(Into::into).collect());
+            localized(crate::Cli::command(), Lang::Ja).try_get_matches_from(arguments).unwrap_err()
+        };
+        for text in ["yagura help", "yagura help scan", "yagura --lang ja help hunt feed"] {
+            let shown = asked(text);
+            assert_eq!(shown.kind(), ErrorKind::DisplayHelp, "{text}");
+            assert!(shown.to_string().contains("使い方"), "{shown}");
+        }
+        assert_eq!(asked("yagura scan --version").kind(), ErrorKind::DisplayVersion);
+        assert!(asked("yagura help scan").to_string().contains("yagura scan"));
     }
 
     #[test]

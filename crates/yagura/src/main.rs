@@ -119,8 +119,13 @@ impl std::error::Error for Misuse {}
 fn main() -> ExitCode {
     let asked = help::asked_for(std::env::args_os().filter_map(|text| text.into_string().ok()));
     let lang = asked.unwrap_or_else(lang_of_environment);
+    let arguments = std::env::args_os().collect();
+    let arguments = match lang {
+        Lang::Ja => help::without_help_command(arguments),
+        Lang::En => arguments,
+    };
     let parsed = help::localized(Cli::command(), lang)
-        .try_get_matches()
+        .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -173,7 +178,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Reprocess(reprocess) => reprocess.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
-        Command::Config(config) => config.run(asked),
+        Command::Config(config) => config.run(asked, lang).await,
     }
 }
 

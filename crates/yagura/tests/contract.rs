@@ -214,6 +214,10 @@ fn a_full_queue_refuses_for_now_and_what_is_sent_again_arrives_once() {
     std::fs::write(&config, "[journal]\nqueue_mib = 1\n\n[lake]\nhot_mib = 16\n").unwrap();
     let config = ["--config", config.to_str().unwrap()];
     let server = Server::start(&scratch.path().join("data"), &config);
+    let shown = server.yagura(&["config", "show"]);
+    succeeded(&shown);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("queue_mib = 1\n") && shown.contains("hot_mib = 16\n"), "{shown}");
     let (refused, bodies) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let padding = "x".repeat(3_000);
     std::thread::scope(|scope| {

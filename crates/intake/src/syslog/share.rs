@@ -32,9 +32,9 @@ impl Share {
     /// Makes the share `bytes` large. False, and nothing is changed, where that is too much.
     pub(super) fn resize(&mut self, bytes: usize) -> bool {
         if let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) {
-            let before = self.of.held.fetch_add(more, Ordering::Relaxed);
-            if before.saturating_add(more) > self.of.bytes_max {
-                self.of.held.fetch_sub(more, Ordering::Relaxed);
+            let max = self.of.bytes_max;
+            let fits = |held: usize| held.checked_add(more).filter(|sum| *sum <= max);
+            if self.of.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
                 return false;
             }
         } else {

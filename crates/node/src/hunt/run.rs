@@ -421,7 +421,7 @@ impl<'a> Runner<'a> {
         for (row, what) in here {
             self.count(what.rule(), time(row).unwrap_or_default());
             // Rows are kept only as long as they will be told.
-            if self.finished.matches <= HITS_PER_HUNT_MAX as u64 {
+            if self.recorded() <= HITS_PER_HUNT_MAX as u64 {
                 found.push((first + row as u64, what));
             } else {
                 self.finished.left_out += 1;
@@ -468,6 +468,11 @@ impl<'a> Runner<'a> {
         is_excepted
     }
 
+    /// Matches that are told one by one, the newest included.
+    fn recorded(&self) -> u64 {
+        self.finished.matches - self.finished.left_out
+    }
+
     fn count(&mut self, rule: &RuleCopy, time: UtcMicros) {
         self.finished.matches += 1;
         self.progress.matches.fetch_add(1, Ordering::Relaxed);
@@ -494,7 +499,7 @@ impl<'a> Runner<'a> {
             }
             let rule = self.rule(&found.rule);
             self.count(&rule, found.last);
-            if self.finished.matches > HITS_PER_HUNT_MAX as u64 {
+            if self.recorded() > HITS_PER_HUNT_MAX as u64 {
                 self.finished.left_out += 1;
                 continue;
             }

@@ -254,7 +254,11 @@ impl Tracked {
             let SourceKey { stream, peer, .. } = rows.source(row);
             let is_it = |kept: &KeptLayout| kept.stream == stream && kept.peer == peer;
             match self.layouts.iter().rposition(is_it) {
-                Some(at) if self.layouts.get(at).is_some_and(|kept| *kept.layout == *layout) => {}
+                // The newest stand last.
+                Some(at) if self.layouts.get(at).is_some_and(|kept| *kept.layout == *layout) => {
+                    let kept = self.layouts.remove(at);
+                    self.layouts.push(kept);
+                }
                 known => {
                     match known {
                         Some(at) => drop(self.layouts.remove(at)),

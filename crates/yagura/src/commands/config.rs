@@ -1,5 +1,6 @@
+use crate::client::Client;
 use crate::config::{Config, wrong};
-use crate::output::visible;
+use crate::output::{visible, visible_lines};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use std::io::{Write, stdout};
@@ -21,6 +22,12 @@ enum Action {
         /// The configuration file
         #[arg(long, value_name = "FILE", env = "YAGURA_CONFIG")]
         config: Option<PathBuf>,
+        /// Ask a running server, such as http://127.0.0.1:8440
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+        /// File with the access token for the server
+        #[arg(long, value_name = "FILE", env = "YAGURA_TOKEN_FILE", requires = "server")]
+        token_file: Option<PathBuf>,
     },
     /// Check a configuration file; exit code 1 names what is wrong
     Check {
@@ -31,14 +38,24 @@ enum Action {
 }
 
 impl ConfigCommand {
-    pub fn run(self, asked: Option<Lang>) -> Result<ExitCode> {
+    pub async fn run(self, asked: Option<Lang>, lang: Lang) -> Result<ExitCode> {
         match self.action {
-            Action::Show { config } => {
+            Action::Show { server: Some(server), token_file, .. } => {
+                let client = Client::new(&server, token_file.as_deref(), lang)?;
+                let answer = client.get("/api/v1/config", &[]).await?;
+                writeln!(
+                    stdout(),
+                    "{}",
+                    visible_lines(answer["toml"].as_str().unwrap_or_default())
+                )?;
+            }
+            Action::Show { config, .. } => {
                 let read = Config::load_in(config.as_deref(), asked)?;
                 write!(stdout(), "{}", toml::to_string(&read)?)?;
             }
             Action::Check { config } => {
                 let read = Config::load_in(Some(&config), asked)?;
+                read.check_webhook_secret().with_context(|| wrong(&config, read.lang))?;
                 let notes = read.check_enrichment().with_context(|| wrong(&config, read.lang))?;
                 notes.iter().for_each(|note| eprintln!("! {}", visible(note)));
                 match read.lang {

@@ -194,8 +194,7 @@ impl Scan {
     /// What events are enriched with, if a configuration says so.
     fn enrichment(&self, lang: Lang) -> Result<Arc<Enrichment>> {
         let Some(path) = &self.config else { return Ok(Arc::default()) };
-        let mut config = Config::load(Some(path))?;
-        config.lang = lang;
+        let config = Config::load_in(Some(path), Some(lang))?;
         let read = Enrichment::load(&config.enrichment());
         Ok(Arc::new(read.map_err(|error| anyhow!(error.text(lang)))?))
     }

@@ -161,7 +161,16 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     tasks.push(tokio::spawn(hunter.keep_pulling(async move { feeds_signal.stopped().await })));
 
     let (counters, ending) = (http_counters.clone(), signal.clone());
-    let app = yagura_api::router(node.clone(), listeners, &http_options, counters, ending, webhook);
+    let shown = config.shown()?.into();
+    let app = yagura_api::router(
+        node.clone(),
+        listeners,
+        &http_options,
+        counters,
+        ending,
+        webhook,
+        shown,
+    );
     tasks.push(tokio::spawn(yagura_api::serve(http, app, http_options, http_counters, signal)));
     match config.lang {
         Lang::En => eprintln!("ready; Ctrl-C stops. Data is in {}", data.root().display()),
