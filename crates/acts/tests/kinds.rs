@@ -326,7 +326,7 @@ fn ssh_sudo_su_and_cron() {
 #[test]
 fn audit_records_of_one_serial_number_are_one_act() {
     let lines = [
-        r#"type=SYSCALL msg=audit(1795136400.100:42): arch=c000003e syscall=59 success=yes exit=0 pid=5 auid=1000 uid=0 exe="/usr/bin/cat" comm="cat" key="etc""#,
+        r#"type=SYSCALL msg=audit(1795136400.100:42): arch=c000003e syscall=257 success=yes exit=3 pid=5 auid=1000 uid=0 exe="/usr/bin/cat" comm="cat" key="etc""#,
         r#"type=CWD msg=audit(1795136400.100:42): cwd="/root""#,
         r#"type=PATH msg=audit(1795136400.100:42): item=0 name="/etc/shadow""#,
         r#"type=USER_CMD msg=audit(1795136401.100:43): pid=6 uid=1000 msg='cmd="id" res=success'"#,
@@ -334,8 +334,15 @@ fn audit_records_of_one_serial_number_are_one_act() {
     let observed = observed(&lines);
     let kinds: Vec<_> = observed.acts.iter().map(|act| (act.kind, act.event_ids.len())).collect();
     assert_eq!(kinds, [(ActKind::Audit, 3)]);
-    let said = said(&lines);
-    assert!(said.contains("/etc/shadow") && said.contains("/usr/bin/cat"), "{said}");
+    let opened = said(&lines);
+    assert!(opened.contains("/etc/shadow") && opened.contains("/usr/bin/cat"), "{opened}");
+    let started = [
+        r#"type=SYSCALL msg=audit(1795136400.100:44): arch=c000003e syscall=59 success=yes exit=0 pid=5 auid=1000 uid=0 exe="/usr/bin/cat" comm="cat" key="exec""#,
+        r#"type=PATH msg=audit(1795136400.100:44): item=0 name="/usr/bin/cat" nametype=NORMAL"#,
+        r#"type=PATH msg=audit(1795136400.100:44): item=1 name="/lib64/ld-linux-x86-64.so.2" nametype=NORMAL"#,
+    ];
+    let started = said(&started);
+    assert!(started.contains("/usr/bin/cat") && !started.contains("ld-linux"), "{started}");
 }
 
 #[test]

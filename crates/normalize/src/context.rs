@@ -40,6 +40,8 @@ impl Contexts {
         let full = self.by_origin.len() >= STREAM_CONTEXTS_MAX;
         if full && !self.by_origin.contains_key(self.key.as_str()) {
             self.by_origin.clear();
+            // What came since may differ from what was inherited.
+            self.inherited.clear();
         }
         let inherited = &self.inherited;
         self.by_origin.entry_ref(self.key.as_str()).or_insert_with(|| StreamContext {

@@ -10,11 +10,11 @@ use std::sync::{Mutex, OnceLock};
 use yagura_event::{Lang, columns, limits::COLUMNS_PER_DATASET_MAX};
 use yagura_normalize::Normalizer;
 
-const EVTX: &str = r##"{"Event":{"#attributes":{"xmlns":"x"},"System":{"Provider":{"#attributes":{"Name":"Microsoft-Windows-Sysmon","Guid":"5770385F-C22A-43E0-BF4C-06F5698FFBD9"}},"EventID":1,"Version":5,"Level":4,"Task":1,"Opcode":0,"Keywords":"0x8000000000000000","TimeCreated":{"#attributes":{"SystemTime":"2026-11-21T01:02:03.456789Z"}},"EventRecordID":77,"Correlation":null,"Execution":{"#attributes":{"ProcessID":3544,"ThreadID":4272}},"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"PC07","Security":{"#attributes":{"UserID":"S-1-5-18"}}},"EventData":{"RuleName":"-","ProcessGuid":"0197231E-005A-6928-A50B-000000000D00","ProcessId":4460,"Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}}"##;
-const SEPARATE: &str = r##"{"Event_attributes":{"xmlns":"x"},"Event":{"System":{"Provider_attributes":{"Name":"Microsoft-Windows-Sysmon","Guid":"5770385F-C22A-43E0-BF4C-06F5698FFBD9"},"EventID":1,"Version":5,"Level":4,"Task":1,"Opcode":0,"Keywords":"0x8000000000000000","TimeCreated_attributes":{"SystemTime":"2026-11-21T01:02:03.456789Z"},"EventRecordID":77,"Execution_attributes":{"ProcessID":3544,"ThreadID":4272},"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"PC07","Security_attributes":{"UserID":"S-1-5-18"}},"EventData":{"RuleName":"-","ProcessGuid":"0197231E-005A-6928-A50B-000000000D00","ProcessId":4460,"Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}}"##;
-const BEATS: &str = r#"{"@timestamp":"2026-11-21T01:02:03.456789Z","event":{"code":"1","provider":"Microsoft-Windows-Sysmon"},"log":{"level":"information"},"winlog":{"channel":"Microsoft-Windows-Sysmon/Operational","computer_name":"PC07","event_id":1,"record_id":77,"opcode":"0","task":"1","version":5,"keywords":["0x8000000000000000"],"provider_name":"Microsoft-Windows-Sysmon","provider_guid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","process":{"pid":3544,"thread":{"id":4272}},"user":{"identifier":"S-1-5-18"},"event_data":{"RuleName":"-","ProcessGuid":"{0197231e-005a-6928-a50b-000000000d00}","ProcessId":"4460","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}}"#;
-const BEATS_6: &str = r#"{"@timestamp":"2026-11-21T01:02:03.456789Z","@metadata":{"beat":"winlogbeat","type":"doc","version":"6.8.23"},"type":"wineventlog","beat":{"name":"WEC01","hostname":"WEC01","version":"6.8.23"},"host":{"name":"WEC01"},"log_name":"Microsoft-Windows-Sysmon/Operational","event_id":1,"level":"Information","source_name":"Microsoft-Windows-Sysmon","provider_guid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","computer_name":"PC07","record_number":"77","process_id":3544,"thread_id":4272,"task":"1","opcode":"0","version":5,"keywords":["0x8000000000000000"],"user":{"identifier":"S-1-5-18"},"event_data":{"RuleName":"-","ProcessGuid":"{0197231e-005a-6928-a50b-000000000d00}","ProcessId":"4460","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}"#;
-const NXLOG: &str = r#"{"@timestamp":"2026-11-21T01:02:03.456789Z","EventTime":"2026-11-21 10:02:03","EventType":"INFO","Hostname":"PC07","Keywords":-9223372036854775808,"SourceName":"Microsoft-Windows-Sysmon","ProviderGuid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","EventID":1,"Version":5,"Task":1,"OpcodeValue":0,"RecordNumber":77,"ExecutionProcessID":3544,"ThreadID":4272,"Channel":"Microsoft-Windows-Sysmon/Operational","UserID":"S-1-5-18","RuleName":"-","ProcessGuid":"{0197231e-005a-6928-a50b-000000000d00}","ProcessId":"4460","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}"#;
+const EVTX: &str = r##"{"Event":{"#attributes":{"xmlns":"x"},"System":{"Provider":{"#attributes":{"Name":"Microsoft-Windows-Sysmon","Guid":"5770385F-C22A-43E0-BF4C-06F5698FFBD9"}},"EventID":1,"Version":5,"Level":4,"Task":1,"Opcode":0,"Keywords":"0x8000000000000000","TimeCreated":{"#attributes":{"SystemTime":"2026-11-21T01:02:03.456789Z"}},"EventRecordID":77,"Correlation":null,"Execution":{"#attributes":{"ProcessID":1200,"ThreadID":1204}},"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"PC07","Security":{"#attributes":{"UserID":"S-1-5-18"}}},"EventData":{"RuleName":"-","ProcessGuid":"00000000-0000-4000-8000-000000000001","ProcessId":4242,"Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}}"##;
+const SEPARATE: &str = r##"{"Event_attributes":{"xmlns":"x"},"Event":{"System":{"Provider_attributes":{"Name":"Microsoft-Windows-Sysmon","Guid":"5770385F-C22A-43E0-BF4C-06F5698FFBD9"},"EventID":1,"Version":5,"Level":4,"Task":1,"Opcode":0,"Keywords":"0x8000000000000000","TimeCreated_attributes":{"SystemTime":"2026-11-21T01:02:03.456789Z"},"EventRecordID":77,"Execution_attributes":{"ProcessID":1200,"ThreadID":1204},"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"PC07","Security_attributes":{"UserID":"S-1-5-18"}},"EventData":{"RuleName":"-","ProcessGuid":"00000000-0000-4000-8000-000000000001","ProcessId":4242,"Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}}"##;
+const BEATS: &str = r#"{"@timestamp":"2026-11-21T01:02:03.456789Z","event":{"code":"1","provider":"Microsoft-Windows-Sysmon"},"log":{"level":"information"},"winlog":{"channel":"Microsoft-Windows-Sysmon/Operational","computer_name":"PC07","event_id":1,"record_id":77,"opcode":"0","task":"1","version":5,"keywords":["0x8000000000000000"],"provider_name":"Microsoft-Windows-Sysmon","provider_guid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","process":{"pid":1200,"thread":{"id":1204}},"user":{"identifier":"S-1-5-18"},"event_data":{"RuleName":"-","ProcessGuid":"{00000000-0000-4000-8000-000000000001}","ProcessId":"4242","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}}"#;
+const BEATS_6: &str = r#"{"@timestamp":"2026-11-21T01:02:03.456789Z","@metadata":{"beat":"winlogbeat","type":"doc","version":"6.8.23"},"type":"wineventlog","beat":{"name":"WEC01","hostname":"WEC01","version":"6.8.23"},"host":{"name":"WEC01"},"log_name":"Microsoft-Windows-Sysmon/Operational","event_id":1,"level":"Information","source_name":"Microsoft-Windows-Sysmon","provider_guid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","computer_name":"PC07","record_number":"77","process_id":1200,"thread_id":1204,"task":"1","opcode":"0","version":5,"keywords":["0x8000000000000000"],"user":{"identifier":"S-1-5-18"},"event_data":{"RuleName":"-","ProcessGuid":"{00000000-0000-4000-8000-000000000001}","ProcessId":"4242","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}}"#;
+const NXLOG: &str = r#"{"@timestamp":"2026-11-21T01:02:03.456789Z","EventTime":"2026-11-21 10:02:03","EventType":"INFO","Hostname":"PC07","Keywords":-9223372036854775808,"SourceName":"Microsoft-Windows-Sysmon","ProviderGuid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","EventID":1,"Version":5,"Task":1,"OpcodeValue":0,"RecordNumber":77,"ExecutionProcessID":1200,"ThreadID":1204,"Channel":"Microsoft-Windows-Sysmon/Operational","UserID":"S-1-5-18","RuleName":"-","ProcessGuid":"{00000000-0000-4000-8000-000000000001}","ProcessId":"4242","Image":"C:\\Windows\\System32\\whoami.exe","CommandLine":"whoami /all","User":"CORP\\tanaka","ParentImage":"C:\\Windows\\System32\\cmd.exe"}"#;
 
 #[test]
 fn five_ways_one_event() {
@@ -45,7 +45,7 @@ fn five_ways_one_event() {
     process.executable = C:\Windows\System32\whoami.exe
     process.name = whoami.exe
     process.parent.executable = C:\Windows\System32\cmd.exe
-    process.pid = 4460
+    process.pid = 4242
     user.domain = CORP
     user.name = tanaka
     winlog.channel = Microsoft-Windows-Sysmon/Operational
@@ -53,19 +53,19 @@ fn five_ways_one_event() {
     winlog.event_data.CommandLine = whoami /all
     winlog.event_data.Image = C:\Windows\System32\whoami.exe
     winlog.event_data.ParentImage = C:\Windows\System32\cmd.exe
-    winlog.event_data.ProcessGuid = {0197231e-005a-6928-a50b-000000000d00}
-    winlog.event_data.ProcessId = 4460
+    winlog.event_data.ProcessGuid = {00000000-0000-4000-8000-000000000001}
+    winlog.event_data.ProcessId = 4242
     winlog.event_data.RuleName = -
     winlog.event_data.User = CORP\tanaka
     winlog.keywords = 0x8000000000000000
     winlog.level = 4
     winlog.opcode = 0
-    winlog.process_id = 3544
+    winlog.process_id = 1200
     winlog.provider_guid = {5770385f-c22a-43e0-bf4c-06f5698ffbd9}
     winlog.provider_name = Microsoft-Windows-Sysmon
     winlog.record_id = 77
     winlog.task = 1
-    winlog.thread_id = 4272
+    winlog.thread_id = 1204
     winlog.user_id = S-1-5-18
     winlog.version = 5
     "#);

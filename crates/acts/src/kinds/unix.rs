@@ -261,12 +261,20 @@ pub(crate) fn audit(table: &mut Table, item: &Item) {
     draft.fill("process.executable", executable);
     draft.fill("process.command_line", item.get("process.command_line"));
     draft.fill("user.name", item.first(&["user.name", "user.id"]));
-    // The folder in which a file was made is named beside the file.
-    let path = item.get("file.path").filter(|_| item.get("auditd.nametype") != Some("PARENT"));
+    // The folder in which a file was made, and a program's loader, are named beside the file.
+    let path = item
+        .get("file.path")
+        .filter(|path| item.get("auditd.nametype") != Some("PARENT") && !is_loader(path));
     draft.fill("file.path", path.filter(|path| Some(*path) != executable));
     draft.fill("destination.ip", item.get("destination.ip"));
     draft.fill("event.outcome", item.get("event.outcome"));
     draft.set("event.action", Some("audited"));
+}
+
+/// The dynamic linker, which the kernel names as a further path whenever a program is started.
+fn is_loader(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    ["ld-linux", "ld-musl", "ld64.so", "ld.so", "ld-2."].iter().any(|start| name.starts_with(start))
 }
 
 /// What was done something to: the file or address, else the program itself.
