@@ -1,8 +1,10 @@
 //! The engine agrees with the reference on whatever rules and events the bytes choose.
 #![no_main]
 
-#[path = "../../crates/detect/tests/differential.rs"]
+#[path = "../../crates/detect/tests/it/differential.rs"]
 mod differential;
+#[path = "../../crates/detect/tests/it/reference/mod.rs"]
+mod reference;
 
 use libfuzzer_sys::fuzz_target;
 use proptest::strategy::{Strategy, ValueTree};
