@@ -81,7 +81,7 @@ pub fn members(folder: &Path, mut read: impl FnMut(&Path, &str, &[u8])) {
 /// Asserts that what is said is as it was when it was last read through, in `tests/said/`.
 /// `YAGURA_UPDATE_DOCS=1` writes it.
 pub fn assert_said(file: &str, page: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/said").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/said").join(file);
     if std::env::var_os("YAGURA_UPDATE_DOCS").is_some() {
         std::fs::write(&path, page).unwrap();
     }
