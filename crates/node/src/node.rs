@@ -1,4 +1,5 @@
 use crate::audit::{Audit, FileDigest, FileDigests};
+use crate::compaction::{Compacting, Compactor};
 use crate::enrichment::{Enriching, RecordedEnrichment};
 use crate::hunt::{Fold, HuntParts, Hunter};
 use crate::pipeline::{OUTPUT_QUEUE_MAX, Parts, Pipeline};
@@ -57,6 +58,8 @@ pub struct NodeOptions {
     pub hot_bytes_max: usize,
     /// Sealed batches are written to the table after this time at the latest.
     pub flush_interval: Duration,
+    /// How the table is compacted by itself; `None` where it is only on request.
+    pub compact: Option<crate::CompactOptions>,
     /// Alerts.
     pub desk: DeskOptions,
 }
@@ -76,6 +79,7 @@ impl Default for NodeOptions {
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
             flush_interval: Duration::from_secs(300),
+            compact: None,
             desk: DeskOptions::default(),
         }
     }
@@ -91,6 +95,7 @@ pub struct Node {
     sources: SharedSources,
     enriching: Arc<Enriching>,
     pub(crate) rereading: crate::reprocess::Rereading,
+    pub(crate) compacting: crate::compaction::Compacting,
     pub(crate) rules: Rules,
     journal: Journal,
     events_log: Arc<Log>,
@@ -254,6 +259,17 @@ impl Node {
         let table = Arc::new(Mutex::new(()));
         let pipeline =
             Pipeline::start(parts, journal.clone(), outputs, table.clone(), options.hot_bytes_max)?;
+        let compactor = Compactor {
+            lake: lake.clone(),
+            audit: audit.clone(),
+            events_log: events_log.clone(),
+            table: table.clone(),
+            clock: clock.clone(),
+            journal: journal.clone(),
+            counters: pipeline.counters.clone(),
+            hot_bytes_max: options.hot_bytes_max,
+        };
+        let compacting = Compacting::start(compactor, options.compact)?;
         Ok(Node {
             data,
             clock,
@@ -263,6 +279,7 @@ impl Node {
             sources,
             enriching,
             rereading: crate::reprocess::Rereading::default(),
+            compacting,
             rules,
             journal,
             events_log,
@@ -563,6 +580,7 @@ impl Node {
     pub fn close(&self) -> Result<(), NodeError> {
         self.hunter.close();
         self.rereading.close();
+        self.compacting.close();
         self.journal.seal_all()?;
         let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.close()?;
