@@ -4,6 +4,8 @@
 
 mod support;
 
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use support::{count_of, events, events_where, number, open, run, sql};
@@ -195,12 +197,12 @@ fn like_lies_beside_like() {
     for part in lake.part_of(&file).read(&|name| name == "event.code").unwrap() {
         let part = part.unwrap();
         let column = |name: &str| part.columns.column_by_name(name).unwrap().clone();
-        let (codes, times) = (column("event.code"), column("@timestamp"));
+        let codes = column("event.code");
+        let times = column("@timestamp");
+        let times = times.as_primitive::<TimestampMicrosecondType>();
         for row in 0..part.rows() {
-            let text = |array: &arrow::array::ArrayRef| {
-                arrow::util::display::array_value_to_string(array, row).unwrap()
-            };
-            found.push((text(&codes), text(&times)));
+            let code = arrow::util::display::array_value_to_string(&codes, row).unwrap();
+            found.push((code, times.value(row)));
         }
     }
     assert_eq!(found.len(), 67);
@@ -231,7 +233,7 @@ async fn readers_and_flushes_go_on_meanwhile() {
     });
     let prepared = lake.prepare_compaction(&jobs, &CompactLimits::default(), &mut watch).unwrap();
     lake.publish_compaction(prepared, &mut watch).unwrap();
-    drop(watch);
+    drop((watch, jobs));
     assert_eq!(during.len(), 4);
     assert_eq!(count_of(lake.events()).await, ROWS + 13);
     assert!(lake.replaced_before(later()).is_empty(), "somebody may read them");
@@ -270,7 +272,7 @@ async fn a_crash_at_any_named_point_leaves_the_same_rows() {
     let limits = CompactLimits { sort_bytes: 1, ..CompactLimits::default() };
     let prepared = lake.prepare_compaction(&jobs, &limits, &mut watch).unwrap();
     lake.publish_compaction(prepared, &mut watch).unwrap();
-    drop(watch);
+    drop((watch, jobs));
     copy(&live, &crashed.join("Removing"));
     for (removed, file) in (1..).zip(lake.replaced_before(later())) {
         lake.remove_replaced(&file.path).unwrap();

@@ -8,6 +8,7 @@ use crate::{Node, NodeError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -36,6 +37,13 @@ const ATTEMPTS: usize = 5;
 
 /// Failures that are told apart; past it the run ends.
 const FAILURES_MAX: usize = 100;
+
+/// Room that a step leaves free on the disk, in bytes, besides what it needs itself: the journal must
+/// not be the one that finds it full.
+const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
+/// How many times the old files' bytes a step needs at most: temporary files, and the new ones.
+const NEEDED_FACTOR: u64 = 3;
 
 /// How much lower than others the thread's priority is (Linux `nice`).
 #[cfg(target_os = "linux")]
@@ -388,6 +396,14 @@ impl Run<'_> {
                 return Err(LakeError::Corrupt { path, reason }.into());
             }
         }
+        let old = jobs.iter().flat_map(|job| &job.files).map(|file| file.bytes).sum::<u64>();
+        let needed = old.saturating_mul(NEEDED_FACTOR).saturating_add(FREE_BYTES_MIN);
+        if let Some(free) = free_bytes(lake.directory()).filter(|free| *free < needed) {
+            let said =
+                format!("compacting needs {needed} bytes free on the disk, there are {free}");
+            let source = std::io::Error::new(std::io::ErrorKind::StorageFull, said);
+            return Err(NodeError::Io { path: lake.directory().to_owned(), source });
+        }
         let mut watch = Watch { run: self };
         let prepared = lake.prepare_compaction(jobs, &CompactLimits::default(), &mut watch)?;
         let writing = locked(&self.compactor.table);
@@ -422,6 +438,18 @@ impl Run<'_> {
         });
         Ok(())
     }
+}
+
+/// Bytes that may still be written where `dir` is; `None` where the system does not say.
+#[cfg(unix)]
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(dir).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
 }
 
 fn recorded(lake: &Lake, file: &FileEntry) -> FileDigest {
