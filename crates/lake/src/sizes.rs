@@ -5,6 +5,7 @@ use crate::columns::unescape;
 use crate::file::{FileEntry, Order};
 use crate::lake::Lake;
 use crate::read::{corrupt, guarded, open};
+use crate::writer::RECEIVED_KEY;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,14 +67,19 @@ fn add(size: &mut DatasetSize, path: &Path, file: &FileEntry) -> Result<(), Lake
     size.compacted += u64::from(file.order == Order::Source);
     size.rows += file.rows;
     size.stored += file.bytes;
+    let stated = metadata.metadata().file_metadata().key_value_metadata();
+    let stated = stated.and_then(|pairs| pairs.iter().find(|pair| pair.key == RECEIVED_KEY));
+    let stated: Option<u64> = stated.and_then(|pair| pair.value.as_deref()?.parse().ok());
+    size.received += stated.unwrap_or_default();
     for group in metadata.metadata().row_groups() {
         size.row_groups += 1;
         for chunk in group.columns() {
             let stored_name = chunk.column_path().parts().join(".");
             let name = unescape(&stored_name);
-            if name == envelope::ORIGINAL {
-                let exact = chunk.unencoded_byte_array_data_bytes();
-                size.received += bytes(exact.unwrap_or(chunk.uncompressed_size()));
+            if name == envelope::ORIGINAL && stated.is_none() {
+                // Written before files said so: each value has its length before it, 4 bytes.
+                let lengths = bytes(chunk.num_values()) * 4;
+                size.received += bytes(chunk.uncompressed_size()).saturating_sub(lengths);
             }
             let column = size.columns.entry(name).or_default();
             column.stored += bytes(chunk.compressed_size());

@@ -5,7 +5,7 @@ use crate::file::{BatchRows, FileEntry, Order, encode_batches};
 use crate::hot::{Piece, conform, longs, time_range};
 use crate::limits::{COMPACTED_ZSTD_LEVEL, PAGE_BYTES, ROW_GROUP_MEMORY_BYTES, ROW_GROUP_ROWS};
 use crate::{LakeError, columns::TableColumns};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -22,6 +22,10 @@ use yagura_event::columns as envelope;
 
 /// Key of the Parquet footer under which a file lists its batches, as in its Delta tag.
 pub(crate) const BATCHES_KEY: &str = "yagura.batches";
+
+/// Key of the Parquet footer under which a file says how many bytes its events had when they were
+/// received.
+pub(crate) const RECEIVED_KEY: &str = "yagura.received";
 
 /// Rows for one file, in the order they will have.
 pub(crate) struct FileRows {
@@ -75,6 +79,7 @@ pub(crate) struct NewFile {
     counts: BTreeMap<u64, u32>,
     time: Option<(i64, i64)>,
     rows: u64,
+    received: u64,
 }
 
 impl NewFile {
@@ -100,6 +105,7 @@ impl NewFile {
             counts: BTreeMap::new(),
             time: None,
             rows: 0,
+            received: 0,
         };
         let begun = (|| {
             create_directories(root, &directory)?;
@@ -124,6 +130,10 @@ impl NewFile {
             (a, b) => a.or(b),
         };
         self.rows += part.num_rows() as u64;
+        let records = part.column_by_name(envelope::ORIGINAL);
+        if let Some(records) = records.and_then(|column| column.as_binary_view_opt()) {
+            self.received += records.lengths().map(u64::from).sum::<u64>();
+        }
         let part = conform(part, &self.schema)?;
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let written = writer.write(&part).and_then(|()| {
@@ -154,6 +164,8 @@ impl NewFile {
         let Some(mut writer) = self.writer.take() else { unreachable!("a file has its writer") };
         let list = encode_batches(&batches);
         writer.append_key_value_metadata(KeyValue::new(BATCHES_KEY.to_owned(), list));
+        let received = KeyValue::new(RECEIVED_KEY.to_owned(), self.received.to_string());
+        writer.append_key_value_metadata(received);
         let ended = (|| {
             let file = writer.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.file.sync_all()?;
