@@ -16,6 +16,7 @@ mod guard;
 mod hunts;
 mod ingest;
 mod inventory;
+mod lake;
 mod ledger;
 pub mod limits;
 mod rules;
@@ -135,6 +136,7 @@ pub fn router(
         .route("/readyz", get(status::health))
         .route("/metrics", get(status::metrics))
         .merge(hunts::routes())
+        .merge(lake::routes())
         .merge(sources::routes())
         .merge(inventory::routes())
         .merge(desk::routes())

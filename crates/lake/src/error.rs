@@ -55,6 +55,20 @@ pub enum LakeError {
     /// the caller. Nothing was changed.
     #[error("the new rows are not of the stored records: {0}")]
     NotTheRecord(String),
+    /// A compaction's new files do not give back what was received. The old files stay.
+    #[error("compaction: batch {batch} does not come back as it was received: {reason}")]
+    NotVerified {
+        /// The batch; 0 if it is none alone.
+        batch: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file that was to be compacted left the table meanwhile. Nothing was changed; try again.
+    #[error("{0} left the table while it was compacted")]
+    Outdated(String),
+    /// Whoever looked on ended it. Nothing was changed.
+    #[error("stopped on request")]
+    Cancelled,
     /// A batch that is neither in memory nor in the table.
     #[error("batch {0} is not in the lake")]
     NoSuchBatch(u64),

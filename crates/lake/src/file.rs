@@ -15,6 +15,16 @@ pub struct BatchRows {
     pub rows: u32,
 }
 
+/// In which order the rows of a file lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// By batch and index, as they were received.
+    #[default]
+    Ledger,
+    /// By stream, event code and time: like beside like, which is smaller and quicker to ask.
+    Source,
+}
+
 /// One Parquet file of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
@@ -34,14 +44,18 @@ pub struct FileEntry {
     pub batches: Vec<BatchRows>,
     /// SHA-256 of the file, lower-case hexadecimal; empty for a file another writer added.
     pub sha256: String,
-    /// The flush that wrote it. All rows of a batch belong to one flush.
+    /// The flush, the rereading or the compaction that wrote it.
     pub flush: String,
+    /// The order of its rows.
+    pub order: Order,
 }
 
 const BATCHES: &str = "yagura.batches";
 const TIME: &str = "yagura.time";
 const SHA256: &str = "yagura.sha256";
 const FLUSH: &str = "yagura.flush";
+const ORDER: &str = "yagura.order";
+const BY_SOURCE: &str = "source";
 
 impl FileEntry {
     /// The tags of the file's `add` action.
@@ -53,6 +67,9 @@ impl FileEntry {
         ]);
         if let Some((first, last)) = self.time {
             tags.insert(TIME.to_owned(), Some(format!("{first} {last}")));
+        }
+        if self.order == Order::Source {
+            tags.insert(ORDER.to_owned(), Some(BY_SOURCE.to_owned()));
         }
         tags
     }
@@ -96,6 +113,10 @@ impl FileEntry {
             batches,
             sha256: tag(SHA256).unwrap_or_default().to_owned(),
             flush: tag(FLUSH).unwrap_or_default().to_owned(),
+            order: match tag(ORDER) {
+                Some(BY_SOURCE) => Order::Source,
+                _ => Order::Ledger,
+            },
         })
     }
 

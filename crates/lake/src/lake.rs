@@ -1,17 +1,19 @@
 use crate::columns::{TableColumns, fit};
 use crate::delta::DeltaLog;
 use crate::durable::UNFINISHED;
-use crate::file::{BatchRows, FileEntry};
+use crate::file::FileEntry;
 use crate::hot::{HotSet, Piece, batch_numbers, split_by};
 use crate::limits::{HOT_BYTES_DEFAULT, SUBSCRIBER_LAG_MAX};
 use crate::provider::EventsTable;
 use crate::read::{self, StoredBatch};
-use crate::rewrite::Replaced;
+use crate::swap::Replaced;
+use crate::window::Window;
 use crate::writer::{files_of, write_file};
 use crate::{AddError, LakeError};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 use yagura_event::{Clock, EventBatch, Record};
@@ -116,6 +118,8 @@ pub struct Lake {
     state: Mutex<State>,
     /// Files that left the table and may still be read.
     pub(crate) replaced: Mutex<Vec<Replaced>>,
+    /// Tells files apart that are prepared at the same time.
+    pub(crate) names: AtomicU64,
     /// Held during a whole flush. Taken before `state`, never after.
     pub(crate) log: Mutex<FlushState>,
     open_report: OpenReport,
@@ -128,7 +132,7 @@ pub(crate) struct State {
     hot: HotSet,
     pub(crate) files: Arc<Vec<Arc<FileEntry>>>,
     /// Rows per batch in the table.
-    stored: BTreeMap<u64, u64>,
+    pub(crate) stored: BTreeMap<u64, u64>,
     sealed: HashSet<u64>,
     pub(crate) version: u64,
 }
@@ -177,6 +181,7 @@ impl Lake {
                 version,
             }),
             replaced: Mutex::default(),
+            names: AtomicU64::new(0),
             log: Mutex::new(FlushState { log: replayed.log, last_micros: clock.now().as_micros() }),
             options,
             clock,
@@ -448,35 +453,44 @@ impl Lake {
         Ok(stored)
     }
 
-    /// Hands every batch of the table to `take`, whole, flush by flush and ascending within one.
-    /// Each file is read once. The first damaged file ends it with an error that names the file.
+    /// Hands every batch of the table to `take`, whole and ascending. The first damaged file ends it
+    /// with an error that names the file.
     pub fn for_each_stored_batch<E: From<LakeError>>(
         &self,
         mut take: impl FnMut(StoredBatch) -> Result<(), E>,
     ) -> Result<(), E> {
         let files = self.lock().files.clone();
-        let mut flushes: BTreeMap<&str, Vec<(PathBuf, &[BatchRows])>> = BTreeMap::new();
-        for file in files.iter().filter(|file| !file.batches.is_empty()) {
-            let path = self.root.join(&file.path);
-            flushes.entry(&file.flush).or_default().push((path, &file.batches));
-        }
-        for files in flushes.values() {
-            read::merge_batches(files, &mut take)?;
-        }
-        Ok(())
+        let sources: Vec<_> = files.iter().map(|file| self.source_of(file)).collect();
+        let wanted = read::Wanted::Range(0, u64::MAX);
+        read::merge_batches(&self.root, &sources, &wanted, &mut take)
     }
 
-    /// Hands every batch in `files`, which are of one flush, to `take`, whole and ascending.
-    pub fn for_each_batch_of<E: From<LakeError>>(
+    /// [`Lake::for_each_stored_batch`] for these batches only: files that have none of them are not
+    /// opened.
+    pub fn for_each_batch_among<E: From<LakeError>>(
         &self,
-        files: &[Arc<FileEntry>],
+        batches: &BTreeSet<u64>,
         mut take: impl FnMut(StoredBatch) -> Result<(), E>,
     ) -> Result<(), E> {
-        let files: Vec<(PathBuf, &[BatchRows])> = files
-            .iter()
-            .map(|file| (self.root.join(&file.path), file.batches.as_slice()))
-            .collect();
-        read::merge_batches(&files, &mut take)
+        let files = self.lock().files.clone();
+        let sources: Vec<_> = files.iter().map(|file| self.source_of(file)).collect();
+        read::merge_batches(&self.root, &sources, &read::Wanted::Set(batches), &mut take)
+    }
+
+    /// Hands every batch of a window to `take`, whole and ascending.
+    pub fn for_each_batch_of<E: From<LakeError>>(
+        &self,
+        window: &Window,
+        mut take: impl FnMut(StoredBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sources: Vec<_> = window.files.iter().map(|file| self.source_of(file)).collect();
+        let wanted = read::Wanted::Range(window.first, window.last);
+        read::merge_batches(&self.root, &sources, &wanted, &mut take)
+    }
+
+    pub(crate) fn source_of<'a>(&self, file: &'a FileEntry) -> read::Source<'a> {
+        let path = self.root.join(&file.path);
+        read::Source { path, batches: &file.batches, order: file.order }
     }
 
     /// New events as they are added. A receiver that falls behind by more than
@@ -502,6 +516,11 @@ impl Lake {
     /// The table's directory.
     pub fn directory(&self) -> &Path {
         &self.root
+    }
+
+    /// A file of the table as reports name it.
+    pub fn file_written(&self, file: &FileEntry) -> FileWritten {
+        self.written(file)
     }
 
     pub(crate) fn written(&self, file: &FileEntry) -> FileWritten {

@@ -1,4 +1,5 @@
 use crate::audit::{Audit, FileDigest, FileDigests};
+use crate::compaction::{Compacting, Compactor};
 use crate::enrichment::{Enriching, RecordedEnrichment};
 use crate::hunt::{Fold, HuntParts, Hunter};
 use crate::pipeline::{OUTPUT_QUEUE_MAX, Parts, Pipeline};
@@ -57,6 +58,8 @@ pub struct NodeOptions {
     pub hot_bytes_max: usize,
     /// Sealed batches are written to the table after this time at the latest.
     pub flush_interval: Duration,
+    /// How the table is compacted by itself; `None` where it is only on request.
+    pub compact: Option<crate::CompactOptions>,
     /// Alerts.
     pub desk: DeskOptions,
     /// What correlations may keep, and how late events may come.
@@ -78,6 +81,7 @@ impl Default for NodeOptions {
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
             flush_interval: Duration::from_secs(300),
+            compact: None,
             desk: DeskOptions::default(),
             correlations: CorrelatorOptions::default(),
         }
@@ -94,6 +98,7 @@ pub struct Node {
     sources: SharedSources,
     enriching: Arc<Enriching>,
     pub(crate) rereading: crate::reprocess::Rereading,
+    pub(crate) compacting: crate::compaction::Compacting,
     pub(crate) rules: Rules,
     journal: Journal,
     events_log: Arc<Log>,
@@ -264,6 +269,17 @@ impl Node {
         let locks = (table.clone(), kept.clone());
         let pipeline =
             Pipeline::start(parts, journal.clone(), outputs, locks, options.hot_bytes_max)?;
+        let compactor = Compactor {
+            lake: lake.clone(),
+            audit: audit.clone(),
+            events_log: events_log.clone(),
+            table: table.clone(),
+            clock: clock.clone(),
+            journal: journal.clone(),
+            counters: pipeline.counters.clone(),
+            hot_bytes_max: options.hot_bytes_max,
+        };
+        let compacting = Compacting::start(compactor, options.compact)?;
         Ok(Node {
             data,
             clock,
@@ -273,6 +289,7 @@ impl Node {
             sources,
             enriching,
             rereading: crate::reprocess::Rereading::default(),
+            compacting,
             rules,
             journal,
             events_log,
@@ -505,6 +522,12 @@ impl Node {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// To be held while files of the table or the journal are removed. `None` while somebody reads
+    /// files that must stay ([`Node::keep_files`]).
+    pub(crate) fn free_to_remove(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
+        crate::pipeline::free_to_remove(&self.kept)
+    }
+
     /// While held, nothing is written to the table and no journal segment is deleted.
     pub(crate) fn pause_table(&self) -> std::sync::MutexGuard<'_, ()> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -584,18 +607,23 @@ impl Node {
     pub fn close(&self) -> Result<(), NodeError> {
         self.hunter.close();
         self.rereading.close();
+        self.compacting.close();
         self.journal.seal_all()?;
         let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.close()?;
         pipeline.stop();
-        // Nobody asks any more.
-        if let Err(error) = crate::reprocess::remove_replaced(
-            &self.lake,
-            &self.audit,
-            UtcMicros::from_micros(i64::MAX),
-        ) {
+        // Nobody asks any more. Where a verification still reads, the next start removes them.
+        let free = self.free_to_remove();
+        if free.is_some()
+            && let Err(error) = crate::reprocess::remove_replaced(
+                &self.lake,
+                &self.audit,
+                UtcMicros::from_micros(i64::MAX),
+            )
+        {
             tracing::warn!(%error, "files that were replaced are removed at the next start");
         }
+        drop(free);
         self.audit_journal.close()?;
         Ok(())
     }

@@ -435,6 +435,15 @@ struct Writer {
     unretired: Mutex<Vec<u64>>,
 }
 
+/// `None` while somebody holds `kept`, because he reads files that must stay.
+pub(crate) fn free_to_remove(kept: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+    match kept.try_lock() {
+        Ok(free) => Some(free),
+        Err(TryLockError::Poisoned(free)) => Some(free.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
 impl Writer {
     fn run(self, woken: &Receiver<Wake>) {
         loop {
@@ -514,10 +523,6 @@ impl Writer {
 
     /// `None` while somebody reads files that must stay.
     fn free_to_remove(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.kept.try_lock() {
-            Ok(free) => Some(free),
-            Err(TryLockError::Poisoned(free)) => Some(free.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        free_to_remove(&self.kept)
     }
 }

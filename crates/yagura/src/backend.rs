@@ -318,6 +318,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         },
         hot_bytes_max: config.lake.hot_mib * 1024 * 1024,
         flush_interval: seconds(config.lake.flush_interval_s),
+        compact: None,
         desk: yagura_desk::DeskOptions {
             min_level: config.alerts.min_level,
             window_micros: i64::try_from(config.alerts.group_window_h * 3_600_000_000)?,

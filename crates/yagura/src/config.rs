@@ -130,6 +130,11 @@ pub struct LakeSection {
     /// Seconds after which sealed batches are written to the table, if memory does not call for it
     /// before (1 to 3600).
     pub flush_interval_s: u64,
+    /// Whether the server compacts the table by itself, while intake leaves it time.
+    pub compact: bool,
+    /// Files of a dataset and day that make it due while the day goes on (2 to 1000); when the day is
+    /// over, it is due whatever it has.
+    pub compact_files_min: usize,
 }
 
 /// Correlations.
@@ -250,7 +255,12 @@ impl Default for JournalSection {
 
 impl Default for LakeSection {
     fn default() -> Self {
-        LakeSection { hot_mib: 256, flush_interval_s: 300 }
+        LakeSection {
+            hot_mib: 256,
+            flush_interval_s: 300,
+            compact: true,
+            compact_files_min: yagura_node::CompactOptions::default().files_min,
+        }
     }
 }
 
@@ -324,6 +334,7 @@ impl Config {
         span("journal.heartbeat_interval_s", self.journal.heartbeat_interval_s, 10, 86_400)?;
         range("lake.hot_mib", self.lake.hot_mib, 16, 65_536)?;
         span("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
+        range("lake.compact_files_min", self.lake.compact_files_min, 2, 1_000)?;
         range("correlations.state_mib", self.correlations.state_mib, 16, 65_536)?;
         span("correlations.allowance_s", self.correlations.allowance_s.into(), 0, 604_800)?;
         span("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;

@@ -41,6 +41,7 @@ Examples:
   yagura alerts
   yagura sources
   yagura inventory import users staff.csv
+  yagura lake stats
   yagura verify
   yagura prove syslog/42/7 --out event.proof")]
 struct Cli {
@@ -79,6 +80,8 @@ enum Command {
     Inventory(commands::inventory::InventoryCommand),
     /// Read stored events again with today's decoders and settings
     Reprocess(commands::reprocess::Reprocess),
+    /// Compact the table of events, show what it takes, remove what is left over
+    Lake(commands::lake::LakeCommand),
     /// Check that nothing stored was changed, lost or reordered
     Verify(commands::verify::Verify),
     /// Write an offline proof of one event
@@ -176,6 +179,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Sources(sources) => sources.run(lang).await,
         Command::Inventory(inventory) => inventory.run(lang).await,
         Command::Reprocess(reprocess) => reprocess.run(lang).await,
+        Command::Lake(lake) => lake.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
         Command::Config(config) => config.run(asked, lang).await,

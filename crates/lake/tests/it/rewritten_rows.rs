@@ -36,10 +36,6 @@ fn filled(directory: &Path) -> Lake {
     lake
 }
 
-fn flush_of(lake: &Lake) -> String {
-    lake.flushes().remove(0).0
-}
-
 /// The questions whose answers no rewriting changes, and those that this one does.
 async fn look(lake: &Lake) -> (i64, Vec<i64>) {
     let of = |dataset: &str| {
@@ -69,9 +65,8 @@ async fn rows_change_their_columns_and_dataset_and_nothing_else() {
     assert_eq!(look(&lake).await, (55, vec![25, 30, 0, 55, 0]));
     let picture = lake.events();
 
-    let flush = flush_of(&lake);
     let new = events_where(&run(2, 0, 40), "web.access", "new.column", |index| index % 4 == 0);
-    let report = lake.rewrite(&flush, vec![new]).unwrap();
+    let report = lake.rewrite(vec![new]).unwrap();
     assert_eq!((report.rows, report.replaced.len()), (10, 1));
     assert_eq!(look(&lake).await, (55, vec![15, 30, 10, 55, 10]));
     let after: Vec<_> = (1..=3).map(|batch| lake.stored_batch(batch).unwrap()).collect();
@@ -95,7 +90,7 @@ async fn rows_change_their_columns_and_dataset_and_nothing_else() {
 
     // Again, back to where they were, and opened anew.
     let back = events_where(&run(2, 0, 40), "unknown", "b", |index| index % 4 == 0);
-    lake.rewrite(&flush, vec![back]).unwrap();
+    lake.rewrite(vec![back]).unwrap();
     assert_eq!(look(&lake).await, (55, vec![25, 30, 0, 55, 0]));
     drop(lake);
     let lake = open(directory.path());
@@ -107,13 +102,12 @@ async fn rows_change_their_columns_and_dataset_and_nothing_else() {
 async fn rows_of_another_record_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let lake = filled(directory.path());
-    let flush = flush_of(&lake);
     let mut altered = run(1, 0, 1);
     altered.records[0].bytes = b"altered".to_vec().into();
     let mut moved = run(1, 0, 1);
     moved.records[0].peer = "192.0.2.66:1".into();
     for wrong in [altered, moved, run(9, 0, 1), run(1, 10, 1)] {
-        let refused = lake.rewrite(&flush, vec![events(&wrong, "web.access", "x")]);
+        let refused = lake.rewrite(vec![events(&wrong, "web.access", "x")]);
         assert!(matches!(refused, Err(LakeError::NotTheRecord(_))), "{refused:?}");
     }
     assert_eq!(look(&lake).await, (55, vec![25, 30, 0, 55, 0]));
@@ -127,7 +121,7 @@ async fn a_crash_between_any_two_steps_leaves_old_rows_or_new_ones() {
     copy(&before, &after);
     let lake = open(&after);
     let new = events_where(&run(2, 0, 40), "web.access", "new.column", |index| index % 4 == 0);
-    lake.rewrite(&flush_of(&lake), vec![new]).unwrap();
+    lake.rewrite(vec![new]).unwrap();
     drop(lake);
 
     // The new files are there, the commit is not.
@@ -146,7 +140,7 @@ async fn a_crash_between_any_two_steps_leaves_old_rows_or_new_ones() {
     assert_eq!(look(&lake).await, (55, vec![25, 30, 0, 55, 0]));
     // And it can be done after all.
     let new = events_where(&run(2, 0, 40), "web.access", "new.column", |index| index % 4 == 0);
-    lake.rewrite(&flush_of(&lake), vec![new]).unwrap();
+    lake.rewrite(vec![new]).unwrap();
     assert_eq!(look(&lake).await, (55, vec![15, 30, 10, 55, 10]));
 
     // The commit is there, the old files are not gone.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use yagura_event::Lang;
-use yagura_lake::{FileEntry, Lake, LakeError, StoredBatch};
+use yagura_lake::{FileEntry, Lake, LakeError, Order, StoredBatch};
 use yagura_ledger::{BatchHeader, LedgerError, Log, verify_batch};
 
 impl Verifier<'_> {
@@ -17,30 +17,59 @@ impl Verifier<'_> {
         let stored: BTreeSet<u64> = lake.stored_batches().into_iter().map(|(it, _)| it).collect();
         let files = Files::of(lake);
         let mut seen = BTreeSet::new();
-        let walked = lake.for_each_stored_batch(|batch| -> Result<(), LakeError> {
-            seen.insert(batch.batch);
-            self.batch(events, &files, &batch);
-            Ok(())
-        });
-        if let Err(first) = walked {
-            let mut named = BTreeSet::new();
-            for batch in stored.difference(&seen) {
-                // What is outside of the scope may be damaged without being a finding.
-                if matches!(header_of(events, *batch), Ok(Some(header)) if !self.scope.covers(&header))
-                {
-                    continue;
-                }
-                match lake.stored_batch(*batch) {
-                    Ok(stored) => self.batch(events, &files, &stored),
-                    Err(error) => self.unreadable(error, &mut named),
-                }
+        let mut left = stored.clone();
+        let mut named = BTreeSet::new();
+        // Batches of damaged files: to be tried one by one, and out of reach.
+        let (mut apart, mut lost) = (BTreeSet::new(), BTreeSet::new());
+        loop {
+            let walked = lake.for_each_batch_among(&left, |batch| -> Result<(), LakeError> {
+                seen.insert(batch.batch);
+                self.batch(events, &files, &batch);
+                Ok(())
+            });
+            let Err(error) = walked else { break };
+            left.retain(|batch| !seen.contains(batch));
+            let Some(damaged) = error.path().and_then(|path| file_at(lake, path)) else {
+                apart.append(&mut left);
+                self.unreadable(error, &mut named);
+                break;
+            };
+            let hidden: BTreeSet<u64> = damaged.batches.iter().map(|rows| rows.batch).collect();
+            let before = left.len();
+            left.retain(|batch| !hidden.contains(batch));
+            let (order, went_on) = (damaged.order, left.len() < before);
+            // What is outside of the scope may be damaged without being a finding.
+            let meant = |batch: &u64| self.is_meant(events, *batch);
+            if self.scope.is_whole() || order == Order::Source && hidden.iter().any(meant) {
+                self.unreadable(error, &mut named);
             }
-            if self.scope.is_whole() {
-                self.unreadable(first, &mut named);
+            // The rows of a compacted file lie in the order of their source: any part of it has rows of
+            // any batch, and reading it anew for each of them would never end.
+            match order {
+                Order::Ledger => apart.extend(hidden),
+                Order::Source => lost.extend(hidden),
+            }
+            if !went_on {
+                break;
+            }
+        }
+        apart.retain(|batch| !seen.contains(batch) && !lost.contains(batch));
+        for batch in apart {
+            if !self.is_meant(events, batch) {
+                continue;
+            }
+            match lake.stored_batch(batch) {
+                Ok(stored) => self.batch(events, &files, &stored),
+                Err(error) => self.unreadable(error, &mut named),
             }
         }
         seen.extend(stored);
         seen
+    }
+
+    /// Whether a batch is within the scope, as far as the ledger tells.
+    fn is_meant(&self, events: &Log, batch: u64) -> bool {
+        !matches!(header_of(events, batch), Ok(Some(header)) if !self.scope.covers(&header))
     }
 
     /// A file that cannot be read, named once however many batches it holds.
@@ -121,6 +150,10 @@ impl Verifier<'_> {
 fn header_of(events: &Log, batch: u64) -> Result<Option<BatchHeader>, LedgerError> {
     let leaf = events.leaf_of_batch(batch)?;
     leaf.map(|leaf| events.header(leaf)).transpose()
+}
+
+fn file_at(lake: &Lake, path: &Path) -> Option<Arc<FileEntry>> {
+    lake.files().into_iter().find(|file| lake.directory().join(&file.path) == *path)
 }
 
 /// Which files of the table hold a batch.

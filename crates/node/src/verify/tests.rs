@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
-use crate::NodeOptions;
+use crate::{CompactRequest, NodeOptions, VacuumRequest};
 use std::io::Write;
 use std::process::Command;
 use std::sync::mpsc;
@@ -179,4 +179,73 @@ fn an_event_that_was_exchanged_or_damaged_or_never_was_does_not_verify() {
     std::fs::write(&files[0], bytes).unwrap();
     let damaged = verified(&dir, None, None, Some(&event));
     assert!(places(&damaged)[0].starts_with(&name), "{damaged:?}");
+}
+
+#[test]
+fn nothing_is_removed_while_a_verification_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let start: UtcMicros = "2026-11-21T10:00:00Z".parse().unwrap();
+    let clock = Arc::new(yagura_event::ManualClock::at(start));
+    let options = NodeOptions { builtin_rules: false, ..NodeOptions::default() };
+    let node = Arc::new(Node::open(DataDir::new(dir.path()), options, clock.clone()).unwrap());
+    for text in ["one", "two"] {
+        append(&node, &[&format!("<13>1 - host app - - - {text}")], start);
+        node.flush().unwrap();
+    }
+    let mut before = Vec::new();
+    parquet(&dir.path().join("lake/events"), &mut before);
+    node.compact(&CompactRequest::default(), "test").unwrap();
+    while node.compacting()["running"] == true {
+        std::thread::yield_now();
+    }
+    assert_eq!(node.compacting()["files_before"], before.len() as u64, "{}", node.compacting());
+    let kept = node.keep_files();
+    clock.advance_micros(crate::reprocess::REPLACED_KEPT_MICROS + 1);
+    let dry = node.vacuum(&VacuumRequest { dry_run: true }, "test").unwrap();
+    let listed = dry["files"].as_array().unwrap();
+    assert_eq!(listed.len(), before.len());
+    assert!(listed.iter().all(|file| file["removable"] == true), "{dry}");
+    let refused = node.vacuum(&VacuumRequest::default(), "test").unwrap_err();
+    assert!(refused.to_string().contains("verification"), "{refused}");
+    assert!(before.iter().all(|path| path.exists()));
+    drop(kept);
+    node.vacuum(&VacuumRequest::default(), "test").unwrap();
+    assert!(before.iter().all(|path| !path.exists()));
+    assert!(node.verify(&VerifyScope::default()).unwrap().ok);
+    node.close().unwrap();
+}
+
+#[test]
+fn a_damaged_compacted_file_is_named_once_and_the_others_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let times = [
+        "2026-11-18T10:00:00Z",
+        "2026-11-18T11:00:00Z",
+        "2026-11-19T10:00:00Z",
+        "2026-11-19T11:00:00Z",
+        "2026-11-20T10:00:00Z",
+    ];
+    stored(dir.path(), "one", &times);
+    let node = open(dir.path());
+    node.compact(&CompactRequest::default(), "test").unwrap();
+    while node.compacting()["running"] == true {
+        std::thread::yield_now();
+    }
+    node.close().unwrap();
+    let mut files = Vec::new();
+    parquet(&dir.path().join("lake/events"), &mut files);
+    let damaged = files.iter().find(|path| path.to_string_lossy().contains("2026-11-18")).unwrap();
+    let mut bytes = std::fs::read(damaged).unwrap();
+    let end = bytes.len();
+    bytes[end - 8..].fill(0);
+    std::fs::write(damaged, bytes).unwrap();
+    let report = verified(dir.path(), None, None, None);
+    let batches = report.checks.iter().find(|check| check.name == BATCHES.0).unwrap();
+    assert_eq!((batches.checked, batches.wrong), (3, 1), "{report:?}");
+    let name = DataDir::new(dir.path()).relative(damaged);
+    assert_eq!(places(&report), [&name, &name], "its digest and its batches: {report:?}");
+    let within =
+        verified(dir.path(), Some("2026-11-18T00:00:00Z"), Some("2026-11-18T10:30:00Z"), None);
+    assert_eq!(places(&within), [name], "{within:?}");
+    assert!(verified(dir.path(), Some("2026-11-19T00:00:00Z"), None, None).ok);
 }

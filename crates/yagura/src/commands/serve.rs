@@ -13,7 +13,7 @@ use yagura_api::{Counting, HttpCounters, Listener, ServeOptions};
 use yagura_event::{Clock, Lang, SystemClock};
 use yagura_intake::stop_pair;
 use yagura_intake::syslog::{SyslogCounters, TcpOptions, UdpOptions, serve_tcp, serve_udp};
-use yagura_node::{DataDir, Node, ReloadRequest, SourceOptions};
+use yagura_node::{CompactOptions, DataDir, Node, ReloadRequest, SourceOptions};
 
 /// `yagura serve`
 #[derive(Args)]
@@ -96,6 +96,10 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     options.sources = Some(SourceOptions { zone: config.zone()?, sources: config.source.clone() });
     options.enrich = Some(config.enrichment());
     options.rules_recorded_as = Some("yagura serve".to_owned());
+    options.compact = config.lake.compact.then(|| CompactOptions {
+        files_min: config.lake.compact_files_min,
+        ..CompactOptions::default()
+    });
     let (opening, opening_clock) = (data.clone(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || Node::open(opening, options, opening_clock));
     let node = Arc::new(opened.await??);

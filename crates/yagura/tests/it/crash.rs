@@ -352,3 +352,59 @@ fn killed_while_importing() {
     let (code, said) = verify(&data);
     assert_eq!(code, 0, "{said}");
 }
+
+/// A compaction that is killed again and again leaves every record once, and a store that verifies as
+/// the kill left it.
+#[test]
+fn killed_while_compacting() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path().join("data");
+    let mut seed = 6;
+    let (mut kills, mut number) = (0, 0);
+    // As above.
+    let mut patience = 400_000;
+    let mut expected: Vec<String> = Vec::new();
+    while kills < moments() {
+        let path = scratch.path().join(format!("{number}.jsonl"));
+        expected.extend(file_to_import(&path, number));
+        number += 1;
+        common::succeeded(&yagura(&data, &["import", "--quiet", path.to_str().unwrap()]));
+        loop {
+            let mut compaction = std::process::Command::new(common::YAGURA)
+                .args(["lake", "compact", "--quiet", "--data"])
+                .arg(&data)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            if kills < moments() {
+                std::thread::sleep(Duration::from_micros(chance(&mut seed) % patience));
+                if compaction.try_wait().unwrap().is_none() {
+                    compaction.kill().unwrap();
+                }
+            }
+            let output = compaction.wait_with_output().unwrap();
+            if output.status.code().is_some() {
+                common::succeeded(&output);
+                break;
+            }
+            kills += 1;
+            patience += 100_000;
+            sound_after(&data, kills);
+        }
+    }
+    let output = yagura(&data, &["search", "", "--limit", "0", "--output", "raw"]);
+    common::succeeded(&output);
+    let stored = String::from_utf8(output.stdout).unwrap();
+    let mut stored: Vec<&str> = stored.lines().collect();
+    stored.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(stored.len(), expected.len(), "as many records as the files have lines");
+    assert!(stored == expected, "the files' own records, each once");
+    let stats = yagura(&data, &["lake", "stats", "--output", "jsonl"]);
+    common::succeeded(&stats);
+    let stats = rows(&stats);
+    assert!(stats.iter().all(|row| row["files"] == row["files.compacted"]), "{stats:?}");
+    eprintln!("compaction: {kills} kills, {number} files, {} records, each once", stored.len());
+    sound_after(&data, kills);
+}
