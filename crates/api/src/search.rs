@@ -77,6 +77,7 @@ pub(crate) async fn search(
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let body = json!({
         "rows": page, "cut": end.cut, "total_known": !end.cut, "limit": limit, "took_ms": took_ms,
+        "scanned": end.scanned,
     });
     Ok(Json(body).into_response())
 }

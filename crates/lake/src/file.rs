@@ -1,6 +1,7 @@
 //! What the table's log says of one Parquet file.
 
 use crate::LakeError;
+use crate::text_index::TextIndexFile;
 use deltalake_core::kernel::Add;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -36,12 +37,15 @@ pub struct FileEntry {
     pub sha256: String,
     /// The flush that wrote it. All rows of a batch belong to one flush.
     pub flush: String,
+    /// Its text index; `None` for a file written before there were any, or by another writer.
+    pub text_index: Option<TextIndexFile>,
 }
 
 const BATCHES: &str = "yagura.batches";
 const TIME: &str = "yagura.time";
 const SHA256: &str = "yagura.sha256";
 const FLUSH: &str = "yagura.flush";
+const TEXT_INDEX: &str = "yagura.textidx";
 
 impl FileEntry {
     /// The tags of the file's `add` action.
@@ -53,6 +57,9 @@ impl FileEntry {
         ]);
         if let Some((first, last)) = self.time {
             tags.insert(TIME.to_owned(), Some(format!("{first} {last}")));
+        }
+        if let Some(index) = &self.text_index {
+            tags.insert(TEXT_INDEX.to_owned(), Some(index.tag()));
         }
         tags
     }
@@ -96,6 +103,7 @@ impl FileEntry {
             batches,
             sha256: tag(SHA256).unwrap_or_default().to_owned(),
             flush: tag(FLUSH).unwrap_or_default().to_owned(),
+            text_index: tag(TEXT_INDEX).and_then(TextIndexFile::from_tag),
         })
     }
 

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod columns;
+mod counts;
 mod delta;
 mod durable;
 mod error;
@@ -29,9 +30,11 @@ mod provider;
 mod prune;
 mod read;
 mod rewrite;
+mod text_index;
 mod writer;
 
 pub use columns::{ColumnKind, TableColumn, TableColumns};
+pub use counts::ScanCounts;
 pub use error::{AddError, LakeError};
 pub use file::{BatchRows, FileEntry};
 pub use history::{History, HistoryPart, HistoryRows, PartSize};
@@ -39,3 +42,4 @@ pub use lake::{Added, FileWritten, FlushReport, Lake, LakeOptions, LakeStats, Op
 pub use provider::{DATASET, EVENT_ID, EventsTable};
 pub use read::{StoredBatch, batches_of_file};
 pub use rewrite::RewriteReport;
+pub use text_index::{TextIndexFile, text_index_path};

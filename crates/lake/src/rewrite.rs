@@ -10,6 +10,7 @@ use crate::hot::{batch_numbers, conform, longs, micros, split_by, union_schema};
 use crate::lake::{FileWritten, Lake};
 use crate::limits::HISTORY_ROWS;
 use crate::read::{corrupt, guarded, open};
+use crate::text_index::remove_with_index;
 use crate::writer::{FileRows, write_file};
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::{cast, filter_record_batch, interleave_record_batch};
@@ -35,7 +36,7 @@ const RECORD: [&str; 6] = [
 pub struct RewriteReport {
     /// Rows that were replaced.
     pub rows: u64,
-    /// Parquet files and the file of the log, in the order they became durable.
+    /// Parquet files with their text indexes, and the file of the log last.
     pub files: Vec<FileWritten>,
     /// Files that the table no longer has; they stay on disk until [`Lake::remove_replaced`].
     pub replaced: Vec<FileWritten>,
@@ -125,8 +126,8 @@ impl Lake {
         };
         let mut report = RewriteReport {
             rows: places.found.len() as u64,
-            files: files.iter().map(|file| self.written(file)).collect(),
-            replaced: replaced.iter().map(|file| self.written(file)).collect(),
+            files: files.iter().flat_map(|file| self.written(file)).collect(),
+            replaced: replaced.iter().flat_map(|file| self.written(file)).collect(),
             version: Some(version),
         };
         report.files.push(self.log_file(version)?);
@@ -146,7 +147,7 @@ impl Lake {
     fn remove_unpublished(&self, files: &[FileEntry]) {
         for file in files {
             // Whatever stays is an orphan, which the next start removes.
-            let _ = std::fs::remove_file(self.root.join(&file.path));
+            let _ = remove_with_index(&self.root, &file.path);
         }
     }
 
@@ -156,21 +157,18 @@ impl Lake {
         let old = waiting
             .iter()
             .filter(|replaced| replaced.at < before && Arc::strong_count(&replaced.file) == 1);
-        old.map(|replaced| self.written(&replaced.file)).collect()
+        old.flat_map(|replaced| self.written(&replaced.file)).collect()
     }
 
     /// Removes from disk a file that [`Lake::replaced_before`] named, by the path it was named with.
+    /// A text index goes with its Parquet file, so naming it removes nothing yet.
     pub fn remove_replaced(&self, path: &str) -> Result<(), LakeError> {
         let mut waiting = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         let found = waiting.iter().position(|known| self.reported_path(&known.file.path) == path);
         let Some(found) = found else { return Ok(()) };
-        let path = self.root.join(&waiting.swap_remove(found).file.path);
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(LakeError::Io { path, source })
-            }
-            _ => Ok(()),
-        }
+        let relative = waiting.swap_remove(found).file.path.clone();
+        remove_with_index(&self.root, &relative)
+            .map_err(|source| LakeError::Io { path: self.root.join(relative), source })
     }
 
     /// The flushes of the table, in the order of their oldest batch, each with its files.

@@ -4,6 +4,7 @@ use crate::durable::{UNFINISHED, sync_directory};
 use crate::file::{BatchRows, FileEntry, encode_batches};
 use crate::hot::{Piece, conform, longs, time_range};
 use crate::limits::{PAGE_BYTES, ROW_GROUP_ROWS};
+use crate::text_index;
 use crate::{LakeError, columns::TableColumns};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -56,6 +57,14 @@ pub(crate) fn write_file(
             return Err(failed(error));
         }
     };
+    // After the file, so that no index is without one.
+    let text_index = match text_index::write(root, &path, rows, &sha256) {
+        Ok(text_index) => text_index,
+        Err(error) => {
+            let _ = fs::remove_file(&target);
+            return Err(failed(error));
+        }
+    };
     let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
     let mut time: Option<(i64, i64)> = None;
     for part in &rows.parts {
@@ -77,6 +86,7 @@ pub(crate) fn write_file(
         batches: counts.into_iter().map(|(batch, rows)| BatchRows { batch, rows }).collect(),
         sha256,
         flush: flush.to_owned(),
+        text_index: Some(text_index),
     })
 }
 

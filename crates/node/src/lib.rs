@@ -41,7 +41,7 @@ pub use limits::INVENTORY_SHOWN_MAX;
 pub use node::{Node, NodeOptions};
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
-pub use rows::{Page, Row, RowStream, SearchEnd, SearchQuery, from_base64};
+pub use rows::{Page, Row, RowStream, Scanned, SearchEnd, SearchQuery, from_base64};
 pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
 pub use sink::JournalSink;
 pub use sources::SourceOptions;
