@@ -10,6 +10,7 @@ use crate::limits::{
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -53,7 +54,19 @@ impl Default for ServeOptions {
 const NO_PLACE: &str = "{\"error\":{\"code\":\"too-many-connections\",\"message\":\"all connections are in use; try again in a moment\",\"message_ja\":\"接続がいっぱいです。少し待ってからやり直してください\"}}";
 
 /// Serves until `stop`, then lets open requests end.
-pub async fn serve(
+///
+/// Boxed, so that the router and its handlers are compiled here and not again where this is awaited.
+pub fn serve(
+    listener: TcpListener,
+    app: Router,
+    options: ServeOptions,
+    counters: Arc<HttpCounters>,
+    stop: StopSignal,
+) -> BoxFuture<'static, ()> {
+    Box::pin(serve_until(listener, app, options, counters, stop))
+}
+
+async fn serve_until(
     listener: TcpListener,
     app: Router,
     options: ServeOptions,

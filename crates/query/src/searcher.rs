@@ -17,6 +17,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr as Condition, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -87,6 +88,8 @@ impl SearchRequest {
 const COLUMNS_DEFAULT: [&str; 5] =
     [EVENT_ID, envelope::TIMESTAMP, DATASET, "message", envelope::ORIGINAL];
 
+// The public questions hand out boxed futures: what is behind an `async fn` is compiled again in every
+// crate that awaits it, here the whole of a query engine.
 impl Searcher {
     /// A searcher with threads, memory and limits of its own.
     pub fn new(lake: Arc<Lake>, dictionary: Arc<FieldDictionary>) -> Result<Searcher, QueryError> {
@@ -113,7 +116,11 @@ impl Searcher {
     }
 
     /// Runs a search. The answer streams; errors of the expression come at once.
-    pub async fn search(&self, request: SearchRequest) -> Result<Answer, QueryError> {
+    pub fn search(&self, request: SearchRequest) -> BoxFuture<'_, Result<Answer, QueryError>> {
+        Box::pin(self.answer_search(request))
+    }
+
+    async fn answer_search(&self, request: SearchRequest) -> Result<Answer, QueryError> {
         let limit = request.limit.min(ROWS_MAX);
         let inner = self.inner.clone();
         self.run(limit, async move { inner.plan(request, limit).await }).await
@@ -121,7 +128,14 @@ impl Searcher {
 
     /// The events with these ids, all columns, as batches by dataset; unknown ids are left out.
     /// For showing what a search over few columns found.
-    pub async fn events(&self, ids: &[EventId]) -> Result<Vec<EventBatch>, QueryError> {
+    pub fn events<'a>(
+        &'a self,
+        ids: &'a [EventId],
+    ) -> BoxFuture<'a, Result<Vec<EventBatch>, QueryError>> {
+        Box::pin(self.find_events(ids))
+    }
+
+    async fn find_events(&self, ids: &[EventId]) -> Result<Vec<EventBatch>, QueryError> {
         let conditions: Vec<_> = ids.iter().take(ROWS_MAX).map(one_event).collect();
         let batches: std::collections::BTreeSet<_> =
             ids.iter().map(|id| i64::try_from(id.batch).unwrap_or(-1)).collect();

@@ -14,12 +14,17 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use futures::future::BoxFuture;
 use std::sync::Arc;
 
 impl Searcher {
     /// Answers a `SELECT` (or `WITH ... SELECT`, `EXPLAIN SELECT`) over the table `events`. At
     /// most [`ROWS_MAX`] rows. Column names have dots: write `"source.ip"` in double quotes.
-    pub async fn sql(&self, text: &str) -> Result<Answer, QueryError> {
+    pub fn sql<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<Answer, QueryError>> {
+        Box::pin(self.answer_sql(text))
+    }
+
+    async fn answer_sql(&self, text: &str) -> Result<Answer, QueryError> {
         check(text)?;
         let inner = self.inner.clone();
         let text = text.to_owned();

@@ -92,19 +92,22 @@ impl Group {
 
     /// Adds hits that are in order themselves.
     pub(crate) fn merge(&mut self, new: Vec<Hit>) {
-        let in_order = match (self.hits.last(), new.first()) {
-            (Some(last), Some(first)) => last.order(first).is_le(),
-            _ => true,
-        };
         if self.hits.is_empty() && new.len() == 1 {
             // Most groups never have a second: no room is kept for it.
             self.hits.reserve_exact(1);
         }
         self.newest = self.newest.max(new.last().map_or(i64::MIN, |hit| hit.time));
+        // Where the new ones begin among the old; nearly always near the end.
+        let from = match (self.hits.last(), new.first()) {
+            (Some(last), Some(first)) if last.order(first).is_gt() => {
+                Some(self.hits.partition_point(|hit| hit.order(first).is_le()))
+            }
+            _ => None,
+        };
         self.hits.extend(new);
-        if !in_order {
+        if let Some(mixed) = from.and_then(|from| self.hits.get_mut(from..)) {
             // Two runs in order: this sort merges them.
-            self.hits.sort_by(Hit::order);
+            mixed.sort_by(Hit::order);
         }
     }
 
