@@ -54,9 +54,54 @@ struct Known {
     blocks: Blocks,
 }
 
+/// Short tokens that the current block is known to have: most words of an event are those of the one
+/// before it. Two overlapping words of 8 bytes and the length are the whole of such a token.
+#[derive(Debug)]
+struct Recent {
+    slots: Vec<(u64, u64, u8)>,
+    block: Blocks,
+}
+
+const RECENT_SLOTS: usize = 4_096;
+
+impl Default for Recent {
+    fn default() -> Self {
+        Recent { slots: vec![(0, 0, 0); RECENT_SLOTS], block: 0 }
+    }
+}
+
+impl Recent {
+    /// Whether it was seen in this block already; from now on it was. Long tokens never were.
+    fn saw(&mut self, token: &[u8], block: Blocks) -> bool {
+        if self.block != block {
+            self.slots.fill((0, 0, 0));
+            self.block = block;
+        }
+        let (head, tail) = match (token.first_chunk::<8>(), token.last_chunk::<8>()) {
+            (Some(head), Some(tail)) if token.len() <= 16 => {
+                (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+            }
+            (Some(_), _) => return false,
+            _ => (token.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
+        };
+        let entry = (head, tail, token.len() as u8);
+        let mixed = (head ^ tail.rotate_left(29)).wrapping_add(u64::from(entry.2));
+        let slot = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize;
+        match self.slots.get_mut(slot) {
+            Some(known) if *known == entry => true,
+            Some(known) => {
+                *known = entry;
+                false
+            }
+            None => false,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Segment {
     rows: u32,
+    recent: Recent,
     letters: Vec<u8>,
     tokens: HashTable<Known>,
     overfull: bool,
@@ -65,7 +110,7 @@ struct Segment {
 
 impl Segment {
     fn add(&mut self, token: &[u8], block: Blocks) {
-        if self.overfull || token.is_empty() {
+        if self.overfull || token.is_empty() || self.recent.saw(token, block) {
             return;
         }
         let hash = self.hasher.hash_one(token);
@@ -171,6 +216,7 @@ impl IndexBuilder {
         segment.letters.clear();
         segment.tokens.clear();
         segment.overfull = false;
+        segment.recent.block = 0;
     }
 
     /// The bytes that are ready, for the caller to write down.

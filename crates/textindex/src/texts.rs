@@ -9,10 +9,10 @@ use std::ops::ControlFlow;
 pub fn each_text(raw: &[u8], message: Option<&str>, mut look: impl FnMut(&str) -> ControlFlow<()>) {
     let json = matches!(raw.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['));
     let escaped = memchr::memchr(b'\\', raw).is_some();
-    if !(json && escaped) && look(&String::from_utf8_lossy(raw)).is_break() {
+    if !(json && escaped) && look(&text_of(raw)).is_break() {
         return;
     }
-    if escaped && look(&String::from_utf8_lossy(&unescape(raw))).is_break() {
+    if escaped && look(&text_of(&unescape(raw))).is_break() {
         return;
     }
     if let Some(message) = message
@@ -20,6 +20,11 @@ pub fn each_text(raw: &[u8], message: Option<&str>, mut look: impl FnMut(&str) -
     {
         let _ = look(message);
     }
+}
+
+/// Bytes as text. The quick check first: nearly all are UTF-8.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The text with JSON's escapes (RFC 8259 section 7) undone; what is no escape stays.

@@ -70,9 +70,8 @@ fn of_folded(folded: &str, take: &mut impl FnMut(&[u8])) {
     let mut before: Option<usize> = None;
     while let Some(&byte) = bytes.get(at) {
         let rest = bytes.get(at..).unwrap_or_default();
-        if byte.is_ascii_alphanumeric() {
-            let length =
-                rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        if is_letter(byte) {
+            let length = rest.iter().position(|byte| !is_letter(*byte)).unwrap_or(rest.len());
             of_word(rest.get(..length).unwrap_or_default(), take);
             at += length;
             before = None;
@@ -94,6 +93,20 @@ fn of_folded(folded: &str, take: &mut impl FnMut(&[u8])) {
             at = end;
         }
     }
+}
+
+/// Whether it is an ASCII letter or digit: this is asked of every byte of every event.
+fn is_letter(byte: u8) -> bool {
+    const LETTERS: [bool; 256] = {
+        let mut letters = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            letters[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        letters
+    };
+    LETTERS[usize::from(byte)]
 }
 
 fn of_word(word: &[u8], take: &mut impl FnMut(&[u8])) {
