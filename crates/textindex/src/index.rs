@@ -321,6 +321,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "a list of one stretch is meant")]
     fn blocks_of_several_segments() {
         let segment = u64::from(BLOCK_ROWS * SEGMENT_BLOCKS);
         let block = u64::from(BLOCK_ROWS);
