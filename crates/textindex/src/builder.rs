@@ -31,8 +31,8 @@ pub struct IndexCounts {
 
 /// Collects the tokens of a file's rows, in their order.
 ///
-/// Memory is bounded by one segment (at most [`SEGMENT_TOKEN_BYTES_MAX`] and 32 bytes a token) and
-/// what [`IndexBuilder::take_bytes`] has not fetched yet.
+/// Memory is bounded by one segment (at most [`SEGMENT_TOKEN_BYTES_MAX`] and about 64 bytes a token)
+/// and what [`IndexBuilder::take_bytes`] has not fetched yet.
 #[derive(Debug)]
 pub struct IndexBuilder {
     /// Bytes that are ready.
