@@ -111,6 +111,7 @@ fn finding(number: u64, level: Level) -> Finding {
             author: None,
             license: None,
             phase: None,
+            digest: None,
             guide: Guide::default(),
         }),
         dataset: "windows.sysmon".into(),

@@ -6,10 +6,10 @@ mod correlating;
 
 use correlating::{Event, Run, compile, correlation, event, lines, rule, ruleset};
 use yagura_detect::limits::{
-    CORRELATION_CHAIN_MAX, CORRELATION_EVENT_IDS_MAX, CORRELATION_FIELDS_MAX,
-    CORRELATION_FUTURE_MICROS_MAX, CORRELATION_HITS_MAX, CORRELATION_NOTICES_MAX,
-    CORRELATION_RULES_MAX, CORRELATION_SORTED_HITS_MAX, CORRELATION_STREAMS_MAX,
-    CORRELATION_VALUES_SHOWN_MAX, CORRELATIONS_MAX,
+    CORRELATION_CHAIN_MAX, CORRELATION_EPISODES_MAX, CORRELATION_EVENT_IDS_MAX,
+    CORRELATION_FIELDS_MAX, CORRELATION_FUTURE_MICROS_MAX, CORRELATION_HITS_MAX,
+    CORRELATION_NOTICES_MAX, CORRELATION_RULES_MAX, CORRELATION_SORTED_HITS_MAX,
+    CORRELATION_STREAMS_MAX, CORRELATION_VALUES_SHOWN_MAX, CORRELATIONS_MAX,
 };
 use yagura_detect::{CorrelatorOptions, NoticeKind};
 
@@ -88,13 +88,43 @@ fn a_group_lets_go_of_its_oldest_events_and_says_so() {
 }
 
 #[test]
+fn no_alert_is_lost_when_a_group_has_more_of_them_than_it_remembers() {
+    let rules = ruleset(&[rule("fail"), correlation("many", "event_count", "fail", COUNT)]);
+    // Each two events within a second, an hour apart.
+    let alerts = |count: usize, at_once: bool| {
+        let mut run = Run::new(&rules, CorrelatorOptions::for_files());
+        let hour =
+            |n: usize| [failed(3_600.0 * n as f64, "a"), failed(3_600.0 * n as f64 + 1.0, "a")];
+        let events: Vec<Event> = (0..count).flat_map(hour).collect();
+        let raised = match at_once {
+            true => run.observe(&events).len(),
+            false => events.chunks(2).map(|two| run.observe(two).len()).sum(),
+        };
+        (raised, run.correlator.take_notices())
+    };
+    let most = CORRELATION_EPISODES_MAX;
+    for at_once in [true, false] {
+        let (raised, notices) = alerts(most, at_once);
+        assert_eq!((raised, notices.len()), (most, 0));
+        let (raised, notices) = alerts(most + 1, at_once);
+        assert_eq!(raised, most + 1, "at once: {at_once}");
+        assert_eq!((notices[0].kind, notices[0].count), (NoticeKind::Forgotten, 1));
+    }
+}
+
+#[test]
 fn positions_of_streams_are_bounded_and_the_newest_stay() {
     let rules = ruleset(&[rule("fail"), correlation("many", "event_count", "fail", COUNT)]);
     let mut correlator = Run::new(&rules, CorrelatorOptions::default()).correlator;
     let most = CORRELATION_STREAMS_MAX;
     (0..most).for_each(|n| correlator.pass(&format!("s{n}"), n as u64, 1));
     assert_eq!(correlator.positions().count(), most);
+    assert!(correlator.take_notices().is_empty());
     correlator.pass("one more", most as u64, 1);
+    let notices = correlator.take_notices();
+    let gone = (most + 1 - correlator.positions().count()) as u64;
+    assert_eq!((notices[0].kind, notices[0].count), (NoticeKind::Forgotten, gone));
+    assert_eq!(notices[0].example, "one more");
     let left: Vec<(&str, (u64, u32))> = correlator.positions().collect();
     assert!(left.len() <= most / 2 + 1, "{}", left.len());
     let newest = format!("s{}", most - 1);

@@ -5,15 +5,14 @@
 //! machine itself.
 
 use crate::limits::{
-    TAXII_COLLECTIONS_MAX, TAXII_PAGE_BYTES_MAX, TAXII_PAGE_OBJECTS, TAXII_PAGES_MAX,
-    TAXII_TIMEOUT_SECONDS,
+    TAXII_COLLECTIONS_MAX, TAXII_MARKINGS_MAX, TAXII_PAGE_BYTES_MAX, TAXII_PAGE_OBJECTS,
+    TAXII_PAGES_MAX, TAXII_TIMEOUT_SECONDS,
 };
-use crate::read::{StixTaken, take_stix_object};
+use crate::read::StixObjects;
 use crate::{ListFormat, ReadOptions, Reading, Said};
 use futures::StreamExt;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -232,6 +231,7 @@ impl Client {
             more: true,
         };
         let mut next: Option<String> = None;
+        let mut objects = StixObjects::default();
         let base = self.under(&format!("collections/{}/objects/", escaped(collection)))?;
         while pulled.more && pulled.pages < TAXII_PAGES_MAX {
             let mut url = base.clone();
@@ -254,13 +254,7 @@ impl Client {
                 serde_json::from_slice(&bytes).map_err(|error| not_taxii(&error))?;
             pulled.pages += 1;
             pulled.objects += page.objects.len() as u64;
-            for object in &page.objects {
-                if take_stix_object(object, &HashMap::new(), &mut pulled.reading)
-                    == StixTaken::NotAnIndicator
-                {
-                    pulled.reading.ignored += 1;
-                }
-            }
+            objects.take(&page.objects, &mut pulled.reading);
             pulled.more = page.more;
             let moved = last.is_some() && last != pulled.added_after;
             pulled.added_after = last.or(pulled.added_after);
@@ -277,6 +271,18 @@ impl Client {
             }
             next = page.next;
         }
+        // Those that an earlier pull brought are not sent again.
+        for marking in objects.undefined().iter().take(TAXII_MARKINGS_MAX) {
+            let url = base.join(&format!("{}/", escaped(marking)));
+            // A server that does not define it leaves the indicator without TLP.
+            if let Ok(url) = url
+                && let Ok((bytes, _)) = self.get(url).await
+                && let Ok(page) = serde_json::from_slice::<Envelope>(&bytes)
+            {
+                objects.take_markings(&page.objects);
+            }
+        }
+        objects.finish(&mut pulled.reading);
         Ok(pulled)
     }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use yagura_desk::{Desk, DeskOptions};
-use yagura_detect::Engine;
+use yagura_detect::{CorrelatorOptions, Engine};
 use yagura_event::{Clock, EventId, FieldDictionary, UtcMicros};
 use yagura_journal::{DirLock, Journal, JournalOptions, RecoveryReport};
 use yagura_lake::{Lake, LakeOptions};
@@ -59,6 +59,8 @@ pub struct NodeOptions {
     pub flush_interval: Duration,
     /// Alerts.
     pub desk: DeskOptions,
+    /// What correlations may keep, and how late events may come.
+    pub correlations: CorrelatorOptions,
 }
 
 impl Default for NodeOptions {
@@ -77,6 +79,7 @@ impl Default for NodeOptions {
             hot_bytes_max: 256 * 1024 * 1024,
             flush_interval: Duration::from_secs(300),
             desk: DeskOptions::default(),
+            correlations: CorrelatorOptions::default(),
         }
     }
 }
@@ -225,6 +228,7 @@ impl Node {
             dictionary: dictionary.clone(),
             alerts_changed: alerts_changed_sender.clone(),
             rules: rule_sources(&options),
+            correlations: options.correlations,
             fold: hunts,
         };
         let hunter = Hunter::start_up(hunting, normalizer.fork())?;
@@ -232,6 +236,7 @@ impl Node {
             &data,
             compiled.ruleset.clone(),
             dictionary.clone(),
+            options.correlations,
         )?;
         let correlating = Arc::new(correlating);
         let fields = Arc::new(crate::watch::FieldWatch::default());
@@ -376,6 +381,11 @@ impl Node {
         let read = counters.fresh.load(Ordering::Acquire);
         let lost = counters.findings_lost.load(Ordering::Relaxed);
         (self.journal.stats().committed, read, lost)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pipeline_counters(&self) -> Arc<crate::pipeline::PipelineCounters> {
+        self.pipeline.lock().unwrap_or_else(PoisonError::into_inner).counters.clone()
     }
 
     pub(crate) fn searcher(&self) -> &Searcher {

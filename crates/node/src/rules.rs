@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use yagura_detect::{CompileReport, RuleInfo, Ruleset};
+use yagura_detect::{CompileReport, RuleFile, RuleInfo, Ruleset};
 use yagura_event::FieldDictionary;
 use yagura_rulebook::changes::{Difference, in_use};
 use yagura_rulebook::coverage::{DataPresent, Technique, coverage};
@@ -225,7 +225,82 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// The file of the rule or correlation `id` whose digest is `digest`, as it is on the disk now.
+    fn text_of(&self, id: &str, digest: &str) -> Result<Written, NodeError> {
+        let loaded = self.sources.load()?;
+        let files = loaded.files.clone();
+        let compiled = loaded.compile(self.dictionary.clone())?;
+        let ruleset = &compiled.ruleset;
+        let all = || ruleset.rules().chain(ruleset.correlations());
+        let Some(rule) = all().find(|rule| rule.id == id) else { return Ok(Written::Gone) };
+        if rule.digest != digest {
+            return Ok(Written::Changed);
+        }
+        let file = files.into_iter().find(|file| file.path == *rule.path);
+        Ok(file.map_or(Written::Gone, Written::Here))
+    }
+}
+
+/// What is there of the text of a rule that matched once.
+enum Written {
+    Here(RuleFile),
+    Changed,
+    Gone,
+}
+
 impl Node {
+    /// The text of the rule that raised an alert, as it was when it matched. Reads the rules again;
+    /// blocks.
+    ///
+    /// # Errors
+    /// [`NodeError::NotFound`], when there is no such alert, it is of no rule, or the rule is not there
+    /// any more as it was.
+    pub fn rule_of_alert(&self, id: &str) -> Result<Value, NodeError> {
+        let missing =
+            |message: String, message_ja: String| NodeError::NotFound { message, message_ja };
+        let alert = id.parse().ok().and_then(|id| self.desk().alert(id)).ok_or_else(|| {
+            missing(format!("there is no alert {id}"), format!("アラート {id} はありません"))
+        })?;
+        let rule = &alert.rule;
+        let (uuid, name) = (&rule.uuid, &rule.name);
+        let Some(digest) = &rule.digest else {
+            return Err(missing(
+                format!(
+                    "{id} says of no rule how it was written: it is older, or of no Sigma rule"
+                ),
+                format!(
+                    "{id} にはルールの記述の記録がありません（以前の版のもの、または Sigma ルール以外によるもの）"
+                ),
+            ));
+        };
+        match self.rules.text_of(uuid, digest)? {
+            Written::Here(file) => Ok(json!({
+                "rule.uuid": uuid,
+                "rule.name": name,
+                "rule.digest": digest,
+                "log.file.path": file.path,
+                "rule.text": file.text,
+            })),
+            Written::Changed => Err(missing(
+                format!(
+                    "the rule “{name}” ({uuid}) has changed since: then its digest was {digest}"
+                ),
+                format!(
+                    "ルール「{name}」（{uuid}）はその後変更されています。当時のダイジェスト: {digest}"
+                ),
+            )),
+            Written::Gone => Err(missing(
+                format!(
+                    "the rule “{name}” ({uuid}) is not loaded any more: its digest was {digest}"
+                ),
+                format!(
+                    "ルール「{name}」（{uuid}）はもう読み込まれていません。当時のダイジェスト: {digest}"
+                ),
+            )),
+        }
+    }
+
     /// Which rules were loaded and which refused.
     pub fn rules(&self) -> Arc<CompileReport> {
         self.rules.report()

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use yagura_event::{Record, StreamName, SystemClock, Transport, UtcMicros};
 use yagura_intake::import::ImportSink;
-use yagura_node::{AlertQuery, DataDir, Node, NodeError, NodeOptions, ReloadRequest};
+use yagura_node::{
+    AlertQuery, DataDir, ExceptionRequest, Node, NodeError, NodeOptions, ReloadRequest,
+};
 
 fn options(rules: &Path) -> NodeOptions {
     NodeOptions {
@@ -192,4 +194,39 @@ fn every_change_of_rules_is_an_audit_record_and_no_change_is_none() {
             ("tester".into(), "start".into(), list(&[]), list(&[]), list(&["two"])),
         ]
     );
+}
+
+#[test]
+fn an_exception_outlives_a_changed_text_of_its_rule_and_an_alert_names_the_text_it_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "knocks", "knock");
+    let node = open(dir.path());
+    let request = ExceptionRequest {
+        rules: vec!["knocks".to_owned()],
+        conditions: serde_json::json!({ "host.name": "host01", "message|contains": "of the post" })
+            .as_object()
+            .unwrap()
+            .clone(),
+        reason: "the postman".to_owned(),
+        ..ExceptionRequest::default()
+    };
+    node.add_exception(request, "tanaka").unwrap();
+    let both = |word: &str| [format!("a {word}"), format!("a {word} of the post")];
+    send(&node, &both("knock"));
+    assert_eq!(hits(&node, 2), [("knocks".to_owned(), 1)]);
+    let id = node.alerts(&AlertQuery::default())["alerts"][0]["alert.id"].clone();
+    let id = id.as_str().unwrap();
+    let written = node.rule_of_alert(id).unwrap();
+    assert!(written["rule.text"].as_str().unwrap().contains("- 'knock'"), "{written}");
+    assert_eq!(written["rule.digest"], node.alert(id).unwrap()["rule.digest"]);
+
+    write(dir.path(), "knocks", "ring");
+    assert_eq!(reload(&node).unwrap()["counts"]["changed"], 1);
+    send(&node, &both("ring"));
+    assert_eq!(hits(&node, 4), [("knocks".to_owned(), 2)], "the post is still let through");
+    assert_eq!(node.exceptions()["exceptions"][0]["exception.suppressed"], 2);
+    let changed = node.rule_of_alert(id).unwrap_err();
+    assert!(matches!(&changed, NodeError::NotFound { .. }), "{changed}");
+    assert!(changed.to_string().contains("has changed since"), "{changed}");
+    node.close().unwrap();
 }

@@ -226,13 +226,20 @@ async fn a_changed_format_is_noticed_and_recorded() {
         peer: "192.0.2.8:40000".into(),
         ..record(hour * 3_600 + number, format!(r#"{{"{user}":"tanaka","kind":"x{number}"}}"#))
     };
-    for hour in 0..60 {
+    let send = |hour: i64| {
         // The service renames a field.
         let user = if hour < 40 { "actor" } else { "principal" };
         node.sink().append(&ingest, (0..60).map(|n| document(hour, n, user)).collect()).unwrap();
         node.flush().unwrap();
-    }
-    node.look_for_gaps().unwrap();
+        node.look_for_gaps().unwrap();
+        let all = node.gaps(false, 10)["gaps"].as_array().unwrap().clone();
+        all.into_iter().find(|gap| gap["gap.kind"] == "source_drifted")
+    };
+    (0..40).for_each(|hour| assert_eq!(send(hour), None, "{hour}"));
+    let mut hours = 40..100;
+    let gap = hours.find_map(&send).unwrap();
+    assert!(gap["gap.end"].is_null(), "{gap:#}");
+    assert!(gap["gap.sentence_en"].as_str().unwrap().contains("principal"), "{gap:#}");
     let sources = node.sources();
     let notices = sources["notices"].as_array().unwrap();
     let [notice] = notices.as_slice() else { panic!("{notices:#?}") };
@@ -240,11 +247,15 @@ async fn a_changed_format_is_noticed_and_recorded() {
     assert_eq!(notice["drift"]["appeared"], json!(["principal"]));
     assert!(notice["drift.sentence_ja"].as_str().unwrap().contains("項目 actor が現れなくなり"));
     assert_eq!(sources["sources"][0]["drift"], "changed");
-    node.look_for_gaps().unwrap();
+    // Until a whole window was as it is now.
+    let over = hours.find_map(|hour| send(hour).filter(|gap| !gap["gap.end"].is_null())).unwrap();
+    assert_eq!(over["gap.id"], gap["gap.id"]);
+    assert_eq!(node.sources()["sources"][0]["drift"], "steady");
     node.close().unwrap();
     drop(node);
     let node = open(dir.path());
     assert_eq!(node.sources()["notices"], sources["notices"], "the audit log has it");
+    assert_eq!(node.sources()["sources"][0]["drift"], "steady");
     node.close().unwrap();
 }
 

@@ -340,6 +340,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
             notify_level: config.webhook.as_ref().map(|webhook| webhook.min_level),
             risk: config.alerts.risk()?,
         },
+        correlations: config.correlations.options(),
     })
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use yagura_desk::RiskOptions;
+use yagura_detect::CorrelatorOptions;
 use yagura_event::{Lang, Level};
 use yagura_normalize::limits::SOURCE_SETTINGS_MAX;
 use yagura_normalize::{Normalizer, SourceSetting};
@@ -31,6 +32,8 @@ pub struct Config {
     pub journal: JournalSection,
     /// The table of events.
     pub lake: LakeSection,
+    /// Correlations.
+    pub correlations: Correlations,
     /// Alerts.
     pub alerts: Alerts,
     /// Where alerts are sent, if anywhere.
@@ -127,6 +130,18 @@ pub struct LakeSection {
     /// Seconds after which sealed batches are written to the table, if memory does not call for it
     /// before (1 to 3600).
     pub flush_interval_s: u64,
+}
+
+/// Correlations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Correlations {
+    /// Memory for what correlations count, in MiB (16 to 65,536). While there are several, one alone may
+    /// have half of it. Past it further events are not counted, which is said.
+    pub state_mib: usize,
+    /// Seconds that an event may come after newer ones of its group and still be counted (0 to
+    /// 604,800).
+    pub allowance_s: u32,
 }
 
 /// Alerts.
@@ -239,6 +254,22 @@ impl Default for LakeSection {
     }
 }
 
+impl Default for Correlations {
+    fn default() -> Self {
+        Correlations { state_mib: 256, allowance_s: 600 }
+    }
+}
+
+impl Correlations {
+    /// The same, as the correlator takes it.
+    pub fn options(&self) -> CorrelatorOptions {
+        CorrelatorOptions {
+            allowance_micros: Some(i64::from(self.allowance_s) * 1_000_000),
+            state_bytes_max: self.state_mib * 1024 * 1024,
+        }
+    }
+}
+
 impl Default for Alerts {
     fn default() -> Self {
         Alerts {
@@ -265,14 +296,14 @@ impl Config {
             let lang = asked.unwrap_or_default();
             return Ok(Config { lang, ..Config::default() });
         };
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
-        let mut config: Config = toml::from_str(&text)
-            .with_context(|| format!("the configuration file {} is wrong", path.display()))?;
+        let lang = asked.unwrap_or_default();
+        let text = std::fs::read_to_string(path).with_context(|| match lang {
+            Lang::En => format!("cannot read the configuration file {}", path.display()),
+            Lang::Ja => format!("設定ファイル {} を読み取れません", path.display()),
+        })?;
+        let mut config: Config = toml::from_str(&text).with_context(|| wrong(path, lang))?;
         config.lang = asked.unwrap_or(config.lang);
-        config
-            .check()
-            .with_context(|| format!("the configuration file {} is wrong", path.display()))?;
+        config.check().with_context(|| wrong(path, config.lang))?;
         Ok(config)
     }
 
@@ -289,6 +320,8 @@ impl Config {
         in_range("journal.heartbeat_interval_s", self.journal.heartbeat_interval_s, 10, 86_400)?;
         in_range("lake.hot_mib", self.lake.hot_mib, 16, 65_536)?;
         in_range("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
+        in_range("correlations.state_mib", self.correlations.state_mib, 16, 65_536)?;
+        in_range("correlations.allowance_s", self.correlations.allowance_s, 0, 604_800)?;
         in_range("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;
         in_range("alerts.risk_half_life_h", self.alerts.risk_half_life_h, 1, 8_760)?;
         in_range("alerts.chain_phases", self.alerts.chain_phases, 2, 4)?;
@@ -408,6 +441,14 @@ impl Config {
     }
 }
 
+/// What a fault of the configuration is told under.
+pub fn wrong(path: &Path, lang: Lang) -> String {
+    match lang {
+        Lang::En => format!("the configuration file {} is wrong", path.display()),
+        Lang::Ja => format!("設定ファイル {} に誤りがあります", path.display()),
+    }
+}
+
 /// Until an administrator can exist, nothing beyond this machine may reach us.
 fn refuse_open_address(address: SocketAddr) -> Result<()> {
     if address.ip().is_loopback() {
@@ -451,6 +492,12 @@ mod tests {
             ("[htpp]\nlisten = '127.0.0.1:1'\n", "htpp"),
             ("[http]\nlisten = 'everywhere'\n", "line 2"),
             ("[lake]\nhot_mib = 1\n", "lake.hot_mib: 1 is out of range (16 to 65536)"),
+            (
+                "[correlations]\nstate_mib = 15\n",
+                "correlations.state_mib: 15 is out of range (16 to 65536)",
+            ),
+            ("[correlations]\nstate_mib = 65537\n", "correlations.state_mib"),
+            ("[correlations]\nallowance_s = 604801\n", "correlations.allowance_s"),
             ("[time]\nsource_zone = 'Mars/Olympus'\n", "time.source_zone"),
             ("[rules]\ndirs = ['/nonexistent']\n", "/nonexistent is not a directory"),
             ("[rules]\nlists = ['/nonexistent']\n", "rules.lists: there is no /nonexistent"),
@@ -468,6 +515,27 @@ mod tests {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(place), "{text} gave {error}");
         }
+    }
+
+    #[test]
+    fn a_fault_is_told_in_the_language_that_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("yagura.toml");
+        let told = |lang| format!("{:#}", Config::load_in(Some(&path), Some(lang)).unwrap_err());
+        assert!(told(Lang::Ja).contains("を読み取れません"), "{}", told(Lang::Ja));
+        std::fs::write(&path, "[lake]\nhot_mib = 1\n").unwrap();
+        assert!(told(Lang::Ja).contains("に誤りがあります"), "{}", told(Lang::Ja));
+        assert!(told(Lang::En).contains("is wrong"), "{}", told(Lang::En));
+    }
+
+    #[test]
+    fn what_correlations_may_keep_is_as_configured() {
+        assert_eq!(Config::default().correlations.options(), CorrelatorOptions::default());
+        let config = read("[correlations]\nstate_mib = 16\nallowance_s = 604800\n").unwrap();
+        let options = crate::backend::node_options(&config).unwrap().correlations;
+        assert_eq!(options.state_bytes_max, 16 << 20);
+        assert_eq!(options.allowance_micros, Some(604_800_000_000));
+        read("[correlations]\nstate_mib = 65536\nallowance_s = 0\n").unwrap();
     }
 
     #[test]

@@ -7,11 +7,12 @@ mod client;
 mod commands;
 mod config;
 mod content;
+mod help;
 mod hunting;
 mod output;
 mod zone;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -112,8 +113,22 @@ impl std::fmt::Display for Misuse {
 impl std::error::Error for Misuse {}
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let lang = cli.lang.unwrap_or_else(lang_of_environment);
+    let asked = help::asked_for(std::env::args_os().filter_map(|text| text.into_string().ok()));
+    let lang = asked.unwrap_or_else(lang_of_environment);
+    let parsed = help::localized(Cli::command(), lang)
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => match help::mistake(&error).filter(|_| lang == Lang::Ja) {
+            Some(text) => {
+                eprintln!("{}", output::visible_lines(&text));
+                return ExitCode::from(2);
+            }
+            None => error.exit(),
+        },
+    };
+    let lang = cli.lang.unwrap_or(lang);
     let serving = matches!(cli.command, Command::Serve(_));
     let default = if serving { "warn,yagura=info" } else { "error" };
     let filter = std::env::var("YAGURA_LOG").unwrap_or_else(|_| default.to_owned());
@@ -159,7 +174,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
 }
 
 fn lang_of_environment() -> Lang {
-    let variables = ["LC_ALL", "LC_MESSAGES", "LANG"];
+    let variables = ["YAGURA_LANG", "LC_ALL", "LC_MESSAGES", "LANG"];
     let set = variables.iter().filter_map(|name| std::env::var(name).ok());
     set.filter(|value| !value.is_empty()).find_map(|tag| tag.parse().ok()).unwrap_or_default()
 }

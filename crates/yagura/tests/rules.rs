@@ -112,8 +112,21 @@ fn an_update_is_shown_asked_for_kept_and_taken_back() {
     std::fs::write(rules_dir.join("a.yml"), rule("a", "low", "knock")).unwrap();
     std::fs::write(new.join("a.yml"), rule("a", "high", "door")).unwrap();
     let base = ["update", text(&new), "--rules", text(&rules_dir)];
-    // Nobody to ask.
-    assert_eq!(rules(&base).status.code(), Some(2));
+    std::fs::write(new.join("b.yml"), rule("b", "low", "x").replace("words\n", "nothing\n"))
+        .unwrap();
+    // Nobody to ask; what would not be used is named all the same, and nothing was replaced.
+    let unasked = rules(&base);
+    assert_eq!(unasked.status.code(), Some(2));
+    let said = String::from_utf8(unasked.stdout).unwrap();
+    let line = said.lines().find(|line| line.starts_with("! ") && line.contains("b.yml:"));
+    assert!(line.is_some_and(|line| line.contains("error[refused]")), "{said}");
+    assert!(String::from_utf8_lossy(&unasked.stderr).contains("1 errors"), "{said}");
+    assert!(!rules_dir.join("b.yml").try_exists().unwrap());
+    let named = rows(&rules(&[&base[..], &["--yes", "--output", "jsonl"]].concat()));
+    let problem = named.iter().find(|row| row["kind"] == "problem").unwrap();
+    assert_eq!((&problem["rule.uuid"], &problem["code"]), (&"b".into(), &"refused".into()));
+    succeeded(&rules(&["update", "--undo", "--rules", text(&rules_dir)]));
+    std::fs::remove_file(new.join("b.yml")).unwrap();
     let shown = rows(&rules(&[&base[..], &["--yes", "--output", "jsonl"]].concat()));
     assert_eq!(shown[0]["level_after"], "high");
     assert_eq!(shown[0]["parts"], serde_json::json!(["detection", "level"]));
@@ -123,8 +136,8 @@ fn an_update_is_shown_asked_for_kept_and_taken_back() {
     assert_eq!(now(), rule("a", "low", "knock"));
     let history =
         rows(&rules(&["update", "--history", "--rules", text(&rules_dir), "--output", "jsonl"]));
-    assert_eq!(history.len(), 2);
-    assert_eq!(history[1]["from"], "undo");
+    assert_eq!(history.len(), 4);
+    assert_eq!(history[3]["from"], "undo");
 }
 
 #[test]
@@ -172,6 +185,10 @@ fn a_running_server_takes_changed_rules_by_request_and_by_signal() {
     // its events.
     let tuned = rows(&server.yagura(&["rules", "tune", "--min-hits", "1", "--output", "jsonl"]));
     assert_eq!(tuned[0]["rule.uuid"], "a");
+    let suggested = tuned[0]["suggestions"].as_array().unwrap();
+    let begins = "yagura alerts except add --rule 'a' --entity 'host:web01' --reason ";
+    let command = |one: &Value| one["command"].as_str().unwrap().starts_with(begins);
+    assert!(suggested.iter().any(command), "{suggested:?}");
     let covered = || {
         let rows = rows(&server.yagura(&["rules", "coverage", "--output", "jsonl"]));
         rows.into_iter().find(|row| row["threat.technique.id"] == "T1110").unwrap()

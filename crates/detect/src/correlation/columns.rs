@@ -2,8 +2,10 @@
 
 use super::compile::FieldFrom;
 use super::rows::ROLES;
+use crate::rule::RuleInfo;
 use crate::ruleset::Ruleset;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl Ruleset {
     /// Whether a correlation counts the matches of the rule of this id.
@@ -12,6 +14,22 @@ impl Ruleset {
         sources
             .filter(|source| source.correlation.is_none())
             .any(|source| source.info.id == rule_id)
+    }
+
+    /// The rules and correlations that the correlation of this id counts, and those that these count.
+    /// None where there is no such correlation.
+    pub fn counted_by(&self, correlation_id: &str) -> Vec<&Arc<RuleInfo>> {
+        let all = self.compiled_correlations();
+        let mut below = Vec::new();
+        // Correlations stand after those that they count, so that each is met once.
+        let mut waiting: BTreeSet<usize> = (0..all.len())
+            .filter(|number| all.get(*number).is_some_and(|one| one.info.id == correlation_id))
+            .collect();
+        while let Some(one) = waiting.pop_last().and_then(|number| all.get(number)) {
+            below.extend(one.sources.iter().map(|source| &source.info));
+            waiting.extend(one.sources.iter().filter_map(|source| source.correlation));
+        }
+        below
     }
 
     /// Columns of events of `dataset` that correlations read, beside time and place: a batch of these

@@ -34,6 +34,12 @@ pub struct CorrelatorOptions {
     pub state_bytes_max: usize,
 }
 
+/// Most bytes that one of `correlations` may have of `state_bytes_max`: that one which sees millions of
+/// groups leaves room for the others.
+pub(crate) fn share(state_bytes_max: usize, correlations: usize) -> usize {
+    if correlations > 1 { state_bytes_max / 2 } else { state_bytes_max }
+}
+
 impl Default for CorrelatorOptions {
     fn default() -> Self {
         CorrelatorOptions {

@@ -122,11 +122,12 @@ impl Group {
         }
     }
 
-    pub(crate) fn remember(&mut self, episode: Episode) {
-        if self.episodes.len() >= CORRELATION_EPISODES_MAX {
-            self.episodes.remove(0);
-        }
+    /// Keeps an alert in mind; answers the oldest where there is no room for both.
+    pub(crate) fn remember(&mut self, episode: Episode) -> Option<Episode> {
+        let full = self.episodes.len() >= CORRELATION_EPISODES_MAX;
+        let forgotten = full.then(|| self.episodes.remove(0));
         self.episodes.push(episode);
+        forgotten
     }
 
     /// Hits from `from` to `to`, both included.
@@ -232,9 +233,9 @@ mod tests {
         let episode =
             |id: u64| Episode { id, from: 0, first_held: 0, last_held: 0, events: 1, told: 1 };
         let most = CORRELATION_EPISODES_MAX as u64;
-        (0..most).for_each(|id| group.remember(episode(id)));
+        (0..most).for_each(|id| assert_eq!(group.remember(episode(id)), None));
         assert_eq!((group.episodes.len() as u64, group.episodes[0].id), (most, 0));
-        group.remember(episode(most));
+        assert_eq!(group.remember(episode(most)), Some(episode(0)));
         assert_eq!((group.episodes.len() as u64, group.episodes[0].id), (most, 1));
     }
 }

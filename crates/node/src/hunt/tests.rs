@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod chosen;
 mod queue;
 mod restart;
 mod stop;

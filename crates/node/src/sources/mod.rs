@@ -170,6 +170,26 @@ impl Sources {
         silence::silent(&self.lock(), now)
     }
 
+    /// Sources whose newest window was not as usual, each with what was said of it last.
+    pub(crate) fn drifted(&self) -> Vec<GapSeen> {
+        let tracked = self.lock();
+        let notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest: HashMap<SourceKey, &Value> =
+            notices.iter().map(|notice| (key_of(notice), notice)).collect();
+        let drifted = tracked.sources.iter().filter_map(|source| {
+            let begin = UtcMicros::from_micros(source.changed?);
+            let notice = newest.get(&source.key)?;
+            let said = |key: &str| notice[key].as_str().unwrap_or_default().to_owned();
+            Some(GapSeen {
+                subject: format!("{} {}", source.key.stream, source.key.name()),
+                begin,
+                sentence_ja: said("drift.sentence_ja"),
+                sentence_en: said("drift.sentence_en"),
+            })
+        });
+        drifted.collect()
+    }
+
     fn take_noticed(&self) -> Vec<Noticed> {
         std::mem::take(&mut self.lock().noticed)
     }
@@ -233,7 +253,7 @@ impl Node {
         let zone = self.zone_of_source(&source.key);
         let estimate = source.skew.estimate().filter(|_| !source.key.is_file());
         let proposal = estimate.and_then(|estimate| skew::proposal(estimate, &zone, newest));
-        let drift = match said {
+        let drift = match source.changed {
             Some(_) => "changed",
             None if source.key.is_file() => "file",
             None if source.drift.has_learned() => "steady",

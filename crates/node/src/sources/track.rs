@@ -94,6 +94,9 @@ pub(crate) struct Source {
     /// When it last talked, as [`Rhythm`] counts it.
     #[serde(default)]
     talked: i64,
+    /// When it was last seen to have changed; `None` once a whole window since then was as usual.
+    #[serde(default)]
+    pub(crate) changed: Option<i64>,
 }
 
 /// A change that is to be recorded.
@@ -271,13 +274,20 @@ impl Tracked {
             return;
         }
         let now = group.last;
+        let window = source.drift.began().unwrap_or(now);
         let mut changes = source.drift.see(now, dataset, group.events, group.failures);
         let known = source.fields.contains_key(dataset);
         if known || self.field_sets < FIELD_SETS_MAX {
             self.field_sets += usize::from(!known);
             changes.extend(self.fields(batch, group, at));
         }
-        let Some(source) = self.sources.get(at) else { return };
+        let Some(source) = self.sources.get_mut(at) else { return };
+        let ended = source.drift.began().is_none();
+        if !changes.is_empty() {
+            source.changed = Some(now);
+        } else if ended && source.changed.is_some_and(|changed| window >= changed) {
+            source.changed = None;
+        }
         for change in changes {
             if self.noticed.len() < NOTICES_WAITING_MAX {
                 self.noticed.push(Noticed { at: now, source: source.key.clone(), change });
@@ -364,6 +374,7 @@ impl Source {
             fields: BTreeMap::new(),
             rhythm: Rhythm::default(),
             talked: i64::MIN,
+            changed: None,
         }
     }
 

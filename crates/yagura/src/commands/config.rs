@@ -1,4 +1,4 @@
-use crate::config::Config;
+use crate::config::{Config, wrong};
 use crate::output::visible;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -37,9 +37,7 @@ impl ConfigCommand {
             }
             Action::Check { config } => {
                 let read = Config::load_in(Some(&config), asked)?;
-                let notes = read.check_enrichment().with_context(|| {
-                    format!("the configuration file {} is wrong", config.display())
-                })?;
+                let notes = read.check_enrichment().with_context(|| wrong(&config, read.lang))?;
                 notes.iter().for_each(|note| eprintln!("! {}", visible(note)));
                 match read.lang {
                     Lang::En => eprintln!("{}: no fault found", config.display()),

@@ -18,6 +18,9 @@ use yagura_node::{ExceptionRequest, NodeError, RemoveRequest};
 pub struct Explain {
     /// Id of the alert, such as A-000012
     id: String,
+    /// The text of the rule that matched, as it was then
+    #[arg(long)]
+    rule: bool,
     #[command(flatten)]
     zone: ZoneArgument,
     #[command(flatten)]
@@ -134,6 +137,13 @@ impl Explain {
         let zone = self.zone.zone()?;
         let backend = Backend::open(&self.place, lang).await?;
         let (path, id) = (format!("/api/v1/alerts/{}", self.id), self.id.clone());
+        if self.rule {
+            let rule = backend
+                .ask(&format!("{path}/rule"), &[], move |node| node.rule_of_alert(&id))
+                .await;
+            backend.close().await;
+            return print_rule(rule?, self.output, lang);
+        }
         let alert = backend.ask(&path, &[], move |node| node.alert(&id)).await;
         backend.close().await;
         let alert = alert?;
@@ -144,6 +154,22 @@ impl Explain {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn print_rule(rule: Value, output: Format, lang: Lang) -> Result<ExitCode> {
+    if output != Format::Table {
+        print_rows(vec![rule], output, &[])?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = |key: &str| rule[key].as_str().unwrap_or_default();
+    // Line by line: what a rule says must not steer the terminal.
+    text("rule.text").lines().for_each(|line| println!("{}", visible(line)));
+    let (path, digest) = (visible(text("log.file.path")), visible(text("rule.digest")));
+    match lang {
+        Lang::En => eprintln!("{path}: as it was when it matched (digest {digest})"),
+        Lang::Ja => eprintln!("{path}: 一致した時点と同じ内容です（ダイジェスト {digest}）"),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn explain(alert: &Value, lang: Lang, zone: &TimeZone) {

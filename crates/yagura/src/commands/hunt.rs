@@ -33,6 +33,7 @@ Examples:
   yagura hunt --indicators bundle.json --estimate
   yagura hunt list
   yagura hunt show H-000001
+  yagura hunt show H-000001 --query
   yagura hunt restart H-000001
   yagura hunt indicators add iocs.csv --source jpcert --valid-until 2027-01-01T00:00:00Z
   yagura hunt feed add https://taxii.example/api/ --collection 91a7b528-80eb-42ed-a74d-c6fbd5a26116")]

@@ -1,6 +1,6 @@
 //! State stays within its limits: what expires is forgotten, what finds no room is refused and said.
 
-use super::Correlator;
+use super::{Correlator, share};
 use crate::correlation::compile::{Correlation, Kind};
 use crate::correlation::group::{Episode, Group};
 use crate::correlation::hit::Hit;
@@ -11,7 +11,7 @@ use crate::limits::{CORRELATION_HITS_MAX, CORRELATION_SORTED_HITS_MAX};
 impl Correlator {
     pub(super) fn has_room(&mut self, position: usize, bytes: usize) -> bool {
         let most = self.options.state_bytes_max;
-        let share = if self.stores.len() > 1 { most / 2 } else { most };
+        let share = share(most, self.stores.len());
         let fits = |this: &Self| {
             let own = this.stores.get(position).map_or(0, |store| store.groups.bytes);
             this.bytes + bytes <= most && own + bytes <= share

@@ -59,6 +59,9 @@ pub struct Show {
     /// At most so many matches
     #[arg(long, default_value_t = 100)]
     limit: usize,
+    /// What was asked for, as JSON, instead of what was found
+    #[arg(long, conflicts_with_all = ["limit", "output"])]
+    query: bool,
     /// How matches are written
     #[arg(long, value_enum, default_value = "table")]
     output: Format,
@@ -69,10 +72,19 @@ pub struct Show {
 impl Show {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
         let backend = Backend::open(&self.place, lang).await?;
-        let shown = print_hunt(&backend, &self.id, self.limit, self.output, lang).await;
+        let shown = match self.query {
+            true => print_query(&backend, &self.id).await,
+            false => print_hunt(&backend, &self.id, self.limit, self.output, lang).await,
+        };
         backend.close().await;
         shown
     }
+}
+
+async fn print_query(backend: &Backend, id: &str) -> Result<ExitCode> {
+    let asked = backend.hunter(Ask::Query { id: id.to_owned() }).await?;
+    println!("{}", serde_json::to_string_pretty(&asked["hunt.query"])?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `yagura hunt cancel`
@@ -105,7 +117,7 @@ pub fn state_label(state: &str, lang: Lang) -> &str {
         (Lang::Ja, "running") => "実行中",
         (Lang::Ja, "cancelling") => "取り消し中",
         (Lang::Ja, "done") => "完了",
-        (Lang::Ja, "gaps") => "完了（読めないファイルあり）",
+        (Lang::Ja, "gaps") => "完了（調べられなかったものあり）",
         (Lang::Ja, "cancelled") => "取り消し",
         (Lang::Ja, "failed") => "失敗",
         (Lang::Ja, "interrupted") => "中断",
@@ -129,10 +141,24 @@ fn summary(hunt: &Value, lang: Lang) -> String {
         text("@timestamp"),
         visible(text("user.name")),
     );
-    if !text("hunt.hypothesis").is_empty() {
-        line.push_str(&format!("\n    {}", visible(text("hunt.hypothesis"))));
+    let hypothesis = hypothesis(hunt, lang);
+    if !hypothesis.is_empty() {
+        line.push_str(&format!("\n    {}", visible(&hypothesis)));
     }
     line
+}
+
+/// What a hunt was to find out. Those of new indicators are recorded in two languages.
+fn hypothesis(hunt: &Value, lang: Lang) -> String {
+    if hunt["hunt.automatic"].as_bool() != Some(true) {
+        return hunt["hunt.hypothesis"].as_str().unwrap_or_default().to_owned();
+    }
+    let (count, source) = (&hunt["hunt.indicators"], &hunt["hunt.sources"][0]["file.name"]);
+    let source = source.as_str().unwrap_or_default();
+    match lang {
+        Lang::En => format!("{count} new indicators of {source}"),
+        Lang::Ja => format!("新しい侵害指標 {count}件: {source}"),
+    }
 }
 
 fn what(hunt: &Value, lang: Lang) -> String {
@@ -321,6 +347,31 @@ fn print_end(hunt: &Value, shown: usize, lang: Lang) {
             ),
         }
     }
+    let excepted = number("hunt.excepted");
+    if excepted > 0 {
+        match lang {
+            Lang::En => eprintln!(
+                "{excepted} more matches are excepted and count for nothing; see `yagura alerts except list`"
+            ),
+            Lang::Ja => eprintln!(
+                "ほかに{excepted}件が一致しましたが、例外により除きました（yagura alerts except list）"
+            ),
+        }
+    }
+    let left_out = number("hunt.matches_left_out");
+    if left_out > 0 && hunt["hunt.raise"].as_bool() == Some(true) {
+        let raised = matches.saturating_sub(left_out);
+        match lang {
+            Lang::En => eprintln!(
+                "! only the first {raised} matches became alerts; {left_out} are counted only: hunt in \
+                 shorter times (--from, --to) to raise them"
+            ),
+            Lang::Ja => eprintln!(
+                "! アラートにしたのは最初の{raised}件だけで、残りの{left_out}件は数えただけです。--from と --to で\
+                 期間を分けてください"
+            ),
+        }
+    }
     let alerts = number("hunt.alerts");
     if alerts > 0 {
         match lang {
@@ -332,6 +383,19 @@ fn print_end(hunt: &Value, shown: usize, lang: Lang) {
         match lang {
             Lang::En => eprintln!("! not looked at: {}", visible(unread)),
             Lang::Ja => eprintln!("! 調べられませんでした: {}", visible(unread)),
+        }
+    }
+    for one in hunt["hunt.uncounted"].as_array().into_iter().flatten() {
+        let text = |key: &str| one[key].as_str().unwrap_or_default();
+        let name = match (lang, one["rule.name_ja"].as_str()) {
+            (Lang::Ja, Some(name)) => name,
+            _ => text("rule.name"),
+        };
+        let (name, count) = (visible(name), &one["hunt.count"]);
+        let sentence = text(if lang == Lang::Ja { "hunt.sentence_ja" } else { "hunt.sentence_en" });
+        match lang {
+            Lang::En => eprintln!("! “{name}”: {} (×{count})", visible(sentence)),
+            Lang::Ja => eprintln!("! 「{name}」：{}（{count}件）", visible(sentence)),
         }
     }
     if let Some(error) = hunt["error.message"].as_str() {

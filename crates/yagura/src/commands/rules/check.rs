@@ -70,7 +70,7 @@ impl Check {
 }
 
 /// `path:line: severity[code]: message`, which editors and CI systems read.
-fn line(problem: &Problem, lang: Lang) -> String {
+pub(super) fn line(problem: &Problem, lang: Lang) -> String {
     let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!(
         "{}{line}: {}[{}]: {}",
@@ -81,7 +81,7 @@ fn line(problem: &Problem, lang: Lang) -> String {
     )
 }
 
-fn row(problem: &Problem) -> Value {
+pub(super) fn row(problem: &Problem) -> Value {
     json!({
         "log.file.path": problem.path,
         "line": problem.line,
