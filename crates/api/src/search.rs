@@ -72,10 +72,12 @@ pub(crate) async fn search(
         return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());
     }
     let (page, full) = page_of(&mut rows, PAGE_BYTES_MAX).await?;
-    let end = SearchEnd { cut: full || rows.end().cut };
+    let end = rows.end();
+    let end = SearchEnd { cut: full || end.cut, ..end };
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let body = json!({
         "rows": page, "cut": end.cut, "total_known": !end.cut, "limit": limit, "took_ms": took_ms,
+        "scanned": end.scanned,
     });
     Ok(Json(body).into_response())
 }

@@ -145,7 +145,7 @@ pub struct Compacted {
     pub rows: u64,
     /// Batches with such rows, each judged whole.
     pub batches: u64,
-    /// Parquet files and the file of the log, in the order they became durable.
+    /// Parquet files with their text indexes, and the file of the log last.
     pub files: Vec<FileWritten>,
     /// Files that the table no longer has; they stay on disk until [`Lake::remove_replaced`].
     pub replaced: Vec<FileWritten>,

@@ -1,6 +1,7 @@
 //! What the table's log says of one Parquet file.
 
 use crate::LakeError;
+use crate::text_index::TextIndexFile;
 use deltalake_core::kernel::Add;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -48,6 +49,8 @@ pub struct FileEntry {
     pub flush: String,
     /// The order of its rows.
     pub order: Order,
+    /// Its text index; `None` for a file written before there were any, or by another writer.
+    pub text_index: Option<TextIndexFile>,
 }
 
 const BATCHES: &str = "yagura.batches";
@@ -56,6 +59,7 @@ const SHA256: &str = "yagura.sha256";
 const FLUSH: &str = "yagura.flush";
 const ORDER: &str = "yagura.order";
 const BY_SOURCE: &str = "source";
+const TEXT_INDEX: &str = "yagura.textidx";
 
 impl FileEntry {
     /// The tags of the file's `add` action.
@@ -70,6 +74,9 @@ impl FileEntry {
         }
         if self.order == Order::Source {
             tags.insert(ORDER.to_owned(), Some(BY_SOURCE.to_owned()));
+        }
+        if let Some(index) = &self.text_index {
+            tags.insert(TEXT_INDEX.to_owned(), Some(index.tag()));
         }
         tags
     }
@@ -117,6 +124,7 @@ impl FileEntry {
                 Some(BY_SOURCE) => Order::Source,
                 _ => Order::Ledger,
             },
+            text_index: tag(TEXT_INDEX).and_then(TextIndexFile::from_tag),
         })
     }
 

@@ -7,6 +7,7 @@ use crate::limits::{HOT_BYTES_DEFAULT, SUBSCRIBER_LAG_MAX};
 use crate::provider::EventsTable;
 use crate::read::{self, StoredBatch};
 use crate::swap::Replaced;
+use crate::text_index::{IndexCache, remove_with_index, text_index_path};
 use crate::window::Window;
 use crate::writer::{files_of, write_file};
 use crate::{AddError, LakeError};
@@ -62,7 +63,7 @@ pub struct FileWritten {
     pub sha256: String,
     /// Size.
     pub bytes: u64,
-    /// Rows; 0 for a file of the log.
+    /// Rows; 0 for a text index and a file of the log.
     pub rows: u64,
 }
 
@@ -72,7 +73,7 @@ pub struct FlushReport {
     /// Sealed batches that need no journal any more: written now, or written before a crash, or
     /// without rows.
     pub batches: Vec<u64>,
-    /// Parquet files and the file of the log, in the order they became durable.
+    /// Parquet files with their text indexes, and the file of the log last.
     pub files: Vec<FileWritten>,
     /// Version of the commit, if there was one.
     pub version: Option<u64>,
@@ -84,7 +85,8 @@ pub struct OpenReport {
     /// Unfinished files of an interrupted flush; removed.
     pub unfinished_removed: Vec<PathBuf>,
     /// Whole Parquet files that no commit names: a crash between write and commit, or a log that
-    /// lost its end. Left in place and not read; see [`Lake::remove_orphan`].
+    /// lost its end. Left in place and not read, as are their text indexes; see
+    /// [`Lake::remove_orphan`].
     pub orphans: Vec<PathBuf>,
 }
 
@@ -122,6 +124,7 @@ pub struct Lake {
     pub(crate) names: AtomicU64,
     /// Held during a whole flush. Taken before `state`, never after.
     pub(crate) log: Mutex<FlushState>,
+    indexes: Arc<IndexCache>,
     open_report: OpenReport,
     subscribers: broadcast::Sender<EventBatch>,
 }
@@ -185,6 +188,7 @@ impl Lake {
             log: Mutex::new(FlushState { log: replayed.log, last_micros: clock.now().as_micros() }),
             options,
             clock,
+            indexes: Arc::default(),
             open_report,
             subscribers: broadcast::Sender::new(SUBSCRIBER_LAG_MAX),
         })
@@ -195,8 +199,8 @@ impl Lake {
         &self.open_report
     }
 
-    /// Removes an orphan of [`OpenReport::orphans`], if `journal_has` vouches for each of its
-    /// batches. Returns whether it was removed.
+    /// Removes an orphan of [`OpenReport::orphans`] and its text index, if `journal_has` vouches for
+    /// each of its batches. Returns whether it was removed.
     pub fn remove_orphan(
         &self,
         orphan: &Path,
@@ -204,8 +208,9 @@ impl Lake {
     ) -> Result<bool, LakeError> {
         let safe = self.may_remove_orphan(orphan, journal_has)?;
         if safe {
-            std::fs::remove_file(orphan)
-                .map_err(|source| LakeError::Io { path: orphan.to_path_buf(), source })?;
+            let failed = |source| LakeError::Io { path: orphan.to_path_buf(), source };
+            let relative = orphan.strip_prefix(&self.root).unwrap_or(orphan);
+            remove_with_index(&self.root, &relative.to_string_lossy()).map_err(failed)?;
         }
         Ok(safe)
     }
@@ -316,13 +321,13 @@ impl Lake {
                 let path = self.root.join(DeltaLog::commit_path(flushing.log.version() + 1));
                 if matches!(path.try_exists(), Ok(false)) {
                     for file in &files {
-                        let _ = std::fs::remove_file(self.root.join(&file.path));
+                        let _ = remove_with_index(&self.root, &file.path);
                     }
                 }
                 return Err(error);
             }
         };
-        report.files.extend(files.iter().map(|file| self.written(file)));
+        report.files.extend(files.iter().flat_map(|file| self.written(file)));
         report.files.push(self.log_file(version)?);
         report.version = Some(version);
         self.publish(files, &batches, version);
@@ -354,7 +359,7 @@ impl Lake {
                 Ok(file) => files.push(file),
                 Err(error) => {
                     for file in &files {
-                        let _ = std::fs::remove_file(self.root.join(&file.path));
+                        let _ = remove_with_index(&self.root, &file.path);
                     }
                     return Err(error);
                 }
@@ -403,7 +408,7 @@ impl Lake {
             let state = self.lock();
             (state.files.clone(), state.version)
         };
-        let mut list: Vec<_> = files.iter().map(|file| self.written(file)).collect();
+        let mut list: Vec<_> = files.iter().flat_map(|file| self.written(file)).collect();
         for version in 0..=newest {
             list.push(self.log_file(version)?);
         }
@@ -415,7 +420,7 @@ impl Lake {
         let state = self.lock();
         let (columns, hot, files) = (state.columns.clone(), state.hot.all(), state.files.clone());
         drop(state);
-        EventsTable::new(self.root.clone(), columns, hot, files)
+        EventsTable::new(self.root.clone(), columns, hot, files, self.indexes.clone())
     }
 
     /// [`Lake::events`] for a DataFusion session.
@@ -518,18 +523,25 @@ impl Lake {
         &self.root
     }
 
-    /// A file of the table as reports name it.
+    /// A Parquet file of the table as reports name it, without its text index.
     pub fn file_written(&self, file: &FileEntry) -> FileWritten {
-        self.written(file)
-    }
-
-    pub(crate) fn written(&self, file: &FileEntry) -> FileWritten {
         FileWritten {
             path: self.reported_path(&file.path),
             sha256: file.sha256.clone(),
             bytes: file.bytes,
             rows: file.rows,
         }
+    }
+
+    /// A Parquet file and then its text index, if it has one.
+    pub(crate) fn written(&self, file: &FileEntry) -> impl Iterator<Item = FileWritten> + use<> {
+        let index = file.text_index.as_ref().map(|index| FileWritten {
+            path: self.reported_path(&text_index_path(&file.path)),
+            sha256: index.sha256.clone(),
+            bytes: index.bytes,
+            rows: 0,
+        });
+        [self.file_written(file)].into_iter().chain(index)
     }
 
     pub(crate) fn log_file(&self, version: u64) -> Result<FileWritten, LakeError> {

@@ -17,6 +17,7 @@
 
 mod columns;
 mod compact;
+mod counts;
 mod delta;
 mod durable;
 mod error;
@@ -33,6 +34,7 @@ mod rewrite;
 mod sizes;
 mod sort;
 mod swap;
+mod text_index;
 mod window;
 mod writer;
 
@@ -41,6 +43,7 @@ pub use compact::{
     CompactJob, CompactLimits, CompactRule, CompactStep, CompactWatch, Compacted,
     PreparedCompaction,
 };
+pub use counts::ScanCounts;
 pub use error::{AddError, LakeError};
 pub use file::{BatchRows, FileEntry, Order};
 pub use history::{History, HistoryPart, HistoryRows, PartSize};
@@ -49,4 +52,5 @@ pub use provider::{DATASET, EVENT_ID, EventsTable};
 pub use read::{StoredBatch, batches_of_file};
 pub use rewrite::{PreparedRewrite, RewriteReport};
 pub use sizes::{ColumnSize, DatasetSize};
+pub use text_index::{TextIndexFile, text_index_path};
 pub use window::Window;

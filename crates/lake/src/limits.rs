@@ -22,6 +22,10 @@ pub const ROW_GROUP_ROWS: usize = 131_072;
 /// lines that came long before it.
 pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
+/// Most bytes of the directories of text indexes that are kept in memory: about 100 bytes for each
+/// 32 KiB of tokens.
+pub const TEXT_INDEX_CACHE_BYTES: usize = 64 * 1024 * 1024;
+
 /// Most rows that one step of a walk through everything stored hands on.
 pub const HISTORY_ROWS: usize = 32_768;
 

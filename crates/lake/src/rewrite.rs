@@ -34,7 +34,7 @@ const RECORD: [&str; 6] = [
 pub struct RewriteReport {
     /// Rows that were replaced.
     pub rows: u64,
-    /// Parquet files and the file of the log, in the order they became durable.
+    /// Parquet files with their text indexes, and the file of the log last.
     pub files: Vec<FileWritten>,
     /// Files that the table no longer has; they stay on disk until [`Lake::remove_replaced`].
     pub replaced: Vec<FileWritten>,

@@ -25,8 +25,10 @@ pub struct DatasetSize {
     pub rows: u64,
     /// Bytes of the events as they were received.
     pub received: u64,
-    /// Bytes of the files.
+    /// Bytes of the files and of their text indexes.
     pub stored: u64,
+    /// Bytes of the text indexes.
+    pub text_index: u64,
     /// Each column by its field's name.
     pub columns: BTreeMap<String, ColumnSize>,
 }
@@ -66,7 +68,9 @@ fn add(size: &mut DatasetSize, path: &Path, file: &FileEntry) -> Result<(), Lake
     size.files += 1;
     size.compacted += u64::from(file.order == Order::Source);
     size.rows += file.rows;
-    size.stored += file.bytes;
+    let text_index = file.text_index.as_ref().map_or(0, |index| index.bytes);
+    size.stored += file.bytes + text_index;
+    size.text_index += text_index;
     let stated = metadata.metadata().file_metadata().key_value_metadata();
     let stated = stated.and_then(|pairs| pairs.iter().find(|pair| pair.key == RECEIVED_KEY));
     let stated: Option<u64> = stated.and_then(|pair| pair.value.as_deref()?.parse().ok());

@@ -4,6 +4,7 @@ use crate::LakeError;
 use crate::delta::DeltaLog;
 use crate::file::FileEntry;
 use crate::lake::{FileWritten, Lake};
+use crate::text_index::remove_with_index;
 use crate::writer::FinishedFile;
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
@@ -18,7 +19,7 @@ pub(crate) struct Replaced {
 
 /// What a swap did.
 pub(crate) struct Swapped {
-    /// Parquet files and the file of the log, in the order they became durable.
+    /// Parquet files with their text indexes, and the file of the log last.
     pub(crate) files: Vec<FileWritten>,
     pub(crate) replaced: Vec<FileWritten>,
     pub(crate) version: u64,
@@ -80,8 +81,8 @@ impl Lake {
         };
         at(SwapStep::Committed);
         let mut swapped = Swapped {
-            files: files.iter().map(|file| self.written(file)).collect(),
-            replaced: old.iter().map(|file| self.written(file)).collect(),
+            files: files.iter().flat_map(|file| self.written(file)).collect(),
+            replaced: old.iter().flat_map(|file| self.written(file)).collect(),
             version,
         };
         let gone: HashSet<&str> = old.iter().map(|file| file.path.as_str()).collect();
@@ -102,7 +103,7 @@ impl Lake {
     fn remove_unpublished(&self, files: &[FileEntry]) {
         for file in files {
             // Whatever stays is an orphan, which the next start removes.
-            let _ = std::fs::remove_file(self.root.join(&file.path));
+            let _ = remove_with_index(&self.root, &file.path);
         }
     }
 
@@ -112,26 +113,23 @@ impl Lake {
         let old = waiting
             .iter()
             .filter(|replaced| replaced.at < before && Arc::strong_count(&replaced.file) == 1);
-        old.map(|replaced| self.written(&replaced.file)).collect()
+        old.flat_map(|replaced| self.written(&replaced.file)).collect()
     }
 
     /// Every file that left the table and is still on disk.
     pub fn replaced(&self) -> Vec<FileWritten> {
         let waiting = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.iter().map(|replaced| self.written(&replaced.file)).collect()
+        waiting.iter().flat_map(|replaced| self.written(&replaced.file)).collect()
     }
 
     /// Removes from disk a file that [`Lake::replaced_before`] named, by the path it was named with.
+    /// A text index goes with its Parquet file, so naming it removes nothing yet.
     pub fn remove_replaced(&self, path: &str) -> Result<(), LakeError> {
         let mut waiting = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         let found = waiting.iter().position(|known| self.reported_path(&known.file.path) == path);
         let Some(found) = found else { return Ok(()) };
-        let path = self.root.join(&waiting.swap_remove(found).file.path);
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(LakeError::Io { path, source })
-            }
-            _ => Ok(()),
-        }
+        let relative = waiting.swap_remove(found).file.path.clone();
+        remove_with_index(&self.root, &relative)
+            .map_err(|source| LakeError::Io { path: self.root.join(relative), source })
     }
 }

@@ -4,6 +4,7 @@ use crate::durable::{UNFINISHED, sync_directory};
 use crate::file::{BatchRows, FileEntry, Order, encode_batches};
 use crate::hot::{Piece, conform, longs, time_range};
 use crate::limits::{COMPACTED_ZSTD_LEVEL, PAGE_BYTES, ROW_GROUP_MEMORY_BYTES, ROW_GROUP_ROWS};
+use crate::text_index::{NewIndex, remove_with_index, text_index_path, unfinished_index_path};
 use crate::{LakeError, columns::TableColumns};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -34,8 +35,8 @@ pub(crate) struct FileRows {
     pub(crate) parts: Vec<RecordBatch>,
 }
 
-/// Writes `rows` below `root`: to an unfinished name, synchronised, then renamed, then the
-/// directory synchronised. A crash leaves a `.tmp` file or a whole file that no commit names.
+/// Writes `rows` and their text index below `root`: to unfinished names, synchronised, then renamed,
+/// then the directory synchronised. A crash leaves `.tmp` files or whole ones that no commit names.
 pub(crate) fn write_file(
     root: &Path,
     rows: &FileRows,
@@ -75,7 +76,7 @@ pub(crate) struct NewFile {
     order: Order,
     schema: SchemaRef,
     path: String,
-    writer: Option<ArrowWriter<BufWriter<HashingFile>>>,
+    writer: Option<(ArrowWriter<BufWriter<HashingFile>>, NewIndex)>,
     counts: BTreeMap<u64, u32>,
     time: Option<(i64, i64)>,
     rows: u64,
@@ -109,13 +110,16 @@ impl NewFile {
         };
         let begun = (|| {
             create_directories(root, &directory)?;
-            let target = File::create(file.unfinished())?;
-            let hashing = HashingFile { file: target, digest: Sha256::new(), bytes: 0 };
-            let buffered = BufWriter::with_capacity(256 * 1024, hashing);
+            let target = HashingFile::create(&file.unfinished())?;
+            let buffered = BufWriter::with_capacity(256 * 1024, target);
             let properties = properties(&file.schema, order);
-            Ok(ArrowWriter::try_new(buffered, file.schema.clone(), Some(properties))?)
+            let writer = ArrowWriter::try_new(buffered, file.schema.clone(), Some(properties))?;
+            Ok((writer, NewIndex::create(root, &file.path)?))
         })();
-        file.writer = Some(begun.map_err(|error| file.failed(error))?);
+        file.writer = Some(begun.map_err(|error| {
+            file.remove_unfinished();
+            file.failed(error)
+        })?);
         Ok(file)
     }
 
@@ -134,15 +138,16 @@ impl NewFile {
         if let Some(records) = records.and_then(|column| column.as_binary_view_opt()) {
             self.received += records.lengths().map(u64::from).sum::<u64>();
         }
-        let part = conform(part, &self.schema)?;
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        let written = writer.write(&part).and_then(|()| {
+        let conformed = conform(part, &self.schema)?;
+        let Some((writer, index)) = &mut self.writer else { return Ok(()) };
+        let written = writer.write(&conformed).and_then(|()| {
             match writer.memory_size() >= ROW_GROUP_MEMORY_BYTES {
                 true => writer.flush(),
                 false => Ok(()),
             }
         });
-        written.map_err(|error| self.failed(error.into()))
+        let written = written.map_err(io::Error::from).and_then(|()| index.add(part));
+        written.map_err(|error| self.failed(error))
     }
 
     /// Rows so far.
@@ -152,47 +157,55 @@ impl NewFile {
 
     /// Bytes so far, give or take the row group that is not finished.
     pub(crate) fn bytes(&self) -> usize {
-        self.writer.as_ref().map_or(0, |w| w.bytes_written() + w.in_progress_size())
+        self.writer.as_ref().map_or(0, |(w, _)| w.bytes_written() + w.in_progress_size())
     }
 
-    /// Writes the end of the file and synchronises it.
+    /// Writes the ends of the file and of its text index, and synchronises both.
     pub(crate) fn finish(mut self) -> Result<FinishedFile, LakeError> {
         let counts = std::mem::take(&mut self.counts);
         let batches: Vec<_> =
             counts.into_iter().map(|(batch, rows)| BatchRows { batch, rows }).collect();
         // Proof: only this method, which consumes it, takes the writer.
-        let Some(mut writer) = self.writer.take() else { unreachable!("a file has its writer") };
+        let Some((mut writer, index)) = self.writer.take() else {
+            unreachable!("a file has its writer")
+        };
         let list = encode_batches(&batches);
         writer.append_key_value_metadata(KeyValue::new(BATCHES_KEY.to_owned(), list));
         let received = KeyValue::new(RECEIVED_KEY.to_owned(), self.received.to_string());
         writer.append_key_value_metadata(received);
         let ended = (|| {
             let file = writer.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-            file.file.sync_all()?;
-            Ok(file)
+            let (sha256, bytes) = file.finish()?;
+            let text_index = index.finish(&sha256)?;
+            Ok((sha256, bytes, text_index))
         })();
-        let file = ended.map_err(|error: io::Error| {
+        let (sha256, bytes, text_index) = ended.map_err(|error: io::Error| {
             // The disk may be full: leave nothing behind. The error to report is the first one.
-            let _ = fs::remove_file(self.unfinished());
+            self.remove_unfinished();
             self.failed(error)
         })?;
         let entry = FileEntry {
             path: self.path.clone(),
-            bytes: file.bytes,
+            bytes,
             rows: self.rows,
             dataset: self.place.dataset.clone(),
             day: self.place.day.clone(),
             time: self.time,
             batches,
-            sha256: file.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256,
             flush: self.flush.clone(),
             order: self.order,
+            text_index: Some(text_index),
         };
         Ok(FinishedFile { root: self.root.clone(), entry, published: false })
     }
 
     fn unfinished(&self) -> PathBuf {
         self.root.join(format!("{}{UNFINISHED}", self.path))
+    }
+
+    fn remove_unfinished(&self) {
+        remove_unfinished(&self.root, &self.path);
     }
 
     fn failed(&self, source: io::Error) -> LakeError {
@@ -203,13 +216,20 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if self.writer.take().is_some() {
-            // Whatever stays goes when the table is opened.
-            let _ = fs::remove_file(self.unfinished());
+            self.remove_unfinished();
         }
     }
 }
 
-/// A whole and synchronised file, still under its unfinished name. Dropped, it is gone again.
+/// Removes a file and its text index under their unfinished names. Whatever stays goes when the table
+/// is opened.
+fn remove_unfinished(root: &Path, path: &str) {
+    let _ = fs::remove_file(root.join(unfinished_index_path(path)));
+    let _ = fs::remove_file(root.join(format!("{path}{UNFINISHED}")));
+}
+
+/// A whole and synchronised file with its text index, both still under their unfinished names.
+/// Dropped, they are gone again.
 #[derive(Debug)]
 pub(crate) struct FinishedFile {
     root: PathBuf,
@@ -223,14 +243,23 @@ impl FinishedFile {
         self.root.join(format!("{}{UNFINISHED}", self.entry.path))
     }
 
-    /// Gives it its name and makes that durable.
+    /// Gives both their names and makes that durable. The index comes second, so that none lies there
+    /// without the file it is of.
     pub(crate) fn publish(mut self) -> Result<FileEntry, LakeError> {
         let target = self.root.join(&self.entry.path);
-        let renamed = fs::rename(self.unfinished(), &target).and_then(|()| {
-            self.published = true;
-            sync_directory(target.parent().unwrap_or(&self.root))
-        });
-        renamed.map_err(|source| LakeError::Io { path: target, source })?;
+        let index = self.root.join(text_index_path(&self.entry.path));
+        let unfinished_index = self.root.join(unfinished_index_path(&self.entry.path));
+        let directory = target.parent().unwrap_or(&self.root);
+        let renamed = fs::rename(self.unfinished(), &target)
+            .and_then(|()| sync_directory(directory))
+            .and_then(|()| fs::rename(unfinished_index, &index))
+            .and_then(|()| sync_directory(directory));
+        if let Err(source) = renamed {
+            // Whatever stays is an orphan, which the next start removes.
+            let _ = remove_with_index(&self.root, &self.entry.path);
+            return Err(LakeError::Io { path: target, source });
+        }
+        self.published = true;
         Ok(self.entry.clone())
     }
 }
@@ -238,7 +267,7 @@ impl FinishedFile {
 impl Drop for FinishedFile {
     fn drop(&mut self) {
         if !self.published {
-            let _ = fs::remove_file(self.unfinished());
+            remove_unfinished(&self.root, &self.entry.path);
         }
     }
 }
@@ -316,10 +345,24 @@ fn properties(schema: &SchemaRef, order: Order) -> WriterProperties {
     properties.build()
 }
 
-struct HashingFile {
+/// A file whose bytes are counted and hashed as they are written.
+pub(crate) struct HashingFile {
     file: File,
     digest: Sha256,
     bytes: u64,
+}
+
+impl HashingFile {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        Ok(HashingFile { file: File::create(path)?, digest: Sha256::new(), bytes: 0 })
+    }
+
+    /// Synchronises it. Answers its SHA-256, lower-case hexadecimal, and its size in bytes.
+    pub(crate) fn finish(self) -> io::Result<(String, u64)> {
+        self.file.sync_all()?;
+        let sha256 = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok((sha256, self.bytes))
+    }
 }
 
 impl Write for HashingFile {

@@ -3,6 +3,7 @@
 //! batches in the ledger. Both are asked before an old file leaves the table.
 
 use crate::audit::{Audit, FileDigest};
+use crate::lake_sizes::is_parquet;
 use crate::pipeline::PipelineCounters;
 use crate::{Node, NodeError};
 use serde::{Deserialize, Serialize};
@@ -425,14 +426,15 @@ impl Run<'_> {
         })])?;
         drop(writing);
         let bytes = |files: &[FileWritten]| files.iter().map(|file| file.bytes).sum::<u64>();
+        let count = |files: &[FileWritten]| files.iter().filter(|file| is_parquet(file)).count();
         // The last one is of the log.
         let new = report.files.get(..report.files.len().saturating_sub(1)).unwrap_or_default();
         self.state(|state| {
             state.thirds = 0;
             state.rows_done += report.rows;
             state.batches += report.batches;
-            state.files_before += report.replaced.len() as u64;
-            state.files_after += new.len() as u64;
+            state.files_before += count(&report.replaced) as u64;
+            state.files_after += count(new) as u64;
             state.bytes_before += bytes(&report.replaced);
             state.bytes_after += bytes(new);
         });

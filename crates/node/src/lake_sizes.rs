@@ -3,8 +3,16 @@
 use crate::{Node, NodeError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
 use yagura_event::UtcMicros;
-use yagura_lake::DatasetSize;
+use yagura_lake::{DatasetSize, FileWritten};
+
+/// How long removing waits for others that read or remove.
+const REMOVING_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Between two looks whether they still do.
+const REMOVING_PAUSE: Duration = Duration::from_millis(20);
 
 /// What is to be removed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -20,12 +28,18 @@ fn ratio(received: u64, stored: u64) -> Option<f64> {
     (stored > 0).then(|| (received as f64 / stored as f64 * 10.0).round() / 10.0)
 }
 
+/// Not a text index, and not of the log.
+pub(crate) fn is_parquet(file: &FileWritten) -> bool {
+    file.path.ends_with(".parquet")
+}
+
 fn dataset(name: &str, size: &DatasetSize) -> Value {
     json!({
         "event.dataset": name,
         "events": size.rows,
         "received": size.received,
         "stored": size.stored,
+        "text_index": size.text_index,
         "ratio": ratio(size.received, size.stored),
         "files": size.files,
         "files.compacted": size.compacted,
@@ -47,6 +61,7 @@ impl Node {
             total.rows += size.rows;
             total.received += size.received;
             total.stored += size.stored;
+            total.text_index += size.text_index;
             columns.extend(size.columns.iter().map(|(column, taken)| {
                 let row = json!({
                     "event.dataset": name,
@@ -72,11 +87,30 @@ impl Node {
             "columns": rows(columns),
             "total": dataset("", &total),
             "replaced": {
-                "files": replaced.len(),
+                "files": replaced.iter().filter(|file| is_parquet(file)).count(),
                 "bytes": replaced.iter().map(|file| file.bytes).sum::<u64>(),
             },
             "hot": { "events": self.lake().stats().hot_rows },
         }))
+    }
+
+    /// What must be held while files are removed. The server's own removing takes a moment, a
+    /// verification much longer.
+    fn wait_to_remove(&self) -> Result<MutexGuard<'_, ()>, NodeError> {
+        let began = Instant::now();
+        loop {
+            if let Some(free) = self.free_to_remove() {
+                return Ok(free);
+            }
+            if began.elapsed() >= REMOVING_WAIT_MAX {
+                return Err(NodeError::request(
+                    "a verification needs every file, or files are being removed already: try \
+                     again when that has ended",
+                    "検証がすべてのファイルを必要としているか、別の削除が実行中です。終わってからもう一度実行してください",
+                ));
+            }
+            std::thread::sleep(REMOVING_PAUSE);
+        }
     }
 
     /// Removes the files that left the table and that no question needs any more, and those of a crash
@@ -92,16 +126,9 @@ impl Node {
         let kept = crate::reprocess::REPLACED_KEPT_MICROS;
         let before = UtcMicros::from_micros(self.clock().now().as_micros() - kept);
         let (lake, audit) = (self.lake(), self.audit());
+        // Before the table, as a verification does.
+        let _free = if request.dry_run { None } else { Some(self.wait_to_remove()?) };
         let _writing = self.pause_table();
-        let free_to_remove = self.free_to_remove();
-        if free_to_remove.is_none() && !request.dry_run {
-            return Err(NodeError::request(
-                "a verification is running and needs every file: try again when it has ended"
-                    .to_owned(),
-                "検証の実行中です。すべてのファイルが必要なので、検証が終わってからもう一度実行してください"
-                    .to_owned(),
-            ));
-        }
         let free = lake.replaced_before(before);
         let mut files = Vec::new();
         for file in lake.replaced() {
@@ -122,19 +149,28 @@ impl Node {
             let Ok(data) = std::fs::metadata(orphan) else { continue };
             let vouched = |batch: u64| in_journal.contains(&batch);
             let goes = lake.may_remove_orphan(orphan, vouched).unwrap_or(false);
-            let path = self.data().relative(orphan);
+            let mut found = vec![(self.data().relative(orphan), data.len())];
+            // Its text index goes with it.
+            if let Some(index) = crate::node::index_of_orphan(self.data(), orphan) {
+                let bytes = std::fs::metadata(self.data().root().join(&index));
+                found.push((index, bytes.map_or(0, |data| data.len())));
+            }
             if goes && !request.dry_run {
-                if audit.has_file(&path) {
-                    audit.record_removed(std::slice::from_ref(&path))?;
+                let recorded = found.iter().map(|(path, _)| path.clone());
+                let recorded: Vec<_> = recorded.filter(|path| audit.has_file(path)).collect();
+                if !recorded.is_empty() {
+                    audit.record_removed(&recorded)?;
                 }
                 lake.remove_orphan(orphan, vouched)?;
             }
-            files.push(json!({
-                "file.path": path,
-                "file.size": data.len(),
-                "kind": "orphan",
-                "removed": goes && !request.dry_run,
-                "removable": goes,
+            files.extend(found.into_iter().map(|(path, bytes)| {
+                json!({
+                    "file.path": path,
+                    "file.size": bytes,
+                    "kind": "orphan",
+                    "removed": goes && !request.dry_run,
+                    "removable": goes,
+                })
             }));
         }
         Ok(json!({ "files": files, "dry_run": request.dry_run }))

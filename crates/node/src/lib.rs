@@ -45,7 +45,9 @@ pub use limits::{INVENTORY_SHOWN_MAX, PAGE_BYTES_MAX};
 pub use node::{Node, NodeOptions};
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
-pub use rows::{Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery, from_base64, row_bytes};
+pub use rows::{
+    Page, PageRoom, Row, RowStream, Scanned, SearchEnd, SearchQuery, from_base64, row_bytes,
+};
 pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
 pub use sink::JournalSink;
 pub use sources::SourceOptions;

@@ -722,13 +722,22 @@ fn remove_orphans(data: &DataDir, lake: &Lake, audit: &Audit) -> Result<(), Node
         if audit.has_file(&path)
             && lake.may_remove_orphan(orphan, |batch| in_journal.contains(&batch))?
         {
-            audit.record_removed(&[path])?;
+            let mut paths = vec![path];
+            paths.extend(index_of_orphan(data, orphan).filter(|path| audit.has_file(path)));
+            audit.record_removed(&paths)?;
         }
         if !lake.remove_orphan(orphan, |batch| in_journal.contains(&batch))? {
             tracing::warn!(path = %orphan.display(), "a file of the table belongs to no commit");
         }
     }
     Ok(())
+}
+
+/// The text index that lies beside an orphan, if there is one.
+pub(crate) fn index_of_orphan(data: &DataDir, orphan: &Path) -> Option<String> {
+    let name = yagura_lake::text_index_path(orphan.file_name()?.to_str()?);
+    let path = orphan.with_file_name(name);
+    path.try_exists().is_ok_and(|there| there).then(|| data.relative(&path))
 }
 
 /// The audit journal's output is already folded; nobody else reads it.

@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 use yagura_event::{
     CommittedRun, EventBatch, Lang, Record, StreamName, Transport, UtcMicros, columns,
 };
+use yagura_lake::ScanCounts;
 use yagura_query::{Answer, Expr, QueryError, SearchRequest};
 
 /// One row: names and values, in order.
@@ -63,6 +64,42 @@ pub struct SearchQuery {
 pub struct SearchEnd {
     /// Whether the limit cut it: there are more rows.
     pub cut: bool,
+    /// What was looked at.
+    #[serde(default)]
+    pub scanned: Scanned,
+}
+
+/// What a search looked at in files, and what it could pass over.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Scanned {
+    /// Files of the table.
+    pub files: u64,
+    /// Files passed over by their dataset and times.
+    pub files_passed_by_log: u64,
+    /// Files passed over because their text index lacks the words.
+    pub files_passed_by_text: u64,
+    /// Files read whole for want of a text index, although words were asked for.
+    pub files_without_index: u64,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Rows passed over by dataset and times.
+    pub rows_passed_by_log: u64,
+    /// Rows passed over because their block lacks the words.
+    pub rows_passed_by_text: u64,
+}
+
+impl From<ScanCounts> for Scanned {
+    fn from(counts: ScanCounts) -> Self {
+        Scanned {
+            files: counts.files,
+            files_passed_by_log: counts.files_passed_by_log,
+            files_passed_by_text: counts.files_passed_by_text,
+            files_without_index: counts.files_without_index,
+            rows: counts.rows,
+            rows_passed_by_log: counts.rows_passed_by_log,
+            rows_passed_by_text: counts.rows_passed_by_text,
+        }
+    }
 }
 
 /// Columns from which a record and its id are rebuilt.
@@ -320,7 +357,7 @@ pub struct RowStream {
 impl RowStream {
     /// How it ended; final once the stream has.
     pub fn end(&self) -> SearchEnd {
-        SearchEnd { cut: self.answer.truncated() }
+        SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned().into() }
     }
 }
 

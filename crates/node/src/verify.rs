@@ -503,6 +503,7 @@ impl<'a> Verifier<'a> {
             let known = |batch: u64| in_journal.contains(&batch) || lake.contains_batch(batch);
             if !batches.is_empty() && batches.iter().all(|rows| known(rows.batch)) {
                 explained.insert(self.data.relative(orphan));
+                explained.extend(crate::node::index_of_orphan(self.data, orphan));
             }
         }
         for file in lake.inventory().unwrap_or_default() {

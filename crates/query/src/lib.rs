@@ -19,9 +19,9 @@ mod ast;
 mod compute;
 mod cursor;
 mod error;
-mod fold;
 pub mod limits;
 mod live;
+mod need;
 mod parse;
 mod pipes;
 mod plan;
@@ -40,7 +40,6 @@ pub use ast::{
     Pattern, Pipe, Test,
 };
 pub use error::{ParseError, QueryError};
-pub use fold::fold;
 pub use live::Live;
 pub use parse::parse;
 pub use searcher::{Order, SearchRequest, Searcher};

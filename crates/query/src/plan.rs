@@ -2,7 +2,6 @@
 
 use crate::ast::{Bound, Compare, Expr, FieldTest, Filter, Pattern, Test};
 use crate::error::{Message, ParseError};
-use crate::fold::fold;
 use crate::suggest::closest;
 use crate::text::{TextCondition, TextFunction};
 use crate::time::parse_instant;
@@ -14,6 +13,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use yagura_event::{FieldDictionary, FieldType, UtcMicros, columns as envelope};
 use yagura_lake::{ColumnKind, DATASET, EVENT_ID, TableColumns};
+use yagura_textindex::fold;
 
 /// The column with an event's decoded text.
 pub(crate) const MESSAGE: &str = "message";
@@ -125,7 +125,12 @@ impl<'a> Planner<'a> {
         Some((name, kind))
     }
 
-    fn known_name(&self, typed: &str) -> Option<String> {
+    /// What a column of the table holds.
+    pub(crate) fn kind(&self, name: &str) -> Option<ColumnKind> {
+        self.columns.get(name).map(|column| column.kind)
+    }
+
+    pub(crate) fn known_name(&self, typed: &str) -> Option<String> {
         let exact = |name: &str| {
             name == EVENT_ID
                 || name == DATASET

@@ -30,17 +30,19 @@ impl Searcher {
         let text = text.to_owned();
         self.run(ROWS_MAX, async move {
             let context = inner.context();
-            context.register_table("events", Arc::new(inner.lake().events()))?;
+            let table = inner.lake().events();
+            context.register_table("events", Arc::new(table.clone()))?;
             let options = SQLOptions::new()
                 .with_allow_ddl(false)
                 .with_allow_dml(false)
                 .with_allow_statements(false);
             let frame = context.sql_with_options(&text, options).await?;
             // One row more than allowed tells whether there are more.
-            Ok(match frame.logical_plan() {
+            let frame = match frame.logical_plan() {
                 datafusion::logical_expr::LogicalPlan::Explain(_) => frame,
                 _ => frame.limit(0, Some(ROWS_MAX + 1))?,
-            })
+            };
+            Ok((frame, table))
         })
         .await
     }

@@ -123,12 +123,13 @@ async fn everything(lake: &Lake) -> (Vec<String>, BTreeMap<u64, StoredBatch>) {
     (text, batches)
 }
 
-fn parquet_files(directory: &Path) -> Vec<PathBuf> {
+/// Parquet files and text indexes, finished or not, and whatever else is not of the log.
+fn data_files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(parquet_files(&path));
+            found.extend(data_files(&path));
         } else if path.extension().is_none_or(|ending| ending != "json") {
             found.push(path);
         }
@@ -157,8 +158,8 @@ async fn every_answer_is_the_same_from_fewer_files() {
     let before = everything(&lake).await;
     assert_eq!(lake.stats().files, 5);
     let report = compact(&lake);
-    assert_eq!((report.rows, report.batches, report.replaced.len()), (92, 5, 5));
-    assert_eq!(report.files.len(), 3, "two partitions and the log");
+    assert_eq!((report.rows, report.batches, report.replaced.len()), (92, 5, 10));
+    assert_eq!(report.files.len(), 5, "two partitions with their text indexes, and the log");
     assert_eq!(lake.stats().files, 2);
     assert!(lake.files().iter().all(|file| file.order == Order::Source));
     assert_eq!(everything(&lake).await, before);
@@ -173,10 +174,10 @@ async fn every_answer_is_the_same_from_fewer_files() {
     assert_eq!(commit.matches("\"dataChange\":true").count(), 0);
 
     let gone = lake.replaced_before(later());
-    assert_eq!(gone.len(), 5);
+    assert_eq!(gone.len(), 10);
     gone.iter().for_each(|file| lake.remove_replaced(&file.path).unwrap());
     assert!(lake.replaced().is_empty());
-    assert_eq!(parquet_files(directory.path()).len(), 2);
+    assert_eq!(data_files(directory.path()).len(), 4);
     drop(lake);
     let lake = open(directory.path());
     assert!(lake.open_report().orphans.is_empty());
@@ -241,7 +242,7 @@ async fn readers_and_flushes_go_on_meanwhile() {
     }
     assert_eq!(count_of(picture.clone()).await, ROWS + 10);
     drop(picture);
-    assert_eq!(lake.replaced_before(later()).len(), 5);
+    assert_eq!(lake.replaced_before(later()).len(), 10);
 }
 
 #[tokio::test]
@@ -277,7 +278,17 @@ async fn a_crash_at_any_named_point_leaves_the_same_rows() {
         points.push(format!("Removed {removed}"));
     }
     points.push("Removing".to_owned());
-    assert_eq!(points.len(), 7 + 5 + 1);
+    // Between the two names of a file and its text index.
+    let half = crashed.join("Half renamed");
+    copy(&crashed.join("Renamed"), &half);
+    let index = data_files(&half).into_iter().find(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.contains("-c0-") && name.ends_with(".textidx")
+    });
+    let index = index.unwrap();
+    std::fs::rename(&index, index.with_extension("textidx.tmp")).unwrap();
+    points.push("Half renamed".to_owned());
+    assert_eq!(points.len(), 7 + 10 + 2);
 
     for point in points {
         let lake = open(&crashed.join(&point));
@@ -287,9 +298,14 @@ async fn a_crash_at_any_named_point_leaves_the_same_rows() {
         let expected = match point.as_str() {
             "reading" => (0, 1),
             "Renamed" => (2, 0),
+            "Half renamed" => (2, 1),
             "Committed" | "Removing" => (5, 0),
             "writing" | "Synced" | "judging" | "Verified" => (0, unfinished.max(2)),
-            removed => (5 - removed.trim_start_matches("Removed ").parse::<usize>().unwrap(), 0),
+            // Naming a text index removes nothing: it went with its file.
+            removed => {
+                let named: usize = removed.trim_start_matches("Removed ").parse().unwrap();
+                (5 - named.div_ceil(2), 0)
+            }
         };
         assert_eq!((orphans.len(), unfinished), expected, "{point}");
         for orphan in &orphans {
@@ -309,8 +325,9 @@ async fn a_crash_at_any_named_point_leaves_the_same_rows() {
 async fn a_changed_byte_anywhere_is_found_and_the_old_files_stay() {
     let directory = tempfile::tempdir().unwrap();
     let lake = filled(directory.path());
-    let files = parquet_files(directory.path());
-    let target = files.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let files = data_files(directory.path());
+    let parquet = files.iter().filter(|path| path.extension().is_some_and(|it| it == "parquet"));
+    let target = parquet.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
     let sound = std::fs::read(target).unwrap();
     for position in (0..sound.len()).step_by(sound.len() / 40) {
         let mut bytes = sound.clone();
@@ -325,7 +342,7 @@ async fn a_changed_byte_anywhere_is_found_and_the_old_files_stay() {
             matches!(&done, Err(LakeError::Corrupt { path, .. }) if path == target),
             "{done:?}"
         );
-        assert_eq!(parquet_files(directory.path()), files, "nothing new is left");
+        assert_eq!(data_files(directory.path()), files, "nothing new is left");
         assert_eq!(lake.stats().files, 5);
     }
     std::fs::write(target, &sound).unwrap();
@@ -348,14 +365,14 @@ async fn records_that_are_not_what_was_received_stay_where_they_are() {
     }
     let directory = tempfile::tempdir().unwrap();
     let lake = filled(directory.path());
-    let files = parquet_files(directory.path());
+    let files = data_files(directory.path());
     let jobs = everything_due(&lake);
     let done = lake.prepare_compaction(&jobs, &CompactLimits::default(), &mut Stranger);
     assert!(
         matches!(&done, Err(LakeError::NotVerified { batch: 4, reason }) if reason == "another root"),
         "{done:?}"
     );
-    assert_eq!(parquet_files(directory.path()), files);
+    assert_eq!(data_files(directory.path()), files);
     assert_eq!(count_of(lake.events()).await, ROWS);
 }
 
@@ -376,7 +393,7 @@ async fn without_room_for_the_new_files_the_old_ones_stay() {
         matches!(&done, Err(LakeError::Io { source, .. }) if source.kind() == full),
         "{done:?}"
     );
-    assert_eq!(parquet_files(directory.path()).len(), 5, "what was written before is gone again");
+    assert_eq!(data_files(directory.path()).len(), 10, "what was written before is gone again");
     assert_eq!(count_of(lake.events()).await, ROWS);
     assert_eq!(compact(&lake).rows, 92);
 }
@@ -390,7 +407,7 @@ async fn it_ends_when_asked_to() {
         let mut watch = judge(|step| step != stop);
         let done = lake.prepare_compaction(&jobs, &CompactLimits::default(), &mut watch);
         assert!(matches!(done, Err(LakeError::Cancelled)), "{stop:?}");
-        assert_eq!(parquet_files(directory.path()).len(), 5);
+        assert_eq!(data_files(directory.path()).len(), 10);
     }
     assert_eq!(count_of(lake.events()).await, ROWS);
 }
@@ -423,15 +440,19 @@ async fn files_and_memory_end_at_their_limits() {
         });
         let prepared = lake.prepare_compaction(&jobs, &limits, &mut watch).unwrap();
         drop(watch);
-        let names = parquet_files(directory.path());
-        let new = names.iter().filter(|path| path.to_string_lossy().ends_with(".tmp")).count();
+        let names = data_files(directory.path());
+        let ends = |ending: &str| {
+            names.iter().filter(|path| path.to_string_lossy().ends_with(ending)).count()
+        };
+        let new = ends(".parquet.tmp");
+        assert_eq!(ends(".textidx.tmp"), new);
         drop(prepared);
         (new, reads, sorted_in_files)
     };
     assert_eq!(files(8_193, usize::MAX), (1, 4, 0));
     assert_eq!(files(8_192, usize::MAX), (2, 4, 0));
     assert_eq!(files(u64::MAX, 1), (1, 4, 4));
-    assert_eq!(parquet_files(directory.path()).len(), 2, "prepared and not published, it is gone");
+    assert_eq!(data_files(directory.path()).len(), 4, "prepared and not published, it is gone");
 }
 
 #[test]
@@ -488,7 +509,7 @@ async fn rows_change_their_columns_after_a_compaction_too() {
     compact(&lake);
     let new = events_where(&run(2, 0, 40), "web.access", "c", |index| index % 4 == 1);
     let report = lake.rewrite(vec![new]).unwrap();
-    assert_eq!((report.rows, report.replaced.len(), report.files.len()), (10, 1, 3));
+    assert_eq!((report.rows, report.replaced.len(), report.files.len()), (10, 2, 5));
     let orders: Vec<_> = {
         let mut files = lake.files();
         files.sort_by_key(|file| file.dataset.clone());
@@ -570,4 +591,27 @@ fn sizes_tell_what_was_received_and_what_it_takes() {
         let columns: u64 = linux.columns.values().map(|column| column.stored).sum();
         assert!(columns > 0 && columns < linux.stored, "the rest is the file's own");
     }
+}
+
+#[tokio::test]
+async fn the_text_index_is_that_of_the_new_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let lake = open(directory.path());
+    let rows = yagura_textindex::limits::BLOCK_ROWS;
+    for batch in [1, 2] {
+        lake.add(vec![events(&run(batch, 0, rows), "linux.auth", "a")]).unwrap();
+        lake.batch_sealed(batch);
+        lake.flush(true).unwrap();
+    }
+    compact(&lake);
+    assert!(lake.files().iter().all(|file| file.text_index.is_some()));
+    // By time, both batches alternate: what each has in the middle ends the first block.
+    let table = lake.events().where_text_has(yagura_textindex::Need::literal("4095"));
+    assert_eq!(count_of(table.clone()).await, i64::from(rows));
+    let found = "select count(*) from events where message = 'line 4095'";
+    assert_eq!(number(table.clone(), found).await, 2);
+    assert_eq!((table.counts().files_without_index, table.counts().files_passed_by_text), (0, 0));
+    let absent = lake.events().where_text_has(yagura_textindex::Need::literal("absent"));
+    assert_eq!(count_of(absent.clone()).await, 0);
+    assert_eq!(absent.counts().files_passed_by_text, 1);
 }

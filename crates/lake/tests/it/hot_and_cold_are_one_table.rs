@@ -43,7 +43,7 @@ async fn a_batch_moves_whole_and_the_answers_stay() {
     let report = lake.flush(true).unwrap();
     assert_eq!(
         (report.batches.as_slice(), report.files.len(), report.version),
-        (&[1][..], 3, Some(1))
+        (&[1][..], 5, Some(1))
     );
     assert!(lake.contains_batch(1) && !lake.contains_batch(2));
     assert_eq!(lake.stored_rows(1), 100);

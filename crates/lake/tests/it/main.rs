@@ -7,3 +7,4 @@ mod hot_and_cold_are_one_table;
 mod restart_and_damage;
 mod rewritten_rows;
 mod support;
+mod text_index;

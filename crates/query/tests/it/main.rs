@@ -4,6 +4,7 @@
 
 mod commands;
 mod guarded_sql;
+mod japanese;
 mod parsing;
 mod searching;
 mod support;

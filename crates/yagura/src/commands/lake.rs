@@ -370,6 +370,7 @@ fn dataset(row: &Value, format: Format, lang: Lang) -> Row {
             ("イベント", "events", row["events"].clone()),
             ("受信", "received", bytes(&row["received"], format)),
             ("保存", "stored", bytes(&row["stored"], format)),
+            ("うち索引", "text index", bytes(&row["text_index"], format)),
             ("比率", "ratio", ratio(&row["ratio"], format)),
             ("ファイル", "files", row["files"].clone()),
             ("コンパクション済み", "compacted", row["files.compacted"].clone()),

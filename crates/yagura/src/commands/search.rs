@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
 use yagura_event::Lang;
-use yagura_node::SearchQuery;
+use yagura_node::{Scanned, SearchQuery};
 
 /// `yagura search`
 #[derive(Args)]
@@ -50,6 +50,9 @@ pub struct Search {
     /// Keep going: print matching events as a server receives them
     #[arg(short, long, conflicts_with_all = ["from", "to", "last"])]
     follow: bool,
+    /// Say at the end how many files and rows were read, and why others were not
+    #[arg(long, conflicts_with = "follow")]
+    explain: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -96,6 +99,9 @@ impl Search {
             (_, true, Lang::Ja) => eprintln!("{rows}件で打ち切りました。すべて見るには --limit 0"),
             _ => {}
         }
+        if self.explain {
+            eprintln!("{}", explained(&end.scanned, lang));
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -117,6 +123,33 @@ impl Search {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What was read and what was not, in words.
+fn explained(scanned: &Scanned, lang: Lang) -> String {
+    let Scanned { files, files_passed_by_log, files_passed_by_text, rows, .. } = *scanned;
+    let Scanned { rows_passed_by_log, rows_passed_by_text, files_without_index, .. } = *scanned;
+    let read = files.saturating_sub(files_passed_by_log + files_passed_by_text);
+    let rows_read = rows.saturating_sub(rows_passed_by_log + rows_passed_by_text);
+    let mut said = match lang {
+        Lang::En => format!(
+            "read at most {rows_read} of {rows} stored events, in {read} of {files} files\n\
+             passed over by dataset and time: {rows_passed_by_log} events, {files_passed_by_log} files\n\
+             passed over by the text index: {rows_passed_by_text} events, {files_passed_by_text} files"
+        ),
+        Lang::Ja => format!(
+            "読んだ範囲: 保管済み {rows} 件のうち最大 {rows_read} 件、{files} ファイルのうち {read} ファイル\n\
+             データセットと時刻で省いた分: {rows_passed_by_log} 件、{files_passed_by_log} ファイル\n\
+             テキスト索引で省いた分: {rows_passed_by_text} 件、{files_passed_by_text} ファイル"
+        ),
+    };
+    if files_without_index > 0 {
+        said += &match lang {
+            Lang::En => format!("\nwithout a usable text index: {files_without_index} files"),
+            Lang::Ja => format!("\nテキスト索引が使えなかったファイル: {files_without_index}"),
+        };
+    }
+    said
 }
 
 enum Printer {

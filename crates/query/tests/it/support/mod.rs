@@ -31,7 +31,7 @@ pub fn dictionary() -> Arc<FieldDictionary> {
 }
 
 /// Dataset, raw text, fields.
-type Line = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+pub type Line = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 pub const LINES: [Line; 8] = [
     (
@@ -81,7 +81,7 @@ pub const LINES: [Line; 8] = [
     ("unknown", "cp932 in the message only", &[("message", "高崎㈱の￥共有")]),
 ];
 
-fn batches(batch: u64, lines: &[Line], first: usize) -> Vec<EventBatch> {
+pub fn batches(batch: u64, lines: &[Line], first: usize) -> Vec<EventBatch> {
     let record = |line: &Line| Record {
         received: UtcMicros::from_micros(NOON),
         transport: Transport::SyslogTcp,

@@ -24,8 +24,8 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     Cow::Owned(folded)
 }
 
-/// Appends the folded text.
-pub(crate) fn fold_into(text: &str, folded: &mut String) {
+/// Appends the folded text, as [`fold`] makes it.
+pub fn fold_into(text: &str, folded: &mut String) {
     if text.is_ascii() {
         let start = folded.len();
         folded.push_str(text);
