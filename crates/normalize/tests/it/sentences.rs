@@ -261,9 +261,9 @@ fn sysmon() {
     a.exe on FS01 opened the process lsass.exe (access: read memory, query information, query limited information)
     rundll32.exe が FS01 に C:\Users\Public\a.ps1 を作成した
     rundll32.exe on FS01 created C:\Users\Public\a.ps1
-    rundll32.exe が FS01 でレジストリーキー HKLM\Software\X を作成した
+    rundll32.exe が FS01 でレジストリキー HKLM\Software\X を作成した
     rundll32.exe on FS01 created the registry key HKLM\Software\X
-    rundll32.exe が FS01 でレジストリー値 HKLM\Software\X\Run を設定した：C:\x\a.exe
+    rundll32.exe が FS01 でレジストリ値 HKLM\Software\X\Run を設定した：C:\x\a.exe
     rundll32.exe on FS01 set the registry value HKLM\Software\X\Run to C:\x\a.exe
     rundll32.exe が FS01 に名前付きパイプ \msagent_1 を作成した
     rundll32.exe on FS01 created the named pipe \msagent_1

@@ -502,7 +502,7 @@ fn codes_are_said_in_words() {
     insta::assert_snapshot!(said.concat(), @r#"
     admin01 が FS01 で D:\経理\給与.xlsx にアクセスした（書き込み、削除）（explorer.exe）
     admin01 on FS01 accessed D:\経理\給与.xlsx (write data, delete) with explorer.exe
-    admin01 が FS01 でレジストリー \REGISTRY\MACHINE\SAM を開こうとした（フルコントロール）
+    admin01 が FS01 でレジストリ \REGISTRY\MACHINE\SAM を開こうとした（フルコントロール）
     admin01 on FS01 tried to open the registry key \REGISTRY\MACHINE\SAM (full control)
     admin01 が FS01 で特権を持つセッションを得た（プログラムのデバッグ、バックアップ）
     admin01 was given a session with special privileges on FS01 (debug programs, back up files)
@@ -514,9 +514,9 @@ fn codes_are_said_in_words() {
     田中@CORP.EXAMPLE asked for a Kerberos ticket for the service sql01, encrypted with RC4 (weak), options: canonicalise, renewable, forwardable (success)
     田中 が 192.0.2.10 から Kerberos の事前認証（パスワード）をしようとした（失敗：パスワード誤り）
     田中 tried Kerberos preauthentication by password from 192.0.2.10 (failure: wrong password)
-    admin01 が FS01 でディレクトリーの DC=corp,DC=example を操作した（拡張権限、ディレクトリーの変更の複製（秘密を含む））
+    admin01 が FS01 でディレクトリの DC=corp,DC=example を操作した（拡張権限、ディレクトリの変更の複製（秘密を含む））
     admin01 operated on DC=corp,DC=example in the directory on FS01 (control access, Replicating Directory Changes All)
-    admin01 が FS01 でディレクトリーの CN=filer,DC=corp の属性 servicePrincipalName を変えた（値を追加）：HTTP/filer
+    admin01 が FS01 でディレクトリの CN=filer,DC=corp の属性 servicePrincipalName を変えた（値を追加）：HTTP/filer
     admin01 changed the attribute servicePrincipalName of CN=filer,DC=corp in the directory on FS01 (value added): HTTP/filer
     nc.exe の通信が FS01 で止められた（発信）：192.0.2.1:50000 → 203.0.113.9:4444（失敗）
     A connection of nc.exe on FS01 was blocked (outbound): 192.0.2.1:50000 to 203.0.113.9:4444 (failure)
