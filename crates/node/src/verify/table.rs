@@ -50,6 +50,7 @@ impl Verifier<'_> {
                 Order::Source => lost.extend(hidden),
             }
             if !went_on {
+                apart.append(&mut left);
                 break;
             }
         }
