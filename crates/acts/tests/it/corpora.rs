@@ -219,22 +219,6 @@ fn windows_recordings_shrink() {
 }
 
 #[test]
-fn recordings_of_linux_and_the_cloud_shrink() {
-    let Some(corpora) = corpora() else { return };
-    for system in ["linux", "aws"] {
-        let folder = corpora.join("otrf/atomic").join(system);
-        let archives = files(&folder, "gz").into_iter().chain(files(&folder, "zip"));
-        let mut tally = Tally::new();
-        for content in archives.flat_map(|path| contents(&path)) {
-            tally.recording(lines(&content));
-        }
-        assert!(tally.events > 0, "{}", folder.display());
-        let share = tally.report(&format!("otrf {system}"));
-        assert!(share >= 1.0, "{system}: {share}");
-    }
-}
-
-#[test]
 fn event_logs_shrink() {
     let Some(corpora) = corpora() else { return };
     let mut tally = Tally::new();
