@@ -69,8 +69,9 @@ impl Node {
             }
         };
         let alert = request.alert.map(|id| id.parse::<AlertId>()).transpose();
-        let alert =
-            alert.map_err(|error| NodeError::request(error.to_string(), error.to_string()))?;
+        let alert = alert.map_err(|error| {
+            NodeError::request(error.to_string(), "アラートのIDではありません（例: A-000001）")
+        })?;
         let new = NewException {
             rules: request.rules,
             tags: request.tags,
@@ -138,6 +139,9 @@ fn no_exception(id: &str) -> NodeError {
 fn refused(error: DeskError) -> NodeError {
     match error {
         DeskError::Audit(error) => NodeError::NotRecorded(error.to_string()),
-        other => NodeError::request(other.to_string(), other.to_string()),
+        other => {
+            let words = other.words();
+            NodeError::request(words.en(), words.ja())
+        }
     }
 }

@@ -191,7 +191,7 @@ impl Rules {
         let kept = |error: RulebookError| {
             NodeError::request(
                 format!("the rules in use stay: {error}"),
-                format!("使用中のルールをそのまま使います: {error}"),
+                format!("使用中のルールをそのまま使います: {}", error.words().ja()),
             )
         };
         let compiled = self.sources.compile(self.dictionary.clone()).map_err(kept)?;

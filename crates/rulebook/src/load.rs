@@ -11,7 +11,7 @@ use yagura_detect::{
     CompileOptions, CompileReport, LogSources, Pipeline, PlaceholderLists, Refusal, RuleFile,
     Ruleset,
 };
-use yagura_event::FieldDictionary;
+use yagura_event::{FieldDictionary, Words};
 
 #[derive(RustEmbed)]
 #[folder = "$CARGO_MANIFEST_DIR/../../content/rules"]
@@ -86,8 +86,7 @@ impl RuleSources {
         for path in &self.rules {
             for path in files_below(path, &["yml", "yaml"])? {
                 if loaded.files.len() + loaded.refused.len() >= RULE_FILES_MAX {
-                    let reason = format!("more than {RULE_FILES_MAX} rule files");
-                    return Err(RulebookError::at(&path, reason));
+                    return Err(too_many_files(&path));
                 }
                 let name = path.display().to_string();
                 match read_text(&path, RULE_FILE_BYTES_MAX) {
@@ -99,6 +98,7 @@ impl RuleSources {
                 }
             }
         }
+                        let reason = reason.en().to_owned();
         // Of two rules with one id the later one is refused: a rule of the user's own with the id of
         // one of ours takes its place.
         if self.builtin {
@@ -197,7 +197,7 @@ fn lists_of(paths: &[PathBuf], hash: &mut Sha256) -> Result<PlaceholderLists, Ru
                 one.insert(&name, lines_of(&text)).map(|()| one)
             };
             read.and_then(|read| lists.merge(read))
-                .map_err(|error| RulebookError::at(&path, error))?;
+                .map_err(|error| RulebookError::not_read(&path, &error))?;
         }
     }
     Ok(lists)
@@ -228,7 +228,7 @@ fn pipelines_of(paths: &[PathBuf], hash: &mut Sha256) -> Result<Vec<Pipeline>, R
             mix(hash, &path, &text);
             let name = path.display().to_string();
             let pipeline = Pipeline::from_yaml(&name, &text)
-                .map_err(|error| RulebookError::at(&path, error.reason))?;
+                .map_err(|error| RulebookError::not_read(&path, &error.reason))?;
             pipelines.push(pipeline);
         }
     }
@@ -257,8 +257,7 @@ fn collect(
     files: &mut Vec<PathBuf>,
 ) -> Result<(), RulebookError> {
     if depth > FOLDER_DEPTH_MAX {
-        let reason = format!("folders are nested deeper than {FOLDER_DEPTH_MAX}");
-        return Err(RulebookError::at(dir, reason));
+        return Err(too_deep(dir));
     }
     let entries = std::fs::read_dir(dir).map_err(|error| RulebookError::at(dir, error))?;
     let mut paths = Vec::new();
@@ -278,7 +277,7 @@ fn collect(
             collect(&path, depth + 1, extensions, files)?;
         } else if kind.is_file() && wanted(&path) {
             if files.len() >= RULE_FILES_MAX {
-                return Err(RulebookError::at(&path, format!("more than {RULE_FILES_MAX} files")));
+                return Err(too_many_files(&path));
             }
             files.push(path);
         }
@@ -287,18 +286,39 @@ fn collect(
 }
 
 /// The text of a file, or why it cannot be one of ours.
-pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, String> {
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Words> {
     let bytes = read_bytes(path, bytes_max)?;
-    String::from_utf8(bytes)
-        .map_err(|error| format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Words::new(format!("not UTF-8 at byte {at}"), format!("{at}バイト目がUTF-8ではありません"))
+    })
 }
 
-pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Words> {
+    let file = std::fs::File::open(path)?;
     let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
-        return Err(format!("larger than {bytes_max} bytes"));
+        return Err(Words::new(
+            format!("larger than {bytes_max} bytes"),
+            format!("{bytes_max}バイトを超えています"),
+        ));
     }
     Ok(bytes)
+}
+
+pub(crate) fn too_deep(dir: &Path) -> RulebookError {
+    let reason = Words::new(
+        format!("folders are nested deeper than {FOLDER_DEPTH_MAX}"),
+        format!("フォルダーが{FOLDER_DEPTH_MAX}階層より深くなっています"),
+    );
+    RulebookError::at(dir, reason)
+}
+
+pub(crate) fn too_many_files(path: &Path) -> RulebookError {
+    let reason = Words::new(
+        format!("more than {RULE_FILES_MAX} files; name fewer"),
+        format!("ファイルが{RULE_FILES_MAX}個を超えています。減らしてください"),
+    );
+    RulebookError::at(path, reason)
 }
