@@ -4,6 +4,7 @@ use crate::RulebookError;
 use crate::limits::{FOLDER_DEPTH_MAX, RULE_FILE_BYTES_MAX, RULE_FILES_MAX, SAMPLE_FILE_BYTES_MAX};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,9 @@ struct Pack;
 
 /// Which events a Sigma log source means.
 const LOG_SOURCES: &str = include_str!("../../../content/logsources.toml");
+
+/// What the paths of our own rules begin with.
+const BUILTIN: &str = "builtin/";
 
 /// Where rules come from, and what a house adds to them.
 #[derive(Debug, Clone)]
@@ -73,6 +77,8 @@ pub struct Compiled {
     pub report: CompileReport,
     /// As [`Loaded::adapted`].
     pub adapted: String,
+    /// SHA-256 of the text of every file, by its path.
+    pub texts: Arc<BTreeMap<String, [u8; 32]>>,
 }
 
 impl RuleSources {
@@ -92,13 +98,13 @@ impl RuleSources {
                 match read_text(&path, RULE_FILE_BYTES_MAX) {
                     Ok(text) => loaded.files.push(RuleFile { path: name, text }),
                     Err(reason) => {
+                        let reason = reason.en().to_owned();
                         let refusal = Refusal { path: name, rule_id: None, title: None, reason };
                         loaded.refused.push(refusal);
                     }
                 }
             }
         }
-                        let reason = reason.en().to_owned();
         // Of two rules with one id the later one is refused: a rule of the user's own with the id of
         // one of ours takes its place.
         if self.builtin {
@@ -127,6 +133,25 @@ impl RuleSources {
     }
 }
 
+impl Compiled {
+    /// The file at `path` as it is now, if it is the one that was compiled.
+    pub fn file(path: &str, texts: &BTreeMap<String, [u8; 32]>) -> Option<RuleFile> {
+        let text = match path.strip_prefix(BUILTIN) {
+            Some(name) => {
+                let file = Pack::get(name)?;
+                String::from_utf8_lossy(&file.data).into_owned()
+            }
+            None => read_text(Path::new(path), RULE_FILE_BYTES_MAX).ok()?,
+        };
+        let same = texts.get(path) == Some(&sha256(&text));
+        same.then(|| RuleFile { path: path.to_owned(), text })
+    }
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
 impl Loaded {
     /// Compiles what was read; files that cannot be rules are among those refused.
     ///
@@ -134,10 +159,12 @@ impl Loaded {
     /// When our own table of log sources is wrong.
     pub fn compile(self, dictionary: Arc<FieldDictionary>) -> Result<Compiled, RulebookError> {
         let sources = log_sources()?;
+        let texts = self.files.iter().map(|file| (file.path.clone(), sha256(&file.text)));
+        let texts = Arc::new(texts.collect());
         let (ruleset, mut report) =
             Ruleset::compile_with(&self.files, dictionary, &sources, &self.options);
         report.refused.extend(self.refused);
-        Ok(Compiled { ruleset: Arc::new(ruleset), report, adapted: self.adapted })
+        Ok(Compiled { ruleset: Arc::new(ruleset), report, adapted: self.adapted, texts })
     }
 }
 
@@ -165,7 +192,7 @@ fn pack(ending: &str) -> Vec<RuleFile> {
         .filter_map(|path| {
             let file = Pack::get(&path)?;
             let text = String::from_utf8_lossy(&file.data).into_owned();
-            Some(RuleFile { path: format!("builtin/{path}"), text })
+            Some(RuleFile { path: format!("{BUILTIN}{path}"), text })
         })
         .collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
