@@ -44,4 +44,5 @@ pub use fold::fold;
 pub use live::Live;
 pub use parse::parse;
 pub use searcher::{Order, SearchRequest, Searcher};
+pub use suggest::closest;
 pub use time::parse_instant;

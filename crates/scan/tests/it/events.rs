@@ -1,7 +1,7 @@
 //! Windows events read without JSON have the fields that they have as JSON.
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use yagura_event::{EventBatch, EventFields, Origin, StreamName, Transport, UtcMicros};
+use yagura_event::{EventBatch, EventFields, Origin, StreamName, Transport, UtcMicros, Words};
 use yagura_intake::evtx::{ChunkReader, EventSink, EvtxSink, read_one_chunk};
 use yagura_normalize::Normalizer;
 
@@ -73,7 +73,7 @@ impl EvtxSink for Rows {
         Ok(())
     }
 
-    fn damage(&mut self, place: String, reason: String) {
+    fn damage(&mut self, place: Words, reason: Words) {
         self.damages.push(format!("{place}: {reason}"));
     }
 }

@@ -14,6 +14,7 @@ mod desk;
 mod enrichment;
 mod http;
 mod hunt;
+mod language;
 mod mappings;
 mod rules;
 mod scan;
