@@ -112,15 +112,30 @@ fn compare(
     (rules, events, dataset): differential::Case,
     score: &mut Score,
 ) -> Result<(), TestCaseError> {
-    let dictionary = Arc::new(FieldDictionary::from_toml(differential::FIELDS).unwrap());
-    let sources = LogSources::from_toml(differential::SOURCES).unwrap();
     let parsed = rules.into_iter().flat_map(|rule| {
-        let rule = rsigma_parser::parse_sigma_yaml(&rule.to_string()).unwrap().rules.remove(0);
+        let rule = parsed(&rule);
         let mut all = items(&rule);
         all.push(rule);
         all
     });
-    let mut parsed: Vec<SigmaRule> = parsed.collect();
+    let borrowed = events.iter().map(|event| event.iter().map(|(n, v)| (*n, v.as_str())).collect());
+    let borrowed: Vec<Vec<(&str, &str)>> = borrowed.collect();
+    ask(parsed.collect(), &borrowed, dataset, score)
+}
+
+fn parsed(rule: &Value) -> SigmaRule {
+    rsigma_parser::parse_sigma_yaml(&rule.to_string()).unwrap().rules.remove(0)
+}
+
+/// Asks the peer and the reference about every pair.
+fn ask(
+    mut parsed: Vec<SigmaRule>,
+    events: &[Vec<(&str, &str)>],
+    dataset: &str,
+    score: &mut Score,
+) -> Result<(), TestCaseError> {
+    let dictionary = Arc::new(FieldDictionary::from_toml(differential::FIELDS).unwrap());
+    let sources = LogSources::from_toml(differential::SOURCES).unwrap();
     for (number, rule) in parsed.iter_mut().enumerate() {
         rule.id = Some(number.to_string());
     }
@@ -145,9 +160,7 @@ fn compare(
         .map(|(number, rule)| (number.to_string(), rule))
         .collect();
 
-    let borrowed = events.iter().map(|event| event.iter().map(|(n, v)| (*n, v.as_str())).collect());
-    let borrowed: Vec<Vec<(&str, &str)>> = borrowed.collect();
-    let batch = batch_of(dataset, &dictionary, &borrowed);
+    let batch = batch_of(dataset, &dictionary, events);
     for event in &events_of(&batch) {
         let value = value_of(&dictionary, event);
         let results = peer.evaluate(&rsigma_eval::JsonEvent::borrow(&value));
@@ -205,4 +218,89 @@ fn every_difference_on_random_rules_and_events_is_explained() {
     assert!(refused * 5 < score.rules, "{refused} of {} refused", score.rules);
     assert!(score.both * 10 > score.pairs, "{} of {} match", score.both, score.pairs);
     assert!(readings.len() * 2 > Reading::ALL.len(), "{readings:?}");
+}
+
+/// Words that differ in what engines may see otherwise: case, dashes, lines, wildcards, numbers.
+const WORDS: [&str; 28] = [
+    "a", "ΑΣ", "ας", "ασα", "Σ*", "ς", "?", "İ", "i\u{307}", "İ*", "ſ", "S*", "\u{212A}", "k?",
+    "-a", "/a*", " –a", "a-b", "a/b", "a\nb", "a*b", "ab", "abb*", "1", "01", " 1", "inf",
+];
+
+/// What `ab` and `-ab` may look like in a text.
+const TEXTS: [&str; 6] = ["YWI=", "xYWJh", "L2Fi", "YQBiAA==", "a\0b\0", "YQA="];
+
+const MODIFIERS: [&str; 18] = [
+    "",
+    "|contains",
+    "|startswith",
+    "|endswith",
+    "|cased",
+    "|contains|cased",
+    "|neq",
+    "|all",
+    "|contains|all",
+    "|windash",
+    "|windash|contains",
+    "|re|i",
+    "|fieldref",
+    "|fieldref|cased",
+    "|fieldref|contains",
+    "|base64offset|contains",
+    "|windash|base64offset|contains",
+    "|wide",
+];
+
+/// Every word, and every two of them, under every modifier, on every text.
+#[test]
+fn every_difference_on_few_words_is_explained() {
+    let mut rules = Vec::new();
+    for modifiers in MODIFIERS {
+        let encodes = modifiers.contains("64");
+        let values = |word: &&str| match modifiers {
+            _ if modifiers.contains("re|i") => !word.starts_with(['*', '?']),
+            _ if modifiers == "|wide" => word.is_ascii() && !word.contains(['*', '?']),
+            // What is encoded has no wildcards, and more than a byte.
+            _ if encodes => word.len() > 1 && !word.contains(['*', '?']),
+            _ => true,
+        };
+        let values: Vec<&str> = match modifiers.contains("fieldref") {
+            true => vec!["b", "count", "missing"],
+            false => WORDS.into_iter().filter(values).collect(),
+        };
+        for (number, one) in values.iter().enumerate() {
+            for other in values.iter().skip(number) {
+                let both = if one == other { vec![one] } else { vec![one, other] };
+                rules.push(json!({
+                    "title": "t", "logsource": {"product": "any"},
+                    "detection": {"s": {format!("a{modifiers}"): both}, "condition": "s"},
+                }));
+            }
+        }
+    }
+    let texts = WORDS.into_iter().chain(TEXTS).map(|text| text.replace(['*', '?'], ""));
+    let texts: Vec<String> = texts.collect();
+    let events: Vec<Vec<(&str, &str)>> =
+        texts.iter().map(|text| vec![("a", text.as_str()), ("b", "ασ"), ("count", "1")]).collect();
+    let mut score = Score::default();
+    if let Err(error) = ask(rules.iter().map(parsed).collect(), &events, "other", &mut score) {
+        panic!("{error}");
+    }
+    eprintln!("{} rules, {} pairs; {:?}", score.rules, score.pairs, score.differences);
+    assert_eq!(score.refused.len(), 0, "{:?}", score.refused);
+    let readings: BTreeSet<Reading> = score.differences.keys().flatten().copied().collect();
+    for reading in [
+        Reading::WildcardsInLine,
+        Reading::EndsSwapped,
+        Reading::EveryHyphen,
+        Reading::WindashVerbatim,
+        Reading::WindashBeforeBase64,
+        Reading::WideVerbatim,
+        Reading::Base64Tail,
+        Reading::TypesApart,
+        Reading::WholeLowercase,
+        Reading::WildcardsFold,
+        Reading::ListsLowered,
+    ] {
+        assert!(readings.contains(&reading), "{reading:?}");
+    }
 }

@@ -251,17 +251,19 @@ impl Reference<'_> {
 /// Whether the other engine puts the text into lower case once for all of `values`.
 fn is_lowered_list(modifiers: &[Modifier], values: &[SigmaValue]) -> bool {
     use Modifier as M;
-    let apart = [M::All, M::Cased, M::Re, M::Cidr, M::FieldRef];
+    let apart = [M::All, M::Cased, M::Cidr, M::FieldRef];
+    let re = modifiers.contains(&M::Re);
     let is_text = |value: &SigmaValue| match value {
         SigmaValue::String(_) => true,
         SigmaValue::Integer(_) | SigmaValue::Float(_) => has_place(modifiers),
         _ => false,
     };
-    // Three or more values, all with wildcards, become one expression, which sees the text as it is.
-    let set = values.len() >= 3 && values.iter().all(is_wild);
+    // Three or more expressions become one, which sees the text as it is.
+    let one = values.len() >= 3 && (re || values.iter().all(is_wild));
     values.len() >= 2
         && values.iter().all(is_text)
-        && !set
+        && !one
+        && (!re || modifiers.contains(&M::IgnoreCase))
         && !apart.iter().any(|modifier| modifiers.contains(modifier))
 }
 
@@ -318,7 +320,10 @@ fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str, readings: Read
             [(Modifier::IgnoreCase, "i"), (Modifier::Multiline, "m"), (Modifier::DotAll, "s")];
         let flags: String = flags.iter().filter(|(m, _)| has(*m)).map(|(_, flag)| *flag).collect();
         let source = if flags.is_empty() { wanted } else { format!("(?{flags}){wanted}") };
-        return expression(&source).is_match(found);
+        return match readings.has(Reading::ListsLowered) {
+            true => expression(&source).is_match(&found.to_lowercase()),
+            false => expression(&source).is_match(found),
+        };
     }
     if has(Modifier::Cidr) {
         return in_block(&wanted, found, readings);

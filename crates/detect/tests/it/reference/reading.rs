@@ -36,8 +36,8 @@ pub enum Reading {
     WholeLowercase,
     /// With wildcards, letters are equal as they are to a regular expression.
     WildcardsFold,
-    /// Of several values, those with wildcards are compared with the text in lower case, where a
-    /// letter may have become two.
+    /// Of several values, those with wildcards, and expressions without regard to case, are compared
+    /// with the text in lower case, where a letter may have become two.
     ListsLowered,
 }
 
