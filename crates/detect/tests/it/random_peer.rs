@@ -217,13 +217,18 @@ fn every_difference_on_random_rules_and_events_is_explained() {
     assert!(score.refused.keys().all(known), "{:?}", score.refused);
     assert!(refused * 5 < score.rules, "{refused} of {} refused", score.rules);
     assert!(score.both * 10 > score.pairs, "{} of {} match", score.both, score.pairs);
-    assert!(readings.len() * 2 > Reading::ALL.len(), "{readings:?}");
+    // Those that random rules run into by the dozen.
+    for reading in
+        [Reading::NullAlone, Reading::KeywordsWhole, Reading::ZonesUnknown, Reading::MappedApart]
+    {
+        assert!(readings.contains(&reading), "{reading:?}");
+    }
 }
 
 /// Words that differ in what engines may see otherwise: case, dashes, lines, wildcards, numbers.
 const WORDS: [&str; 28] = [
     "a", "ΑΣ", "ας", "ασα", "Σ*", "ς", "?", "İ", "i\u{307}", "İ*", "ſ", "S*", "\u{212A}", "k?",
-    "-a", "/a*", " –a", "a-b", "a/b", "a\nb", "a*b", "ab", "abb*", "1", "01", " 1", "inf",
+    "-a", "-ab", "/a*", " –a", "a-b", "a/b", "a\nb", "a*b", "ab", "abb*", "1", "01", " 1", "inf",
 ];
 
 /// What `ab` and `-ab` may look like in a text.
