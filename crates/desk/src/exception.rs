@@ -343,19 +343,21 @@ impl NewException {
         if names > EXCEPTION_NAMES_MAX {
             return Some(Words::new(
                 format!("{names} rules and tags: {EXCEPTION_NAMES_MAX} are the most"),
-                format!("ルールとタグが{names}件あります。{EXCEPTION_NAMES_MAX}件までにしてください"),
+                format!(
+                    "ルールとタグが{names}件あります。{EXCEPTION_NAMES_MAX}件までにしてください"
+                ),
             ));
         }
         if self.entity.as_ref().is_some_and(|entity| entity.value.trim().is_empty()) {
             return Some(Words::new("the entity needs a name", "対象の名前がありません"));
         }
         match self.lasts {
-            Lasts::Days(days) if !(1..=EXCEPTION_DAYS_MAX).contains(&days) => {
-                Some(Words::new(
-                    format!("{days} days: 1 to {EXCEPTION_DAYS_MAX} are possible, or no end"),
-                    format!("{days}日は指定できません。1～{EXCEPTION_DAYS_MAX}日か、期限なしにしてください"),
-                ))
-            }
+            Lasts::Days(days) if !(1..=EXCEPTION_DAYS_MAX).contains(&days) => Some(Words::new(
+                format!("{days} days: 1 to {EXCEPTION_DAYS_MAX} are possible, or no end"),
+                format!(
+                    "{days}日は指定できません。1～{EXCEPTION_DAYS_MAX}日か、期限なしにしてください"
+                ),
+            )),
             Lasts::Days(_) | Lasts::UntilRemoved => None,
         }
     }
