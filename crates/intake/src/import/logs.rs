@@ -449,6 +449,29 @@ struct Parts<'a> {
     take: &'a mut dyn FnMut(LogPart<'_>) -> Result<(), Stopped>,
 }
 
+/// Reads until `buffer` is full or there is no more; how many bytes there were.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Whether `bytes` are zeros: the first is, and each is as the one before. Comparing slices takes many
+/// bytes at once, which looking for the first that is not zero does not.
+fn is_zeros(bytes: &[u8]) -> bool {
+    match bytes {
+        [0, rest @ ..] => *rest == bytes[..rest.len()],
+        rest => rest.is_empty(),
+    }
+}
+
 impl Parts<'_> {
     fn chunks(&mut self, reader: &mut impl Read) -> Result<(), Fault> {
         let mut header = Vec::new();
@@ -457,16 +480,19 @@ impl Parts<'_> {
             self.end.damage(evtx::in_file_header(), evtx::no_header(&error));
             return Ok(());
         }
+        // Proof that it fits: a chunk has 64 KiB.
+        let empty = || vec![0; CHUNK_BYTES as usize];
+        let mut chunk = empty();
         for number in 0.. {
             check(self.cancel)?;
-            // Proof that it fits: a chunk has 64 KiB.
-            let mut data = Vec::with_capacity(CHUNK_BYTES as usize);
-            reader.take(CHUNK_BYTES).read_to_end(&mut data)?;
-            if data.is_empty() {
+            let bytes = fill(reader, &mut chunk)?;
+            if bytes == 0 {
                 break;
             }
             // A log that was made large and never filled has chunks of zeros.
-            if data.iter().any(|&byte| byte != 0) {
+            if !is_zeros(&chunk[..bytes]) {
+                let mut data = std::mem::replace(&mut chunk, empty());
+                data.truncate(bytes);
                 self.give(LogPart::EvtxChunk { number, data })?;
             }
         }
