@@ -8,7 +8,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::convert::Infallible;
-use yagura_event::{EventBatch, EventFields, Origin, StreamName, Transport, UtcMicros};
+use yagura_event::{EventBatch, EventFields, Origin, StreamName, Transport, UtcMicros, Words};
 use yagura_fuzz::evtx_chunk;
 use yagura_intake::evtx::{ChunkReader, EventSink, EvtxSink, read_one_chunk};
 use yagura_normalize::Normalizer;
@@ -82,7 +82,7 @@ impl EvtxSink for Rows {
         Ok(())
     }
 
-    fn damage(&mut self, place: String, reason: String) {
+    fn damage(&mut self, place: Words, reason: Words) {
         self.damages.push(format!("{place}: {reason}"));
     }
 }

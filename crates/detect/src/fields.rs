@@ -3,7 +3,7 @@
 use crate::item::Atom;
 use crate::logsource::LogSources;
 use crate::rule::RuleInfo;
-use crate::ruleset::Ruleset;
+use crate::ruleset::{CompiledRule, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use yagura_event::FieldDictionary;
@@ -42,15 +42,7 @@ impl Ruleset {
             if datasets.is_empty() {
                 continue;
             }
-            let mut fields: BTreeSet<Arc<str>> = BTreeSet::new();
-            rule.expression.each_atom(&mut |id| match self.atom_table().atoms.get(id as usize) {
-                Some(Atom::Value { field, .. }) => fields.extend(field.clone()),
-                Some(Atom::Fields { field, other, .. }) => {
-                    fields.extend([field.clone(), other.clone()]);
-                }
-                None => {}
-            });
-            for field in fields {
+            for field in self.fields_of(rule) {
                 let verdict = judged.entry((datasets.clone(), field.clone()));
                 let verdict =
                     verdict.or_insert_with(|| judge(self.dictionary(), &datasets, &field));
@@ -61,6 +53,24 @@ impl Ruleset {
             }
         }
         found
+    }
+
+    /// Fields that the rules which `wanted` names ask for, as the rules write them.
+    pub fn fields_asked(&self, wanted: impl Fn(&RuleInfo) -> bool) -> BTreeSet<Arc<str>> {
+        let rules = self.compiled_rules().iter().filter(|rule| wanted(&rule.info));
+        rules.flat_map(|rule| self.fields_of(rule)).collect()
+    }
+
+    fn fields_of(&self, rule: &CompiledRule) -> BTreeSet<Arc<str>> {
+        let mut fields: BTreeSet<Arc<str>> = BTreeSet::new();
+        rule.expression.each_atom(&mut |id| match self.atom_table().atoms.get(id as usize) {
+            Some(Atom::Value { field, .. }) => fields.extend(field.clone()),
+            Some(Atom::Fields { field, other, .. }) => {
+                fields.extend([field.clone(), other.clone()]);
+            }
+            None => {}
+        });
+        fields
     }
 }
 

@@ -508,7 +508,15 @@ fn encode(text: &str, encodings: &[Encoding]) -> Result<Vec<String>, String> {
     match encodings.last() {
         Some(Encoding::Base64) => Ok(vec![BASE64.encode(&bytes)]),
         Some(Encoding::Base64Offset) => {
-            Ok((0..3).map(|shift| base64_shifted(&bytes, shift)).collect())
+            let shifted: Vec<String> = (0..3).map(|shift| base64_shifted(&bytes, shift)).collect();
+            // A pattern without a character of its own would hold for every text.
+            match shifted.iter().any(String::is_empty) {
+                true => Err(format!(
+                    "{text:?} is too short for base64offset: one byte can vanish among its \
+                     neighbours; write two or more"
+                )),
+                false => Ok(shifted),
+            }
         }
         _ => match String::from_utf8(bytes) {
             Ok(text) => Ok(vec![text]),

@@ -65,6 +65,7 @@ mod row;
 mod rule;
 mod ruleset;
 mod run;
+mod stretch;
 mod substrings;
 mod text;
 mod view;

@@ -82,6 +82,10 @@ pub const MARKINGS_PER_INDICATOR_MAX: usize = 16;
 /// Most markings that a TAXII server is asked for by their ids at the end of a pull.
 pub const TAXII_MARKINGS_MAX: usize = 100;
 
+/// Seconds that a server has for all of them together; the indicators of those that did not come have
+/// no TLP of their own.
+pub const TAXII_MARKINGS_SECONDS: u64 = 60;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@ use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
 use std::path::PathBuf;
-use yagura_event::EventBatch;
+use yagura_event::{EventBatch, Words};
 
 /// What can go wrong in the lake.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,32 @@ pub enum LakeError {
 }
 
 impl LakeError {
+    /// The same in both languages. What others say is quoted.
+    pub fn words(&self) -> Words {
+        let ja = match self {
+            LakeError::Io { path, source } => {
+                format!("{} を読み書きできません（{}）", path.display(), Words::from(source).ja())
+            }
+            LakeError::Corrupt { path, reason } => format!(
+                "{} はParquetファイルとして壊れています（{reason}）。コピーから戻してください",
+                path.display()
+            ),
+            LakeError::Delta { path, source } => {
+                format!("{} のDeltaログを読み書きできません（{source}）", path.display())
+            }
+            LakeError::Tag { file, tag, value } => {
+                format!("{file}: Deltaログのタグ {tag} が壊れています（{value:?}）")
+            }
+            LakeError::NoSuchBatch(batch) => format!("バッチ{batch}は保管庫にありません"),
+            LakeError::Envelope(_)
+            | LakeError::Sealed(_)
+            | LakeError::NotTheRecord(_)
+            | LakeError::Arrow(_)
+            | LakeError::Query(_) => format!("保管庫の処理に失敗しました（{self}）"),
+        };
+        Words::new(self.to_string(), ja)
+    }
+
     /// The file or directory that it is about, where it is about one.
     pub fn path(&self) -> Option<&std::path::Path> {
         match self {

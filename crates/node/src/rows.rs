@@ -294,7 +294,9 @@ impl Node {
 
 /// The bytes of a row's `event.original.base64`.
 pub fn from_base64(text: &str) -> Result<Vec<u8>, NodeError> {
-    STANDARD.decode(text).map_err(|error| NodeError::request(error.to_string(), error.to_string()))
+    STANDARD.decode(text).map_err(|error| {
+        NodeError::request(error.to_string(), format!("Base64として読めません（{error}）"))
+    })
 }
 
 /// Memory that a row takes up, in bytes, about: its texts, and a constant for each name and value.

@@ -61,6 +61,18 @@ pub(crate) struct Rules {
 struct InUse {
     ruleset: Arc<Ruleset>,
     report: Arc<CompileReport>,
+    /// [`Compiled::texts`]
+    texts: Arc<BTreeMap<String, [u8; 32]>>,
+}
+
+impl InUse {
+    fn new(compiled: &Compiled) -> InUse {
+        InUse {
+            ruleset: compiled.ruleset.clone(),
+            report: Arc::new(compiled.report.clone()),
+            texts: compiled.texts.clone(),
+        }
+    }
 }
 
 /// What the pipeline looks at before each batch.
@@ -148,10 +160,7 @@ impl Rules {
         Rules {
             sources,
             dictionary,
-            in_use: Mutex::new(InUse {
-                ruleset: compiled.ruleset.clone(),
-                report: Arc::new(compiled.report.clone()),
-            }),
+            in_use: Mutex::new(InUse::new(compiled)),
             next: Arc::default(),
             changing: Mutex::new(recorded),
         }
@@ -191,7 +200,7 @@ impl Rules {
         let kept = |error: RulebookError| {
             NodeError::request(
                 format!("the rules in use stay: {error}"),
-                format!("使用中のルールをそのまま使います: {error}"),
+                format!("使用中のルールをそのまま使います: {}", error.words().ja()),
             )
         };
         let compiled = self.sources.compile(self.dictionary.clone()).map_err(kept)?;
@@ -201,8 +210,7 @@ impl Rules {
         }
         let difference = Difference::of(&in_use(&before.ruleset), &in_use(&compiled.ruleset));
         let adapted = record(audit, &mut recorded, &compiled, who, cause)?;
-        *locked(&self.in_use) =
-            InUse { ruleset: compiled.ruleset.clone(), report: Arc::new(compiled.report.clone()) };
+        *locked(&self.in_use) = InUse::new(&compiled);
         self.next.put(compiled.ruleset.clone());
         let named = |(id, title, digest): &(String, String, String)| json!({ "rule.uuid": id, "rule.name": title, "rule.digest": digest });
         let changed = |(id, title, _, digest): &(String, String, String, String)| json!({ "rule.uuid": id, "rule.name": title, "rule.digest": digest });
@@ -226,19 +234,16 @@ impl Rules {
 }
 
 impl Rules {
-    /// The file of the rule or correlation `id` whose digest is `digest`, as it is on the disk now.
-    fn text_of(&self, id: &str, digest: &str) -> Result<Written, NodeError> {
-        let loaded = self.sources.load()?;
-        let files = loaded.files.clone();
-        let compiled = loaded.compile(self.dictionary.clone())?;
-        let ruleset = &compiled.ruleset;
-        let all = || ruleset.rules().chain(ruleset.correlations());
-        let Some(rule) = all().find(|rule| rule.id == id) else { return Ok(Written::Gone) };
+    /// The file of the rule or correlation `id` whose digest is `digest`: that of the rule in use, as
+    /// long as its file is what it was when the rules were read. Reads this one file.
+    fn text_of(&self, id: &str, digest: &str) -> Written {
+        let InUse { ruleset, texts, .. } = locked(&self.in_use).clone();
+        let mut all = ruleset.rules().chain(ruleset.correlations());
+        let Some(rule) = all.find(|rule| rule.id == id) else { return Written::Gone };
         if rule.digest != digest {
-            return Ok(Written::Changed);
+            return Written::Changed;
         }
-        let file = files.into_iter().find(|file| file.path == *rule.path);
-        Ok(file.map_or(Written::Gone, Written::Here))
+        Compiled::file(&rule.path, &texts).map_or(Written::Changed, Written::Here)
     }
 }
 
@@ -250,7 +255,7 @@ enum Written {
 }
 
 impl Node {
-    /// The text of the rule that raised an alert, as it was when it matched. Reads the rules again;
+    /// The text of the rule that raised an alert, as it was when it matched. Reads the rule's file;
     /// blocks.
     ///
     /// # Errors
@@ -274,7 +279,7 @@ impl Node {
                 ),
             ));
         };
-        match self.rules.text_of(uuid, digest)? {
+        match self.rules.text_of(uuid, digest) {
             Written::Here(file) => Ok(json!({
                 "rule.uuid": uuid,
                 "rule.name": name,
@@ -338,9 +343,9 @@ impl Node {
         let present = self.data_present(last).await?;
         let node = self.clone();
         let measured = tokio::task::spawn_blocking(move || {
-            let InUse { ruleset, report } = locked(&node.rules.in_use).clone();
+            let InUse { ruleset, report, texts } = locked(&node.rules.in_use).clone();
             let adapted = String::new();
-            let compiled = Compiled { ruleset, report: (*report).clone(), adapted };
+            let compiled = Compiled { ruleset, report: (*report).clone(), adapted, texts };
             let results = cases::run_beside(&node.rules.sources, &[], &compiled)?;
             Ok(coverage(&compiled.ruleset, &present, &results))
         });

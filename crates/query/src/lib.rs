@@ -43,4 +43,5 @@ pub use error::{ParseError, QueryError};
 pub use live::Live;
 pub use parse::parse;
 pub use searcher::{Order, SearchRequest, Searcher};
+pub use suggest::closest;
 pub use time::parse_instant;

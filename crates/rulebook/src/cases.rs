@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use yagura_detect::{CompileReport, Correlator, CorrelatorOptions, Engine, RuleInfo, Ruleset};
-use yagura_event::{EventBatch, Lang, StreamName};
+use yagura_event::{EventBatch, Lang, StreamName, Words};
 use yagura_normalize::Normalizer;
 
 /// What became of one case.
@@ -77,7 +77,7 @@ pub enum Outcome {
     /// The rule is refused, for this reason.
     Refused(String),
     /// The case cannot be read, for this reason.
-    Unreadable(String),
+    Unreadable(Words),
     /// The case has no events that are read here, so it says nothing.
     Skipped,
 }
@@ -105,8 +105,8 @@ impl Outcome {
             }
             Outcome::Unreadable(reason) => {
                 return match lang {
-                    Lang::Ja => format!("テストを読めません: {reason}"),
-                    Lang::En => format!("the case cannot be read: {reason}"),
+                    Lang::Ja => format!("テストを読めません: {}", reason.ja()),
+                    Lang::En => format!("the case cannot be read: {}", reason.en()),
                 };
             }
             Outcome::Skipped => {
@@ -298,7 +298,7 @@ impl Runner<'_> {
         lines
             .map(|(number, line)| match serde_json::from_str::<Line>(line) {
                 Ok(case) => self.line(path, number, &case),
-                Err(error) => unreadable(path, Some(number), error.to_string()),
+                Err(error) => unreadable(path, Some(number), Words::quoted(error.to_string())),
             })
             .collect()
     }
@@ -325,8 +325,11 @@ impl Runner<'_> {
                 )
             }
             _ => {
-                let reason = "a case has either raw, or dataset and fields, or events";
-                return unreadable(path, Some(number), reason.into());
+                let reason = Words::new(
+                    "a case has either raw, or dataset and fields, or events",
+                    "raw、dataset と fields、events のどれか1つを書いてください",
+                );
+                return unreadable(path, Some(number), reason);
             }
         };
         let wanted = u64::from(case.r#match);
@@ -337,15 +340,17 @@ impl Runner<'_> {
 
     fn info(&mut self, path: &Path) -> Vec<CaseResult> {
         let info = read_text(path, RULE_FILE_BYTES_MAX).and_then(|text| {
-            yagura_detect::check_text(&text)?;
-            yaml_serde::from_str::<Info>(&text).map_err(|error| error.to_string())
+            yagura_detect::check_text(&text).map_err(Words::quoted)?;
+            yaml_serde::from_str::<Info>(&text).map_err(|error| Words::quoted(error.to_string()))
         });
         let info = match info {
             Ok(info) => info,
             Err(reason) => return vec![unreadable(path, None, reason)],
         };
         let Some(rule) = info.rule_metadata.first() else {
-            return vec![unreadable(path, None, "rule_metadata names no rule".into())];
+            let reason =
+                Words::new("rule_metadata names no rule", "rule_metadata にルールがありません");
+            return vec![unreadable(path, None, reason)];
         };
         let mut results = Vec::new();
         for test in &info.regression_tests_info {
@@ -357,7 +362,11 @@ impl Runner<'_> {
                         self.try_rule(path, &rule.id, sample, wanted, &batches)
                     }
                     Err(reason) => {
-                        let reason = format!("{}: {reason}", file.display());
+                        let file = file.display();
+                        let reason = Words::new(
+                            format!("{file}: {}", reason.en()),
+                            format!("{file}: {}", reason.ja()),
+                        );
                         let failed = unreadable(path, None, reason);
                         CaseResult { rule_id: rule.id.clone(), sample, ..failed }
                     }
@@ -424,7 +433,7 @@ impl Runner<'_> {
     }
 }
 
-fn unreadable(path: &Path, line: Option<usize>, reason: String) -> CaseResult {
+fn unreadable(path: &Path, line: Option<usize>, reason: Words) -> CaseResult {
     CaseResult {
         path: path.display().to_string(),
         line,

@@ -16,13 +16,14 @@
 use crate::RulebookError;
 use crate::changes::{Change, ChangeKind, between, filter_files, ids};
 use crate::limits::{FOLDER_DEPTH_MAX, RULE_FILES_MAX, VERSIONS_KEPT_MAX};
-use crate::load::RuleSources;
+use crate::load::{RuleSources, too_deep, too_many_files};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use yagura_event::Words;
 
 /// An update as the history keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,7 +144,7 @@ impl Library {
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole
             .lines()
-            .map(|line| serde_json::from_str(line).map_err(|e| RulebookError::at(&path, e)))
+            .map(|line| serde_json::from_str(line).map_err(|e| RulebookError::not_read(&path, &e)))
             .collect()
     }
 
@@ -191,7 +192,11 @@ impl Library {
                 .map(|count| self.history.join(format!("{number:06}.unfinished-{count}")))
                 .find(|aside| matches!(aside.try_exists(), Ok(false)))
                 .ok_or_else(|| {
-                    RulebookError::at(&place, "too many unfinished updates: look at them")
+                    let reason = Words::new(
+                        "too many unfinished updates: look at them",
+                        "途中で終わった更新が多すぎます。中身を確かめて片付けてください",
+                    );
+                    RulebookError::at(&place, reason)
                 })?;
             fs::rename(&place, &aside).map_err(io(&aside))?;
         }
@@ -201,7 +206,7 @@ impl Library {
             keep(&self.dir.join(path), &place.join(path))?;
         }
         renameat_with(CWD, &place, CWD, &self.dir, RenameFlags::EXCHANGE)
-            .map_err(|error| RulebookError::at(&self.dir, error))?;
+            .map_err(|error| RulebookError::at(&self.dir, std::io::Error::from(error)))?;
         sync_dir(&self.history)?;
         if let Some(parent) = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent)?;
@@ -256,8 +261,7 @@ fn files(dir: &Path) -> Result<Vec<yagura_detect::RuleFile>, RulebookError> {
 /// lead anywhere.
 fn copy(from: &Path, to: &Path, depth: usize, copied: &mut usize) -> Result<(), RulebookError> {
     if depth > FOLDER_DEPTH_MAX {
-        let reason = format!("folders are nested deeper than {FOLDER_DEPTH_MAX}");
-        return Err(RulebookError::at(from, reason));
+        return Err(too_deep(from));
     }
     let wrong = |path: &Path, error: std::io::Error| RulebookError::at(path, error);
     fs::create_dir(to).map_err(|error| wrong(to, error))?;
@@ -270,7 +274,7 @@ fn copy(from: &Path, to: &Path, depth: usize, copied: &mut usize) -> Result<(), 
         } else if kind.is_file() {
             *copied += 1;
             if *copied > RULE_FILES_MAX {
-                return Err(RulebookError::at(from, format!("more than {RULE_FILES_MAX} files")));
+                return Err(too_many_files(from));
             }
             copy_file(&path, &target)?;
         }
@@ -304,7 +308,11 @@ fn keep(from: &Path, to: &Path) -> Result<(), RulebookError> {
             return sync_dir(dir);
         }
     }
-    Err(RulebookError::at(to, "too many files of this name: remove some"))
+    let reason = Words::new(
+        "too many files of this name: remove some",
+        "同じ名前のファイルが多すぎます。減らしてください",
+    );
+    Err(RulebookError::at(to, reason))
 }
 
 fn sync_dir(dir: &Path) -> Result<(), RulebookError> {

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use yagura_detect::{Engine, Match, RuleInfo};
 use yagura_enrich::Enricher;
 use yagura_event::{
-    EventBatch, EventFields, Origin, Record, StreamName, Transport, UtcMicros, columns,
+    EventBatch, EventFields, Origin, Record, StreamName, Transport, UtcMicros, Words, columns,
 };
 use yagura_intake::evtx::{ChunkReader, EventSink, EvtxSink};
 use yagura_intake::import::Place;
@@ -449,7 +449,7 @@ impl EvtxSink for Chunk<'_, '_> {
         Ok(())
     }
 
-    fn damage(&mut self, place: String, reason: String) {
+    fn damage(&mut self, place: Words, reason: Words) {
         self.tally.damage(self.unit, place, reason);
     }
 }

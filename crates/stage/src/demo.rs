@@ -169,7 +169,7 @@ async fn show(
     wait_until_searchable(base, sent as u64).await?;
     println!("  {sent} {}", words.sent);
     let proven = print_alerts(base, lang, words).await?;
-    prove(yagura, base, &proven, words, scratch)?;
+    prove(yagura, (base, lang), &proven, words, scratch)?;
     println!("\n■ {}: {base}/", words.page);
     println!("\n■ {}:", words.next);
     let command = yagura.display();
@@ -284,18 +284,24 @@ fn local_time(zone: &TimeZone, utc: &str) -> String {
         .map_or(utc.to_owned(), |at| at.to_zoned(zone.clone()).strftime("%H:%M:%S%:z").to_string())
 }
 
-fn prove(yagura: &Path, base: &str, id: &str, words: &Words, scratch: &Path) -> Result<()> {
+fn prove(
+    yagura: &Path,
+    (base, lang): (&str, &str),
+    id: &str,
+    words: &Words,
+    scratch: &Path,
+) -> Result<()> {
     println!("\n■ {}", words.proof);
     let proof = scratch.join("event.proof");
     let status = Command::new(yagura)
-        .args(["prove", "--server", base, id, "--out"])
+        .args(["prove", "--lang", lang, "--server", base, id, "--out"])
         .arg(&proof)
         .stdout(std::process::Stdio::null())
         .status()?;
     if !status.success() {
         bail!("yagura prove {id} ended with {status}");
     }
-    println!("  {id}: {} ({} bytes)", proof.display(), std::fs::metadata(&proof)?.len());
+    println!("  {id}: {} ({} B)", proof.display(), std::fs::metadata(&proof)?.len());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/format/verify.py");
     let key = scratch.join("data/keys/events.vkey");
     match Command::new("python3").arg(script).arg(&proof).arg(&key).output() {

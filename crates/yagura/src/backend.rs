@@ -4,8 +4,9 @@
 use crate::client::Client;
 use crate::config::Config;
 use crate::output::Row;
+use crate::told::{self, misuse};
 use crate::{Misuse, Place};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -27,10 +28,10 @@ pub enum Backend {
 
 impl Place {
     /// The directory this place names, or the user's own.
-    pub fn data_dir(&self) -> Result<PathBuf> {
+    pub fn data_dir(&self, lang: Lang) -> Result<PathBuf> {
         match &self.data {
             Some(dir) => Ok(dir.clone()),
-            None => default_data_dir(),
+            None => default_data_dir(lang),
         }
     }
 
@@ -52,7 +53,7 @@ impl Place {
 
     /// The directory, which must be there: a typing mistake should not look like an empty store.
     pub fn existing_dir(&self, lang: Lang) -> Result<DataDir> {
-        let dir = self.data_dir()?;
+        let dir = self.data_dir(lang)?;
         if dir.join("keys").is_dir() {
             return Ok(DataDir::new(dir));
         }
@@ -72,12 +73,18 @@ impl Place {
 }
 
 /// `$XDG_DATA_HOME/yagura`, or `~/.local/share/yagura` (XDG Base Directory 0.8).
-pub fn default_data_dir() -> Result<PathBuf> {
+pub fn default_data_dir(lang: Lang) -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("XDG_DATA_HOME").filter(|dir| !dir.is_empty()) {
         return Ok(PathBuf::from(dir).join("yagura"));
     }
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
-    let home = home.context("HOME is not set; name the data directory with --data")?;
+    let home = home.ok_or_else(|| {
+        misuse(
+            lang,
+            "HOME is not set; name the data directory with --data",
+            "HOME が設定されていません。--data でデータディレクトリを指定してください",
+        )
+    })?;
     Ok(PathBuf::from(home).join(".local/share/yagura"))
 }
 
@@ -98,16 +105,18 @@ impl Backend {
         let data = place.existing_dir(lang)?;
         let mut config = Config::default();
         config.content.dirs = place.content.clone();
+        config.lang = lang;
         let node = open_node(data, node_options(&config)?).await?;
         Ok(Backend::Local(node, lang))
     }
 
     /// Lets go of a directory. A failure here loses nothing: the next start repairs it.
     pub async fn close(self) {
-        if let Backend::Local(node, _) = self {
+        if let Backend::Local(node, lang) = self {
             let closed = tokio::task::spawn_blocking(move || node.close()).await;
             if let Ok(Err(error)) = closed {
-                eprintln!("yagura: {error}");
+                let error = told::error(&error.into(), lang);
+                eprintln!("yagura: {}", crate::output::visible_lines(&error));
             }
         }
     }
@@ -177,9 +186,10 @@ impl Backend {
     pub async fn alerts(&self, query: &[(&str, String)]) -> Result<Value> {
         match self {
             Backend::Remote(client) => client.get("/api/v1/alerts", query).await,
-            Backend::Local(node, _) => {
+            Backend::Local(node, lang) => {
                 let text = query.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-                let asked = yagura_node::AlertQuery::from_pairs(text)?;
+                let asked = yagura_node::AlertQuery::from_pairs(text);
+                let asked = asked.map_err(|error| said(error, *lang))?;
                 Ok(node.alerts(&asked))
             }
         }
@@ -309,7 +319,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         rules_recorded_as: None,
         sources: None,
         enrich: None,
-        content: crate::content::read(&config.content.dirs)?,
+        content: crate::content::read(&config.content.dirs, config.lang)?,
         journal: yagura_journal::JournalOptions {
             queue_bytes: config.journal.queue_mib * 1024 * 1024,
             checkpoint_interval: seconds(config.journal.checkpoint_interval_s),

@@ -1,14 +1,15 @@
 //! The one configuration file. Every key has a default; unknown keys are errors.
 
+use crate::told::{either, in_lang};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use yagura_desk::{RiskOptions, Webhook, WebhookSecret};
 use yagura_detect::CorrelatorOptions;
-use yagura_event::{Lang, Level};
+use yagura_event::{Lang, Level, Words};
 use yagura_normalize::limits::SOURCE_SETTINGS_MAX;
-use yagura_normalize::{Normalizer, SourceSetting};
+use yagura_normalize::{Normalizer, SourceSetting, SourceText};
 
 /// Everything `yagura serve` can be told, as it stands in the TOML file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -295,25 +296,29 @@ impl Default for Alerts {
 }
 
 impl Config {
-    /// Reads and checks the file at `path`, or takes the defaults.
-    pub fn load(path: Option<&Path>) -> Result<Config> {
-        Config::load_in(path, None)
-    }
-
-    /// Like [`Config::load`], for a person who asked for a language.
-    pub fn load_in(path: Option<&Path>, asked: Option<Lang>) -> Result<Config> {
+    /// Reads and checks the file at `path`, or takes the defaults. A file that cannot be understood is
+    /// told in `lang`, the language of the person; its faults in that which was asked for, or else in
+    /// its own.
+    pub fn load(path: Option<&Path>, asked: Option<Lang>, lang: Lang) -> Result<Config> {
         let Some(path) = path else {
             let lang = asked.unwrap_or_default();
             return Ok(Config { lang, ..Config::default() });
         };
-        let lang = asked.unwrap_or_default();
-        let text = std::fs::read_to_string(path).with_context(|| match lang {
-            Lang::En => format!("cannot read the configuration file {}", path.display()),
-            Lang::Ja => format!("設定ファイル {} を読み取れません", path.display()),
-        })?;
-        let mut config: Config = toml::from_str(&text).with_context(|| wrong(path, lang))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| {
+                let path = path.display();
+                either(
+                    lang,
+                    format!("cannot read the configuration file {path}"),
+                    format!("設定ファイル {path} を読み取れません"),
+                )
+            })
+            .map_err(|error| in_lang(error, lang))?;
+        let mut config: Config =
+            toml::from_str(&text).map_err(|error| not_understood(path, &text, &error, lang))?;
         config.lang = asked.unwrap_or(config.lang);
-        config.check().with_context(|| wrong(path, config.lang))?;
+        let checked = config.check().with_context(|| wrong(path, config.lang));
+        checked.map_err(|error| in_lang(error, config.lang))?;
         Ok(config)
     }
 
@@ -509,6 +514,32 @@ impl Config {
     }
 }
 
+/// Why a file is no configuration. The place and the words are those of the TOML reader; a
+/// `[[source]]` that means nothing is ours, so its words are in both languages.
+fn not_understood(path: &Path, text: &str, error: &toml::de::Error, lang: Lang) -> anyhow::Error {
+    let said = error.to_string();
+    let said = match (lang, wrong_source(text)) {
+        (Lang::Ja, Some(words)) if said.contains(words.en()) => {
+            said.replace(words.en(), words.ja())
+        }
+        _ => said,
+    };
+    let remedy = either(
+        lang,
+        "\n`yagura config show` lists every key with its value",
+        "\n設定できるキーとその値は yagura config show で確認できます",
+    );
+    anyhow::anyhow!("{}: {}{remedy}", wrong(path, lang), said.trim_end())
+}
+
+/// The first `[[source]]` that means nothing, and why.
+fn wrong_source(text: &str) -> Option<Words> {
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let sources = table.get("source")?.as_array()?;
+    let texts = sources.iter().filter_map(|source| source.clone().try_into::<SourceText>().ok());
+    texts.filter_map(|text| SourceSetting::try_from(text).err()).next()
+}
+
 /// What a fault of the configuration is told under.
 pub fn wrong(path: &Path, lang: Lang) -> String {
     match lang {
@@ -572,7 +603,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("yagura.toml");
         std::fs::write(&path, text)?;
-        Config::load(Some(&path))
+        Config::load(Some(&path), None, Lang::En)
     }
 
     #[test]
@@ -618,11 +649,34 @@ mod tests {
     fn a_fault_is_told_in_the_language_that_is_asked_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("yagura.toml");
-        let told = |lang| format!("{:#}", Config::load_in(Some(&path), Some(lang)).unwrap_err());
+        let told = |lang| format!("{:#}", Config::load(Some(&path), Some(lang), lang).unwrap_err());
         assert!(told(Lang::Ja).contains("を読み取れません"), "{}", told(Lang::Ja));
         std::fs::write(&path, "[lake]\nhot_mib = 1\n").unwrap();
         assert!(told(Lang::Ja).contains("に誤りがあります"), "{}", told(Lang::Ja));
         assert!(told(Lang::En).contains("is wrong"), "{}", told(Lang::En));
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_told_in_the_language_of_the_person() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("yagura.toml");
+        let told = |text: &str, lang| {
+            std::fs::write(&path, text).unwrap();
+            format!("{:#}", Config::load(Some(&path), None, lang).unwrap_err())
+        };
+        let syntax = "[http]\nlisten = 'everywhere'\n";
+        assert!(told(syntax, Lang::En).contains("`yagura config show` lists every key"));
+        let ja = told(syntax, Lang::Ja);
+        for part in ["に誤りがあります", "line 2", "yagura config show で確認できます"]
+        {
+            assert!(ja.contains(part), "{ja}");
+        }
+        let source = "[[source]]\nhost = 'b'\nzone = 'Mars'\n";
+        let ja = told(source, Lang::Ja);
+        let said =
+            "host = \"b\" の [[source]]: zone: \"Mars\" は IANA のタイムゾーン名ではありません";
+        assert!(ja.contains(said) && !ja.contains("is no IANA zone"), "{ja}");
+        assert!(told(source, Lang::En).contains("zone: \"Mars\" is no IANA zone"));
     }
 
     #[test]

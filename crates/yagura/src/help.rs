@@ -6,9 +6,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::AddrParseError;
 use std::num::ParseIntError;
 use std::sync::LazyLock;
-use yagura_event::Lang;
+use yagura_event::{Lang, TimeError, Words};
 
 /// English text to Japanese.
 static JAPANESE: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
@@ -178,21 +179,22 @@ pub fn mistake(error: &clap::Error) -> Option<String> {
         ErrorKind::MissingSubcommand => "コマンドを指定してください".to_owned(),
         ErrorKind::InvalidValue if value.is_empty() => format!("{named} の値がありません"),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let why = std::error::Error::source(error).map(|why| match why.is::<ParseIntError>() {
-                true => "：整数ではないか、範囲の外です".to_owned(),
-                false => format!("（{why}）"),
-            });
+            let why = std::error::Error::source(error).map(|why| format!("：{}", reason(why)));
             format!("{named} に「{value}」は指定できません{}", why.unwrap_or_default())
         }
         ErrorKind::ArgumentConflict => {
             let other = context(ContextKind::PriorArg).unwrap_or_default();
-            format!("{named} と {other} は同時に指定できません")
+            match other == named {
+                true => format!("{named} は1回だけ指定できます"),
+                false => format!("{named} と {other} は同時に指定できません"),
+            }
         }
         ErrorKind::TooManyValues => format!("{named} の値が多すぎます：{value}"),
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
             format!("{named} の値の数が違います")
         }
         ErrorKind::NoEquals => format!("{named} は = で値を指定してください"),
+        ErrorKind::InvalidUtf8 => "引数にUTF-8ではない文字があります".to_owned(),
         _ => return None,
     };
     let mut text = format!("yagura: {text}");
@@ -206,6 +208,27 @@ pub fn mistake(error: &clap::Error) -> Option<String> {
     }
     text.push_str("\n  詳しくは --help を付けて実行してください");
     Some(text)
+}
+
+/// Why a value is none that is possible. Types of ours say it themselves; others are quoted.
+fn reason(why: &(dyn std::error::Error + 'static)) -> String {
+    if why.is::<ParseIntError>() {
+        return "整数ではないか、範囲の外です".to_owned();
+    }
+    if let Some(words) = why.downcast_ref::<Words>() {
+        return words.ja().to_owned();
+    }
+    if why.is::<AddrParseError>() {
+        return "アドレスとポートを 127.0.0.1:8440 のように指定してください".to_owned();
+    }
+    if why.is::<TimeError>() {
+        return "日時を 2026-11-21T10:00:00Z のように指定してください".to_owned();
+    }
+    let said = why.to_string();
+    match said.split_once(" is not in ") {
+        Some((_, range)) => format!("範囲は {range} です"),
+        None => format!("値の形が違います（{said}）"),
+    }
 }
 
 #[cfg(test)]
@@ -272,13 +295,23 @@ mod tests {
             said(&["yagura", "search", "--limit", "many", "x"]),
             said(&["yagura", "alerts", "--level", "hot"]),
             said(&["yagura", "search", "x", "--data", "a", "--server", "http://b"]),
+            said(&["yagura", "serve", "--http", "everywhere"]),
+            said(&["yagura", "acts", "--kind", "web"]),
+            said(&["yagura", "hunt", "indicators", "add", "x", "--confidence", "101"]),
+            said(&["yagura", "hunt", "indicators", "add", "x", "--valid-until", "soon"]),
+            said(&["yagura", "search", "x", "--limit", "1", "--limit", "2"]),
         ];
         let expected = [
             "yagura: serch というコマンドはありません\n  もしかして：serve、search",
             "yagura: --colums という引数はありません\n  もしかして：--columns",
             "yagura: --limit <LIMIT> に「many」は指定できません：整数ではないか、範囲の外です",
-            "yagura: --level <LEVEL> に「hot」は指定できません（unknown level \"hot\": use informational, low, medium, high or critical）",
+            "yagura: --level <LEVEL> に「hot」は指定できません：informational、low、medium、high、critical のどれかを指定してください",
             "yagura: --data <DIR> と --server <URL> は同時に指定できません",
+            "yagura: --http <ADDRESS> に「everywhere」は指定できません：アドレスとポートを 127.0.0.1:8440 のように指定してください",
+            "yagura: --kind <KIND> に「web」は指定できません：file、logon、failed_logons、process、powershell、web_visit、ssh、sudo、session、connections、audit、vpn のどれかを指定してください",
+            "yagura: --confidence <CONFIDENCE> に「101」は指定できません：範囲は 0..=100 です",
+            "yagura: --valid-until <INSTANT> に「soon」は指定できません：日時を 2026-11-21T10:00:00Z のように指定してください",
+            "yagura: --limit <LIMIT> は1回だけ指定できます",
         ]
         .map(|line| format!("{line}\n  詳しくは --help を付けて実行してください"));
         assert_eq!(lines, expected);

@@ -106,8 +106,11 @@ fn locally(hunter: &Hunter, ask: Ask) -> Result<Value, NodeError> {
                 };
                 asked.insert(name.to_owned(), value);
             }
-            let query: IndicatorQuery = serde_json::from_value(Value::Object(asked))
-                .map_err(|error| NodeError::request(error.to_string(), error.to_string()))?;
+            let query: IndicatorQuery =
+                serde_json::from_value(Value::Object(asked)).map_err(|error| {
+                    let ja = format!("絞り込みの条件に誤りがあります（{error}）");
+                    NodeError::request(error.to_string(), ja)
+                })?;
             Ok(hunter.indicators(&query))
         }
         Ask::AddIndicators(request) => hunter.add_indicators(*request, &who()),

@@ -14,6 +14,7 @@ mod content;
 mod help;
 mod hunting;
 mod output;
+mod told;
 mod zone;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -158,7 +159,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("yagura: {}", output::visible_lines(&format!("{error:#}")));
+            eprintln!("yagura: {}", output::visible_lines(&told::error(&error, lang)));
             ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
         }
     }
@@ -166,7 +167,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(serve) => serve.run(asked).await,
+        Command::Serve(serve) => serve.run(asked, lang).await,
         Command::Import(import) => import.run(lang).await,
         Command::Search(search) => search.run(lang).await,
         Command::Acts(acts) => acts.run(lang).await,

@@ -47,8 +47,13 @@ pub fn rules(corpora: &Path) -> Vec<RuleFile> {
 /// The events of each `.evtx` file of both collections.
 pub fn evtx(corpora: &Path) -> Vec<File> {
     let dirs = ["evtx-attack-samples", "sigma-regression"];
-    let files = dirs.iter().flat_map(|dir| paths(&corpora.join(dir), &["evtx"]));
-    files.map(|path| evtx_records(&path)).filter(|file| !file.is_empty()).collect()
+    dirs.iter().flat_map(|dir| evtx_in(&corpora.join(dir))).collect()
+}
+
+/// The events of each `.evtx` file under `dir`.
+pub fn evtx_in(dir: &Path) -> Vec<File> {
+    let files = paths(dir, &["evtx"]);
+    files.iter().map(|path| evtx_records(path)).filter(|file| !file.is_empty()).collect()
 }
 
 fn evtx_records(path: &Path) -> File {

@@ -2,7 +2,7 @@
 
 use crate::corpus;
 use crate::reference;
-use reference::{Event, Reading, Reference, events_of};
+use reference::{Event, Readings, Reference, events_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -177,7 +177,7 @@ fn the_engine_agrees_with_the_reference_on_real_events() {
     let mut normalizer = normalizer();
     let dictionary = Normalizer::embedded_dictionary();
     let reference =
-        Reference { dictionary: &dictionary, sources: &sources, reading: Reading::Ours };
+        Reference { dictionary: &dictionary, sources: &sources, readings: Readings::OURS };
     type Sample = Vec<(Event, BTreeSet<String>)>;
     let mut sampled: BTreeMap<(&str, Arc<str>), Sample> = BTreeMap::new();
     let mut confirmed: BTreeMap<(&str, Arc<str>), usize> = BTreeMap::new();

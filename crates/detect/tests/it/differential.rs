@@ -2,14 +2,14 @@
 
 use crate::reference;
 use proptest::prelude::*;
-use reference::{Reading, Reference, batch_of, events_of};
+use reference::{Readings, Reference, batch_of, events_of};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use yagura_detect::{Engine, LogSources, RuleFile, Ruleset};
 use yagura_event::FieldDictionary;
 
-const FIELDS: &str = r#"
+pub const FIELDS: &str = r#"
 [[field]]
 name = "text"
 type = "text"
@@ -30,7 +30,7 @@ EventID = "event.code"
 Alias = "a"
 "#;
 
-const SOURCES: &str = r#"
+pub const SOURCES: &str = r#"
 [[source]]
 product = "any"
 where = [{ dataset = "*" }]
@@ -58,6 +58,13 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![3 => "[abA]{0,4}", 2 => mixed]
 }
 
+/// `ab`, `-ab` or `/ab` as rules' encodings make them, with something around.
+fn encoded() -> impl Strategy<Value = String> {
+    let encodings = ["YWJh", "FiY", "hYm", "YQBiAA", "AGEAYg==", "a\0b\0", "LWFi", "L2Fi"];
+    (text(), prop::sample::select(encodings.to_vec()), text())
+        .prop_map(|(start, middle, end)| format!("{start}{middle}{end}"))
+}
+
 /// Now and then so long that all predicates are answered together.
 fn long_or_short() -> impl Strategy<Value = String> {
     let long =
@@ -81,12 +88,14 @@ fn event_value(field: &str) -> BoxedStrategy<String> {
             text()
         ]
         .boxed(),
-        "num" => {
-            prop_oneof![(-3i64..12).prop_map(|n| n.to_string()), Just("2.5".to_owned()), text()]
-                .boxed()
-        }
+        "num" => prop_oneof![
+            3 => (-3i64..12).prop_map(|n| n.to_string()),
+            1 => prop::sample::select(vec!["2.5", " 7", "07", "inf"]).prop_map(str::to_owned),
+            3 => text()
+        ]
+        .boxed(),
         "b" => long_or_short().boxed(),
-        _ => text().boxed(),
+        _ => prop_oneof![12 => text(), 1 => encoded()].boxed(),
     }
 }
 
@@ -139,8 +148,9 @@ fn item() -> impl Strategy<Value = (String, Value)> {
         "base64offset",
         "utf16|base64offset",
         "wide",
+        "windash|base64offset",
     ]);
-    let encoded = (name(), encoding, "[ab]{1,3}")
+    let encoded = (name(), encoding, "[-/]?ab?b")
         .prop_map(|(name, encoding, value)| (format!("{name}|{encoding}|contains"), json!(value)));
     let source = prop::sample::select(vec![
         "a+b",
@@ -278,7 +288,7 @@ fn rule() -> impl Strategy<Value = Value> {
 }
 
 /// Rules, events and their dataset.
-type Case = (Vec<Value>, Vec<Vec<(&'static str, String)>>, &'static str);
+pub type Case = (Vec<Value>, Vec<Vec<(&'static str, String)>>, &'static str);
 
 /// Random rules and events; the fuzz target `rules_and_events` lets its bytes choose.
 pub fn case() -> impl Strategy<Value = Case> {
@@ -313,7 +323,7 @@ pub fn compare((rules, events, dataset): Case) {
     assert_eq!(first, found(&mut engine), "what is remembered changes the answer");
 
     let reference =
-        Reference { dictionary: &dictionary, sources: &sources, reading: Reading::Ours };
+        Reference { dictionary: &dictionary, sources: &sources, readings: Readings::OURS };
     let mut expected = BTreeSet::new();
     for file in &files {
         let parsed = rsigma_parser::parse_sigma_yaml(&file.text).unwrap();

@@ -18,6 +18,7 @@ mod modifiers;
 #[path = "../../benches/engine/peer.rs"]
 #[allow(dead_code, reason = "the benchmark uses the rest")]
 mod peer;
+mod random_peer;
 mod reference;
 mod refusals;
 mod second_opinion;

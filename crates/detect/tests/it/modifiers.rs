@@ -1,7 +1,7 @@
 //! What each modifier means, and the traps of the specification: one line, one event, one answer.
 
 use crate::reference;
-use reference::{Reading, Reference, batch_of, events_of};
+use reference::{Readings, Reference, batch_of, events_of};
 use std::sync::Arc;
 use yagura_detect::{Engine, LogSources, Match, RuleFile, Ruleset};
 use yagura_event::FieldDictionary;
@@ -41,7 +41,7 @@ fn matches(text: &str, event: &[(&str, &str)]) -> Vec<Match> {
     // The reference is held to the same truth.
     let sources = LogSources::from_toml(SOURCES).unwrap();
     let reference =
-        Reference { dictionary: &dictionary, sources: &sources, reading: Reading::Ours };
+        Reference { dictionary: &dictionary, sources: &sources, readings: Readings::OURS };
     let parsed = rsigma_parser::parse_sigma_yaml(text).unwrap();
     let slow = reference.matches(&parsed.rules[0], &events_of(&batch)[0]);
     assert_eq!(slow, !matches.is_empty(), "the reference disagrees\n{text}");
@@ -334,6 +334,7 @@ fn what_cannot_be_honoured_is_refused_with_the_reason() {
         "a|wide|windash: x",
         "a|cased|cidr: 10.0.0.0/8",
         "a: 18446744073709551615",
+        "a|base64offset|contains: a",
     ]
     .into_iter()
     .map(|item| format!("{item} => {}", of_item(item)))

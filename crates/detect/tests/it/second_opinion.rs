@@ -12,10 +12,11 @@
 
 use crate::corpus;
 use crate::peer;
+use crate::random_peer;
 use crate::reference;
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
-use reference::{Event, Reading, Reference, batch_of, events_of};
+use reference::{Event, Reading, Readings, Reference, batch_of, events_of};
 use rsigma_parser::SigmaRule;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -219,12 +220,13 @@ fn one_event(
 /// Which single way of reading makes the reference answer as the peer does.
 fn explain(bout: &Bout, event: &Event, id: &str, ours: bool, score: &mut Score) {
     let rule = &bout.rules[id];
-    let reference = |reading| {
+    let reference = |readings| {
         let (dictionary, sources) = (&*bout.dictionary, &bout.sources);
-        Reference { dictionary, sources, reading }.matches(rule, event)
+        Reference { dictionary, sources, readings }.matches(rule, event)
     };
-    assert_eq!(reference(Reading::Ours), ours, "{id} on {event:#?}");
-    let reading = Reading::PEER.into_iter().find(|reading| reference(*reading) != ours);
+    assert_eq!(reference(Readings::OURS), ours, "{id} on {event:#?}");
+    let explains = |reading: &Reading| reference(Readings::only(*reading)) != ours;
+    let reading = Reading::ALL.into_iter().find(explains);
     let text = format!("{} {id} {} (ours: {ours}) {:#?}", event.dataset, rule.title, event.fields);
     match reading {
         Some(reading) => {
@@ -235,8 +237,7 @@ fn explain(bout: &Bout, event: &Event, id: &str, ours: bool, score: &mut Score) 
 }
 
 /// Runs `compare` over both cores.
-fn bout(corpora: &Path, files: &[corpus::File], all: bool) -> (Bout, Score) {
-    let bout = Bout::new(&corpus::rules(corpora));
+fn score(bout: &Bout, files: &[corpus::File], all: bool) -> Score {
     let mut score = Score::default();
     // In turns, so that both cores have work until the end; each turn has shapes of its own, so that
     // the same events are compared every time.
@@ -246,35 +247,60 @@ fn bout(corpora: &Path, files: &[corpus::File], all: bool) -> (Bout, Score) {
         let work = || {
             let mut score = Score::default();
             while let Some(turn) = turns.get(next.fetch_add(1, Ordering::Relaxed)) {
-                score.add(compare(&bout, turn, all));
+                score.add(compare(bout, turn, all));
             }
             score
         };
         let halves = [scope.spawn(work), scope.spawn(work)];
         halves.into_iter().for_each(|half| score.add(half.join().unwrap()));
     });
-    (bout, score)
+    score
+}
+
+/// A corpus by name, how it is read, and whether of each file only events that stand evenly in it
+/// are looked at.
+type Corpus = (&'static str, fn(&Path) -> Vec<corpus::File>, bool);
+
+const CORPORA: [Corpus; 4] = [
+    ("EVTX", |corpora| corpus::evtx_in(&corpora.join("evtx-attack-samples")), false),
+    ("regression", regression, false),
+    ("OTRF", corpus::otrf, true),
+    ("Loghub", corpus::loghub, true),
+];
+
+fn regression(corpora: &Path) -> Vec<corpus::File> {
+    let mut files = corpus::evtx_in(&corpora.join("sigma-regression"));
+    files.extend(corpus::json(corpora));
+    files
 }
 
 #[test]
 fn every_difference_from_another_engine_is_explained() {
     let Some(corpora) = corpora() else { return };
     let all = std::env::var_os("YAGURA_DIFFERENTIAL").is_some_and(|what| what == "all");
-    let mut files = corpus::evtx(&corpora);
-    files.extend(corpus::json(&corpora));
-    let even = |archive: corpus::File| -> corpus::File {
-        let step = if all { 1 } else { archive.len().div_ceil(ARCHIVE_EVENTS_MAX) };
-        archive.into_iter().step_by(step).collect()
+    let even = |file: corpus::File| -> corpus::File {
+        let step = file.len().div_ceil(ARCHIVE_EVENTS_MAX);
+        file.into_iter().step_by(step).collect()
     };
-    files.extend(corpus::otrf(&corpora).into_iter().map(even));
-    files.extend(corpus::loghub(&corpora).into_iter().map(even));
-    let (bout, score) = bout(&corpora, &files, all);
-    eprintln!(
-        "{} events, {} pairs of event and rule; both {}, ours only {}, theirs only {}; they refuse {:#?}",
-        score.events, score.pairs, score.both, score.ours_only, score.theirs_only, bout.refused
-    );
-    for (reading, (count, example)) in &score.explained {
-        eprintln!("{reading:?}: {count}, such as {}", example.lines().next().unwrap_or_default());
+    let bout = Bout::new(&corpus::rules(&corpora));
+    eprintln!("{} rules; they refuse {:#?}", bout.rules.len(), bout.refused);
+    let mut score = Score::default();
+    for (name, read, large) in CORPORA {
+        let mut files = read(&corpora);
+        if large && !all {
+            files = files.into_iter().map(even).collect();
+        }
+        let one = self::score(&bout, &files, all);
+        eprintln!(
+            "{name}: {} events, {} pairs of event and rule; both {}, ours only {}, theirs only {}",
+            one.events, one.pairs, one.both, one.ours_only, one.theirs_only
+        );
+        for (reading, (count, example)) in &one.explained {
+            let example = example.lines().next().unwrap_or_default();
+            eprintln!("{name}: {reading:?}: {count}, such as {example}");
+        }
+        assert!(one.pairs > 0, "{name}");
+        score.add(one);
     }
     assert!(score.both > 1_000, "{}", score.both);
     assert!(
@@ -288,20 +314,37 @@ fn every_difference_from_another_engine_is_explained() {
 /// Each way of reading is really the peer's: the smallest rule and event that tell it from ours.
 #[test]
 fn each_listed_difference_is_one() {
-    let cases = [
-        (Reading::NullAlone, "s: {a: [null, x]}", "b", "y", true),
-        (Reading::WildcardsInLine, "s: {a: 'x*y'}", "a", "x\ny", true),
-        (Reading::EndsSwapped, "s: {a|startswith: 'x*y'}", "a", "zx1y", false),
-        (Reading::EveryHyphen, "s: {a|windash|contains: ' /x'}", "a", "do -x", true),
-        (Reading::Base64Tail, "s: {a|base64offset|contains: 'ab'}", "a", "YWJj", true),
-        (Reading::KeywordsWhole, "s: {'|all': [x, y]}", "a", "x and y", true),
-        (Reading::NumbersByValue, "s: {a: 1}", "a", "01", false),
+    type Difference = (Reading, &'static str, &'static [(&'static str, &'static str)], bool);
+    let cases: [Difference; 17] = [
+        (Reading::NullAlone, "s: {a: [null, x]}", &[("b", "y")], true),
+        (Reading::WildcardsInLine, "s: {a: 'x*y'}", &[("a", "x\ny")], true),
+        (Reading::EndsSwapped, "s: {a|startswith: 'x*y'}", &[("a", "zx1y")], false),
+        (Reading::EveryHyphen, "s: {a|windash|contains: ' /x'}", &[("a", "do -x")], true),
+        (Reading::WindashVerbatim, "s: {a|windash: '-x*'}", &[("a", "-xy")], true),
+        (
+            Reading::WindashBeforeBase64,
+            "s: {a|windash|base64offset|contains: '-ab'}",
+            &[("a", "L2Fi")],
+            true,
+        ),
+        (Reading::WideVerbatim, "s: {a|wide: ab}", &[("a", "ab")], false),
+        (Reading::Base64Tail, "s: {a|base64offset|contains: 'ab'}", &[("a", "YWJj")], true),
+        (Reading::KeywordsWhole, "s: {'|all': [x, y]}", &[("a", "x and y")], true),
+        (Reading::NumbersByValue, "s: {a: 1}", &[("a", "01")], false),
+        (Reading::NumbersAsParsed, "s: {a|gt: 1}", &[("a", "inf")], false),
+        (Reading::TypesApart, "s: {a|fieldref|cased: n}", &[("a", "1"), ("n", "1")], true),
+        (Reading::ZonesUnknown, "s: {a|cidr: 'fe80::/10'}", &[("a", "fe80::1%eth0")], true),
+        (Reading::MappedApart, "s: {a|cidr: 192.0.2.0/24}", &[("a", "::ffff:192.0.2.1")], true),
+        (Reading::WholeLowercase, "s: {a|startswith: 'ΑΣ'}", &[("a", "ΑΣΑ")], true),
+        (Reading::WildcardsFold, "s: {a: 'σ*'}", &[("a", "ς")], false),
+        (Reading::ListsLowered, "s: {a: ['?', x]}", &[("a", "İ")], true),
     ];
-    assert_eq!(cases.map(|case| case.0), Reading::PEER);
-    let dictionary = Arc::new(FieldDictionary::from_toml("").unwrap());
+    assert_eq!(cases.map(|case| case.0), Reading::ALL);
+    let fields = "[[field]]\nname = 'n'\ntype = 'long'\nja = '数'\nen = 'Number'\n";
+    let dictionary = Arc::new(FieldDictionary::from_toml(fields).unwrap());
     let sources = "[[source]]\nproduct = 'any'\nwhere = [{ dataset = '*' }]\n";
     let sources = LogSources::from_toml(sources).unwrap();
-    for (reading, detection, field, value, ours) in cases {
+    for (reading, detection, event, ours) in cases {
         let text = format!(
             "title: t\nid: r\nlogsource: {{product: any}}\ndetection: {{{detection}, condition: s}}\n"
         );
@@ -309,18 +352,18 @@ fn each_listed_difference_is_one() {
         let parsed = rsigma_parser::parse_sigma_yaml(&file.text).unwrap();
         let (ruleset, report) = Ruleset::compile(&[file], dictionary.clone(), &sources);
         assert!(report.refused.is_empty(), "{:?}", report.refused);
-        let batch = batch_of("test", &dictionary, &[vec![(field, value)]]);
+        let batch = batch_of("test", &dictionary, &[event.to_vec()]);
         let found = !Engine::new(Arc::new(ruleset)).evaluate(&batch).is_empty();
         let event = &events_of(&batch)[0];
-        let answer = |reading| {
+        let answer = |readings| {
             let (dictionary, sources) = (&*dictionary, &sources);
-            Reference { dictionary, sources, reading }.matches(&parsed.rules[0], event)
+            Reference { dictionary, sources, readings }.matches(&parsed.rules[0], event)
         };
         let mut peer = rsigma_eval::Engine::new();
         assert!(peer.add_rules(&parsed.rules).is_empty());
-        let value = serde_json::json!({ field: value });
+        let value = random_peer::value_of(&dictionary, event);
         let theirs = !peer.evaluate(&rsigma_eval::JsonEvent::borrow(&value)).is_empty();
-        let answers = (found, answer(Reading::Ours), answer(reading), theirs);
+        let answers = (found, answer(Readings::OURS), answer(Readings::only(reading)), theirs);
         assert_eq!(answers, (ours, ours, !ours, !ours), "{reading:?}");
     }
 }

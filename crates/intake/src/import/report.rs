@@ -2,7 +2,7 @@ use super::FileKind;
 use crate::SinkError;
 use crate::limits::DAMAGES_TOLD_MAX;
 use serde::Serialize;
-use yagura_event::StreamName;
+use yagura_event::{StreamName, Words};
 
 /// What an import did.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ pub struct FileReport {
     /// The first [`DAMAGES_TOLD_MAX`] of them.
     pub damages: Vec<Damage>,
     /// Why it was not read at all.
-    pub skipped: Option<String>,
+    pub skipped: Option<Words>,
     /// It was not read because it is no log, which is in order: nothing is missing.
     pub no_log: bool,
 }
@@ -58,9 +58,9 @@ pub struct FileReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// Where: a byte offset of the (expanded) content, a chunk or a line.
-    pub place: String,
+    pub place: Words,
     /// What is wrong, and what became of it.
-    pub reason: String,
+    pub reason: Words,
 }
 
 impl ImportReport {
@@ -103,10 +103,10 @@ impl FileReport {
         }
     }
 
-    pub(super) fn damage(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+    pub(super) fn damage(&mut self, place: Words, reason: Words) {
         self.damaged += 1;
         if self.damages.len() < DAMAGES_TOLD_MAX {
-            self.damages.push(Damage { place: place.into(), reason: reason.into() });
+            self.damages.push(Damage { place, reason });
         }
     }
 }

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) struct Shared {
     held: AtomicUsize,
     bytes_max: usize,
+    /// What each connection has besides, of its own.
+    free: usize,
 }
 
 impl Shared {
-    pub(super) fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Shared { held: AtomicUsize::new(0), bytes_max })
+    pub(super) fn new(bytes_max: usize, free: usize) -> Arc<Self> {
+        Arc::new(Shared { held: AtomicUsize::new(0), bytes_max, free })
     }
 
     /// The share of one more connection, which holds nothing yet.
@@ -29,8 +31,10 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Makes the share `bytes` large. False, and nothing is changed, where that is too much.
-    pub(super) fn resize(&mut self, bytes: usize) -> bool {
+    /// Makes room for `held` bytes, of which the first are free. False, and nothing is changed, where
+    /// that is too much.
+    pub(super) fn resize(&mut self, held: usize) -> bool {
+        let bytes = held.saturating_sub(self.of.free);
         if let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) {
             let max = self.of.bytes_max;
             let fits = |held: usize| held.checked_add(more).filter(|sum| *sum <= max);
@@ -57,13 +61,24 @@ mod tests {
 
     #[test]
     fn shares_fit_up_to_the_limit_and_come_back() {
-        let shared = Shared::new(10);
+        let shared = Shared::new(10, 0);
         let (mut one, mut two) = (shared.share(), shared.share());
         assert!(one.resize(6) && two.resize(4));
         assert!(!two.resize(5), "one byte past the limit");
         assert!(one.resize(5) && two.resize(5) && !one.resize(6));
         drop(one);
         assert!(two.resize(10) && !two.resize(11) && two.resize(0));
+        assert_eq!(shared.held.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn every_connection_has_some_of_its_own_whatever_others_hold() {
+        let shared = Shared::new(10, 4);
+        let (mut one, mut two) = (shared.share(), shared.share());
+        assert!(one.resize(14) && !one.resize(15), "four of its own and all that is shared");
+        assert!(two.resize(4) && !two.resize(5), "what is its own stays its own");
+        assert!(one.resize(13) && two.resize(5));
+        drop((one, two));
         assert_eq!(shared.held.load(Ordering::Relaxed), 0);
     }
 }

@@ -2,7 +2,7 @@ use super::share::{Share, Shared};
 use super::{FrameDecoder, IDENTITY, SyslogCounters, deliver, peer_name, stream};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, READ_BYTES, SYSLOG_CONNECTIONS_DEFAULT,
-    SYSLOG_FRAME_BYTES_DEFAULT, SYSLOG_UNFINISHED_BYTES_MAX,
+    SYSLOG_FRAME_BYTES_DEFAULT, SYSLOG_UNFINISHED_BYTES_FREE, SYSLOG_UNFINISHED_BYTES_MAX,
 };
 use crate::syslog::Frame;
 use crate::{RecordSink, StopSignal};
@@ -23,8 +23,9 @@ pub struct TcpOptions {
     pub frame_bytes_max: usize,
     /// Connections open at once; further ones are accepted and closed at once.
     pub connections_max: usize,
-    /// Bytes that unfinished messages of all connections have together; past it, what a connection
-    /// holds of one is taken as it is, marked as cut.
+    /// Bytes that unfinished messages of all connections have together, beyond the first
+    /// [`SYSLOG_UNFINISHED_BYTES_FREE`] of each; past it, what a connection holds of one is taken as
+    /// it is, marked as cut.
     pub unfinished_bytes_max: usize,
     /// A connection silent for this long is closed. Long by default, because a sender may lose
     /// the next line it writes into a connection that we have closed.
@@ -66,7 +67,7 @@ pub async fn serve_tcp<S: RecordSink>(
     mut stop: StopSignal,
 ) {
     let slots = Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS)));
-    let unfinished = Shared::new(options.unfinished_bytes_max);
+    let unfinished = Shared::new(options.unfinished_bytes_max, SYSLOG_UNFINISHED_BYTES_FREE);
     let server = Arc::new(Server { sink, clock, options, counters, stream: stream() });
     let mut connections = JoinSet::new();
     loop {

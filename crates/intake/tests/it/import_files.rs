@@ -148,7 +148,7 @@ fn containers_nest_only_so_deep() {
         report
             .files
             .iter()
-            .any(|file| file.skipped.as_ref().is_some_and(|why| why.contains("archives")))
+            .any(|file| file.skipped.as_ref().is_some_and(|why| why.en().contains("archives")))
     );
     let (report, records) = import_bytes(&gzip(&gzip(b"x\n")));
     assert!(records.is_empty());
@@ -166,7 +166,7 @@ fn bombs_are_refused_and_leave_nothing() {
     for data in [zstd(&bomb), zip(&[("bomb.zst", &zstd(&bomb))])] {
         let (report, records) = import_bytes(&data);
         assert!(records.is_empty());
-        assert!(report.files[0].skipped.as_ref().unwrap().contains("limit"), "{report:?}");
+        assert!(report.files[0].skipped.as_ref().unwrap().en().contains("limit"), "{report:?}");
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("absolute.zst");
@@ -206,7 +206,7 @@ fn an_endless_name_in_a_tar_archive_is_not_collected() {
     let data = [header.as_bytes().to_vec(), vec![b'n'; 3 << 20]].concat();
     let (report, records) = import_bytes(&data);
     assert!(records.is_empty());
-    assert!(report.files[0].skipped.as_ref().unwrap().contains("too long"), "{report:?}");
+    assert!(report.files[0].skipped.as_ref().unwrap().en().contains("too long"), "{report:?}");
 }
 
 #[test]
@@ -237,8 +237,7 @@ fn damaged_containers_give_what_they_still_hold() {
 fn damaged_text_is_kept_and_named() {
     let (report, records) = import_bytes(b"{\"a\":1}\n{\"b\":\nnoise\n{\"c\":\"\xff\"}\n");
     assert_eq!(records.len(), 4);
-    let places: Vec<_> =
-        report.files[0].damages.iter().map(|damage| damage.place.as_str()).collect();
+    let places: Vec<_> = report.files[0].damages.iter().map(|damage| damage.place.en()).collect();
     assert_eq!(places[..2], ["line 2", "line 3"]);
     let (report, records) = import_bytes(&[b"ElfFile\0".to_vec(), vec![0; 100]].concat());
     assert!(records.is_empty());

@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 use yagura_event::{SystemClock, Transport};
+use yagura_intake::limits::SYSLOG_UNFINISHED_BYTES_FREE;
 use yagura_intake::syslog::{
     SyslogCounters, SyslogCounts, TcpOptions, UdpOptions, serve_tcp, serve_udp,
 };
@@ -85,10 +86,10 @@ async fn unfinished_messages_share_one_memory() {
     let options = TcpOptions { unfinished_bytes_max: 1_000, ..TcpOptions::default() };
     let tcp = Tcp::start(options, Gate::Open).await;
     let (mut one, mut two) = (tcp.connect().await, tcp.connect().await);
-    let begun = [b"<13>".to_vec(), vec![b'x'; 496]].concat();
+    let begun = [b"<13>".to_vec(), vec![b'x'; SYSLOG_UNFINISHED_BYTES_FREE + 496]].concat();
     one.write_all(&begun).await.unwrap();
     two.write_all(&begun).await.unwrap();
-    tcp.until(|it| it.bytes == 1_000).await;
+    tcp.until(|it| it.bytes == 2 * begun.len() as u64).await;
     assert_eq!((tcp.counters.snapshot().cut, tcp.sink.texts().len()), (0, 0), "at the limit");
     two.write_all(b"y").await.unwrap();
     tcp.sink.wait_for(1).await;
@@ -103,6 +104,23 @@ async fn unfinished_messages_share_one_memory() {
     assert_eq!(texts, expected);
     let counts = tcp.end().await;
     assert_eq!((counts.cut, counts.cut_bytes), (1, 7));
+}
+
+#[tokio::test]
+async fn long_unfinished_messages_do_not_cut_the_short_ones_of_others() {
+    let options = TcpOptions { unfinished_bytes_max: 1_000, ..TcpOptions::default() };
+    let tcp = Tcp::start(options, Gate::Open).await;
+    let (mut long, mut short) = (tcp.connect().await, tcp.connect().await);
+    let line = |bytes: usize| [b"<13>".to_vec(), vec![b'x'; bytes - 4]].concat();
+    long.write_all(&line(SYSLOG_UNFINISHED_BYTES_FREE + 1_000)).await.unwrap();
+    tcp.until(|it| it.bytes == SYSLOG_UNFINISHED_BYTES_FREE as u64 + 1_000).await;
+    short.write_all(&line(SYSLOG_UNFINISHED_BYTES_FREE)).await.unwrap();
+    tcp.until(|it| it.bytes == 2 * SYSLOG_UNFINISHED_BYTES_FREE as u64 + 1_000).await;
+    assert_eq!((tcp.counters.snapshot().cut, tcp.sink.texts().len()), (0, 0), "its own");
+    short.write_all(b"y").await.unwrap();
+    tcp.sink.wait_for(1).await;
+    assert_eq!(tcp.counters.snapshot().cut, 1, "one byte past its own");
+    tcp.end().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What hunts were asked for is kept as long as they are: their question stands beside their answer, and
 //! those that the process did not survive, or was stopped in the midst of, start again from the beginning.
 
-use super::limits::{HUNTS_MAX, RESTARTS_MAX};
+use super::limits::{ASKED_BYTES_MAX, HUNTS_MAX, RESTARTS_MAX};
 use super::record::{Entry, Finished, Fold, HuntId, Outcome, Restarted, SourceCopy};
 use super::request::{HuntRequest, Quarry};
 use super::run::{Plan, estimate};
@@ -12,6 +12,7 @@ use crate::{DataDir, NodeError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use yagura_event::UtcMicros;
@@ -79,10 +80,40 @@ impl Kept {
 
     /// Keeps what a hunt is asked for. An older file of the number is of a hunt that was never
     /// recorded as begun.
+    ///
+    /// # Errors
+    /// [`NodeError::Request`], when it is larger than [`ASKED_BYTES_MAX`].
     pub fn write(&self, id: HuntId, asked: &Asked<'_>) -> Result<(), NodeError> {
+        self.write_within(id, asked, ASKED_BYTES_MAX)
+    }
+
+    pub(super) fn write_within(
+        &self,
+        id: HuntId,
+        asked: &Asked<'_>,
+        bytes_max: u64,
+    ) -> Result<(), NodeError> {
         let path = self.path(id);
         files::remove(&self.data, &self.audit, &path)?;
-        files::write(&self.data, &self.audit, &path, |out| Ok(serde_json::to_writer(out, asked)?))
+        let mut is_too_large = false;
+        let written = files::write(&self.data, &self.audit, &path, |out| {
+            let mut out = Within { out, left: bytes_max, is_full: false };
+            let written = serde_json::to_writer(&mut out, asked);
+            is_too_large = out.is_full;
+            Ok(written?)
+        });
+        match is_too_large {
+            true => Err(NodeError::request(
+                format!(
+                    "what is asked for has more than {bytes_max} bytes: hunt for fewer rules or \
+                     indicators at a time"
+                ),
+                format!(
+                    "依頼の内容が{bytes_max}バイトを超えています。ルールや侵害指標を分けて実行してください"
+                ),
+            )),
+            false => written,
+        }
     }
 
     /// Gives up what a hunt was asked for.
@@ -130,6 +161,29 @@ impl Kept {
             }
         }
         Ok(())
+    }
+}
+
+/// Takes so many bytes and no more.
+struct Within<W> {
+    out: W,
+    left: u64,
+    is_full: bool,
+}
+
+impl<W: Write> Write for Within<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() as u64 > self.left {
+            self.is_full = true;
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        let length = self.out.write(bytes)?;
+        self.left -= length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
     }
 }
 

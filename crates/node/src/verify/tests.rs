@@ -70,12 +70,19 @@ fn a_flush_goes_through_while_a_slow_verification_reads() {
     let content = std::fs::read(&key).unwrap();
     std::fs::remove_file(&key).unwrap();
     assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
-    let verifying = std::thread::spawn({
+    let (verifying, verified) = mpsc::sync_channel(1);
+    std::thread::spawn({
         let node = node.clone();
-        move || node.verify(&VerifyScope::default()).unwrap()
+        move || verifying.send(node.verify(&VerifyScope::default()).unwrap())
     });
-    // Opens once the verification does.
-    let mut slow = std::fs::OpenOptions::new().write(true).open(&key).unwrap();
+    // Opens once the verification does; else a thread is left waiting, and not the test.
+    let (opening, opened) = mpsc::sync_channel(1);
+    std::thread::spawn({
+        let key = key.clone();
+        move || opening.send(std::fs::OpenOptions::new().write(true).open(&key).unwrap())
+    });
+    let slow = opened.recv_timeout(Duration::from_secs(60));
+    let mut slow = slow.expect("the verification reads the recorded file");
     let (done, flushed) = mpsc::sync_channel(1);
     let flushing = std::thread::spawn({
         let node = node.clone();
@@ -88,7 +95,7 @@ fn a_flush_goes_through_while_a_slow_verification_reads() {
     let in_table = node.lake().stored_batches().len();
     slow.write_all(&content).unwrap();
     drop(slow);
-    let report = verifying.join().unwrap();
+    let report = verified.recv_timeout(Duration::from_secs(60)).expect("the verification ends");
     flushed.expect("the flush waits for the verification").unwrap();
     flushing.join().unwrap();
     assert!(in_table >= 2, "what came meanwhile is in the table");

@@ -217,6 +217,24 @@ fn an_exception_outlives_a_changed_text_of_its_rule_and_an_alert_names_the_text_
     let written = node.rule_of_alert(id).unwrap();
     assert!(written["rule.text"].as_str().unwrap().contains("- 'knock'"), "{written}");
     assert_eq!(written["rule.digest"], node.alert(id).unwrap()["rule.digest"]);
+    // It is that of the rules in use, whatever lies beside it meanwhile: here another with its id.
+    let (file, other) = (dir.path().join("rules/knocks.yml"), dir.path().join("rules/a.yml"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&other, text.replace("'knock'", "'other'")).unwrap();
+    assert_eq!(node.rule_of_alert(id).unwrap(), written);
+    std::fs::remove_file(&other).unwrap();
+    std::fs::write(&file, text.clone() + "# changed\n").unwrap();
+    assert!(node.rule_of_alert(id).unwrap_err().to_string().contains("has changed since"));
+    std::fs::write(&file, text).unwrap();
+    let mistyped = ExceptionRequest {
+        rules: vec!["knocks".to_owned()],
+        conditions: serde_json::json!({ "host.nmae|endswith": "01" }).as_object().unwrap().clone(),
+        reason: "never holds".to_owned(),
+        ..ExceptionRequest::default()
+    };
+    let refused = node.add_exception(mistyped, "tanaka").unwrap_err().words();
+    assert_eq!(refused.en(), "there is no field host.nmae: did you mean host.name?");
+    assert_eq!(refused.ja(), "項目 host.nmae はありません。host.name のことでしょうか");
 
     write(dir.path(), "knocks", "ring");
     assert_eq!(reload(&node).unwrap()["counts"]["changed"], 1);

@@ -22,7 +22,7 @@ fn every_sample_lands_in_its_dataset_and_reads_well() {
         if read.timestamp.to_string().starts_with("2026-11-21T12:00:00") {
             wrong.push(format!("{name}: the time is that of the receipt"));
         }
-        let japanese = ja.chars().any(|c| ('ぁ'..='ヶ').contains(&c));
+        let japanese = ja.chars().any(|c| ('ぁ'..='ヶ').contains(&c) || ('一'..='龠').contains(&c));
         if !japanese || en.contains(|c: char| ('ぁ'..='ヶ').contains(&c)) {
             wrong.push(format!("{name}: {ja} / {en}"));
         }

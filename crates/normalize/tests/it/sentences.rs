@@ -429,8 +429,8 @@ fn text_lines() {
     tanaka connected to the VPN at FG100 from 203.0.113.9, given 10.9.0.2 (success)
     tanaka が 203.0.113.9 から vpn01 に VPN でログオンした（成功）
     tanaka logged on to the VPN at vpn01 from 203.0.113.9 (success)
-    app1 の test の記録：paid
-    test on app1 sent a record: paid
+    app1 の記録：paid
+    A record on app1: paid
     root が 192.0.2.7 から web01 に SSH でログオンしようとした（失敗）
     root failed to log on to web01 over SSH from 192.0.2.7 (failure)
     名前のない利用者がこのホストで実行した：arp -a

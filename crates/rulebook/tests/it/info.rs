@@ -19,7 +19,7 @@ fn outcome(text: &str) -> String {
     let [bad, good] = results.as_slice() else { panic!("{results:?}") };
     assert_eq!(good.outcome, Outcome::Skipped);
     match &bad.outcome {
-        Outcome::Unreadable(reason) => reason.clone(),
+        Outcome::Unreadable(reason) => reason.en().to_owned(),
         other => format!("{other:?}"),
     }
 }

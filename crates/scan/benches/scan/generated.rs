@@ -45,7 +45,7 @@ correlation:
   condition: {gte: 3}
 ";
 
-/// About a gigabyte of text in which hardly anything is found.
+/// About a gigabyte of text, of which one rule finds every line and correlations count it.
 pub fn large(sources: RuleSources) {
     let Ok(dir) = tempfile::tempdir() else { return };
     let log = dir.path().join("auth.log");

@@ -1,7 +1,7 @@
 //! Windows events read without JSON have the fields that they have as JSON.
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use yagura_event::{EventBatch, EventFields, Origin, StreamName, Transport, UtcMicros};
+use yagura_event::{EventBatch, EventFields, Origin, StreamName, Transport, UtcMicros, Words};
 use yagura_intake::evtx::{ChunkReader, EventSink, EvtxSink, read_one_chunk};
 use yagura_normalize::Normalizer;
 
@@ -73,7 +73,7 @@ impl EvtxSink for Rows {
         Ok(())
     }
 
-    fn damage(&mut self, place: String, reason: String) {
+    fn damage(&mut self, place: Words, reason: Words) {
         self.damages.push(format!("{place}: {reason}"));
     }
 }
@@ -185,7 +185,8 @@ fn damaged_events_have_the_fields_of_their_json() {
         chunk[120] |= NO_CHECKSUM;
         let end = chunk.iter().rposition(|byte| *byte != 0).unwrap_or(0).max(513);
         for _ in 0..1 + random(4) {
-            let at = 512 + random(end - 512);
+            // From the table of names in the header on.
+            let at = 128 + random(end - 128);
             chunk[at] = match random(3) {
                 0 => random(256) as u8,
                 1 => chunk[at] ^ (1 << random(8)),
@@ -214,4 +215,18 @@ fn the_seed_of_the_fuzz_target_is_one_event() {
     let image = batches[0].columns.column_by_name("process.executable").unwrap();
     let image = arrow::util::display::array_value_to_string(image, 0).unwrap();
     assert_eq!(image, r"C:\Windows\System32\whoami.exe");
+}
+
+/// The decoder tells of a table of names that it cannot read: so does the direct reader.
+#[test]
+fn a_name_past_the_end_is_damage_to_both_readers() {
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/evtx_chunk/one-event");
+    let mut chunk = std::fs::read(seed).unwrap();
+    chunk.resize(CHUNK_BYTES, 0);
+    chunk[128..132].copy_from_slice(&262_144_u32.to_le_bytes());
+    let (mut json, mut direct, mut reader) = (Rows::new(), Rows::new(), ChunkReader::default());
+    assert_eq!(compare((&mut json, &mut direct, &mut reader), 0, &chunk), Ok(1));
+    let Ok(()) = reader.read(1, chunk, &mut direct);
+    let (_, damages) = direct.take();
+    assert!(damages.len() == 1 && damages[0].contains("string cache"), "{damages:?}");
 }

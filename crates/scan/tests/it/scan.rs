@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use yagura_detect::{LogSources, RuleFile, Ruleset};
 use yagura_event::{Lang, Level, ManualClock};
-use yagura_intake::import::plan;
+use yagura_intake::import::{Damage, plan};
 use yagura_intake::limits::{SIGN_BYTES, SMALL_FILE_BYTES_MAX};
 use yagura_normalize::Normalizer;
 use yagura_scan::{
@@ -279,17 +279,24 @@ fn what_cannot_be_read_is_named_and_ends_nothing() {
     let report = &scanned.report;
     assert!(!report.is_complete());
     assert_eq!(report.problems.len(), 1);
-    let told: Vec<String> = report
-        .files
-        .iter()
-        .map(|file| {
+    let told = |lang| {
+        let line = |file: &FileSummary| {
             let name = file.path.rsplit('/').next().unwrap();
-            let damages: Vec<_> =
-                file.damages.iter().map(|d| format!("{}: {}", d.place, d.reason)).collect();
-            format!("{name} {:?} {} {damages:?}", file.skipped, file.no_log)
-        })
-        .collect();
-    insta::assert_snapshot!(told.join("\n"), @r#"
+            let words = |d: &Damage| format!("{}: {}", d.place.text(lang), d.reason.text(lang));
+            let damages: Vec<_> = file.damages.iter().map(words).collect();
+            let skipped = file.skipped.as_ref().map(|why| why.text(lang));
+            format!("{name} {skipped:?} {} {damages:?}", file.no_log)
+        };
+        report.files.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(told(Lang::Ja), @r#"
+    a.zip Some("zipアーカイブとして読めません（invalid Zip archive: Could not find EOCD）") false []
+    b.bin Some("テキストでも、対応しているログの形式でもありません") true []
+    c.evtx None false ["ファイルの先頭（ヘッダー）: イベントログのヘッダーを読めません（failed to read EVTX file header block: failed to fill whole buffer）"]
+    d.log None false []
+    e.json None false ["12バイト目: 途中で切れているため、そのまま1件として扱います"]
+    "#);
+    insta::assert_snapshot!(told(Lang::En), @r#"
     a.zip Some("cannot be read as a zip archive: invalid Zip archive: Could not find EOCD") false []
     b.bin Some("neither text nor a kind of log that is known") true []
     c.evtx None false ["file header: failed to read EVTX file header block: failed to fill whole buffer"]

@@ -117,7 +117,7 @@ impl Alerts {
 
 impl List {
     async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.zone.zone()?;
+        let zone = self.zone.zone(lang)?;
         let backend = Backend::open(&self.place, lang).await?;
         let mut query = vec![("limit", self.limit.to_string())];
         if let Some(state) = self.state.and_then(|state| state.to_possible_value()) {

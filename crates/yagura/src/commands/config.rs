@@ -1,6 +1,7 @@
 use crate::client::Client;
 use crate::config::{Config, wrong};
 use crate::output::{visible, visible_lines};
+use crate::told::in_lang;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use std::io::{Write, stdout};
@@ -50,13 +51,16 @@ impl ConfigCommand {
                 )?;
             }
             Action::Show { config, .. } => {
-                let read = Config::load_in(config.as_deref(), asked)?;
+                let read = Config::load(config.as_deref(), asked, lang)?;
                 write!(stdout(), "{}", toml::to_string(&read)?)?;
             }
             Action::Check { config } => {
-                let read = Config::load_in(Some(&config), asked)?;
-                read.check_webhook_secret().with_context(|| wrong(&config, read.lang))?;
-                let notes = read.check_enrichment().with_context(|| wrong(&config, read.lang))?;
+                let read = Config::load(Some(&config), asked, lang)?;
+                let told = |error| in_lang(error, read.lang);
+                let secret = read.check_webhook_secret();
+                secret.with_context(|| wrong(&config, read.lang)).map_err(told)?;
+                let notes = read.check_enrichment();
+                let notes = notes.with_context(|| wrong(&config, read.lang)).map_err(told)?;
                 notes.iter().for_each(|note| eprintln!("! {}", visible(note)));
                 match read.lang {
                     Lang::En => eprintln!("{}: no fault found", config.display()),

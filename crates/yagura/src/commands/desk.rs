@@ -1,9 +1,10 @@
 //! `yagura alerts explain|except|risk|gaps|quality`: the desk beside the list of alerts.
 
+use crate::Place;
 use crate::backend::Backend;
 use crate::output::{Format, RowWriter, visible};
+use crate::told::misuse;
 use crate::zone::{ZoneArgument, shown_in};
-use crate::{Misuse, Place};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
@@ -135,7 +136,7 @@ struct Add {
 
 impl Explain {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.zone.zone()?;
+        let zone = self.zone.zone(lang)?;
         let backend = Backend::open(&self.place, lang).await?;
         let (path, id) = (format!("/api/v1/alerts/{}", self.id), self.id.clone());
         if self.rule {
@@ -386,7 +387,7 @@ fn print_quality(row: &Value, lang: Lang) -> io::Result<()> {
 
 impl Gaps {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.listing.zone.zone()?;
+        let zone = self.listing.zone.zone(lang)?;
         let (open, limit) = (self.open, self.listing.limit);
         let path = format!("/api/v1/gaps?open={open}&limit={limit}");
         let local = move |node: &yagura_node::Node| Ok(node.gaps(open, limit));
@@ -468,7 +469,7 @@ impl Except {
 }
 
 async fn list_exceptions(listing: &Listing, lang: Lang) -> Result<ExitCode> {
-    let zone = listing.zone.zone()?;
+    let zone = listing.zone.zone(lang)?;
     let path = "/api/v1/exceptions";
     let rows = listing.rows(lang, path, "exceptions", |node| Ok(node.exceptions())).await?;
     if listing.output == Format::Table {
@@ -528,13 +529,18 @@ fn print_exception(row: &Value, lang: Lang, zone: &TimeZone) -> io::Result<()> {
 
 impl Add {
     async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let entity = self.entity.as_deref().map(entity).transpose()?;
+        let entity = self.entity.as_deref().map(|text| entity(text, lang)).transpose()?;
         let mut conditions: Map<String, Value> = Map::new();
         for condition in &self.conditions {
             let Some((field, value)) = condition.split_once('=') else {
-                let text =
-                    format!("--where {condition:?} must be FIELD=VALUE, such as User=tanaka");
-                return Err(Misuse(text).into());
+                return Err(misuse(
+                    lang,
+                    format!("--where {condition:?} must be FIELD=VALUE, such as User=tanaka"),
+                    format!(
+                        "--where {condition:?} は 項目=値 の形で指定してください（例: User=tanaka）"
+                    ),
+                )
+                .into());
             };
             let values = conditions.entry(field.trim()).or_insert_with(|| json!([]));
             if let Some(values) = values.as_array_mut() {
@@ -574,8 +580,12 @@ impl Add {
             "until_removed": self.until_removed, "alert": self.alert,
         });
         let add = |node: &yagura_node::Node, body: Value, who: &str| {
-            let request: ExceptionRequest = serde_json::from_value(body)
-                .map_err(|error| NodeError::request(error.to_string(), error.to_string()))?;
+            let request: ExceptionRequest = serde_json::from_value(body).map_err(|error| {
+                NodeError::request(
+                    error.to_string(),
+                    format!("例外の内容に誤りがあります（{error}）"),
+                )
+            })?;
             node.add_exception(request, who)
         };
         backend.act("/api/v1/exceptions", body, add).await
@@ -583,14 +593,21 @@ impl Add {
 }
 
 /// `host:BK01` as the entity it means.
-fn entity(text: &str) -> Result<Value> {
+fn entity(text: &str, lang: Lang) -> Result<Value> {
     let parts = text.split_once(':').filter(|(_, value)| !value.trim().is_empty());
     let known = parts.and_then(|(kind, value)| Some((kind.parse::<EntityKind>().ok()?, value)));
     match known {
         Some((kind, value)) => Ok(json!({ "kind": kind, "value": value })),
-        None => Err(Misuse(format!(
-            "--entity {text:?} must be host:NAME, user:NAME, source_ip:ADDRESS or dataset:NAME"
-        ))
+        None => Err(misuse(
+            lang,
+            format!(
+                "--entity {text:?} must be host:NAME, user:NAME, source_ip:ADDRESS or dataset:NAME"
+            ),
+            format!(
+                "--entity {text:?} は host:名前、user:名前、source_ip:アドレス、dataset:名前 のどれかの形で\
+                 指定してください"
+            ),
+        )
         .into()),
     }
 }

@@ -1,4 +1,5 @@
 use crate::backend::Backend;
+use crate::told::either;
 use crate::{Misuse, Place};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -35,8 +36,10 @@ impl Prove {
         let proof = proof?;
         match &self.out {
             Some(path) => {
-                std::fs::write(path, proof)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
+                std::fs::write(path, proof).with_context(|| {
+                    let path = path.display();
+                    either(lang, format!("cannot write {path}"), format!("{path} に書き込めません"))
+                })?;
                 match lang {
                     Lang::En => eprintln!("proof of {id} written to {}", path.display()),
                     Lang::Ja => eprintln!("{id} の証明を {} に書き出しました", path.display()),

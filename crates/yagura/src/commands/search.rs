@@ -73,7 +73,7 @@ enum EventFormat {
 
 impl Search {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.zone.zone()?;
+        let zone = self.zone.zone(lang)?;
         if self.follow {
             return self.follow(lang, zone).await;
         }

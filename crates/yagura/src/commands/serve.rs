@@ -1,5 +1,6 @@
 use crate::backend::{default_data_dir, node_options};
 use crate::config::Config;
+use crate::told::{either, in_lang};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::net::SocketAddr;
@@ -69,8 +70,8 @@ const WAITING_CONNECTIONS_MAX: u32 = 4_096;
 const OWN_FILES: usize = 512;
 
 impl Serve {
-    pub async fn run(self, asked: Option<Lang>) -> Result<ExitCode> {
-        let mut config = Config::load_in(self.config.as_deref(), asked)?;
+    pub async fn run(self, asked: Option<Lang>, lang: Lang) -> Result<ExitCode> {
+        let mut config = Config::load(self.config.as_deref(), asked, lang)?;
         config.http.listen = self.http.unwrap_or(config.http.listen);
         if !self.syslog_tcp.is_empty() {
             config.syslog.tcp = self.syslog_tcp;
@@ -80,12 +81,14 @@ impl Serve {
         }
         config.rules.dirs.extend(self.rules);
         config.content.dirs.extend(self.content);
-        config.check()?;
+        config.check().map_err(|error| in_lang(error, config.lang))?;
         let data = match self.data {
             Some(dir) => dir,
-            None => default_data_dir()?,
+            None => default_data_dir(config.lang)?,
         };
-        serve(DataDir::new(data), config).await?;
+        let lang = config.lang;
+        let served = serve(DataDir::new(data), config).await;
+        served.map_err(|error| in_lang(error, lang))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -117,7 +120,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     let mut tasks = Vec::new();
     for address in &config.syslog.tcp {
         let listener = listen(*address)
-            .with_context(|| format!("cannot listen on {address} for syslog over TCP"))?;
+            .with_context(|| not_listening(address, "syslog (TCP)", config.lang))?;
         let counters = Arc::new(SyslogCounters::default());
         listeners.push(told(
             "syslog-tcp",
@@ -136,7 +139,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     for address in &config.syslog.udp {
         let socket = UdpSocket::bind(address)
             .await
-            .with_context(|| format!("cannot listen on {address} for syslog over UDP"))?;
+            .with_context(|| not_listening(address, "syslog (UDP)", config.lang))?;
         let counters = Arc::new(SyslogCounters::default());
         listeners.push(told(
             "syslog-udp",
@@ -151,7 +154,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         tasks.push(tokio::spawn(serve_udp(socket, sink, clock, options, counters, signal)));
     }
     let http = listen(config.http.listen)
-        .with_context(|| format!("cannot listen on {} for HTTP", config.http.listen))?;
+        .with_context(|| not_listening(&config.http.listen, "HTTP", config.lang))?;
     let http_counters = Arc::new(HttpCounters::default());
     listeners.push(told("http", http.local_addr()?, Counting::Http(http_counters.clone())));
     let http_options = ServeOptions {
@@ -200,6 +203,14 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     restarting.abort();
     tokio::task::spawn_blocking(move || node.close()).await??;
     Ok(())
+}
+
+fn not_listening(address: &SocketAddr, what: &str, lang: Lang) -> String {
+    either(
+        lang,
+        format!("cannot listen on {address} for {what}"),
+        format!("{what} を {address} で待ち受けられません"),
+    )
 }
 
 /// Listens with room for a crowd: past the usual 128 waiting connections the kernel drops, and the

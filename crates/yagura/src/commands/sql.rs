@@ -1,7 +1,8 @@
 use crate::Place;
 use crate::backend::Backend;
 use crate::output::{Format, RowWriter};
-use anyhow::Result;
+use crate::told::either;
+use anyhow::{Context, Result};
 use clap::Args;
 use std::io::Read;
 use std::process::ExitCode;
@@ -32,7 +33,10 @@ impl Sql {
         let mut statement = self.statement;
         if statement == "-" {
             statement.clear();
-            std::io::stdin().take(STATEMENT_BYTES_MAX).read_to_string(&mut statement)?;
+            let read = std::io::stdin().take(STATEMENT_BYTES_MAX).read_to_string(&mut statement);
+            read.with_context(|| {
+                either(lang, "cannot read the statement", "標準入力からSQLを読めません")
+            })?;
         }
         let backend = Backend::open(&self.place, lang).await?;
         let page = backend.sql(&statement).await;

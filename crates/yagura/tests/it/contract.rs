@@ -259,7 +259,7 @@ fn one_verification_runs_at_a_time() {
     assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
     let first = std::thread::scope(|scope| {
         let first = scope.spawn(|| server.yagura(&["verify", "--lang", "en"]));
-        let mut slow = std::fs::OpenOptions::new().write(true).open(&key).unwrap();
+        let mut slow = common::open_fifo(&key);
         let second = server.yagura(&["verify", "--lang", "en"]);
         assert_eq!(second.status.code(), Some(1), "not misuse: it may be asked again");
         let said = String::from_utf8_lossy(&second.stderr);

@@ -15,6 +15,7 @@ mod enrichment;
 mod http;
 mod hunt;
 mod lake;
+mod language;
 mod mappings;
 mod rules;
 mod scan;

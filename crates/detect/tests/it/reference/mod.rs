@@ -3,9 +3,12 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod reading;
+
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use base64::Engine as _;
+pub use reading::{Reading, Readings};
 use rsigma_parser::{
     ConditionExpr, Detection, DetectionItem, Modifier, Quantifier, SelectorPattern, SigmaRule,
     SigmaString, SigmaValue, SpecialChar, StringPart,
@@ -95,48 +98,21 @@ pub fn batch_of(
     builder.finish().unwrap()
 }
 
-/// How rules are read: as we do, or as another engine (`rsigma-eval` 0.23) does in one respect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reading {
-    Ours,
-    /// A missing field satisfies `null` only where that is the field's only value.
-    NullAlone,
-    /// Wildcards do not go past the end of a line.
-    WildcardsInLine,
-    /// With wildcards, `startswith` asks for the end and `endswith` for the start.
-    EndsSwapped,
-    /// `windash` replaces every hyphen, wherever it stands, and no other dash.
-    EveryHyphen,
-    /// `base64offset` keeps a last character that depends on what follows.
-    Base64Tail,
-    /// Keywords with a modifier are whole values of one field, not parts of any.
-    KeywordsWhole,
-    /// Numbers are compared as numbers: `01` and `1.0` are `1`.
-    NumbersByValue,
-}
-
-impl Reading {
-    /// Those of the other engine.
-    pub const PEER: [Reading; 7] = [
-        Reading::NullAlone,
-        Reading::WildcardsInLine,
-        Reading::EndsSwapped,
-        Reading::EveryHyphen,
-        Reading::Base64Tail,
-        Reading::KeywordsWhole,
-        Reading::NumbersByValue,
-    ];
-}
-
 /// Whether `rule` holds for `event`.
 pub struct Reference<'a> {
     pub dictionary: &'a FieldDictionary,
     pub sources: &'a LogSources,
-    pub reading: Reading,
+    pub readings: Readings,
 }
 
 impl Reference<'_> {
     pub fn matches(&self, rule: &SigmaRule, event: &Event) -> bool {
+        self.concerns(rule, event)
+            && rule.detection.conditions.iter().any(|c| self.condition(rule, c, event))
+    }
+
+    /// Whether the event is of the rule's log source.
+    pub fn concerns(&self, rule: &SigmaRule, event: &Event) -> bool {
         let source = &rule.logsource;
         let clauses = self
             .sources
@@ -146,19 +122,23 @@ impl Reference<'_> {
                 source.service.as_deref(),
             )
             .unwrap();
-        let concerned = clauses.iter().any(|clause| {
+        clauses.iter().any(|clause| {
             clause.covers(&event.dataset)
                 && clause.fields.iter().all(|(field, values)| {
                     let found = self.value(event, field);
                     found.is_some_and(|found| values.iter().any(|v| lower(v) == lower(found)))
                 })
-        });
-        concerned && rule.detection.conditions.iter().any(|c| self.condition(rule, c, event))
+        })
     }
 
     fn value<'e>(&self, event: &'e Event, field: &str) -> Option<&'e str> {
         let column = self.dictionary.sigma_column(&event.dataset, field);
         event.fields.get(column.as_ref()).map(String::as_str)
+    }
+
+    fn is_text(&self, event: &Event, field: &str) -> bool {
+        let column = self.dictionary.sigma_column(&event.dataset, field);
+        event.texts.iter().any(|text| *text == column)
     }
 
     fn condition(&self, rule: &SigmaRule, condition: &ConditionExpr, event: &Event) -> bool {
@@ -192,7 +172,9 @@ impl Reference<'_> {
             Detection::AllOf(items) => items.iter().all(|item| self.item(item, event)),
             Detection::AnyOf(parts) => parts.iter().any(|part| self.selection(part, event)),
             Detection::Keywords(values) => {
-                values.iter().any(|value| self.keyword(&[Modifier::Contains], value, event))
+                let modifiers = [Modifier::Contains];
+                let readings = self.readings_of(&modifiers, values);
+                values.iter().any(|value| keyword(&modifiers, value, event, readings))
             }
             _ => unreachable!("array selectors are refused"),
         }
@@ -201,6 +183,7 @@ impl Reference<'_> {
     fn item(&self, item: &DetectionItem, event: &Event) -> bool {
         let modifiers = &item.field.modifiers;
         let has = |modifier| modifiers.contains(&modifier);
+        let readings = self.readings_of(modifiers, &item.values);
         let test = |value: &SigmaValue| -> bool {
             let Some(name) = &item.field.name else {
                 let mut modifiers = modifiers.clone();
@@ -209,28 +192,36 @@ impl Reference<'_> {
                 if !placed.iter().any(|m| modifiers.contains(m)) {
                     modifiers.push(Modifier::Contains);
                 }
-                return self.keyword(&modifiers, value, event);
+                return keyword(&modifiers, value, event, readings);
             };
             let found = self.value(event, name);
             if has(Modifier::Exists) {
                 return found.is_some() == (*value == SigmaValue::Bool(true));
             }
             match (value, found) {
-                (SigmaValue::Null, None) if self.reading == Reading::NullAlone => {
+                (SigmaValue::Null, None) if readings.has(Reading::NullAlone) => {
                     item.values.len() == 1
                 }
                 (SigmaValue::Null, found) => found.is_none(),
                 (_, None) => false,
                 (SigmaValue::String(other), Some(found)) if has(Modifier::FieldRef) => {
+                    let types = [name, &other.original].map(|name| self.is_text(event, name));
                     let Some(other) = self.value(event, &other.original) else { return false };
-                    compare_fields(modifiers, found, other)
+                    if readings.has(Reading::TypesApart)
+                        && has(Modifier::Cased)
+                        && !has_place(modifiers)
+                        && types[0] != types[1]
+                    {
+                        return false;
+                    }
+                    compare_fields(modifiers, found, other, readings)
                 }
-                (value, Some(found)) => holds(modifiers, value, found, self.reading),
+                (value, Some(found)) => holds(modifiers, value, found, readings),
             }
         };
-        if self.reading == Reading::KeywordsWhole && item.field.name.is_none() {
+        if readings.has(Reading::KeywordsWhole) && item.field.name.is_none() {
             return event.texts.iter().any(|column| {
-                let test = |value| holds(modifiers, value, &event.fields[column], self.reading);
+                let test = |value| holds(modifiers, value, &event.fields[column], readings);
                 match has(Modifier::All) {
                     true => item.values.iter().all(test),
                     false => item.values.iter().any(test),
@@ -248,15 +239,55 @@ impl Reference<'_> {
         held
     }
 
-    fn keyword(&self, modifiers: &[Modifier], value: &SigmaValue, event: &Event) -> bool {
-        let holds = |column: &String| holds(modifiers, value, &event.fields[column], self.reading);
-        event.texts.iter().any(holds)
+    /// The readings that concern an item.
+    fn readings_of(&self, modifiers: &[Modifier], values: &[SigmaValue]) -> Readings {
+        match is_lowered_list(modifiers, values) {
+            true => self.readings,
+            false => self.readings.without(Reading::ListsLowered),
+        }
     }
 }
 
-fn compare_fields(modifiers: &[Modifier], left: &str, right: &str) -> bool {
+/// Whether the other engine puts the text into lower case once for all of `values`.
+fn is_lowered_list(modifiers: &[Modifier], values: &[SigmaValue]) -> bool {
+    use Modifier as M;
+    let apart = [M::All, M::Cased, M::Cidr, M::FieldRef];
+    let re = modifiers.contains(&M::Re);
+    let is_text = |value: &SigmaValue| match value {
+        SigmaValue::String(_) => true,
+        SigmaValue::Integer(_) | SigmaValue::Float(_) => has_place(modifiers),
+        _ => false,
+    };
+    // Three or more expressions become one, which sees the text as it is.
+    let one = values.len() >= 3 && (re || values.iter().all(is_wild));
+    values.len() >= 2
+        && values.iter().all(is_text)
+        && !one
+        && (!re || modifiers.contains(&M::IgnoreCase))
+        && !apart.iter().any(|modifier| modifiers.contains(modifier))
+}
+
+fn is_wild(value: &SigmaValue) -> bool {
+    matches!(value, SigmaValue::String(text) if text.contains_wildcards())
+}
+
+fn has_place(modifiers: &[Modifier]) -> bool {
+    let places = [Modifier::Contains, Modifier::StartsWith, Modifier::EndsWith];
+    places.iter().any(|place| modifiers.contains(place))
+}
+
+fn keyword(modifiers: &[Modifier], value: &SigmaValue, event: &Event, readings: Readings) -> bool {
+    let holds = |column: &String| holds(modifiers, value, &event.fields[column], readings);
+    event.texts.iter().any(holds)
+}
+
+fn compare_fields(modifiers: &[Modifier], left: &str, right: &str, readings: Readings) -> bool {
     let cased = modifiers.contains(&Modifier::Cased);
-    let form = |text: &str| if cased { text.to_owned() } else { lower(text) };
+    let form = |text: &str| match cased {
+        true => text.to_owned(),
+        false if readings.has(Reading::WholeLowercase) => text.to_lowercase(),
+        false => lower(text),
+    };
     let (left, right) = (form(left), form(right));
     match modifiers {
         m if m.contains(&Modifier::Contains) => left.contains(&right),
@@ -278,7 +309,7 @@ fn lower(text: &str) -> String {
     text.chars().map(one).collect()
 }
 
-fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str, reading: Reading) -> bool {
+fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str, readings: Readings) -> bool {
     let has = |modifier| modifiers.contains(&modifier);
     let wanted = match value {
         SigmaValue::String(text) => text.original.clone(),
@@ -289,10 +320,13 @@ fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str, reading: Readi
             [(Modifier::IgnoreCase, "i"), (Modifier::Multiline, "m"), (Modifier::DotAll, "s")];
         let flags: String = flags.iter().filter(|(m, _)| has(*m)).map(|(_, flag)| *flag).collect();
         let source = if flags.is_empty() { wanted } else { format!("(?{flags}){wanted}") };
-        return expression(&source).is_match(found);
+        return match readings.has(Reading::ListsLowered) {
+            true => expression(&source).is_match(&found.to_lowercase()),
+            false => expression(&source).is_match(found),
+        };
     }
     if has(Modifier::Cidr) {
-        return in_block(&wanted, found);
+        return in_block(&wanted, found, readings);
     }
     let parts = [
         (Modifier::Minute, "%M"),
@@ -313,7 +347,11 @@ fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str, reading: Readi
             },
             None => found.to_owned(),
         };
-        let (Some(found), Some(wanted)) = (number(&found), number(&wanted)) else { return false };
+        let found = match readings.has(Reading::NumbersAsParsed) {
+            true => found.parse::<f64>().ok(),
+            false => number(&found),
+        };
+        let (Some(found), Some(wanted)) = (found, number(&wanted)) else { return false };
         return match order {
             None => found == wanted,
             Some(Modifier::Lt) => found < wanted,
@@ -322,20 +360,14 @@ fn holds(modifiers: &[Modifier], value: &SigmaValue, found: &str, reading: Readi
             _ => found >= wanted,
         };
     }
-    if let (Reading::NumbersByValue, SigmaValue::Integer(wanted)) = (reading, value)
-        && let Some(found) = number(found)
+    if let SigmaValue::Integer(wanted) = value
+        && readings.has(Reading::NumbersByValue)
+        && !has_place(modifiers)
     {
-        return found == *wanted as f64;
+        return found.parse::<f64>().is_ok_and(|found| found == *wanted as f64);
     }
-    patterns(modifiers, value, reading).iter().any(|pattern| {
-        let cased = has(Modifier::Cased);
-        let found = if cased { found.to_owned() } else { lower(found) };
-        let pattern: Vec<Piece> = match cased {
-            true => pattern.clone(),
-            false => pattern.iter().map(Piece::lower).collect(),
-        };
-        fits(&pattern, &found.chars().collect::<Vec<_>>())
-    })
+    let cased = has(Modifier::Cased);
+    patterns(modifiers, value, readings).iter().any(|pattern| pattern.holds(found, cased, readings))
 }
 
 /// A regular expression, compiled once per test.
@@ -370,68 +402,129 @@ impl Piece {
 
 const DASHES: &str = "-/–—―";
 
-fn patterns(modifiers: &[Modifier], value: &SigmaValue, reading: Reading) -> Vec<Vec<Piece>> {
+/// What a text must look like.
+struct Pattern {
+    pieces: Vec<Piece>,
+    /// Whether the value has wildcards of its own.
+    wild: bool,
+}
+
+impl Pattern {
+    fn holds(&self, found: &str, cased: bool, readings: Readings) -> bool {
+        let chars = |text: &str| text.chars().collect::<Vec<_>>();
+        if cased {
+            return fits(&self.pieces, &chars(found));
+        }
+        if !self.wild && readings.has(Reading::WholeLowercase) {
+            return fits(&whole_lowercase(&self.pieces), &chars(&found.to_lowercase()));
+        }
+        let found = match self.wild && readings.has(Reading::ListsLowered) {
+            true => found.to_lowercase(),
+            false => found.to_owned(),
+        };
+        if self.wild && readings.has(Reading::WildcardsFold) {
+            return expression(&as_expression(&self.pieces)).is_match(&found);
+        }
+        let pieces: Vec<Piece> = self.pieces.iter().map(Piece::lower).collect();
+        fits(&pieces, &chars(&lower(&found)))
+    }
+}
+
+/// Each run of characters in lower case as a whole.
+fn whole_lowercase(pieces: &[Piece]) -> Vec<Piece> {
+    let mut all = Vec::new();
+    let mut run = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Char(c) => run.push(*c),
+            other => {
+                all.extend(std::mem::take(&mut run).to_lowercase().chars().map(Piece::Char));
+                all.push(other.clone());
+            }
+        }
+    }
+    all.extend(run.to_lowercase().chars().map(Piece::Char));
+    all
+}
+
+/// The pieces as a regular expression that does not regard case.
+fn as_expression(pieces: &[Piece]) -> String {
+    let one = |piece: &Piece| match piece {
+        Piece::Char(c) => regex::escape(&c.to_string()),
+        Piece::Dash => format!("[{DASHES}]"),
+        Piece::One => "(?s:.)".to_owned(),
+        Piece::OneInLine => ".".to_owned(),
+        Piece::Many => "(?s:.*)".to_owned(),
+        Piece::ManyInLine => ".*".to_owned(),
+    };
+    format!("(?i)\\A{}\\z", pieces.iter().map(one).collect::<String>())
+}
+
+fn patterns(modifiers: &[Modifier], value: &SigmaValue, readings: Readings) -> Vec<Pattern> {
     let has = |modifier| modifiers.contains(&modifier);
+    let base64 = has(Modifier::Base64) || has(Modifier::Base64Offset);
+    let unknown = base64 && readings.has(Reading::WindashBeforeBase64);
+    let windash = has(Modifier::WindAsh) && !unknown;
+    let verbatim = windash && readings.has(Reading::WindashVerbatim);
+    let in_line = readings.has(Reading::WildcardsInLine);
     let mut pieces = Vec::new();
     match value {
+        SigmaValue::String(text) if verbatim && is_wild(value) => {
+            pieces.extend(plain(&text.original, windash, readings));
+        }
         SigmaValue::String(SigmaString { parts, .. }) => {
             for part in parts {
                 match part {
-                    StringPart::Special(SpecialChar::WildcardMulti) => pieces.push(match reading {
-                        Reading::WildcardsInLine => Piece::ManyInLine,
-                        _ => Piece::Many,
-                    }),
+                    StringPart::Special(SpecialChar::WildcardMulti) => {
+                        pieces.push(if in_line { Piece::ManyInLine } else { Piece::Many });
+                    }
                     StringPart::Special(SpecialChar::WildcardSingle) => {
-                        pieces.push(match reading {
-                            Reading::WildcardsInLine => Piece::OneInLine,
-                            _ => Piece::One,
-                        })
+                        pieces.push(if in_line { Piece::OneInLine } else { Piece::One });
                     }
-                    StringPart::Plain(text) => {
-                        pieces.extend(plain(text, has(Modifier::WindAsh), reading));
-                    }
+                    StringPart::Plain(text) => pieces.extend(plain(text, windash, readings)),
                 }
             }
         }
         other => pieces.extend(other.to_string().chars().map(Piece::Char)),
     }
-    let mut all = encoded(modifiers, pieces, reading);
-    for pieces in &mut all {
-        let wild = pieces.iter().any(|piece| matches!(piece, Piece::One | Piece::Many));
-        let swapped = reading == Reading::EndsSwapped && wild;
-        let (starts, ends) = (has(Modifier::StartsWith), has(Modifier::EndsWith));
-        let (starts, ends) = if swapped { (ends, starts) } else { (starts, ends) };
+    let wild = pieces.iter().any(|piece| !matches!(piece, Piece::Char(_) | Piece::Dash));
+    let (starts, ends) = match wild && readings.has(Reading::EndsSwapped) {
+        true => (has(Modifier::EndsWith), has(Modifier::StartsWith)),
+        false => (has(Modifier::StartsWith), has(Modifier::EndsWith)),
+    };
+    let placed = |mut pieces: Vec<Piece>| {
         if has(Modifier::Contains) || ends {
             pieces.insert(0, Piece::Many);
         }
         if has(Modifier::Contains) || starts {
             pieces.push(Piece::Many);
         }
-    }
-    all
+        Pattern { pieces, wild }
+    };
+    encoded(modifiers, pieces, readings).into_iter().map(placed).collect()
 }
 
-fn plain(text: &str, windash: bool, reading: Reading) -> Vec<Piece> {
+fn plain(text: &str, windash: bool, readings: Readings) -> Vec<Piece> {
     let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
     let chars: Vec<char> = text.chars().collect();
     (0..chars.len())
         .map(|at| {
             let dash = DASHES.contains(chars[at]);
             let before = at.checked_sub(1).and_then(|at| chars.get(at));
-            let introduces = match reading {
-                Reading::EveryHyphen => chars[at] == '-',
-                _ => dash && !word(before) && word(chars.get(at + 1)),
+            let introduces = match readings.has(Reading::EveryHyphen) {
+                true => chars[at] == '-',
+                false => dash && !word(before) && word(chars.get(at + 1)),
             };
             if windash && introduces { Piece::Dash } else { Piece::Char(chars[at]) }
         })
         .collect()
 }
 
-fn encoded(modifiers: &[Modifier], pieces: Vec<Piece>, reading: Reading) -> Vec<Vec<Piece>> {
+fn encoded(modifiers: &[Modifier], pieces: Vec<Piece>, readings: Readings) -> Vec<Vec<Piece>> {
     let has = |modifier| modifiers.contains(&modifier);
     let wide = has(Modifier::Wide) || has(Modifier::Utf16be) || has(Modifier::Utf16);
     let base64 = has(Modifier::Base64) || has(Modifier::Base64Offset);
-    if !wide && !base64 {
+    if !base64 && (!wide || readings.has(Reading::WideVerbatim)) {
         return vec![pieces];
     }
     let mut texts = vec![String::new()];
@@ -465,9 +558,9 @@ fn encoded(modifiers: &[Modifier], pieces: Vec<Piece>, reading: Reading) -> Vec<
             bytes = text.into_bytes();
         }
         if has(Modifier::Base64Offset) {
-            encoded.extend((0..3).map(|shift| match reading {
-                Reading::Base64Tail => undecided(&bytes, shift),
-                _ => decided(&bytes, shift),
+            encoded.extend((0..3).map(|shift| match readings.has(Reading::Base64Tail) {
+                true => undecided(&bytes, shift),
+                false => decided(&bytes, shift),
             }));
         } else if has(Modifier::Base64) {
             encoded.push(base64::engine::general_purpose::STANDARD.encode(&bytes));
@@ -533,7 +626,7 @@ fn instant(text: &str) -> Option<jiff::Zoned> {
     })
 }
 
-fn in_block(block: &str, text: &str) -> bool {
+fn in_block(block: &str, text: &str, readings: Readings) -> bool {
     let (network, length) = block.split_once('/').unwrap();
     let bits = |address: IpAddr| -> String {
         let octets = match address {
@@ -542,10 +635,14 @@ fn in_block(block: &str, text: &str) -> bool {
         };
         octets.iter().map(|octet| format!("{octet:08b}")).collect()
     };
-    let text = text.trim().split('%').next().unwrap();
+    let text = match readings.has(Reading::ZonesUnknown) {
+        true => text,
+        false => text.trim().split('%').next().unwrap(),
+    };
     let Ok(address) = text.parse::<IpAddr>() else { return false };
     let network: IpAddr = network.parse().unwrap();
     let address = match (network, address) {
+        (IpAddr::V4(_), IpAddr::V6(_)) if readings.has(Reading::MappedApart) => return false,
         (IpAddr::V4(_), IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {
             Some(v4) => IpAddr::V4(v4),
             None => return false,

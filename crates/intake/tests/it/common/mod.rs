@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
-use yagura_event::{Record, StreamName};
+use yagura_event::{Record, StreamName, Words};
 use yagura_intake::import::{ImportSink, Written};
 use yagura_intake::{RecordSink, SinkError};
 
@@ -53,8 +53,8 @@ impl RecordSink for MemorySink {
         let mut state = self.state.subscribe();
         let gate = *state.wait_for(|gate| *gate != Gate::Waiting).await.unwrap();
         match gate {
-            Gate::DiskFull => Err(SinkError::DiskFull("no space left".to_owned())),
-            Gate::Closed => Err(SinkError::Closed("test".to_owned())),
+            Gate::DiskFull => Err(SinkError::DiskFull(Words::quoted("no space left"))),
+            Gate::Closed => Err(SinkError::Closed(Words::quoted("test"))),
             _ => {
                 self.records.lock().unwrap().extend(records);
                 Ok(())
@@ -87,7 +87,7 @@ impl ImportSink for Store {
     fn append(&self, stream: &StreamName, records: Vec<Record>) -> Result<(), SinkError> {
         let held = self.count();
         if self.fail_after.is_some_and(|most| held + records.len() > most) {
-            return Err(SinkError::DiskFull("no space left".to_owned()));
+            return Err(SinkError::DiskFull(Words::quoted("no space left")));
         }
         if let Some((after, flag)) = &self.cancel_after
             && held + records.len() >= *after

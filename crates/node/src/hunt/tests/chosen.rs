@@ -40,11 +40,8 @@ fn hunted(node: &Node, request: &HuntRequest) -> Value {
 #[test]
 fn a_rule_or_correlation_of_the_pack_is_hunted_by_its_id_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let node = Node::open(DataDir::new(dir.path()), NodeOptions::default(), Arc::new(SystemClock));
-    let node = node.unwrap();
-    append(&node, &[FAILED; 10]);
-    node.flush().unwrap();
-    append(&node, &[LET_IN]);
+    let node = open_as(dir.path(), NodeOptions::default(), Arc::new(SystemClock));
+    stored(&node, &[FAILED; 10], &[LET_IN]);
     let hunt = |ids: &[&str]| hunted(&node, &by_id(ids));
 
     let one = hunt(&[ACCEPTED]);
@@ -110,9 +107,7 @@ detection:
 #[test]
 fn a_rule_that_only_serves_a_correlation_is_found_when_it_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let rules = dir.path().join("rules");
-    std::fs::create_dir_all(&rules).unwrap();
-    std::fs::write(rules.join("one.yml"), IN_ONE_FILE).unwrap();
+    let rules = rules_in(dir.path(), IN_ONE_FILE);
     let node = open(&dir.path().join("data"), Some(&rules));
     append(&node, &[FAILED, FAILED, ELSEWHERE, ELSEWHERE]);
     assert_eq!(found(&hunted(&node, &by_id(&["failed"]))), [("failed".to_owned(), 4)]);
@@ -203,9 +198,7 @@ fn what_a_correlation_could_not_count_names_it_in_both_languages() {
     drop(node);
 
     // Whoever asks for the rule beside it has nothing to do with it.
-    let rules = dir.path().join("rules");
-    std::fs::create_dir_all(&rules).unwrap();
-    std::fs::write(rules.join("one.yml"), &text).unwrap();
+    let rules = rules_in(dir.path(), &text);
     let node = open(dir.path(), Some(&rules));
     let alone = hunted(&node, &by_id(&["failed"]));
     assert_eq!(

@@ -326,3 +326,22 @@ fn only_a_request_that_is_gone_makes_a_new_hunt_necessary() {
     assert_eq!(ended(&node, &json!(id))["hunt.state"], "done");
     node.close().unwrap();
 }
+
+#[test]
+fn what_is_asked_for_is_kept_up_to_a_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = open(dir.path(), None);
+    let request = request("203.0.113.9");
+    let plan = node.hunter().plan(&request).unwrap();
+    let asked = Asked::request(&request, &plan);
+    let bytes = serde_json::to_vec(&asked).unwrap().len() as u64;
+    let kept_files = || kept(dir.path());
+    let write = |bytes_max| node.hunter().shared.kept.write_within(HuntId(7), &asked, bytes_max);
+    let refused = write(bytes - 1).unwrap_err();
+    assert!(matches!(refused, NodeError::Request { .. }), "{refused}");
+    assert!(refused.words().ja().contains("分けて実行してください"), "{}", refused.words().ja());
+    assert!(kept_files().is_empty(), "{:?}", kept_files());
+    write(bytes).unwrap();
+    assert_eq!(kept_files(), ["000007.json"]);
+    node.close().unwrap();
+}

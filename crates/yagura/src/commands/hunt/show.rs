@@ -199,7 +199,10 @@ pub fn print_estimate(estimate: &Value, lang: Lang) {
     let refused = estimate["hunt.refused"].as_u64().unwrap_or_default();
     let listed = estimate["refused"].as_array().cloned().unwrap_or_default();
     for reason in listed.iter().filter_map(Value::as_str).take(20) {
-        eprintln!("! {}", visible(reason));
+        match lang {
+            Lang::En => eprintln!("! {}", visible(reason)),
+            Lang::Ja => eprintln!("! 使えません: {}", visible(reason)),
+        }
     }
     if refused > 20 {
         match lang {
@@ -402,6 +405,9 @@ fn print_end(hunt: &Value, shown: usize, lang: Lang) {
         }
     }
     if let Some(error) = hunt["error.message"].as_str() {
-        eprintln!("! {}", visible(error));
+        match lang {
+            Lang::En => eprintln!("! {}", visible(error)),
+            Lang::Ja => eprintln!("! 失敗の理由: {}", visible(error)),
+        }
     }
 }

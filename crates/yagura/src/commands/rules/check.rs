@@ -38,7 +38,7 @@ pub struct Check {
 
 impl Check {
     pub fn run(self, lang: Lang) -> Result<ExitCode> {
-        let mut sources = self.sources.read();
+        let mut sources = self.sources.read(lang)?;
         // What is checked comes first: of two rules with one id the later one is refused.
         let mut checked = sources.clone();
         checked.builtin = false;

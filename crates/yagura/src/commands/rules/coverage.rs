@@ -117,7 +117,7 @@ impl Coverage {
             Backend::Local(node, _) => {
                 let present = node.data_present(self.last.clone()).await;
                 let present = present.map_err(|error| said(error, lang))?;
-                let sources = self.sources.read();
+                let sources = self.sources.read(lang)?;
                 let compiled = sources.compile(Normalizer::embedded_dictionary())?;
                 let results = cases::run_beside(&sources, &self.tests, &compiled)?;
                 Ok(coverage(&compiled.ruleset, &present, &results))

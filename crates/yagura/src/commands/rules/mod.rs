@@ -8,9 +8,9 @@ mod test;
 mod tune;
 mod update;
 
+use crate::Misuse;
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use jiff::tz::TimeZone;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yagura_event::Lang;
@@ -58,30 +58,28 @@ pub struct Sources {
     #[arg(long)]
     no_builtin: bool,
     /// Zone in which rules take the hour, day, week, ... of a time, as rules.time_zone of a server
-    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
-    rule_time_zone: TimeZone,
+    #[arg(long, value_name = "ZONE", default_value = UTC)]
+    rule_time_zone: String,
 }
 
-fn zone(name: &str) -> Result<TimeZone, String> {
-    crate::zone::named("--rule-time-zone", name).map_err(|error| error.to_string())
-}
+const UTC: &str = "UTC";
 
 impl Sources {
     /// Whether nothing but the default is asked for.
     fn is_default(&self) -> bool {
         let places = [&self.rules, &self.lists, &self.pipelines];
-        let is_utc = self.rule_time_zone == TimeZone::UTC;
+        let is_utc = self.rule_time_zone == UTC;
         !self.no_builtin && is_utc && places.iter().all(|places| places.is_empty())
     }
 
-    fn read(&self) -> RuleSources {
-        RuleSources {
+    fn read(&self, lang: Lang) -> Result<RuleSources, Misuse> {
+        Ok(RuleSources {
             builtin: !self.no_builtin,
             rules: self.rules.clone(),
             lists: self.lists.clone(),
             pipelines: self.pipelines.clone(),
-            zone: self.rule_time_zone.clone(),
-        }
+            zone: crate::zone::named("--rule-time-zone", &self.rule_time_zone, lang)?,
+        })
     }
 }
 

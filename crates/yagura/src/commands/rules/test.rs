@@ -39,7 +39,7 @@ pub struct Test {
 
 impl Test {
     pub fn run(self, lang: Lang) -> Result<ExitCode> {
-        let mut sources = self.sources.read();
+        let mut sources = self.sources.read(lang)?;
         if sources.rules.is_empty() {
             sources.rules = self.paths.clone();
         }

@@ -232,6 +232,21 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Opens a FIFO for writing once somebody reads it, at most thirty seconds from now: opening it as such
+/// would wait for a reader for ever.
+pub fn open_fifo(path: &Path) -> std::fs::File {
+    use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
+    let mut opened = None;
+    wait_until("somebody reads the FIFO", || {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        opened = open(path, flags, Mode::empty()).ok();
+        opened.is_some()
+    });
+    let opened = opened.unwrap();
+    fcntl_setfl(&opened, OFlags::WRONLY).unwrap();
+    opened.into()
+}
+
 pub fn memory_kib(server: &Server, kind: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with(kind)).unwrap();
