@@ -97,6 +97,15 @@ impl LakeError {
             LakeError::Tag { file, tag, value } => {
                 format!("{file}: Deltaログのタグ {tag} が壊れています（{value:?}）")
             }
+            LakeError::NotVerified { batch, reason } => format!(
+                "書き直したファイルでは、バッチ{batch}の受信時の内容に戻りません（{reason}）。元のファイルを残しました"
+            ),
+            LakeError::Outdated(file) => {
+                format!(
+                    "{file} は書き直している間に表から外れました。何も変えていません。もう一度実行してください"
+                )
+            }
+            LakeError::Cancelled => "要求に応じて中止しました".to_owned(),
             LakeError::NoSuchBatch(batch) => format!("バッチ{batch}は保管庫にありません"),
             LakeError::Envelope(_)
             | LakeError::Sealed(_)

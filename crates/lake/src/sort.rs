@@ -395,14 +395,19 @@ mod tests {
     use arrow::datatypes::{Field, Int64Type, Schema};
     use proptest::prelude::*;
 
-    fn rows(list: &[(u8, u8, i64, i64, i64)], with_code: bool) -> RecordBatch {
+    /// Source, event code, time, batch and place in it.
+    type Place = (u8, u8, i64, i64, i64);
+    /// The same as it is read back, and the message.
+    type Told = (Option<String>, Option<String>, i64, i64, i64, String);
+
+    fn rows(list: &[Place], with_code: bool) -> RecordBatch {
         let word = |kind: &str, n: u8| (n > 0).then(|| format!("{kind}{n}"));
-        let text = |kind: &str, of: &dyn Fn(&(u8, u8, i64, i64, i64)) -> u8| {
+        let text = |kind: &str, of: &dyn Fn(&Place) -> u8| {
             let words: StringArray = list.iter().map(|row| word(kind, of(row))).collect();
             let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
             cast(&words, &kind).unwrap()
         };
-        let long = |of: &dyn Fn(&(u8, u8, i64, i64, i64)) -> i64| -> ArrayRef {
+        let long = |of: &dyn Fn(&Place) -> i64| -> ArrayRef {
             Arc::new(list.iter().map(|row| Some(of(row))).collect::<Int64Array>())
         };
         let times: TimestampMicrosecondArray = list.iter().map(|row| Some(row.2)).collect();
@@ -426,7 +431,7 @@ mod tests {
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
     }
 
-    fn told(sorted: &mut Sorted) -> Vec<(Option<String>, Option<String>, i64, i64, i64, String)> {
+    fn told(sorted: &mut Sorted) -> Vec<Told> {
         let mut all = Vec::new();
         while let Some(part) = sorted.next_rows().unwrap() {
             let word = |name: &str, row: usize| {
