@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use yagura_event::StreamName;
-use yagura_fuzz::{KnownLog, repair_segment};
+use yagura_fuzz::{KnownLog, one_event_chunk, one_event_file, repair_segment};
 
 fn main() -> std::io::Result<()> {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
@@ -28,6 +28,11 @@ fn main() -> std::io::Result<()> {
         bytes.extend_from_slice(text.as_bytes());
         write(&format!("decoders/{place:02}-{name}"), &bytes)?;
     }
+    write("evtx_chunk/one-event", &one_event_chunk())?;
+    // How many records the first import is to keep, and the file.
+    write("import_file/evtx", &[&[1][..], &one_event_file()].concat())?;
+    write("inventory/users", b"\x00name,department\ntanaka,\xe7\xb5\x8c\xe7\x90\x86\n")?;
+    write("inventory/assets", b"\x01name,owner\nFS01,tanaka\n")?;
     write("journal_segment/one-batch", &segment(&log))
 }
 

@@ -135,3 +135,136 @@ fn crc32c(parts: &[&[u8]]) -> u32 {
     let add = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), step);
     !parts.iter().flat_map(|part| part.iter()).fold(u32::MAX, add)
 }
+
+/// Bytes of a chunk of a Windows event log, and of the header in front of its records.
+const CHUNK_BYTES: usize = 65_536;
+const CHUNK_HEADER_BYTES: usize = 512;
+
+/// A chunk of a Windows event log that begins with `bytes`, and whose header says that nothing of it
+/// has a checksum.
+pub fn evtx_chunk(bytes: &[u8]) -> Vec<u8> {
+    const NO_CHECKSUM: u8 = 4;
+    let mut chunk = bytes.to_vec();
+    chunk.resize(CHUNK_BYTES, 0);
+    chunk[..8].copy_from_slice(b"ElfChnk\0");
+    chunk[40..44].copy_from_slice(&128u32.to_le_bytes());
+    chunk[120] |= NO_CHECKSUM;
+    chunk
+}
+
+/// The used part of a chunk with one event of Sysmon, written without a template.
+pub fn one_event_chunk() -> Vec<u8> {
+    let mut chunk = evtx_chunk(&[]);
+    chunk.truncate(CHUNK_HEADER_BYTES);
+    chunk.extend_from_slice(b"**\0\0");
+    // The record's length, which is not known yet; number; time as 100 ns since 1601.
+    chunk.extend_from_slice(&0u32.to_le_bytes());
+    chunk.extend_from_slice(&1u64.to_le_bytes());
+    chunk.extend_from_slice(&134_081_000_000_000_000u64.to_le_bytes());
+    // A fragment of binary XML, version 1.1.
+    chunk.extend_from_slice(&[0x0f, 1, 1, 0]);
+    open(&mut chunk, "Event", &[]);
+    open(&mut chunk, "System", &[]);
+    open(&mut chunk, "Provider", &[("Name", "Microsoft-Windows-Sysmon")]);
+    close(&mut chunk);
+    for (name, value) in [
+        ("EventID", "1"),
+        ("EventRecordID", "1"),
+        ("Channel", "Microsoft-Windows-Sysmon/Operational"),
+        ("Computer", "PC07"),
+    ] {
+        open(&mut chunk, name, &[]);
+        text(&mut chunk, value);
+        close(&mut chunk);
+    }
+    close(&mut chunk);
+    open(&mut chunk, "EventData", &[]);
+    for (name, value) in [("Image", r"C:\Windows\System32\whoami.exe"), ("User", r"CORP\tanaka")] {
+        open(&mut chunk, "Data", &[("Name", name)]);
+        text(&mut chunk, value);
+        close(&mut chunk);
+    }
+    close(&mut chunk);
+    close(&mut chunk);
+    chunk.push(0);
+    while chunk.len() % 8 != 4 {
+        chunk.push(0);
+    }
+    let length = (chunk.len() + 4 - CHUNK_HEADER_BYTES) as u32;
+    chunk.extend_from_slice(&length.to_le_bytes());
+    chunk[CHUNK_HEADER_BYTES + 4..CHUNK_HEADER_BYTES + 8].copy_from_slice(&length.to_le_bytes());
+    // First and last record by place and by number; where the last begins, and free space.
+    for place in [8, 16, 24, 32] {
+        chunk[place..place + 8].copy_from_slice(&1u64.to_le_bytes());
+    }
+    chunk[44..48].copy_from_slice(&(CHUNK_HEADER_BYTES as u32).to_le_bytes());
+    let free = chunk.len() as u32;
+    chunk[48..52].copy_from_slice(&free.to_le_bytes());
+    chunk
+}
+
+/// A Windows event log with that one event.
+pub fn one_event_file() -> Vec<u8> {
+    let mut file = vec![0; 4_096];
+    file[..8].copy_from_slice(b"ElfFile\0");
+    // The next record; lengths of the header and of its block; version 3.1; one chunk.
+    file[24..32].copy_from_slice(&2u64.to_le_bytes());
+    file[32..36].copy_from_slice(&128u32.to_le_bytes());
+    for (place, number) in [(36, 1u16), (38, 3), (40, 4_096), (42, 1)] {
+        file[place..place + 2].copy_from_slice(&number.to_le_bytes());
+    }
+    let checksum = crc32(&file[..120]);
+    file[124..128].copy_from_slice(&checksum.to_le_bytes());
+    file.extend_from_slice(&evtx_chunk(&one_event_chunk()));
+    file
+}
+
+/// CRC-32 as in zip files.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
+    };
+    !bytes.iter().fold(u32::MAX, step)
+}
+
+fn open(chunk: &mut Vec<u8>, element: &str, attributes: &[(&str, &str)]) {
+    chunk.push(if attributes.is_empty() { 0x01 } else { 0x41 });
+    // Its length, which nobody reads.
+    chunk.extend_from_slice(&0u32.to_le_bytes());
+    name(chunk, element);
+    if !attributes.is_empty() {
+        chunk.extend_from_slice(&0u32.to_le_bytes());
+    }
+    for (key, value) in attributes {
+        chunk.push(0x06);
+        name(chunk, key);
+        text(chunk, value);
+    }
+    chunk.push(0x02);
+}
+
+fn close(chunk: &mut Vec<u8>) {
+    chunk.push(0x04);
+}
+
+/// Where the name is, which is here: no further string, a hash, its length, and the name.
+fn name(chunk: &mut Vec<u8>, name: &str) {
+    let place = chunk.len() as u32 + 4;
+    chunk.extend_from_slice(&place.to_le_bytes());
+    chunk.extend_from_slice(&[0; 6]);
+    utf16(chunk, name);
+    chunk.extend_from_slice(&[0, 0]);
+}
+
+fn text(chunk: &mut Vec<u8>, value: &str) {
+    chunk.extend_from_slice(&[0x05, 0x01]);
+    utf16(chunk, value);
+}
+
+fn utf16(chunk: &mut Vec<u8>, text: &str) {
+    let units: Vec<u16> = text.encode_utf16().collect();
+    chunk.extend_from_slice(&(units.len() as u16).to_le_bytes());
+    units.iter().for_each(|unit| chunk.extend_from_slice(&unit.to_le_bytes()));
+}

@@ -15,6 +15,7 @@ const KINDS: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["rule_disabled", "gapRuleDisabled"],
   ["engine_behind", "gapEngineBehind"],
   ["source_silent", "gapSourceSilent"],
+  ["source_drifted", "gapSourceDrifted"],
   ["field_missing", "gapFieldMissing"],
   ["findings_lost", "gapFindingsLost"],
   ["correlation_limit", "gapCorrelationLimit"],

@@ -1,7 +1,10 @@
 //! The project's chores: `cargo xtask test`, `demo`, `build`, `bench`. Standard library only, so
 //! that it is ready in a second on a fresh machine.
 
+#![forbid(unsafe_code)]
+
 mod steps;
+mod tools;
 
 use std::process::ExitCode;
 use steps::{Failed, Step, cargo, npm, run, web_is_built};
@@ -14,7 +17,8 @@ cargo xtask demo [--lang ja]  builds Yagura and plays an intrusion through its r
                               (--seconds N, --exit: end after the summary)
 cargo xtask build             the page and the optimised binary, in target/release/yagura
 cargo xtask bench [NAME...]   benchmarks on real data; see BENCHMARKS.md
-cargo xtask bench detect      the engine and correlations alone, scans beside the bare parser";
+cargo xtask bench detect      the engine and correlations alone, scans beside the bare parser
+cargo xtask bench normalize   decoders and mappings alone";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,7 +51,12 @@ fn main() -> ExitCode {
 
 /// Every check, in the order in which a mistake is found soonest.
 fn test() -> Result<(), Failed> {
-    let binary = steps::target_dir().join("debug").join("yagura");
+    tools::check()?;
+    let debug = steps::target_dir().join("debug");
+    let binary = debug.join("yagura");
+    // It checks by itself that every act of the intrusion raised its alert.
+    let demo = Step::new("demo", debug.join("yagura-stage")).args(["demo", "--exit"]);
+    let demo = demo.args(["--seconds", "5", "--yagura"]).arg(&binary);
     let checks: Vec<Step> = vec![
         cargo("format", &["fmt", "--all", "--check"]),
         npm("web packages", &["ci", "--no-audit", "--no-fund"]),
@@ -57,6 +66,7 @@ fn test() -> Result<(), Failed> {
         linted("rust build and lints", &["build", "--workspace", "--all-targets"]),
         linted("rust tests", &["nextest", "run", "--workspace", "--no-fail-fast"]),
         linted("documentation tests", &["test", "--workspace", "--doc"]),
+        demo,
         npm("browser tests", &["run", "e2e"]).env("YAGURA_BIN", &binary),
     ];
     let mut summary = Vec::new();
@@ -82,12 +92,10 @@ fn demo(arguments: &[String]) -> Result<(), Failed> {
     ensure_web()?;
     run(cargo("build", &["build", "--package", "yagura", "--package", "yagura-stage"]))?;
     let debug = steps::target_dir().join("debug");
-    let mut play = Step::new("demo", debug.join("yagura-stage")).arg("demo").arg("--yagura");
-    play = play.arg(debug.join("yagura"));
-    for argument in arguments {
-        play = play.arg(argument);
-    }
-    run(play).map(|_| ())
+    let play = Step::new("demo", debug.join("yagura-stage")).arg("demo").arg("--yagura");
+    // In our place: Ctrl-C is then between the terminal and the demo, and the prompt returns when it
+    // has ended.
+    Err(play.arg(debug.join("yagura")).args(arguments).become_it())
 }
 
 fn build() -> Result<(), Failed> {
@@ -102,8 +110,10 @@ fn bench(arguments: &[String]) -> Result<(), Failed> {
         return bench_detect();
     }
     if arguments.first().is_some_and(|name| name == "normalize") {
-        let bench = ["bench", "--package", "yagura-normalize", "--bench", "normalize"];
-        return run(cargo("normalize", &bench)).map(|_| ());
+        for name in ["normalize", "growth"] {
+            run(cargo(name, &["bench", "--package", "yagura-normalize", "--bench", name]))?;
+        }
+        return Ok(());
     }
     ensure_web()?;
     run(cargo(
@@ -111,12 +121,8 @@ fn bench(arguments: &[String]) -> Result<(), Failed> {
         &["build", "--release", "--package", "yagura", "--package", "yagura-stage"],
     ))?;
     let release = steps::target_dir().join("release");
-    let mut load = Step::new("bench", release.join("yagura-stage")).arg("bench").arg("--yagura");
-    load = load.arg(release.join("yagura"));
-    for argument in arguments {
-        load = load.arg(argument);
-    }
-    run(load).map(|_| ())
+    let load = Step::new("bench", release.join("yagura-stage")).arg("bench").arg("--yagura");
+    run(load.arg(release.join("yagura")).args(arguments)).map(|_| ())
 }
 
 /// The engine alone, correlations alone, and scans of event logs beside the bare parser.

@@ -1,6 +1,7 @@
 //! Running other programs, one after the other, saying what and how long.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Instant, SystemTime};
@@ -24,6 +25,18 @@ impl Step {
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
         self
+    }
+
+    pub fn args(mut self, arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Goes on as this program; comes back only with the reason why that cannot be.
+    pub fn become_it(mut self) -> Failed {
+        println!("\n=== {}", self.name);
+        let error = self.command.exec();
+        cannot_start(&self, &error)
     }
 
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
@@ -50,14 +63,16 @@ pub fn npm(name: &'static str, arguments: &[&str]) -> Step {
 pub fn run(mut step: Step) -> Result<f64, Failed> {
     println!("\n=== {}", step.name);
     let began = Instant::now();
-    let status = step.command.status().map_err(|error| {
-        let program = step.command.get_program().to_string_lossy().into_owned();
-        Failed(format!("{}: cannot start {program}: {error}. Is it installed?", step.name))
-    })?;
+    let status = step.command.status().map_err(|error| cannot_start(&step, &error))?;
     if !status.success() {
         return Err(Failed(format!("{} ({status})", step.name)));
     }
     Ok(began.elapsed().as_secs_f64())
+}
+
+fn cannot_start(step: &Step, error: &std::io::Error) -> Failed {
+    let program = step.command.get_program().to_string_lossy();
+    Failed(format!("{}: cannot start {program}: {error}. Is it installed?", step.name))
 }
 
 /// The workspace.

@@ -5,7 +5,7 @@ use crate::limits::DISTINCT_SHOWN_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use yagura_event::{
-    BatchBuilder, EventBatch, EventId, FieldDictionary, Origin, Transport, UtcMicros,
+    BatchBuilder, EventBatch, EventId, FieldDictionary, Origin, Transport, UtcMicros, Words,
 };
 
 /// What kind of act it is.
@@ -79,12 +79,15 @@ impl ActKind {
 }
 
 impl std::str::FromStr for ActKind {
-    type Err = String;
+    type Err = Words;
 
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(word: &str) -> Result<Self, Words> {
         ActKind::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
-            let all = ActKind::ALL.map(ActKind::as_str).join(", ");
-            format!("unknown kind of act {word:?}: use {all}")
+            let all = ActKind::ALL.map(ActKind::as_str);
+            Words::new(
+                format!("unknown kind of act {word:?}: use {}", all.join(", ")),
+                format!("{} のどれかを指定してください", all.join("、")),
+            )
         })
     }
 }

@@ -41,6 +41,7 @@ columns![
     "source.domain",
     "destination.ip",
     "destination.port",
+    "file.path",
     "process.name",
     "process.pid",
     "process.executable",
@@ -54,6 +55,7 @@ columns![
     "message",
     "vpn.tunnel",
     "auditd.msg",
+    "auditd.nametype",
     "auditd.sequence",
     "auditd.type",
     "winlog.process_id",
@@ -119,7 +121,8 @@ pub const WANTED: [&str; 2] = [
      4656 or 4658 or 4660 or 4663 or 4670 or 4672 or 4688 or 4689 or 4690 or 4703 or 4771 or 4776 or \
      4778 or 4779 or 4800 or 4801 or 5140 or 5145 or 5154 or 5156 or 5158)) or \
      (event.dataset:windows.sysmon and event.code:(1 or 2 or 3 or 5 or 7 or 10 or 11 or 12 or 13 or 14 \
-     or 17 or 18 or 22 or 23 or 26)) or event.dataset:web.access",
+     or 17 or 18 or 22 or 23 or 26)) or event.dataset:(web.access or web.iis or web.cloudfront) or \
+     (event.dataset:web.haproxy and event.action:http_request)",
     "(event.dataset:(windows.powershell or windows.powershell_classic) and event.code:(400 or 403 or \
      600 or 800 or 4103 or 4104 or 4105 or 4106)) or event.dataset:linux.auditd or event.action:vpn_* or \
      process.name:(sshd or sshd-session or sudo or su or su-l or login or CRON or crond or atd or ftpd \

@@ -3,6 +3,7 @@ use crate::{Api, ApiError};
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use yagura_event::Words;
 use yagura_node::{ActsFound, ActsQuery, SearchQuery};
 
 /// Acts of one answer when the caller names no limit.
@@ -50,10 +51,10 @@ pub(crate) async fn said(
 
 async fn answer(api: &Api, asked: ActsParameters) -> Result<Json<ActsFound>, ApiError> {
     let words = asked.kind.split(',').map(str::trim).filter(|word| !word.is_empty());
-    let kinds = words.map(str::parse).collect::<Result<Vec<_>, String>>();
-    let kinds = kinds.map_err(|en| {
-        let ja = format!("行為の種類が正しくありません: {en}");
-        ApiError::bad_request(en, ja).at(&asked.kind)
+    let kinds = words.map(str::parse).collect::<Result<Vec<_>, Words>>();
+    let kinds = kinds.map_err(|words| {
+        let ja = format!("行為の種類が正しくありません。{}", words.ja());
+        ApiError::bad_request(words.en(), ja).at(&asked.kind)
     })?;
     let search = SearchQuery {
         query: asked.query,

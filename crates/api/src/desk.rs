@@ -33,6 +33,7 @@ struct GapsAsked {
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
         .route("/api/v1/alerts/{id}", get(alert))
+        .route("/api/v1/alerts/{id}/rule", get(rule))
         .route("/api/v1/exceptions", get(exceptions).post(add))
         .route("/api/v1/exceptions/{id}/matches", get(matches))
         .route("/api/v1/exceptions/{id}/remove", post(remove))
@@ -43,6 +44,10 @@ pub(crate) fn routes() -> Router<Api> {
 
 async fn alert(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     blocking(move || Ok(Json(api.node.alert(&id)?))).await
+}
+
+async fn rule(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.rule_of_alert(&id)?))).await
 }
 
 async fn exceptions(State(api): State<Api>) -> Result<Json<Value>, ApiError> {

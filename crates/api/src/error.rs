@@ -45,6 +45,15 @@ impl ApiError {
         .with(StatusCode::TOO_MANY_REQUESTS, "queue-full")
     }
 
+    /// A verification is running already.
+    pub(crate) fn verifying() -> Self {
+        ApiError::bad_request(
+            "a verification is running already; ask again when it has ended",
+            "検証はすでに実行中です。終わってからもう一度実行してください",
+        )
+        .with(StatusCode::TOO_MANY_REQUESTS, "verifying")
+    }
+
     /// The disk is full; nothing was taken.
     pub fn disk_full() -> Self {
         ApiError::bad_request(

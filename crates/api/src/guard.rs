@@ -30,7 +30,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Where people act.
-const GUARDED: [&str; 9] = [
+const GUARDED: [&str; 10] = [
     "/api/v1/alerts/",
     "/api/v1/rules/",
     "/api/v1/hunts",
@@ -38,6 +38,7 @@ const GUARDED: [&str; 9] = [
     "/api/v1/feeds",
     "/api/v1/exceptions",
     "/api/v1/reprocess",
+    "/api/v1/lake/",
     "/api/v1/enrichment",
     "/api/v1/inventory",
 ];

@@ -21,6 +21,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/api/v1/hunts", get(list).post(start))
         .route("/api/v1/hunts/estimate", post(estimate))
         .route("/api/v1/hunts/{id}", get(show))
+        .route("/api/v1/hunts/{id}/query", get(query))
         .route("/api/v1/hunts/{id}/cancel", post(cancel))
         .route("/api/v1/hunts/{id}/restart", post(restart))
         .route("/api/v1/indicators", get(indicators).post(add_indicators))
@@ -81,6 +82,10 @@ async fn show(
 ) -> Result<Json<Value>, ApiError> {
     let limit = page.limit.unwrap_or(HUNTS_DEFAULT);
     blocking(move || Ok(Json(api.node.hunter().show(&id, page.offset, limit)?))).await
+}
+
+async fn query(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.hunter().query(&id)?))).await
 }
 
 async fn cancel(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {

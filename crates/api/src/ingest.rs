@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use yagura_event::limits::RECORD_BYTES_MAX;
-use yagura_event::{Record, StreamName, Transport};
+use yagura_event::{Lang, Record, StreamName, Transport};
 use yagura_intake::http_body::{BodyError, INGEST_STREAM, decode_body, parse_ingest, records};
 use yagura_intake::import::{ImportSink, Written};
 use yagura_intake::{RecordSink, SinkError};
@@ -126,7 +126,7 @@ pub(crate) async fn import(
         let (sink, stream) = (sink.clone(), stream.clone());
         blocking(move || {
             sink.describe(&stream, &written)
-                .map_err(|error| ApiError::bad_request(error.to_string(), error.to_string()))
+                .map_err(|error| ApiError::bad_request(error.to_string(), error.text(Lang::Ja)))
         })
         .await?;
     }

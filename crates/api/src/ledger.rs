@@ -55,7 +55,10 @@ pub(crate) async fn verify(
     Said(scope): Said<Scope>,
 ) -> Result<Json<Value>, ApiError> {
     let scope = VerifyScope::parse(scope.from.as_deref(), scope.to.as_deref(), scope.event)?;
+    let turn = api.verifying.clone().try_acquire_owned().map_err(|_| ApiError::verifying())?;
     blocking(move || {
+        // Held by the work itself: whoever asked may have gone.
+        let _turn = turn;
         let report = api.node.verify(&scope)?;
         Ok(Json(serde_json::to_value(report).unwrap_or_default()))
     })

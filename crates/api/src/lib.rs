@@ -16,6 +16,7 @@ mod guard;
 mod hunts;
 mod ingest;
 mod inventory;
+mod lake;
 mod ledger;
 pub mod limits;
 mod rules;
@@ -41,6 +42,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use yagura_desk::Webhook;
+use yagura_intake::StopSignal;
 use yagura_intake::http_body::BulkStreams;
 use yagura_node::Node;
 
@@ -53,6 +56,13 @@ pub struct Api {
     streams: Arc<BulkStreams>,
     bodies: Arc<Semaphore>,
     whole: Bodies,
+    webhook: Option<Webhook>,
+    /// Ends what would otherwise never end: the views of arriving events.
+    stop: StopSignal,
+    /// The configuration in force, as TOML.
+    config: Arc<str>,
+    /// Whose one permit a verification holds: it reads the whole store.
+    verifying: Arc<Semaphore>,
 }
 
 impl FromRef<Api> for Bodies {
@@ -79,12 +89,16 @@ impl Api {
 }
 
 /// The routes of a node. `listeners` is what the status says of the ports; `options` and `counters`
-/// are those that [`serve`] gets.
+/// are those that [`serve`] gets, and so is `stop`. `webhook` is the one that alerts are sent to.
+/// `config` is shown to whoever asks for the configuration in force: TOML, without secrets.
 pub fn router(
     node: Arc<Node>,
     listeners: Vec<Listener>,
     options: &ServeOptions,
     counters: Arc<HttpCounters>,
+    stop: StopSignal,
+    webhook: Option<Webhook>,
+    config: Arc<str>,
 ) -> Router {
     let streams = node.streams();
     let api = Api {
@@ -94,6 +108,10 @@ pub fn router(
         streams: Arc::new(BulkStreams::with_known(streams)),
         bodies: Arc::new(Semaphore::new(limits::BODIES_AT_ONCE_MAX)),
         whole: Bodies::new(limits::BODIES_BYTES_MAX, options.request_timeout, counters),
+        webhook,
+        config,
+        stop,
+        verifying: Arc::new(Semaphore::new(limits::VERIFICATIONS_AT_ONCE_MAX)),
     };
     let inner = Router::new()
         .route("/", get(root).head(elastic::probe))
@@ -113,10 +131,12 @@ pub fn router(
         .route("/api/v1/streams/{*stream}", get(ingest::stream))
         .route("/api/v1/import", post(ingest::import))
         .route("/api/v1/status", get(status::status))
+        .route("/api/v1/config", get(status::config))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::health))
         .route("/metrics", get(status::metrics))
         .merge(hunts::routes())
+        .merge(lake::routes())
         .merge(sources::routes())
         .merge(inventory::routes())
         .merge(desk::routes())

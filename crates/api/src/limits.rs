@@ -16,6 +16,9 @@ pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// several times its size of memory for a moment.
 pub const BODIES_AT_ONCE_MAX: usize = 2;
 
+/// Verifications that run at once: each reads the whole store, and two find what one does.
+pub const VERIFICATIONS_AT_ONCE_MAX: usize = 1;
+
 /// Slowest pace of a body, in bytes per second, once its first half minute is over.
 pub const BODY_BYTES_PER_SECOND_MIN: u64 = 1024;
 
@@ -33,8 +36,9 @@ pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How long a client may leave what we answer unread: long enough to page through a search.
 pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Largest head of a request, in bytes.
-pub const HEAD_BYTES_MAX: usize = 128 * 1024;
+/// Largest head of a request, in bytes. A connection may hold as much, so all of them
+/// ([`CONNECTIONS_DEFAULT`]) up to 128 MiB.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// Most header fields of a request.
 pub const HEADER_FIELDS_MAX: usize = 100;

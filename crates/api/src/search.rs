@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde_json::json;
 use std::convert::Infallible;
 use std::time::Instant;
-use yagura_node::{Page, Row, RowStream, SearchQuery};
+use yagura_node::{
+    NodeError, PAGE_BYTES_MAX, Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery,
+};
 
 /// Rows of one page when the caller names no limit.
 const PAGE_ROWS: usize = 100;
@@ -69,16 +71,31 @@ pub(crate) async fn search(
         let body = Body::from_stream(lines(rows));
         return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());
     }
-    let mut page = Vec::new();
-    while let Some(row) = rows.next().await {
-        page.push(row?);
-    }
+    let (page, full) = page_of(&mut rows, PAGE_BYTES_MAX).await?;
     let end = rows.end();
+    let end = SearchEnd { cut: full || end.cut, ..end };
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let body = json!({
         "rows": page, "cut": end.cut, "total_known": !end.cut, "limit": limit, "took_ms": took_ms,
+        "scanned": end.scanned,
     });
     Ok(Json(body).into_response())
+}
+
+/// The rows of a page, and whether there were more than it has memory for.
+async fn page_of(
+    rows: &mut (impl Stream<Item = Result<Row, NodeError>> + Unpin),
+    bytes_max: usize,
+) -> Result<(Vec<Row>, bool), NodeError> {
+    let (mut page, mut room) = (Vec::new(), PageRoom::new(bytes_max));
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        if !room.takes(&row) {
+            return Ok((page, true));
+        }
+        page.push(row);
+    }
+    Ok((page, false))
 }
 
 fn lines(rows: RowStream) -> impl Stream<Item = Result<String, Infallible>> {
@@ -112,16 +129,20 @@ pub(crate) struct TailParameters {
 }
 
 /// `GET /api/v1/tail`: matching events as they arrive, as server-sent events, or with
-/// `Accept: application/x-ndjson` one a line.
+/// `Accept: application/x-ndjson` one a line and, when the server stops, `{"end": ...}` as the last.
 pub(crate) async fn tail(
     State(api): State<Api>,
     Asked(asked): Asked<TailParameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let rows = api.node.tail(&asked.query, asked.time_zone.as_deref()).await?;
+    let mut stop = api.stop.clone();
+    let rows = rows.take_until(Box::pin(async move { stop.stopped().await }));
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     if accept.is_some_and(|kinds| kinds.contains(NDJSON)) {
-        let body = Body::from_stream(rows.map(|row| Ok::<_, Infallible>(line(&row))));
+        let end = stream::once(async { format!("{}\n", json!({ "end": SearchEnd::default() })) });
+        let body = rows.map(|row| line(&row)).chain(end);
+        let body = Body::from_stream(body.map(Ok::<_, Infallible>));
         return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());
     }
     let events = rows.map(|row| {
@@ -143,4 +164,20 @@ pub(crate) async fn sql(
     Said(statement): Said<Statement>,
 ) -> Result<Json<Page>, ApiError> {
     Ok(Json(api.node.sql(&statement.sql).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_of_large_rows_ends_at_its_memory() {
+        let row = Row::from_iter([("n".to_owned(), json!("x".repeat(1_000)))]);
+        let bytes = yagura_node::row_bytes(&row);
+        for (room, there, full) in [(3 * bytes, 3, false), (3 * bytes - 1, 2, true), (1, 1, true)] {
+            let mut rows = stream::iter(vec![Ok(row.clone()), Ok(row.clone()), Ok(row.clone())]);
+            let (page, cut) = page_of(&mut rows, room).await.unwrap();
+            assert_eq!((page.len(), cut), (there, full));
+        }
+    }
 }

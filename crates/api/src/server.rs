@@ -10,6 +10,7 @@ use crate::limits::{
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -53,7 +54,19 @@ impl Default for ServeOptions {
 const NO_PLACE: &str = "{\"error\":{\"code\":\"too-many-connections\",\"message\":\"all connections are in use; try again in a moment\",\"message_ja\":\"接続がいっぱいです。少し待ってからやり直してください\"}}";
 
 /// Serves until `stop`, then lets open requests end.
-pub async fn serve(
+///
+/// Boxed, so that the router and its handlers are compiled here and not again where this is awaited.
+pub fn serve(
+    listener: TcpListener,
+    app: Router,
+    options: ServeOptions,
+    counters: Arc<HttpCounters>,
+    stop: StopSignal,
+) -> BoxFuture<'static, ()> {
+    Box::pin(serve_until(listener, app, options, counters, stop))
+}
+
+async fn serve_until(
     listener: TcpListener,
     app: Router,
     options: ServeOptions,
@@ -299,6 +312,25 @@ mod tests {
         server.until("both closed", |it| it.connections_idle_closed == 2).await;
         server.until("none open", |it| it.connections_open == 0).await;
         assert_eq!(server.counters.snapshot().requests, 3);
+    }
+
+    #[tokio::test]
+    async fn a_head_is_read_up_to_its_limit() {
+        let server = start(ServeOptions::default()).await;
+        let head = |bytes: usize| {
+            let (begin, end) = ("GET / HTTP/1.1\r\nhost: x\r\nx-padding: ", "\r\n\r\n");
+            format!("{begin}{}{end}", "x".repeat(bytes - begin.len() - end.len()))
+        };
+        let mut fits = server.connect().await;
+        fits.write_all(head(HEAD_BYTES_MAX - 1).as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        fits.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        let mut past = server.connect().await;
+        // The server refuses before it has read everything, and closes.
+        let _ = past.write_all(head(2 * HEAD_BYTES_MAX).as_bytes()).await;
+        assert!(!rest(&mut past).await.starts_with("HTTP/1.1 200"));
+        assert_eq!(server.counters.snapshot().requests, 1);
     }
 
     #[tokio::test]

@@ -38,15 +38,33 @@ impl Listener {
     }
 }
 
+/// What a node says of itself, and what became of the webhook's deliveries, where there is one.
+fn figures(api: &Api) -> Value {
+    let mut status = api.node.status();
+    if let Some(webhook) = &api.webhook {
+        let stats = json!(webhook.stats());
+        for (name, value) in stats.as_object().into_iter().flatten() {
+            status["counters"][format!("webhook.{name}")] = value.clone();
+        }
+        status["webhook"] = stats;
+    }
+    status
+}
+
 pub(crate) async fn status(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
     blocking(move || {
-        let mut status = api.node.status();
+        let mut status = figures(&api);
         status["version"] = json!(env!("CARGO_PKG_VERSION"));
         status["uptime_s"] = json!(api.began.elapsed().as_secs());
         status["listeners"] = api.listeners.iter().map(Listener::shown).collect();
         Ok(Json(status))
     })
     .await
+}
+
+/// The configuration in force, as the text of a configuration file.
+pub(crate) async fn config(State(api): State<Api>) -> Json<Value> {
+    Json(json!({ "toml": *api.config }))
 }
 
 pub(crate) async fn health(State(api): State<Api>) -> Result<Response, ApiError> {
@@ -64,7 +82,7 @@ pub(crate) async fn health(State(api): State<Api>) -> Result<Response, ApiError>
 /// OpenMetrics 1.0 text.
 pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
     blocking(move || {
-        let status = api.node.status();
+        let status = figures(&api);
         let mut text = String::new();
         for (name, value) in status["counters"].as_object().into_iter().flatten() {
             let name = name.replace('.', "_");

@@ -187,6 +187,7 @@ fn rule(uuid: &str, name: &str, name_ja: &str, level: Level) -> Arc<RuleCopy> {
         author: Some("Yagura".to_owned()),
         license: Some("Apache-2.0".to_owned()),
         phase: None,
+        digest: None,
         guide: crate::finding::Guide {
             description: Some(
                 "Alerts of different attack phases concern the same host, user or address within \

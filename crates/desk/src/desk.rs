@@ -10,7 +10,7 @@ use crate::plan::{Plan, plan};
 use crate::risk::RiskOptions;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::broadcast;
-use yagura_event::{Clock, Level, UtcMicros};
+use yagura_event::{Clock, Level, UtcMicros, Words};
 
 /// How the desk groups and what it leaves alone.
 #[derive(Debug, Clone)]
@@ -52,17 +52,37 @@ pub enum DeskError {
     #[error("{reason}")]
     NotNow {
         /// What stands in the way.
-        reason: String,
+        reason: Words,
     },
     /// The command itself is wrong.
     #[error("{reason}")]
     Invalid {
         /// What is wrong and what would be right.
-        reason: String,
+        reason: Words,
     },
     /// The audit log did not take it, so it did not happen.
     #[error("not done, because it cannot be recorded")]
     Audit(#[from] AuditError),
+}
+
+impl DeskError {
+    /// The same in both languages.
+    pub fn words(&self) -> Words {
+        let ja = match self {
+            DeskError::NoSuchAlert { id } => format!(
+                "アラート {id} はありません（または、クローズしてから時間がたち、手元に残っていません）"
+            ),
+            DeskError::NotNow { reason } | DeskError::Invalid { reason } => reason.ja().to_owned(),
+            DeskError::Audit(_) => "監査ログに記録できないため、実行していません".to_owned(),
+        };
+        Words::new(self.to_string(), ja)
+    }
+
+    pub(crate) fn nobody() -> DeskError {
+        DeskError::Invalid {
+            reason: Words::new("say who does this", "だれが行うのかを指定してください"),
+        }
+    }
 }
 
 /// What a stored record was to the desk.
@@ -240,7 +260,8 @@ impl Desk {
     /// [`DeskError`], when `who` or `note` is empty or too long.
     pub fn comment(&self, id: AlertId, who: &str, note: &str) -> Result<Arc<Alert>, DeskError> {
         if note.trim().is_empty() {
-            return Err(DeskError::Invalid { reason: "a comment needs a text".into() });
+            let reason = Words::new("a comment needs a text", "コメントの内容がありません");
+            return Err(DeskError::Invalid { reason });
         }
         self.command(Act::Commented, id, who, None, note)
     }
@@ -298,10 +319,10 @@ impl Desk {
     ) -> Result<Arc<Alert>, DeskError> {
         let who = who.trim();
         if who.is_empty() {
-            return Err(DeskError::Invalid { reason: "say who does this".into() });
+            return Err(DeskError::nobody());
         }
         for (what, text, bytes_max) in
-            [("name", who, WHO_BYTES_MAX), ("note", note, NOTE_BYTES_MAX)]
+            [(Part::Name, who, WHO_BYTES_MAX), (Part::Note, note, NOTE_BYTES_MAX)]
         {
             within(what, text, bytes_max)?;
         }
@@ -363,13 +384,35 @@ impl Desk {
     }
 }
 
+/// A text that a person gives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part {
+    Name,
+    Note,
+    Reason,
+    RuleOrTag,
+    Entity,
+    Conditions,
+}
+
 /// Refuses a person's text that is too long.
-pub(crate) fn within(what: &str, text: &str, bytes_max: usize) -> Result<(), DeskError> {
+pub(crate) fn within(what: Part, text: &str, bytes_max: usize) -> Result<(), DeskError> {
     let bytes = text.len();
     if bytes <= bytes_max {
         return Ok(());
     }
-    let reason = format!("the {what} has {bytes} bytes: {bytes_max} is the most");
+    let (en, ja) = match what {
+        Part::Name => ("name", "名前"),
+        Part::Note => ("note", "メモ"),
+        Part::Reason => ("reason", "理由"),
+        Part::RuleOrTag => ("rule or tag", "ルールまたはタグ"),
+        Part::Entity => ("entity", "対象"),
+        Part::Conditions => ("list of conditions", "条件"),
+    };
+    let reason = Words::new(
+        format!("the {en} has {bytes} bytes: {bytes_max} is the most"),
+        format!("{ja}が{bytes}バイトあります。{bytes_max}バイトまでにしてください"),
+    );
     Err(DeskError::Invalid { reason })
 }
 
@@ -391,7 +434,7 @@ impl From<Misfit> for DeskError {
     fn from(misfit: Misfit) -> Self {
         match misfit {
             Misfit::Unknown(id) => DeskError::NoSuchAlert { id },
-            other => DeskError::NotNow { reason: other.to_string() },
+            other => DeskError::NotNow { reason: other.words() },
         }
     }
 }

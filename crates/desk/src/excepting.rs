@@ -3,7 +3,7 @@
 use crate::alert::{Entity, EntityKind};
 use crate::exception::{Exception, ExceptionId};
 use crate::finding::Finding;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use yagura_detect::RowCondition;
 use yagura_event::{EventBatch, FieldDictionary, UtcMicros};
@@ -87,6 +87,32 @@ impl ExceptionSet {
         !self.list.is_empty() && self.of_rule(uuid, tags).next().is_some()
     }
 
+    /// Columns of events of `dataset` that the exceptions from the rule `uuid` with `tags` look at, for
+    /// whoever reads no others: [`ExceptionSet::for_row`] needs them.
+    pub fn columns(
+        &self,
+        (uuid, tags): (&str, &[String]),
+        dictionary: &FieldDictionary,
+        dataset: &str,
+    ) -> BTreeSet<String> {
+        let mut columns = BTreeSet::new();
+        for one in self.of_rule(uuid, tags) {
+            let entity = one.entity.as_ref().and_then(|entity| match entity.kind {
+                EntityKind::Host => Some("host.name"),
+                EntityKind::User => Some("user.name"),
+                EntityKind::SourceIp => Some("source.ip"),
+                EntityKind::Dataset => None,
+            });
+            columns.extend(entity.map(str::to_owned));
+            columns.extend(
+                one.condition.iter().flat_map(|condition| condition.columns(dictionary, dataset)),
+            );
+            // Without it no finding can be made of a row.
+            columns.insert(yagura_event::columns::INGESTED.to_owned());
+        }
+        columns
+    }
+
     /// The exception that takes a match of the rule `uuid` with `tags` on a row of `batch` away,
     /// if there is one: the oldest of several.
     pub fn for_row(
@@ -103,7 +129,7 @@ impl ExceptionSet {
 
     /// The exception that takes a finding away without a look at its event: only those that ask
     /// for an entity, or take everything.
-    pub(crate) fn for_finding(&self, now: UtcMicros, finding: &Finding) -> Option<ExceptionId> {
+    pub fn for_finding(&self, now: UtcMicros, finding: &Finding) -> Option<ExceptionId> {
         let named = Named {
             host: finding.host.as_deref(),
             user: finding.user.as_deref(),

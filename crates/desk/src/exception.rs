@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use yagura_event::UtcMicros;
+use yagura_event::{UtcMicros, Words};
 
 /// Days after which an exception ends unless its author says otherwise.
 pub const EXCEPTION_DAYS: u32 = 90;
@@ -311,35 +311,53 @@ impl Exceptions {
 
 impl NewException {
     /// Why it cannot be added, if it cannot; conditions are read by whoever compiles them.
-    pub(crate) fn fault(&self) -> Option<String> {
+    pub(crate) fn fault(&self) -> Option<Words> {
         if self.reason.trim().is_empty() {
-            return Some("an exception needs a reason: say why these matches are in order".into());
+            return Some(Words::new(
+                "an exception needs a reason: say why these matches are in order",
+                "例外には理由が必要です。なぜ問題のない一致なのかを書いてください",
+            ));
         }
         if self.rules.is_empty() && self.tags.is_empty() {
-            return Some("an exception needs a rule (its id) or a tag of rules".into());
+            return Some(Words::new(
+                "an exception needs a rule (its id) or a tag of rules",
+                "例外にするルールのIDか、ルールのタグを指定してください",
+            ));
         }
         let narrow = !self.conditions.is_empty() || self.entity.is_some();
         if self.everything && narrow {
-            return Some("either every match, or those with conditions or an entity".into());
+            return Some(Words::new(
+                "either every match, or those with conditions or an entity",
+                "すべての一致（everything）と、条件や対象は同時に指定できません",
+            ));
         }
         if !self.everything && !narrow {
-            return Some(
+            return Some(Words::new(
                 "say which matches: give conditions or an entity. To take away every match of \
-                 the rule, ask for everything: the rule is then off, which is shown as a gap"
-                    .into(),
-            );
+                 the rule, ask for everything: the rule is then off, which is shown as a gap",
+                "どの一致を例外にするかを、条件か対象で指定してください。すべての一致を例外にする\
+                 （everything）と、ルールは働かなくなり、検知のすき間として表示されます",
+            ));
         }
         let names = self.rules.len() + self.tags.len();
         if names > EXCEPTION_NAMES_MAX {
-            return Some(format!("{names} rules and tags: {EXCEPTION_NAMES_MAX} are the most"));
+            return Some(Words::new(
+                format!("{names} rules and tags: {EXCEPTION_NAMES_MAX} are the most"),
+                format!(
+                    "ルールとタグが{names}件あります。{EXCEPTION_NAMES_MAX}件までにしてください"
+                ),
+            ));
         }
         if self.entity.as_ref().is_some_and(|entity| entity.value.trim().is_empty()) {
-            return Some("the entity needs a name".into());
+            return Some(Words::new("the entity needs a name", "対象の名前がありません"));
         }
         match self.lasts {
-            Lasts::Days(days) if !(1..=EXCEPTION_DAYS_MAX).contains(&days) => {
-                Some(format!("{days} days: 1 to {EXCEPTION_DAYS_MAX} are possible, or no end"))
-            }
+            Lasts::Days(days) if !(1..=EXCEPTION_DAYS_MAX).contains(&days) => Some(Words::new(
+                format!("{days} days: 1 to {EXCEPTION_DAYS_MAX} are possible, or no end"),
+                format!(
+                    "{days}日は指定できません。1～{EXCEPTION_DAYS_MAX}日か、期限なしにしてください"
+                ),
+            )),
             Lasts::Days(_) | Lasts::UntilRemoved => None,
         }
     }

@@ -34,6 +34,10 @@ pub struct RuleCopy {
     /// Phase of the attack, where the rule names one.
     #[serde(rename = "rule.phase", default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// SHA-256 of the rule as it was written when it matched, lower-case hexadecimal; none for what is
+    /// no Sigma rule.
+    #[serde(rename = "rule.digest", default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// What helps whoever reads the alert.
     #[serde(flatten)]
     pub guide: Guide,
@@ -212,6 +216,7 @@ impl From<&yagura_detect::RuleInfo> for RuleCopy {
                 .as_deref()
                 .and_then(|word| word.parse().ok())
                 .or_else(|| Phase::of_tags(&rule.tags)),
+            digest: Some(rule.digest.clone()).filter(|digest| !digest.is_empty()),
             guide: Guide::from(rule),
         }
     }
@@ -361,6 +366,7 @@ impl Finding {
                 author: rule.author.as_ref().map(shorter),
                 license: rule.license.as_ref().map(shorter),
                 phase: rule.phase,
+                digest: rule.digest.as_deref().map(|digest| cut(digest, NAME_BYTES_MAX)),
                 guide: rule.guide.bounded(),
             });
         }

@@ -13,6 +13,7 @@ use crate::risk::RiskIndex;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use yagura_event::{Lang, Words};
 
 /// The state of all alerts: what comes of the audit records, one after the other.
 ///
@@ -135,6 +136,27 @@ pub(crate) enum Misfit {
     GapTwice(GapId),
     #[error("gap {0} is not open")]
     NotOpen(GapId),
+}
+
+impl Misfit {
+    /// The same in both languages.
+    pub fn words(&self) -> Words {
+        let ja = match self {
+            Misfit::Unknown(id) => format!("アラート {id} は手元にありません"),
+            Misfit::Twice(id) => format!("アラート {id} はすでに作成されています"),
+            Misfit::State { id, state } => {
+                format!("アラート {id} の状態は「{}」です", state.label(Lang::Ja))
+            }
+            Misfit::NoVerdict(id) => format!("アラート {id} のクローズには判定が必要です"),
+            Misfit::NotInForce(id) => format!("例外 {id} は有効ではありません"),
+            Misfit::ExceptionTwice(id) => format!("例外 {id} はすでに追加されています"),
+            Misfit::GapTwice(id) => {
+                format!("検知のすき間 {id} はすでに記録されています（または同じものが継続中です）")
+            }
+            Misfit::NotOpen(id) => format!("検知のすき間 {id} は継続中ではありません"),
+        };
+        Words::new(self.to_string(), ja)
+    }
 }
 
 impl Fold {

@@ -25,6 +25,8 @@ pub enum GapKind {
     EngineBehind,
     /// A source that usually talks is silent.
     SourceSilent,
+    /// A source changed what it sends, so that rules and mappings may not fit any more.
+    SourceDrifted,
     /// A field that rules need is in no event of its kind.
     FieldMissing,
     /// Matches that could not be recorded.
@@ -229,6 +231,7 @@ impl GapKind {
         GapKind::RuleDisabled,
         GapKind::EngineBehind,
         GapKind::SourceSilent,
+        GapKind::SourceDrifted,
         GapKind::FieldMissing,
         GapKind::FindingsLost,
         GapKind::CorrelationLimit,
@@ -243,6 +246,7 @@ impl GapKind {
             (En, GapKind::RuleDisabled) => "Rule off",
             (En, GapKind::EngineBehind) => "Detection behind",
             (En, GapKind::SourceSilent) => "Source silent",
+            (En, GapKind::SourceDrifted) => "Format changed",
             (En, GapKind::FieldMissing) => "Field missing",
             (En, GapKind::FindingsLost) => "Matches not recorded",
             (En, GapKind::CorrelationLimit) => "Correlation limit",
@@ -251,6 +255,7 @@ impl GapKind {
             (Ja, GapKind::RuleDisabled) => "停止中のルール",
             (Ja, GapKind::EngineBehind) => "検知の遅れ",
             (Ja, GapKind::SourceSilent) => "途絶えた送信元",
+            (Ja, GapKind::SourceDrifted) => "書式の変化",
             (Ja, GapKind::FieldMissing) => "足りない項目",
             (Ja, GapKind::FindingsLost) => "記録できなかった一致",
             (Ja, GapKind::CorrelationLimit) => "相関の上限",

@@ -15,6 +15,7 @@ impl RuleCopy {
             author: None,
             license: None,
             phase: None,
+            digest: None,
             guide: Guide::default(),
         }
     }

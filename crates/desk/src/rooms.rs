@@ -3,7 +3,7 @@
 
 use crate::alert::{Alert, AlertId, Entity};
 use crate::chain::chains;
-use crate::desk::{AlertChange, Desk, DeskError, DeskOptions, within};
+use crate::desk::{AlertChange, Desk, DeskError, DeskOptions, Part, within};
 use crate::entry::Entry;
 use crate::excepting::{ExceptionSet, condition_of};
 use crate::exception::{
@@ -23,7 +23,7 @@ use crate::recent::finding_key;
 use crate::risk::{EntityRisk, entities_of, risk_of};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
-use yagura_event::UtcMicros;
+use yagura_event::{UtcMicros, Words};
 
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -49,15 +49,15 @@ impl Desk {
     pub fn add_exception(&self, who: &str, new: NewException) -> Result<ExceptionView, DeskError> {
         let who = who.trim();
         if who.is_empty() {
-            return Err(DeskError::Invalid { reason: "say who does this".into() });
+            return Err(DeskError::nobody());
         }
-        within("name", who, WHO_BYTES_MAX)?;
-        within("reason", &new.reason, NOTE_BYTES_MAX)?;
+        within(Part::Name, who, WHO_BYTES_MAX)?;
+        within(Part::Reason, &new.reason, NOTE_BYTES_MAX)?;
         for name in new.rules.iter().chain(&new.tags) {
-            within("rule or tag", name, NAME_BYTES_MAX)?;
+            within(Part::RuleOrTag, name, NAME_BYTES_MAX)?;
         }
         if let Some(entity) = &new.entity {
-            within("entity", &entity.value, NAME_BYTES_MAX)?;
+            within(Part::Entity, &entity.value, NAME_BYTES_MAX)?;
         }
         if let Some(reason) = new.fault() {
             return Err(DeskError::Invalid { reason });
@@ -68,8 +68,13 @@ impl Desk {
             (fold.exceptions().next_id(), fold.exceptions().is_full())
         };
         if full {
-            let reason = format!(
-                "there are {EXCEPTIONS_IN_FORCE_MAX} exceptions in force: remove some first"
+            let reason = Words::new(
+                format!(
+                    "there are {EXCEPTIONS_IN_FORCE_MAX} exceptions in force: remove some first"
+                ),
+                format!(
+                    "有効な例外が上限の{EXCEPTIONS_IN_FORCE_MAX}件あります。先に不要なものを取り消してください"
+                ),
             );
             return Err(DeskError::NotNow { reason });
         }
@@ -92,8 +97,11 @@ impl Desk {
         };
         if !exception.conditions.is_empty() {
             let text = serde_json::to_string(&exception.conditions).unwrap_or_default();
-            within("list of conditions", &text, EXCEPTION_CONDITIONS_BYTES_MAX)?;
-            condition_of(&exception).map_err(|reason| DeskError::Invalid { reason })?;
+            within(Part::Conditions, &text, EXCEPTION_CONDITIONS_BYTES_MAX)?;
+            condition_of(&exception).map_err(|said| {
+                let ja = format!("条件に誤りがあります（{said}）");
+                DeskError::Invalid { reason: Words::new(said, ja) }
+            })?;
         }
         self.carry_out(vec![Entry::ExceptionAdded(Box::new(exception))])?;
         self.exception(id).ok_or_else(|| unknown(id))
@@ -111,18 +119,26 @@ impl Desk {
     ) -> Result<ExceptionView, DeskError> {
         let who = who.trim();
         if who.is_empty() {
-            return Err(DeskError::Invalid { reason: "say who does this".into() });
+            return Err(DeskError::nobody());
         }
-        within("name", who, WHO_BYTES_MAX)?;
-        within("note", note, NOTE_BYTES_MAX)?;
+        within(Part::Name, who, WHO_BYTES_MAX)?;
+        within(Part::Note, note, NOTE_BYTES_MAX)?;
         let _deciding = self.deciding();
         match self.folded().exceptions().get(id).map(|view| view.state) {
             Some(ExceptionState::InForce) => {}
             Some(ExceptionState::Expired) => {
-                return Err(DeskError::NotNow { reason: format!("exception {id} has expired") });
+                let reason = Words::new(
+                    format!("exception {id} has expired"),
+                    format!("例外 {id} は期限が切れています"),
+                );
+                return Err(DeskError::NotNow { reason });
             }
             Some(ExceptionState::Removed) => {
-                return Err(DeskError::NotNow { reason: format!("exception {id} was removed") });
+                let reason = Words::new(
+                    format!("exception {id} was removed"),
+                    format!("例外 {id} はすでに取り消されています"),
+                );
+                return Err(DeskError::NotNow { reason });
             }
             None => return Err(unknown(id)),
         }
@@ -382,5 +398,7 @@ impl Desk {
 }
 
 fn unknown(id: ExceptionId) -> DeskError {
-    DeskError::Invalid { reason: format!("there is no exception {id}") }
+    let reason =
+        Words::new(format!("there is no exception {id}"), format!("例外 {id} はありません"));
+    DeskError::Invalid { reason }
 }

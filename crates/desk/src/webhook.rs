@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use yagura_event::Level;
+use yagura_event::{Level, Words};
 
 /// Header with the id of a delivery: the same for every attempt, so that a receiver can tell a
 /// repeated one.
@@ -55,7 +55,7 @@ pub enum WebhookError {
     #[error("webhook address: {reason}")]
     Url {
         /// What is wrong and what would be right.
-        reason: String,
+        reason: Words,
     },
     /// The secret is not usable.
     #[error("webhook secret {path}: {reason}")]
@@ -63,15 +63,31 @@ pub enum WebhookError {
         /// The file.
         path: PathBuf,
         /// What is wrong and what would be right.
-        reason: String,
+        reason: Words,
     },
     /// The HTTP client cannot start.
     #[error("webhook: the HTTP client cannot start")]
     Client(#[source] reqwest::Error),
 }
 
+impl WebhookError {
+    /// The same in both languages.
+    pub fn words(&self) -> Words {
+        let ja = match self {
+            WebhookError::Url { reason } => format!("webhook のアドレス: {}", reason.ja()),
+            WebhookError::Secret { path, reason } => {
+                format!("webhook の共有鍵 {}: {}", path.display(), reason.ja())
+            }
+            WebhookError::Client(error) => {
+                format!("webhook: HTTPクライアントを開始できません（{error}）")
+            }
+        };
+        Words::new(self.to_string(), ja)
+    }
+}
+
 /// What became of a webhook's deliveries, since the start of the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct WebhookStats {
     /// Taken by the receiver.
     pub delivered: u64,
@@ -86,6 +102,7 @@ pub struct WebhookStats {
 }
 
 /// Tells another system of alerts: signed, with bounded retries, never following redirects.
+#[derive(Clone)]
 pub struct Webhook {
     shared: Arc<Shared>,
 }
@@ -146,6 +163,15 @@ impl Webhook {
             attempts: AtomicU64::new(0),
         };
         Ok(Webhook { shared: Arc::new(shared) })
+    }
+
+    /// Whether `url` is an address that alerts may be sent to, as far as that can be said without asking
+    /// for its name.
+    ///
+    /// # Errors
+    /// [`WebhookError::Url`] for an address we do not send to.
+    pub fn check_address(url: &str, allow_private: bool) -> Result<(), WebhookError> {
+        check_url(url, allow_private).map(drop)
     }
 
     /// Sends `alert` as `alert.raised`, if it is severe enough, and returns at once. How it ends is
@@ -414,22 +440,40 @@ fn check_address(host: &str, address: IpAddr) -> Result<(), InnerAddress> {
 
 /// The address to send to, and its host and port for the records.
 fn check_url(text: &str, allow_private: bool) -> Result<(Url, String), WebhookError> {
-    let refuse = |reason: String| Err(WebhookError::Url { reason });
+    let refuse = |en: &str, ja: &str| Err(WebhookError::Url { reason: Words::new(en, ja) });
     let url = match Url::parse(text.trim()) {
         Ok(url) => url,
-        Err(error) => return refuse(format!("not a URL: {error}")),
+        Err(error) => {
+            return refuse(
+                &format!("not a URL: {error}"),
+                &format!("URLではありません（{error}）"),
+            );
+        }
     };
     match url.scheme() {
         "https" => {}
         "http" if allow_private => {}
-        "http" => return refuse("use https, or set allow_private = true".into()),
-        other => return refuse(format!("{other} is not supported: use https")),
+        "http" => {
+            return refuse(
+                "use https, or set allow_private = true",
+                "https にするか、allow_private = true を指定してください",
+            );
+        }
+        other => {
+            return refuse(
+                &format!("{other} is not supported: use https"),
+                &format!("{other} は使えません。https にしてください"),
+            );
+        }
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return refuse("a user name or password in it would be logged by others".into());
+        return refuse(
+            "a user name or password in it would be logged by others",
+            "ユーザー名やパスワードを含めないでください（途中のサーバーに記録されてしまいます）",
+        );
     }
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return refuse("it names no host".into());
+        return refuse("it names no host", "ホスト名がありません");
     };
     // The HTTP client connects to an address written as such without asking the resolver.
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -437,7 +481,13 @@ fn check_url(text: &str, allow_private: bool) -> Result<(Url, String), WebhookEr
         && !allow_private
         && let Err(error) = check_address(host, address)
     {
-        return refuse(error.to_string());
+        let (host, address) = (&error.host, error.address);
+        return refuse(
+            &error.to_string(),
+            &format!(
+                "{host} は内部のアドレス {address} です。送るには allow_private = true を指定してください"
+            ),
+        );
     }
     let receiver = format!("{host}:{port}");
     Ok((url, receiver))
@@ -450,27 +500,32 @@ impl WebhookSecret {
     /// [`WebhookError::Secret`] when the file cannot be read, is shorter or longer than the limits
     /// say, or may be read by everybody on this machine.
     pub fn read(path: &Path) -> Result<WebhookSecret, WebhookError> {
-        let refuse = |reason: String| WebhookError::Secret { path: path.to_owned(), reason };
-        let file = std::fs::File::open(path).map_err(|error| refuse(error.to_string()))?;
+        let refuse = |reason: Words| WebhookError::Secret { path: path.to_owned(), reason };
+        let unread = |error: std::io::Error| refuse(error.into());
+        let file = std::fs::File::open(path).map_err(unread)?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let metadata = file.metadata().map_err(|error| refuse(error.to_string()))?;
+            let metadata = file.metadata().map_err(unread)?;
             if metadata.permissions().mode() & 0o007 != 0 {
-                return Err(refuse("everybody here may read it: chmod 600 it".into()));
+                return Err(refuse(Words::new(
+                    "everybody here may read it: chmod 600 it",
+                    "誰でも読める状態です。chmod 600 にしてください",
+                )));
             }
         }
         let mut bytes = Vec::new();
         let bytes_max = WEBHOOK_SECRET_BYTES_MAX + 2;
-        file.take(bytes_max as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| refuse(error.to_string()))?;
+        file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(unread)?;
         let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         let range = WEBHOOK_SECRET_BYTES_MIN..=WEBHOOK_SECRET_BYTES_MAX;
         if !range.contains(&text.len()) {
             let (min, max) = (range.start(), range.end());
-            return Err(refuse(format!("it must have {min} to {max} bytes")));
+            return Err(refuse(Words::new(
+                format!("it must have {min} to {max} bytes"),
+                format!("{min}～{max}バイトにしてください"),
+            )));
         }
         Ok(WebhookSecret(text.into()))
     }

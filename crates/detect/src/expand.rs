@@ -139,8 +139,8 @@ pub(crate) fn expand(
         Some(_) => SigmaString::from_raw(text),
         None => SigmaString::new(text),
     };
-    let pieces = pieces(&text.original);
-    if !pieces.iter().any(|piece| matches!(piece, Piece::Placeholder(_))) {
+    let pieces = pieces(&text.original, escape.is_none());
+    if let [Piece::Text(_)] = pieces[..] {
         return Ok(vec![text.clone()]);
     }
     let mut filled = vec![read("")];
@@ -176,12 +176,24 @@ enum Piece<'a> {
     Placeholder(&'a str),
 }
 
-/// `%name%` is always a placeholder; a `%` that does not enclose a name stands for itself.
-fn pieces(text: &str) -> Vec<Piece<'_>> {
+/// `%name%` is a placeholder, `\%` a percent sign (Sigma rules specification, "Placeholders"); one
+/// that does not enclose a name stands for itself, too. Where `unescape` is not set the backslash
+/// stays: a regular expression reads it itself.
+fn pieces(text: &str, unescape: bool) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let (mut rest, mut plain_from) = (0, 0);
     while let Some(open) = text[rest..].find('%').map(|at| rest + at) {
         let after = &text[open + 1..];
+        let before = &text[plain_from..open];
+        // Two backslashes are one that escapes nothing.
+        if (before.len() - before.trim_end_matches('\\').len()) % 2 == 1 {
+            if unescape {
+                pieces.push(Piece::Text(&before[..before.len() - 1]));
+                plain_from = open;
+            }
+            rest = open + 1;
+            continue;
+        }
         match after.split_once('%') {
             Some((name, _)) if is_name(name) => {
                 pieces.push(Piece::Text(&text[plain_from..open]));
@@ -200,7 +212,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// Joined by parts, so that a backslash before a placeholder does not escape its value.
+/// Joined by parts, so that no end of a text escapes the start of the next.
 fn joined(start: &SigmaString, end: &SigmaString) -> SigmaString {
     let mut parts = start.parts.clone();
     for part in &end.parts {
@@ -243,12 +255,28 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_of_a_value_count_and_a_backslash_before_it_escapes_nothing() {
-        let found = filled(r"C:\%a%").unwrap();
+    fn wildcards_of_a_value_count() {
+        let found = filled(r"C:\\%a%").unwrap();
         assert_eq!(found[0], r#"[Plain("C:\\x"), Special(WildcardMulti)]"#);
         let lists = PlaceholderLists::from_toml("a = ['x.*']").unwrap();
         let expression = expand(&SigmaString::from_raw("^%a%$"), Some(regex::escape), &lists);
         assert_eq!(expression.unwrap()[0].original, r"^x\.\*$");
+    }
+
+    #[test]
+    fn an_escaped_percent_sign_is_one() {
+        let plain = |text: &str| format!("[Plain({text:?})]");
+        assert_eq!(filled(r"\%plain%b%").unwrap(), [plain("%plain1"), plain("%plain2")]);
+        assert_eq!(filled(r"\%b%").unwrap(), [plain("%b%")]);
+        assert_eq!(filled(r"a\\\%b\%").unwrap(), [plain(r"a\%b%")]);
+        assert_eq!(filled(r"\\%b%\").unwrap(), [plain(r"\1\"), plain(r"\2\")]);
+        let lists = PlaceholderLists::from_toml("b = ['x']").unwrap();
+        let raw = |text: &str| {
+            let texts = expand(&SigmaString::from_raw(text), Some(regex::escape), &lists).unwrap();
+            texts[0].original.clone()
+        };
+        assert_eq!(raw(r"^\%b%$"), r"^\%b%$");
+        assert_eq!(raw(r"^\\%b%$"), r"^\\x$");
     }
 
     #[test]

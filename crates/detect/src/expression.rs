@@ -65,6 +65,17 @@ impl Expression {
         }
     }
 
+    /// Calls `visit` for every atom.
+    pub(crate) fn each_atom(&self, visit: &mut impl FnMut(AtomId)) {
+        match self {
+            Expression::Atom(id) => visit(*id),
+            Expression::Not(part) => part.each_atom(visit),
+            Expression::All(parts) | Expression::Any(parts) | Expression::AtLeast(_, parts) => {
+                parts.iter().for_each(|part| part.each_atom(visit));
+            }
+        }
+    }
+
     /// The same logic over other atoms.
     pub(crate) fn map(&self, atom: &mut impl FnMut(AtomId) -> AtomId) -> Expression {
         match self {

@@ -2,7 +2,9 @@
 
 use crate::expand::{PlaceholderLists, expand};
 use crate::expression::{AtomId, Expression};
-use crate::limits::{PREDICATES_PER_RULE_MAX, WINDASH_SPELLINGS_MAX};
+use crate::limits::{
+    PREDICATES_PER_RULE_MAX, REGEXES_MAX, REGEXES_PER_RULE_MAX, WINDASH_SPELLINGS_MAX,
+};
 use crate::predicate::{
     Cidr, Compare, Number, Place, Predicate, Test, TimePart, Token, from_tokens,
 };
@@ -32,12 +34,15 @@ pub(crate) struct AtomTable {
     test_ids: HashMap<Predicate, usize, RandomState>,
     /// Zone that parts of a time are taken in; UTC if none.
     zone: Option<TimeZone>,
+    regexes: usize,
+    /// Most regular expressions; [`REGEXES_MAX`] if none.
+    regexes_max: Option<usize>,
 }
 
 impl AtomTable {
     /// An empty table; parts of times are taken in `zone`.
-    pub(crate) fn new(zone: TimeZone) -> AtomTable {
-        AtomTable { zone: Some(zone), ..AtomTable::default() }
+    pub(crate) fn new(zone: TimeZone, regexes_max: usize) -> AtomTable {
+        AtomTable { zone: Some(zone), regexes_max: Some(regexes_max), ..AtomTable::default() }
     }
 
     fn atom(&mut self, atom: Atom) -> Expression {
@@ -54,9 +59,16 @@ impl AtomTable {
         if let Some(id) = self.test_ids.get(&predicate) {
             return Ok(*id);
         }
+        let most = self.regexes_max.unwrap_or(REGEXES_MAX);
+        let is_regex = matches!(predicate, Predicate::Regex(_));
+        if is_regex && self.regexes >= most {
+            return Err(format!("there are already {most} regular expressions in all rules"));
+        }
         let id = self.tests.len();
         let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
-        self.tests.push(Arc::new(Test::in_zone(predicate.clone(), zone)?));
+        let test = Test::in_zone(predicate.clone(), zone)?;
+        self.regexes += test.regex_cost;
+        self.tests.push(Arc::new(test));
         self.test_ids.insert(predicate, id);
         Ok(id)
     }
@@ -69,6 +81,7 @@ pub(crate) struct RuleAtoms<'a> {
     table: &'a mut AtomTable,
     lists: &'a PlaceholderLists,
     predicates: usize,
+    regexes: usize,
 }
 
 impl<'a> RuleAtoms<'a> {
@@ -79,7 +92,7 @@ impl<'a> RuleAtoms<'a> {
 
     /// With the values of `lists` for placeholders.
     pub(crate) fn with_lists(table: &'a mut AtomTable, lists: &'a PlaceholderLists) -> Self {
-        RuleAtoms { table, lists, predicates: 0 }
+        RuleAtoms { table, lists, predicates: 0, regexes: 0 }
     }
 
     fn value(
@@ -91,7 +104,12 @@ impl<'a> RuleAtoms<'a> {
         if self.predicates > PREDICATES_PER_RULE_MAX {
             return Err(format!("more than {PREDICATES_PER_RULE_MAX} predicates"));
         }
+        // Before it is compiled, for that is what takes time.
+        if matches!(predicate, Predicate::Regex(_)) && self.regexes >= REGEXES_PER_RULE_MAX {
+            return Err(format!("more than {REGEXES_PER_RULE_MAX} regular expressions"));
+        }
         let test = self.table.test(predicate)?;
+        self.regexes += self.table.tests.get(test).map_or(0, |test| test.regex_cost);
         Ok(self.table.atom(Atom::Value { field: field.cloned(), test }))
     }
 
@@ -490,7 +508,15 @@ fn encode(text: &str, encodings: &[Encoding]) -> Result<Vec<String>, String> {
     match encodings.last() {
         Some(Encoding::Base64) => Ok(vec![BASE64.encode(&bytes)]),
         Some(Encoding::Base64Offset) => {
-            Ok((0..3).map(|shift| base64_shifted(&bytes, shift)).collect())
+            let shifted: Vec<String> = (0..3).map(|shift| base64_shifted(&bytes, shift)).collect();
+            // A pattern without a character of its own would hold for every text.
+            match shifted.iter().any(String::is_empty) {
+                true => Err(format!(
+                    "{text:?} is too short for base64offset: one byte can vanish among its \
+                     neighbours; write two or more"
+                )),
+                false => Ok(shifted),
+            }
         }
         _ => match String::from_utf8(bytes) {
             Ok(text) => Ok(vec![text]),

@@ -36,6 +36,18 @@ pub const WINDASH_SPELLINGS_MAX: usize = 625;
 /// Largest compiled form of one regular expression, in bytes, given to the regex library.
 pub const REGEX_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// A compiled form beyond this many bytes counts as [`REGEX_LARGE_COST`] regular expressions.
+pub const REGEX_BYTES_USUAL: usize = 1024 * 1024;
+
+/// How many regular expressions a large one counts as.
+pub const REGEX_LARGE_COST: usize = 16;
+
+/// Most regular expressions one rule may have: each takes time to compile, and memory.
+pub const REGEXES_PER_RULE_MAX: usize = 256;
+
+/// Most different regular expressions one rule set may have.
+pub const REGEXES_MAX: usize = 10_000;
+
 /// Deepest nesting of groups in one regular expression.
 pub const REGEX_DEPTH_MAX: u32 = 64;
 

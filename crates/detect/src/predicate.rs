@@ -1,6 +1,7 @@
 //! One predicate about one value, and how to test it directly.
 
 use crate::literal::required_literals;
+use crate::stretch::Stretch;
 use crate::text::shorten;
 use crate::{limits, text};
 use jiff::tz::TimeZone;
@@ -91,11 +92,29 @@ pub(crate) enum Predicate {
     Cidr(Cidr),
 }
 
+/// A regular expression, and how values are tested against it.
+#[derive(Debug)]
+enum Pattern {
+    Regex(Regex),
+    Stretch(Stretch),
+}
+
+impl Pattern {
+    fn is_match(&self, value: &str) -> bool {
+        match self {
+            Pattern::Regex(regex) => regex.is_match(value),
+            Pattern::Stretch(stretch) => stretch.is_in(value),
+        }
+    }
+}
+
 /// A predicate with what it needs to be tested.
 #[derive(Debug)]
 pub(crate) struct Test {
     pub(crate) predicate: Predicate,
-    regex: Option<Regex>,
+    expression: Option<Pattern>,
+    /// What it takes of the limits of regular expressions.
+    pub(crate) regex_cost: usize,
     /// Of a text that may be anywhere: how to look for it. Of an expression: folded texts of which one
     /// is wherever it matches, where there are few.
     needed: Box<[Finder<'static>]>,
@@ -116,16 +135,23 @@ impl Test {
     /// Prepares `predicate`; parts of times are taken in `zone`. The error says what a regular
     /// expression uses that we do not have.
     pub(crate) fn in_zone(predicate: Predicate, zone: TimeZone) -> Result<Test, String> {
-        let regex = match &predicate {
-            Predicate::Regex(source) => Some(compile_regex(source)?),
-            _ => None,
+        let (expression, regex_cost) = match &predicate {
+            Predicate::Regex(source) => match Stretch::of(source) {
+                Some(stretch) => (Some(Pattern::Stretch(stretch)), 1),
+                None => {
+                    let (regex, cost) = compile_regex(source)?;
+                    (Some(Pattern::Regex(regex)), cost)
+                }
+            },
+            _ => (None, 0),
         };
         let needed = needed(&predicate);
         let bytes_min = match &predicate {
             Predicate::Regex(source) => bytes_min(source),
             _ => 0,
         };
-        Ok(Test { predicate, regex, needed, bytes_min, zone, rarity: OnceLock::new() })
+        let rarity = OnceLock::new();
+        Ok(Test { predicate, expression, regex_cost, needed, bytes_min, zone, rarity })
     }
 
     /// What `of` says of how rare it is that this holds; asked once, for every dataset wants to know.
@@ -159,7 +185,7 @@ impl Test {
                 let is_needed = |text: &Finder| text.find(folded.as_bytes()).is_some();
                 value.len() >= self.bytes_min
                     && (self.needed.is_empty() || self.needed.iter().any(is_needed))
-                    && self.regex.as_ref().is_some_and(|regex| regex.is_match(value))
+                    && self.expression.as_ref().is_some_and(|expression| expression.is_match(value))
             }
             Predicate::Number { part: None, compare, number } => {
                 Number::parse(value).is_some_and(|found| compare.holds(found, *number))
@@ -192,17 +218,24 @@ fn needed(predicate: &Predicate) -> Box<[Finder<'static>]> {
     }
 }
 
-fn compile_regex(source: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(source)
-        .size_limit(limits::REGEX_BYTES_MAX)
-        .nest_limit(limits::REGEX_DEPTH_MAX)
-        .build()
-        .map_err(|error| {
-            let text = error.to_string();
-            let reason = text.lines().last().unwrap_or_default();
-            let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-            format!("regular expression {:?}: {reason}", shorten(source, 120))
-        })
+/// The expression, and what it takes of the limits: a large one as much as many.
+fn compile_regex(source: &str) -> Result<(Regex, usize), String> {
+    let build = |bytes: usize| {
+        let mut builder = regex::RegexBuilder::new(source);
+        builder.size_limit(bytes).nest_limit(limits::REGEX_DEPTH_MAX).build()
+    };
+    let built = match build(limits::REGEX_BYTES_USUAL) {
+        Err(regex::Error::CompiledTooBig(_)) => {
+            build(limits::REGEX_BYTES_MAX).map(|regex| (regex, limits::REGEX_LARGE_COST))
+        }
+        built => built.map(|regex| (regex, 1)),
+    };
+    built.map_err(|error| {
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or_default();
+        let reason = reason.strip_prefix("error: ").unwrap_or(reason);
+        format!("regular expression {:?}: {reason}", shorten(source, 120))
+    })
 }
 
 impl Place {

@@ -9,6 +9,7 @@ use crate::ruleset::check_text;
 use crate::text::fold;
 use crate::view::View;
 use rsigma_parser::Detection;
+use std::collections::BTreeSet;
 use yagura_event::{EventBatch, FieldDictionary};
 
 /// A selection (`field|modifiers: values`, all of which must hold) that is tested on single rows,
@@ -57,6 +58,15 @@ impl RowCondition {
         let expression = condition::compile(&rule.detection, &mut RuleAtoms::new(&mut atoms))
             .map_err(|reason| reason.strip_prefix("selection: ").unwrap_or(&reason).to_owned())?;
         Ok(RowCondition { atoms, expression })
+    }
+
+    /// The columns of events of `dataset` that it looks at.
+    pub fn columns(&self, dictionary: &FieldDictionary, dataset: &str) -> BTreeSet<String> {
+        let fields = self.atoms.atoms.iter().flat_map(|atom| match atom {
+            Atom::Value { field, .. } => [field.as_deref(), None],
+            Atom::Fields { field, other, .. } => [Some(&**field), Some(&**other)],
+        });
+        fields.flatten().map(|field| dictionary.sigma_column(dataset, field).into_owned()).collect()
     }
 
     /// Whether it holds for a row of `batch`.
@@ -163,6 +173,17 @@ mod tests {
         ] {
             assert_eq!(holds(selection, &row), expected, "{selection}");
         }
+    }
+
+    #[test]
+    fn the_columns_it_looks_at_are_named() {
+        let selection = r#"{"User":"x","TargetFilename|exists":true,"a|fieldref":"User"}"#;
+        let condition = RowCondition::parse(selection).unwrap();
+        let columns = condition.columns(&dictionary(), "windows.security");
+        assert_eq!(
+            columns.iter().collect::<Vec<_>>(),
+            ["user.name", "winlog.event_data.TargetFilename", "winlog.event_data.a"]
+        );
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::expression::Expression;
 use crate::filter::{FilterReport, Filters, check_targets};
 use crate::item::{AtomTable, RuleAtoms};
 use crate::limits::{
-    COMPILE_THREADS_MAX, DATASETS_MAX, OPEN_BRACKETS_MAX, RULE_FILE_BYTES_MAX, RULES_MAX,
+    COMPILE_THREADS_MAX, DATASETS_MAX, OPEN_BRACKETS_MAX, REGEXES_MAX, RULE_FILE_BYTES_MAX,
+    RULES_MAX,
 };
 use crate::logsource::{Clause, LogSources};
 use crate::pipeline::{self, Pipeline};
@@ -119,11 +120,12 @@ impl Ruleset {
         sources: &LogSources,
         options: &CompileOptions,
     ) -> (Ruleset, CompileReport) {
-        Ruleset::of_at_most(RULES_MAX, files, dictionary, sources, options)
+        let most = Most { rules: RULES_MAX, regexes: REGEXES_MAX };
+        Ruleset::of_at_most(most, files, dictionary, sources, options)
     }
 
     fn of_at_most(
-        rules_max: usize,
+        most: Most,
         files: &[RuleFile],
         dictionary: Arc<FieldDictionary>,
         sources: &LogSources,
@@ -132,12 +134,12 @@ impl Ruleset {
         let mut pipelines = options.pipelines.clone();
         pipelines.sort_by_key(|pipeline| pipeline.priority);
         let mut compiler = Compiler {
-            rules_max,
+            rules_max: most.rules,
             sources,
             lists: &options.lists,
             pipelines,
             filters: Filters::default(),
-            atoms: AtomTable::new(options.zone.clone()),
+            atoms: AtomTable::new(options.zone.clone(), most.regexes),
             rules: Vec::new(),
             paths: HashMap::new(),
             catalog: Catalog::default(),
@@ -186,6 +188,14 @@ impl Ruleset {
 
     pub(crate) fn compiled_correlations(&self) -> &[Correlation] {
         &self.correlations
+    }
+
+    pub(crate) fn compiled_rules(&self) -> &[CompiledRule] {
+        &self.rules
+    }
+
+    pub(crate) fn atom_table(&self) -> &AtomTable {
+        &self.atoms
     }
 
     pub(crate) fn dictionary(&self) -> &Arc<FieldDictionary> {
@@ -241,6 +251,13 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> 
     });
     let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
     (0..items.len()).filter_map(|number| shares[number % threads].next()).collect()
+}
+
+/// What one rule set may hold.
+#[derive(Clone, Copy)]
+struct Most {
+    rules: usize,
+    regexes: usize,
 }
 
 struct Compiler<'a> {
@@ -464,11 +481,10 @@ impl Doubt {
 }
 
 /// Whether a text may be given to the YAML library at all: no bomb, not too long.
-pub fn may_be_parsed(text: &str) -> bool {
-    check_text(text).is_ok()
-}
-
-pub(crate) fn check_text(text: &str) -> Result<(), String> {
+///
+/// # Errors
+/// Why not, in English.
+pub fn check_text(text: &str) -> Result<(), String> {
     if text.len() > RULE_FILE_BYTES_MAX {
         return Err(format!("it is longer than {RULE_FILE_BYTES_MAX} bytes"));
     }
@@ -521,6 +537,7 @@ mod tests {
     #[test]
     fn rules_past_the_limit_are_refused_and_the_others_used() {
         const MOST: usize = 3;
+        let most = Most { rules: MOST, regexes: REGEXES_MAX };
         let sources = "[[source]]\nproduct = 'any'\nwhere = [{ dataset = '*' }]\n";
         let sources = LogSources::from_toml(sources).unwrap();
         let compile = |count: usize| {
@@ -535,12 +552,45 @@ mod tests {
             let dictionary = Arc::new(FieldDictionary::from_toml("").unwrap());
             let options = CompileOptions::default();
             let (ruleset, report) =
-                Ruleset::of_at_most(MOST, &files, dictionary, &sources, &options);
+                Ruleset::of_at_most(most, &files, dictionary, &sources, &options);
             (ruleset.rules().len(), report.refused)
         };
         assert_eq!(compile(MOST), (MOST, Vec::new()));
         let (used, refused) = compile(MOST + 1);
         assert_eq!((used, refused.len()), (MOST, 1));
         assert_eq!(refused[0].to_string(), "3.yml: Rule: there are already 3 rules");
+    }
+
+    #[test]
+    fn expressions_past_the_limit_are_refused_and_rules_without_them_used() {
+        let sources = "[[source]]\nproduct = 'any'\nwhere = [{ dataset = '*' }]\n";
+        let sources = LogSources::from_toml(sources).unwrap();
+        let rule = |id: &str, item: &str| RuleFile {
+            path: format!("{id}.yml"),
+            text: format!(
+                "title: Rule\nid: {id}\nlogsource: {{product: any}}\n\
+                 detection: {{s: {{{item}}}, condition: s}}\n"
+            ),
+        };
+        // What two rules ask for is one expression.
+        let files = [
+            rule("one", "a|re: [x+, y+]"),
+            rule("same", "b|re: y+"),
+            rule("third", "a|re: z+"),
+            rule("plain", "a: x"),
+        ];
+        let compile = |regexes: usize| {
+            let dictionary = Arc::new(FieldDictionary::from_toml("").unwrap());
+            let most = Most { rules: RULES_MAX, regexes };
+            let options = CompileOptions::default();
+            let (ruleset, report) =
+                Ruleset::of_at_most(most, &files, dictionary, &sources, &options);
+            let refused: Vec<String> = report.refused.iter().map(ToString::to_string).collect();
+            (ruleset.rules().len(), refused.join("\n"))
+        };
+        assert_eq!(compile(3), (4, String::new()));
+        let reason =
+            "third.yml: Rule: s: field a: there are already 2 regular expressions in all rules";
+        assert_eq!(compile(2), (3, reason.to_owned()));
     }
 }

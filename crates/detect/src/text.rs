@@ -24,6 +24,12 @@ pub(crate) fn fold_char(c: char) -> char {
 
 /// The folded form of `text`; borrows when there is nothing to change.
 pub(crate) fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Cow::Owned(text.to_ascii_lowercase()),
+            false => Cow::Borrowed(text),
+        };
+    }
     if text.chars().all(|c| fold_char(c) == c) {
         return Cow::Borrowed(text);
     }

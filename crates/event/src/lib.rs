@@ -8,6 +8,8 @@
 //!
 //! This crate does no I/O, apart from [`SystemClock`], which reads the machine's clock.
 
+#![forbid(unsafe_code)]
+
 mod batch;
 mod column;
 mod dictionary;
@@ -25,4 +27,4 @@ pub use fields::{EventField, EventFields, FieldNames};
 pub use id::{EventId, IdError, StreamName};
 pub use record::{CommittedRun, Record, Transport};
 pub use time::{Clock, ManualClock, SystemClock, TimeError, UtcMicros};
-pub use words::{Lang, Level};
+pub use words::{Lang, Level, Words};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use yagura_event::{Lang, Level, UtcMicros};
+use yagura_event::{Lang, Level, UtcMicros, Words};
 
 /// A value that speaks of an attack where an event has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,10 +118,10 @@ impl fmt::Display for Tlp {
 }
 
 impl FromStr for Tlp {
-    type Err = String;
+    type Err = Words;
 
     /// Reads `red`, `TLP:RED`, `tlp:white` and the like.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Words> {
         let word = text.trim().to_lowercase();
         Ok(match word.strip_prefix("tlp:").unwrap_or(&word) {
             "clear" | "white" => Tlp::Clear,
@@ -130,8 +130,9 @@ impl FromStr for Tlp {
             "amber+strict" => Tlp::AmberStrict,
             "red" => Tlp::Red,
             _ => {
-                return Err(format!(
-                    "unknown TLP {text:?}: clear, green, amber, amber+strict, red"
+                return Err(Words::new(
+                    format!("unknown TLP {text:?}: clear, green, amber, amber+strict, red"),
+                    "clear、green、amber、amber+strict、red のどれかを指定してください",
                 ));
             }
         })

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
-use yagura_event::Lang;
+use yagura_event::{Lang, Words};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident $word:literal $ja:literal $en:literal [$($other:literal)*],)+) => {
@@ -103,14 +103,17 @@ impl fmt::Display for Kind {
 }
 
 impl FromStr for Kind {
-    type Err = String;
+    type Err = Words;
 
     /// Reads a kind in our words, or in those of STIX, MISP and common lists, whatever the case.
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(word: &str) -> Result<Self, Words> {
         let plain = word.trim().to_lowercase().replace(['_', ' '], "-");
         Kind::of_word(&plain).ok_or_else(|| {
             let known: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-            format!("unknown kind of indicator {word:?}: use one of {}", known.join(", "))
+            Words::new(
+                format!("unknown kind of indicator {word:?}: use one of {}", known.join(", ")),
+                format!("{} のどれかを指定してください", known.join("、")),
+            )
         })
     }
 }
@@ -130,6 +133,6 @@ mod tests {
         {
             assert_eq!(word.parse::<Kind>().unwrap(), kind, "{word}");
         }
-        assert!("yara".parse::<Kind>().unwrap_err().contains("user-agent"));
+        assert!("yara".parse::<Kind>().unwrap_err().en().contains("user-agent"));
     }
 }

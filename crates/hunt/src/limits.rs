@@ -72,6 +72,20 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> String {
     format!("{}{MARK}", text.get(..kept).unwrap_or_default())
 }
 
+/// Most definitions of markings that are kept of one list, and most of those still looked for; an
+/// indicator with a further one has no TLP of its own.
+pub const MARKINGS_MAX: usize = 10_000;
+
+/// Most markings of one indicator that are looked for later.
+pub const MARKINGS_PER_INDICATOR_MAX: usize = 16;
+
+/// Most markings that a TAXII server is asked for by their ids at the end of a pull.
+pub const TAXII_MARKINGS_MAX: usize = 100;
+
+/// Seconds that a server has for all of them together; the indicators of those that did not come have
+/// no TLP of their own.
+pub const TAXII_MARKINGS_SECONDS: u64 = 60;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,17 +5,16 @@
 //! machine itself.
 
 use crate::limits::{
-    TAXII_COLLECTIONS_MAX, TAXII_PAGE_BYTES_MAX, TAXII_PAGE_OBJECTS, TAXII_PAGES_MAX,
-    TAXII_TIMEOUT_SECONDS,
+    TAXII_COLLECTIONS_MAX, TAXII_MARKINGS_MAX, TAXII_MARKINGS_SECONDS, TAXII_PAGE_BYTES_MAX,
+    TAXII_PAGE_OBJECTS, TAXII_PAGES_MAX, TAXII_TIMEOUT_SECONDS,
 };
-use crate::read::{StixTaken, take_stix_object};
+use crate::read::StixObjects;
 use crate::{ListFormat, ReadOptions, Reading, Said};
 use futures::StreamExt;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MEDIA_TYPE: &str = "application/taxii+json;version=2.1";
 const LAST_ADDED: &str = "x-taxii-date-added-last";
@@ -115,6 +114,8 @@ pub struct Client {
     http: reqwest::Client,
     root: Url,
     credentials: Option<Credentials>,
+    /// How long all markings together may take.
+    markings_within: Duration,
 }
 
 impl Client {
@@ -131,7 +132,6 @@ impl Client {
         let root = sound_url(url)?;
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(TAXII_TIMEOUT_SECONDS))
             .user_agent(concat!("yagura/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = authority {
             let certificate = reqwest::Certificate::from_pem(pem).map_err(|error| {
@@ -143,7 +143,8 @@ impl Client {
             builder = builder.add_root_certificate(certificate);
         }
         let http = builder.build().map_err(|error| failed(&error))?;
-        Ok(Client { http, root, credentials })
+        let markings_within = Duration::from_secs(TAXII_MARKINGS_SECONDS);
+        Ok(Client { http, root, credentials, markings_within })
     }
 
     /// Goes from the discovery page to the API root it names, if this is one.
@@ -232,6 +233,7 @@ impl Client {
             more: true,
         };
         let mut next: Option<String> = None;
+        let mut objects = StixObjects::default();
         let base = self.under(&format!("collections/{}/objects/", escaped(collection)))?;
         while pulled.more && pulled.pages < TAXII_PAGES_MAX {
             let mut url = base.clone();
@@ -254,13 +256,7 @@ impl Client {
                 serde_json::from_slice(&bytes).map_err(|error| not_taxii(&error))?;
             pulled.pages += 1;
             pulled.objects += page.objects.len() as u64;
-            for object in &page.objects {
-                if take_stix_object(object, &HashMap::new(), &mut pulled.reading)
-                    == StixTaken::NotAnIndicator
-                {
-                    pulled.reading.ignored += 1;
-                }
-            }
+            objects.take(&page.objects, &mut pulled.reading);
             pulled.more = page.more;
             let moved = last.is_some() && last != pulled.added_after;
             pulled.added_after = last.or(pulled.added_after);
@@ -277,6 +273,23 @@ impl Client {
             }
             next = page.next;
         }
+        // Those that an earlier pull brought are not sent again.
+        let began = Instant::now();
+        for marking in objects.undefined().iter().take(TAXII_MARKINGS_MAX) {
+            let left = self.markings_within.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            let url = base.join(&format!("{}/", escaped(marking)));
+            // A server that does not define it leaves the indicator without TLP.
+            if let Ok(url) = url
+                && let Ok((bytes, _)) = self.get_within(url, left).await
+                && let Ok(page) = serde_json::from_slice::<Envelope>(&bytes)
+            {
+                objects.take_markings(&page.objects);
+            }
+        }
+        objects.finish(&mut pulled.reading);
         Ok(pulled)
     }
 
@@ -291,7 +304,17 @@ impl Client {
 
     /// A whole answer, and when the last of its objects was added.
     async fn get(&self, url: Url) -> Result<(Vec<u8>, Option<String>), TaxiiError> {
-        let request = self.http.get(url.clone()).header("accept", MEDIA_TYPE);
+        self.get_within(url, Duration::from_secs(TAXII_TIMEOUT_SECONDS)).await
+    }
+
+    /// [`Client::get`], when there is less time for it.
+    async fn get_within(
+        &self,
+        url: Url,
+        left: Duration,
+    ) -> Result<(Vec<u8>, Option<String>), TaxiiError> {
+        let left = left.min(Duration::from_secs(TAXII_TIMEOUT_SECONDS));
+        let request = self.http.get(url.clone()).header("accept", MEDIA_TYPE).timeout(left);
         let request = match &self.credentials {
             Some(Credentials::Basic { user, password }) => request.basic_auth(user, Some(password)),
             Some(Credentials::Bearer(token)) => request.bearer_auth(token),
@@ -415,6 +438,7 @@ fn not_taxii(error: &serde_json::Error) -> TaxiiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
 
     #[test]
     fn passwords_are_sent_over_tls_only() {
@@ -436,5 +460,51 @@ mod tests {
             assert!(sound_url(url).is_err(), "{url}");
         }
         assert_eq!(escaped("a/../b?c"), "a%2F%2E%2E%2Fb%3Fc");
+    }
+
+    /// Answers the first request with `page` and never any other; how many others there were.
+    fn answers_once(page: String) -> (String, std::thread::JoinHandle<usize>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let root = format!("http://{}/", listener.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = vec![0; 4_096];
+                let length = stream.read(&mut request).unwrap();
+                match String::from_utf8_lossy(&request[..length]).split(' ').nth(1) {
+                    Some("/end") => break,
+                    Some(path) if path.contains('?') => {
+                        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
+                        write!(stream, "{head} {}\r\n\r\n{page}", page.len()).unwrap();
+                    }
+                    _ => held.push(stream),
+                }
+            }
+            held.len()
+        });
+        (root, answering)
+    }
+
+    #[tokio::test]
+    async fn markings_that_do_not_come_do_not_hold_a_pull_up_one_after_the_other() {
+        let indicator = |number: usize| {
+            serde_json::json!({
+                "type": "indicator", "id": format!("indicator--{number}"),
+                "pattern_type": "stix", "valid_from": "2026-01-01T00:00:00Z",
+                "pattern": format!("[ipv4-addr:value = '203.0.113.{number}']"),
+                "object_marking_refs": [format!("marking-definition--{number}")],
+            })
+        };
+        let objects: Vec<_> = (1..=3).map(indicator).collect();
+        let (root, answering) = answers_once(serde_json::json!({ "objects": objects }).to_string());
+        let mut client = Client::new(&root, None, None).unwrap();
+        client.markings_within = Duration::from_millis(50);
+        let pulled = client.pull("c", None, &ReadOptions::default()).await.unwrap();
+        assert_eq!(pulled.reading.indicators.len(), 3, "they are taken without");
+        let address = root.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let mut end = std::net::TcpStream::connect(address).unwrap();
+        end.write_all(b"GET /end HTTP/1.1\r\n\r\n").unwrap();
+        assert_eq!(answering.join().unwrap(), 1, "the first one had all the time");
     }
 }

@@ -6,13 +6,16 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod value;
+mod why;
 
 pub use direct::{ChunkReader, EventSink};
+pub(crate) use why::{in_file_header, no_header};
 
 use ::evtx::{EvtxChunkData, EvtxParser, ParserSettings};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use yagura_event::Words;
 
 /// Bytes before the first chunk, and of each chunk ([MS-EVEN6] section 2.2.17; the format notes
 /// of libevtx).
@@ -44,7 +47,7 @@ pub trait EvtxSink {
     fn record(&mut self, json: &[u8]) -> Result<(), Self::Halt>;
 
     /// Something at `place` could not be read, and why. The rest is read.
-    fn damage(&mut self, place: String, reason: String);
+    fn damage(&mut self, place: Words, reason: Words);
 }
 
 /// Reads a Windows event log chunk by chunk, oldest records first. One chunk (64 KiB) is in memory
@@ -62,7 +65,7 @@ pub fn read<R: Read + Seek, S: EvtxSink>(content: &mut R, sink: &mut S) -> Resul
     // the import.
     let outcome = catch_unwind(AssertUnwindSafe(|| read_chunks(content, sink)));
     outcome.unwrap_or_else(|_| {
-        sink.damage("file".into(), "the EVTX decoder failed; the rest of it was not read".into());
+        sink.damage(why::in_whole_file(), why::decoder_failed());
         Ok(())
     })
 }
@@ -79,22 +82,22 @@ pub fn read_one_chunk<S: EvtxSink>(
     mut data: Vec<u8>,
     sink: &mut S,
 ) -> Result<(), S::Halt> {
-    let place = format!("chunk {number} at byte {}", FILE_HEADER_BYTES + number * CHUNK_BYTES);
+    let place = why::in_chunk(Some(number));
     let is_whole = data.len() as u64 == CHUNK_BYTES;
     // The decoder takes zeros for free space. Proof that the size fits: a chunk has 64 KiB.
     data.resize(CHUNK_BYTES as usize, 0);
     let mut chunk = match EvtxChunkData::new(data, false) {
         Ok(chunk) => chunk,
         Err(error) => {
-            let cut_off = if is_whole { "" } else { "cut off by the end of the file: " };
-            sink.damage(place, format!("{cut_off}{}", with_causes(&error)));
+            let reason = Words::quoted(why::with_causes(&error));
+            sink.damage(place, if is_whole { reason } else { why::cut_off(&reason) });
             return Ok(());
         }
     };
     chunk.number = Some(number);
     let outcome = catch_unwind(AssertUnwindSafe(|| read_chunk(chunk, &settings(), sink)));
     outcome.unwrap_or_else(|_| {
-        sink.damage(place, "the EVTX decoder failed; the rest of it was not read".into());
+        sink.damage(place, why::decoder_failed());
         Ok(())
     })
 }
@@ -108,7 +111,7 @@ fn read_chunks<R: Read + Seek, S: EvtxSink>(content: &mut R, sink: &mut S) -> Re
     let mut parser = match EvtxParser::from_read_seek(&mut *content) {
         Ok(parser) => parser,
         Err(error) => {
-            sink.damage("file header".into(), error.to_string());
+            sink.damage(in_file_header(), no_header(&error));
             return Ok(());
         }
     };
@@ -116,15 +119,14 @@ fn read_chunks<R: Read + Seek, S: EvtxSink>(content: &mut R, sink: &mut S) -> Re
         match chunk {
             Ok(chunk) => read_chunk(chunk, &settings, sink)?,
             // The text names the chunk.
-            Err(error) => sink.damage("chunk".into(), with_causes(&error)),
+            Err(error) => sink.damage(why::in_chunk(None), why::damaged(&error)),
         }
     }
     match cut_off_chunk(content) {
         Ok(Some(chunk)) => read_chunk(chunk, &settings, sink),
         Ok(None) => Ok(()),
         Err(reason) => {
-            let reason = format!("cut off by the end of the file: {reason}");
-            sink.damage("last chunk".into(), reason);
+            sink.damage(why::in_last_chunk(), why::cut_off(&reason));
             Ok(())
         }
     }
@@ -137,15 +139,9 @@ fn read_chunk<S: EvtxSink>(
 ) -> Result<(), S::Halt> {
     sink.chunk()?;
     let number = chunk.number;
-    let place = || {
-        number.map_or_else(
-            || "chunk".to_owned(),
-            |number| format!("chunk {number} at byte {}", FILE_HEADER_BYTES + number * CHUNK_BYTES),
-        )
-    };
+    let place = || why::in_chunk(number);
     if !chunk.validate_checksum() {
-        let reason = "the checksum does not match; what can be read of its records is kept";
-        sink.damage(place(), reason.into());
+        sink.damage(place(), why::checksum());
     }
     let Err(reason) = read_records(&mut chunk, settings, &place, sink)? else { return Ok(()) };
     sink.damage(place(), reason);
@@ -161,18 +157,18 @@ fn read_chunk<S: EvtxSink>(
 fn read_records<S: EvtxSink>(
     chunk: &mut EvtxChunkData,
     settings: &Arc<ParserSettings>,
-    place: &dyn Fn() -> String,
+    place: &dyn Fn() -> Words,
     sink: &mut S,
-) -> Result<Result<(), String>, S::Halt> {
+) -> Result<Result<(), Words>, S::Halt> {
     let mut records = match chunk.parse(settings.clone()) {
         Ok(records) => records,
-        Err(error) => return Ok(Err(with_causes(&error))),
+        Err(error) => return Ok(Err(why::damaged(&error))),
     };
     for record in records.iter() {
         match record.and_then(|record| record.into_json_bytes()) {
             Ok(record) if std::str::from_utf8(&record.data).is_ok() => sink.record(&record.data)?,
             Ok(record) => sink.record(String::from_utf8_lossy(&record.data).as_bytes())?,
-            Err(error) => sink.damage(place(), with_causes(&error)),
+            Err(error) => sink.damage(place(), why::damaged(&error)),
         }
     }
     Ok(Ok(()))
@@ -190,8 +186,8 @@ fn without_string_table(chunk: EvtxChunkData) -> Option<EvtxChunkData> {
 
 /// The chunk that the end of the file cuts off, filled up with zeros, which the decoder takes for
 /// free space. It passes over such a chunk in silence otherwise.
-fn cut_off_chunk<R: Read + Seek>(content: &mut R) -> Result<Option<EvtxChunkData>, String> {
-    let broken = |error: io::Error| error.to_string();
+fn cut_off_chunk<R: Read + Seek>(content: &mut R) -> Result<Option<EvtxChunkData>, Words> {
+    let broken = |error: io::Error| Words::from(error);
     let length = content.seek(SeekFrom::End(0)).map_err(broken)?;
     let chunks = length.saturating_sub(FILE_HEADER_BYTES);
     let left = chunks % CHUNK_BYTES;
@@ -206,22 +202,8 @@ fn cut_off_chunk<R: Read + Seek>(content: &mut R) -> Result<Option<EvtxChunkData
     }
     // Proof that it fits: a chunk has 64 KiB.
     data.resize(CHUNK_BYTES as usize, 0);
-    let mut chunk = EvtxChunkData::new(data, false).map_err(|error| with_causes(&error))?;
+    let mut chunk =
+        EvtxChunkData::new(data, false).map_err(|error| Words::quoted(why::with_causes(&error)))?;
     chunk.number = Some(chunks / CHUNK_BYTES);
     Ok(Some(chunk))
-}
-
-/// An error with the errors behind it that its own text leaves out.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }

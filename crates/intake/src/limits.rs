@@ -10,6 +10,14 @@ pub const SYSLOG_FRAME_BYTES_MAX: usize = yagura_event::limits::RECORD_BYTES_MAX
 /// Most digits of an octet count (RFC 6587 section 3.4.1); more is a line that starts with a number.
 pub const OCTET_COUNT_DIGITS_MAX: usize = 7;
 
+/// Bytes that the unfinished messages of all connections of a syslog TCP listener have together. Past
+/// it, what a connection holds is taken as a message that was cut.
+pub const SYSLOG_UNFINISHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of an unfinished message that every connection has for itself, whatever others hold: senders
+/// that leave long lines unfinished cannot have the short ones of others cut.
+pub const SYSLOG_UNFINISHED_BYTES_FREE: usize = 4 * 1024;
+
 /// Open syslog TCP connections unless configured otherwise.
 pub const SYSLOG_CONNECTIONS_DEFAULT: usize = 12_000;
 

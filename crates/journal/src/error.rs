@@ -2,6 +2,7 @@ use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, PEER_BYTES_MAX, STREAM
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use yagura_event::Words;
 use yagura_event::limits::RECORD_BYTES_MAX;
 
 /// Why the journal refused or failed. Nothing of a refused call is kept.
@@ -86,6 +87,49 @@ pub enum JournalError {
 impl JournalError {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         JournalError::Io { action, path: path.into(), source: Arc::new(source) }
+    }
+
+    /// The same in both languages.
+    pub fn words(&self) -> Words {
+        let ja = match self {
+            JournalError::Locked { path, holder } => {
+                let holder = holder.map(|pid| format!("（pid {pid}）")).unwrap_or_default();
+                format!(
+                    "{} は別のプロセス{holder}が使っています。そのプロセスを終了するか、--server で接続\
+                     してください",
+                    path.display()
+                )
+            }
+            JournalError::DiskFull { path, needed } => format!(
+                "{} のディスクに空きがありません（必要な空き: {needed}バイト）。空きができれば自動で\
+                 再開します",
+                path.display()
+            ),
+            JournalError::Full => {
+                "ジャーナルの待ち行列がいっぱいです。少し待って送り直してください".to_owned()
+            }
+            JournalError::AppendTooLarge { records, bytes } => format!(
+                "1回に{records}件、{bytes}バイトは多すぎます。{APPEND_RECORDS_MAX}件、\
+                 {APPEND_BYTES_MAX}バイトまでに分けてください"
+            ),
+            JournalError::RecordTooLarge { position } => format!(
+                "記録が長すぎます（{position}番目）。記録は{RECORD_BYTES_MAX}バイト、送信元は\
+                 {PEER_BYTES_MAX}バイトまでです"
+            ),
+            JournalError::TooManyStreams => format!(
+                "1日のストリームが{STREAMS_MAX}を超えました。送信元どうしでストリーム名を共有してください"
+            ),
+            JournalError::Poisoned { cause } => format!(
+                "ジャーナルは停止しています（原因: {cause}）。ディスクを確かめてから起動し直してください"
+            ),
+            JournalError::Closed => "ジャーナルは閉じられています".to_owned(),
+            JournalError::Io { path, source, .. } => {
+                let why = Words::from(source.as_ref());
+                format!("{} を読み書きできません（{}）", path.display(), why.ja())
+            }
+            JournalError::Ledger { cause } => format!("台帳に記録できません（{cause}）"),
+        };
+        Words::new(self.to_string(), ja)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::LakeError;
 use crate::columns::{ColumnKind, PARTITIONS, TableColumns};
 use crate::durable::DurableStore;
 use crate::file::FileEntry;
+use crate::limits::COMPACTED_FILE_BYTES;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{
     Action, Add, DataType, MetadataExt, MetadataValue, PrimitiveType, Remove, StructField,
@@ -81,19 +82,25 @@ impl DeltaLog {
             partition_by: Some(PARTITIONS.map(str::to_owned).to_vec()),
             predicate: None,
         };
-        self.act(operation, &[], files, columns, written_at)
+        self.act(operation, &[], files, columns, written_at, true)
     }
 
-    /// Takes files out of the table and others in, with one commit.
+    /// Takes files out of the table and others in, with one commit, which says so if they are
+    /// `same_rows`.
     pub(crate) fn replace(
         &mut self,
         gone: &[Arc<FileEntry>],
         files: &[FileEntry],
         columns: &TableColumns,
         written_at: i64,
+        same_rows: bool,
     ) -> Result<u64, LakeError> {
-        let operation = DeltaOperation::Update { predicate: None };
-        self.act(operation, gone, files, columns, written_at)
+        let target_size = i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX);
+        let operation = match same_rows {
+            true => DeltaOperation::Optimize { predicate: None, target_size },
+            false => DeltaOperation::Update { predicate: None },
+        };
+        self.act(operation, gone, files, columns, written_at, !same_rows)
     }
 
     fn act(
@@ -103,6 +110,7 @@ impl DeltaLog {
         files: &[FileEntry],
         columns: &TableColumns,
         written_at: i64,
+        data_change: bool,
     ) -> Result<u64, LakeError> {
         let root = self.root.clone();
         let failed = |source| LakeError::Delta { path: root.clone(), source: Box::new(source) };
@@ -115,8 +123,16 @@ impl DeltaLog {
             let metadata = metadata.map_err(DeltaTableError::from).map_err(failed)?;
             actions.push(Action::Metadata(metadata));
         }
-        actions.extend(gone.iter().map(|file| Action::Remove(remove_action(file, written_at))));
-        actions.extend(files.iter().map(|file| Action::Add(add_action(file, written_at))));
+        actions.extend(
+            gone.iter().map(|file| {
+                Action::Remove(Remove { data_change, ..remove_action(file, written_at) })
+            }),
+        );
+        actions.extend(
+            files
+                .iter()
+                .map(|file| Action::Add(Add { data_change, ..add_action(file, written_at) })),
+        );
         let commit = CommitBuilder::from(quiet()).with_actions(actions).build(
             Some(&self.state as &dyn TableReference),
             self.log_store.clone(),

@@ -2,7 +2,7 @@ use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
 use std::path::PathBuf;
-use yagura_event::EventBatch;
+use yagura_event::{EventBatch, Words};
 
 /// What can go wrong in the lake.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,20 @@ pub enum LakeError {
     /// the caller. Nothing was changed.
     #[error("the new rows are not of the stored records: {0}")]
     NotTheRecord(String),
+    /// A compaction's new files do not give back what was received. The old files stay.
+    #[error("compaction: batch {batch} does not come back as it was received: {reason}")]
+    NotVerified {
+        /// The batch; 0 if it is none alone.
+        batch: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file that was to be compacted left the table meanwhile. Nothing was changed; try again.
+    #[error("{0} left the table while it was compacted")]
+    Outdated(String),
+    /// Whoever looked on ended it. Nothing was changed.
+    #[error("stopped on request")]
+    Cancelled,
     /// A batch that is neither in memory nor in the table.
     #[error("batch {0} is not in the lake")]
     NoSuchBatch(u64),
@@ -64,6 +78,53 @@ pub enum LakeError {
     /// A query failed.
     #[error(transparent)]
     Query(#[from] DataFusionError),
+}
+
+impl LakeError {
+    /// The same in both languages. What others say is quoted.
+    pub fn words(&self) -> Words {
+        let ja = match self {
+            LakeError::Io { path, source } => {
+                format!("{} を読み書きできません（{}）", path.display(), Words::from(source).ja())
+            }
+            LakeError::Corrupt { path, reason } => format!(
+                "{} はParquetファイルとして壊れています（{reason}）。コピーから戻してください",
+                path.display()
+            ),
+            LakeError::Delta { path, source } => {
+                format!("{} のDeltaログを読み書きできません（{source}）", path.display())
+            }
+            LakeError::Tag { file, tag, value } => {
+                format!("{file}: Deltaログのタグ {tag} が壊れています（{value:?}）")
+            }
+            LakeError::NotVerified { batch, reason } => format!(
+                "書き直したファイルでは、バッチ{batch}の受信時の内容に戻りません（{reason}）。元のファイルを残しました"
+            ),
+            LakeError::Outdated(file) => {
+                format!(
+                    "{file} は書き直している間に表から外れました。何も変えていません。もう一度実行してください"
+                )
+            }
+            LakeError::Cancelled => "要求に応じて中止しました".to_owned(),
+            LakeError::NoSuchBatch(batch) => format!("バッチ{batch}は保管庫にありません"),
+            LakeError::Envelope(_)
+            | LakeError::Sealed(_)
+            | LakeError::NotTheRecord(_)
+            | LakeError::Arrow(_)
+            | LakeError::Query(_) => format!("保管庫の処理に失敗しました（{self}）"),
+        };
+        Words::new(self.to_string(), ja)
+    }
+
+    /// The file or directory that it is about, where it is about one.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            LakeError::Io { path, .. }
+            | LakeError::Corrupt { path, .. }
+            | LakeError::Delta { path, .. } => Some(path),
+            _ => None,
+        }
+    }
 }
 
 /// Why [`crate::Lake::add`] did not take the events.

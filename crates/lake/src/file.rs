@@ -1,6 +1,7 @@
 //! What the table's log says of one Parquet file.
 
 use crate::LakeError;
+use crate::text_index::TextIndexFile;
 use deltalake_core::kernel::Add;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -13,6 +14,16 @@ pub struct BatchRows {
     pub batch: u64,
     /// Rows of it.
     pub rows: u32,
+}
+
+/// In which order the rows of a file lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// By batch and index, as they were received.
+    #[default]
+    Ledger,
+    /// By stream, event code and time: like beside like, which is smaller and quicker to ask.
+    Source,
 }
 
 /// One Parquet file of the table.
@@ -34,14 +45,21 @@ pub struct FileEntry {
     pub batches: Vec<BatchRows>,
     /// SHA-256 of the file, lower-case hexadecimal; empty for a file another writer added.
     pub sha256: String,
-    /// The flush that wrote it. All rows of a batch belong to one flush.
+    /// The flush, the rereading or the compaction that wrote it.
     pub flush: String,
+    /// The order of its rows.
+    pub order: Order,
+    /// Its text index; `None` for a file written before there were any, or by another writer.
+    pub text_index: Option<TextIndexFile>,
 }
 
 const BATCHES: &str = "yagura.batches";
 const TIME: &str = "yagura.time";
 const SHA256: &str = "yagura.sha256";
 const FLUSH: &str = "yagura.flush";
+const ORDER: &str = "yagura.order";
+const BY_SOURCE: &str = "source";
+const TEXT_INDEX: &str = "yagura.textidx";
 
 impl FileEntry {
     /// The tags of the file's `add` action.
@@ -53,6 +71,12 @@ impl FileEntry {
         ]);
         if let Some((first, last)) = self.time {
             tags.insert(TIME.to_owned(), Some(format!("{first} {last}")));
+        }
+        if self.order == Order::Source {
+            tags.insert(ORDER.to_owned(), Some(BY_SOURCE.to_owned()));
+        }
+        if let Some(index) = &self.text_index {
+            tags.insert(TEXT_INDEX.to_owned(), Some(index.tag()));
         }
         tags
     }
@@ -96,6 +120,11 @@ impl FileEntry {
             batches,
             sha256: tag(SHA256).unwrap_or_default().to_owned(),
             flush: tag(FLUSH).unwrap_or_default().to_owned(),
+            order: match tag(ORDER) {
+                Some(BY_SOURCE) => Order::Source,
+                _ => Order::Ledger,
+            },
+            text_index: tag(TEXT_INDEX).and_then(TextIndexFile::from_tag),
         })
     }
 

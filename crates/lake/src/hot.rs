@@ -72,10 +72,6 @@ impl HotSet {
         pieces.flat_map(|(_, list)| list.iter().cloned()).collect()
     }
 
-    pub(crate) fn batches(&self) -> HashSet<u64> {
-        self.pieces.keys().map(|(batch, _)| *batch).collect()
-    }
-
     /// Forgets whole batches.
     pub(crate) fn remove(&mut self, batches: &HashSet<u64>) {
         self.pieces.retain(|(batch, _), list| {

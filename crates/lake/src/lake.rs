@@ -1,17 +1,20 @@
 use crate::columns::{TableColumns, fit};
 use crate::delta::DeltaLog;
 use crate::durable::UNFINISHED;
-use crate::file::{BatchRows, FileEntry};
+use crate::file::FileEntry;
 use crate::hot::{HotSet, Piece, batch_numbers, split_by};
 use crate::limits::{HOT_BYTES_DEFAULT, SUBSCRIBER_LAG_MAX};
 use crate::provider::EventsTable;
 use crate::read::{self, StoredBatch};
-use crate::rewrite::Replaced;
+use crate::swap::Replaced;
+use crate::text_index::{IndexCache, remove_with_index, text_index_path};
+use crate::window::Window;
 use crate::writer::{files_of, write_file};
 use crate::{AddError, LakeError};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 use yagura_event::{Clock, EventBatch, Record};
@@ -60,7 +63,7 @@ pub struct FileWritten {
     pub sha256: String,
     /// Size.
     pub bytes: u64,
-    /// Rows; 0 for a file of the log.
+    /// Rows; 0 for a text index and a file of the log.
     pub rows: u64,
 }
 
@@ -70,7 +73,7 @@ pub struct FlushReport {
     /// Sealed batches that need no journal any more: written now, or written before a crash, or
     /// without rows.
     pub batches: Vec<u64>,
-    /// Parquet files and the file of the log, in the order they became durable.
+    /// Parquet files with their text indexes, and the file of the log last.
     pub files: Vec<FileWritten>,
     /// Version of the commit, if there was one.
     pub version: Option<u64>,
@@ -82,7 +85,8 @@ pub struct OpenReport {
     /// Unfinished files of an interrupted flush; removed.
     pub unfinished_removed: Vec<PathBuf>,
     /// Whole Parquet files that no commit names: a crash between write and commit, or a log that
-    /// lost its end. Left in place and not read; see [`Lake::remove_orphan`].
+    /// lost its end. Left in place and not read, as are their text indexes; see
+    /// [`Lake::remove_orphan`].
     pub orphans: Vec<PathBuf>,
 }
 
@@ -116,8 +120,11 @@ pub struct Lake {
     state: Mutex<State>,
     /// Files that left the table and may still be read.
     pub(crate) replaced: Mutex<Vec<Replaced>>,
+    /// Tells files apart that are prepared at the same time.
+    pub(crate) names: AtomicU64,
     /// Held during a whole flush. Taken before `state`, never after.
     pub(crate) log: Mutex<FlushState>,
+    indexes: Arc<IndexCache>,
     open_report: OpenReport,
     subscribers: broadcast::Sender<EventBatch>,
 }
@@ -128,7 +135,7 @@ pub(crate) struct State {
     hot: HotSet,
     pub(crate) files: Arc<Vec<Arc<FileEntry>>>,
     /// Rows per batch in the table.
-    stored: BTreeMap<u64, u64>,
+    pub(crate) stored: BTreeMap<u64, u64>,
     sealed: HashSet<u64>,
     pub(crate) version: u64,
 }
@@ -177,9 +184,11 @@ impl Lake {
                 version,
             }),
             replaced: Mutex::default(),
+            names: AtomicU64::new(0),
             log: Mutex::new(FlushState { log: replayed.log, last_micros: clock.now().as_micros() }),
             options,
             clock,
+            indexes: Arc::default(),
             open_report,
             subscribers: broadcast::Sender::new(SUBSCRIBER_LAG_MAX),
         })
@@ -190,8 +199,8 @@ impl Lake {
         &self.open_report
     }
 
-    /// Removes an orphan of [`OpenReport::orphans`], if `journal_has` vouches for each of its
-    /// batches. Returns whether it was removed.
+    /// Removes an orphan of [`OpenReport::orphans`] and its text index, if `journal_has` vouches for
+    /// each of its batches. Returns whether it was removed.
     pub fn remove_orphan(
         &self,
         orphan: &Path,
@@ -199,8 +208,9 @@ impl Lake {
     ) -> Result<bool, LakeError> {
         let safe = self.may_remove_orphan(orphan, journal_has)?;
         if safe {
-            std::fs::remove_file(orphan)
-                .map_err(|source| LakeError::Io { path: orphan.to_path_buf(), source })?;
+            let failed = |source| LakeError::Io { path: orphan.to_path_buf(), source };
+            let relative = orphan.strip_prefix(&self.root).unwrap_or(orphan);
+            remove_with_index(&self.root, &relative.to_string_lossy()).map_err(failed)?;
         }
         Ok(safe)
     }
@@ -269,14 +279,6 @@ impl Lake {
         self.lock().sealed.insert(batch);
     }
 
-    /// Batches that have rows in memory and were not declared sealed.
-    pub fn open_batches(&self) -> Vec<u64> {
-        let state = self.lock();
-        let mut open: Vec<u64> = state.hot.batches().difference(&state.sealed).copied().collect();
-        open.sort_unstable();
-        open
-    }
-
     /// Writes all rows of sealed batches to Parquet and commits them together. Without `force`
     /// only when it is worth it ([`LakeOptions::flush_bytes_min`],
     /// [`LakeOptions::flush_age_max_micros`]).
@@ -319,13 +321,13 @@ impl Lake {
                 let path = self.root.join(DeltaLog::commit_path(flushing.log.version() + 1));
                 if matches!(path.try_exists(), Ok(false)) {
                     for file in &files {
-                        let _ = std::fs::remove_file(self.root.join(&file.path));
+                        let _ = remove_with_index(&self.root, &file.path);
                     }
                 }
                 return Err(error);
             }
         };
-        report.files.extend(files.iter().map(|file| self.written(file)));
+        report.files.extend(files.iter().flat_map(|file| self.written(file)));
         report.files.push(self.log_file(version)?);
         report.version = Some(version);
         self.publish(files, &batches, version);
@@ -357,7 +359,7 @@ impl Lake {
                 Ok(file) => files.push(file),
                 Err(error) => {
                     for file in &files {
-                        let _ = std::fs::remove_file(self.root.join(&file.path));
+                        let _ = remove_with_index(&self.root, &file.path);
                     }
                     return Err(error);
                 }
@@ -406,7 +408,7 @@ impl Lake {
             let state = self.lock();
             (state.files.clone(), state.version)
         };
-        let mut list: Vec<_> = files.iter().map(|file| self.written(file)).collect();
+        let mut list: Vec<_> = files.iter().flat_map(|file| self.written(file)).collect();
         for version in 0..=newest {
             list.push(self.log_file(version)?);
         }
@@ -418,7 +420,7 @@ impl Lake {
         let state = self.lock();
         let (columns, hot, files) = (state.columns.clone(), state.hot.all(), state.files.clone());
         drop(state);
-        EventsTable::new(self.root.clone(), columns, hot, files)
+        EventsTable::new(self.root.clone(), columns, hot, files, self.indexes.clone())
     }
 
     /// [`Lake::events`] for a DataFusion session.
@@ -456,35 +458,44 @@ impl Lake {
         Ok(stored)
     }
 
-    /// Hands every batch of the table to `take`, whole, flush by flush and ascending within one.
-    /// Each file is read once. The first damaged file ends it with an error that names the file.
+    /// Hands every batch of the table to `take`, whole and ascending. The first damaged file ends it
+    /// with an error that names the file.
     pub fn for_each_stored_batch<E: From<LakeError>>(
         &self,
         mut take: impl FnMut(StoredBatch) -> Result<(), E>,
     ) -> Result<(), E> {
         let files = self.lock().files.clone();
-        let mut flushes: BTreeMap<&str, Vec<(PathBuf, &[BatchRows])>> = BTreeMap::new();
-        for file in files.iter().filter(|file| !file.batches.is_empty()) {
-            let path = self.root.join(&file.path);
-            flushes.entry(&file.flush).or_default().push((path, &file.batches));
-        }
-        for files in flushes.values() {
-            read::merge_batches(files, &mut take)?;
-        }
-        Ok(())
+        let sources: Vec<_> = files.iter().map(|file| self.source_of(file)).collect();
+        let wanted = read::Wanted::Range(0, u64::MAX);
+        read::merge_batches(&self.root, &sources, &wanted, &mut take)
     }
 
-    /// Hands every batch in `files`, which are of one flush, to `take`, whole and ascending.
-    pub fn for_each_batch_of<E: From<LakeError>>(
+    /// [`Lake::for_each_stored_batch`] for these batches only: files that have none of them are not
+    /// opened.
+    pub fn for_each_batch_among<E: From<LakeError>>(
         &self,
-        files: &[Arc<FileEntry>],
+        batches: &BTreeSet<u64>,
         mut take: impl FnMut(StoredBatch) -> Result<(), E>,
     ) -> Result<(), E> {
-        let files: Vec<(PathBuf, &[BatchRows])> = files
-            .iter()
-            .map(|file| (self.root.join(&file.path), file.batches.as_slice()))
-            .collect();
-        read::merge_batches(&files, &mut take)
+        let files = self.lock().files.clone();
+        let sources: Vec<_> = files.iter().map(|file| self.source_of(file)).collect();
+        read::merge_batches(&self.root, &sources, &read::Wanted::Set(batches), &mut take)
+    }
+
+    /// Hands every batch of a window to `take`, whole and ascending.
+    pub fn for_each_batch_of<E: From<LakeError>>(
+        &self,
+        window: &Window,
+        mut take: impl FnMut(StoredBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sources: Vec<_> = window.files.iter().map(|file| self.source_of(file)).collect();
+        let wanted = read::Wanted::Range(window.first, window.last);
+        read::merge_batches(&self.root, &sources, &wanted, &mut take)
+    }
+
+    pub(crate) fn source_of<'a>(&self, file: &'a FileEntry) -> read::Source<'a> {
+        let path = self.root.join(&file.path);
+        read::Source { path, batches: &file.batches, order: file.order }
     }
 
     /// New events as they are added. A receiver that falls behind by more than
@@ -512,13 +523,25 @@ impl Lake {
         &self.root
     }
 
-    pub(crate) fn written(&self, file: &FileEntry) -> FileWritten {
+    /// A Parquet file of the table as reports name it, without its text index.
+    pub fn file_written(&self, file: &FileEntry) -> FileWritten {
         FileWritten {
             path: self.reported_path(&file.path),
             sha256: file.sha256.clone(),
             bytes: file.bytes,
             rows: file.rows,
         }
+    }
+
+    /// A Parquet file and then its text index, if it has one.
+    pub(crate) fn written(&self, file: &FileEntry) -> impl Iterator<Item = FileWritten> + use<> {
+        let index = file.text_index.as_ref().map(|index| FileWritten {
+            path: self.reported_path(&text_index_path(&file.path)),
+            sha256: index.sha256.clone(),
+            bytes: index.bytes,
+            rows: 0,
+        });
+        [self.file_written(file)].into_iter().chain(index)
     }
 
     pub(crate) fn log_file(&self, version: u64) -> Result<FileWritten, LakeError> {

@@ -16,6 +16,8 @@
 #![forbid(unsafe_code)]
 
 mod columns;
+mod compact;
+mod counts;
 mod delta;
 mod durable;
 mod error;
@@ -29,13 +31,26 @@ mod provider;
 mod prune;
 mod read;
 mod rewrite;
+mod sizes;
+mod sort;
+mod swap;
+mod text_index;
+mod window;
 mod writer;
 
 pub use columns::{ColumnKind, TableColumn, TableColumns};
+pub use compact::{
+    CompactJob, CompactLimits, CompactRule, CompactStep, CompactWatch, Compacted,
+    PreparedCompaction,
+};
+pub use counts::ScanCounts;
 pub use error::{AddError, LakeError};
-pub use file::{BatchRows, FileEntry};
+pub use file::{BatchRows, FileEntry, Order};
 pub use history::{History, HistoryPart, HistoryRows, PartSize};
 pub use lake::{Added, FileWritten, FlushReport, Lake, LakeOptions, LakeStats, OpenReport};
 pub use provider::{DATASET, EVENT_ID, EventsTable};
 pub use read::{StoredBatch, batches_of_file};
-pub use rewrite::RewriteReport;
+pub use rewrite::{PreparedRewrite, RewriteReport};
+pub use sizes::{ColumnSize, DatasetSize};
+pub use text_index::{TextIndexFile, text_index_path};
+pub use window::Window;

@@ -22,5 +22,32 @@ pub const ROW_GROUP_ROWS: usize = 131_072;
 /// lines that came long before it.
 pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
+/// Most bytes of the directories of text indexes that are kept in memory: about 100 bytes for each
+/// 32 KiB of tokens.
+pub const TEXT_INDEX_CACHE_BYTES: usize = 64 * 1024 * 1024;
+
 /// Most rows that one step of a walk through everything stored hands on.
 pub const HISTORY_ROWS: usize = 32_768;
+
+/// Memory of an unfinished row group at which it ends, in bytes: rows may be up to a megabyte each.
+pub const ROW_GROUP_MEMORY_BYTES: usize = 128 * 1024 * 1024;
+
+/// zstd level of compacted files: written once, read for years.
+pub const COMPACTED_ZSTD_LEVEL: i32 = 9;
+
+/// Rows at which a compacted file ends and the next begins.
+pub const COMPACTED_FILE_ROWS: u64 = 2_097_152;
+
+/// Bytes at which a compacted file ends and the next begins, give or take a row group.
+pub const COMPACTED_FILE_BYTES: usize = 256 * 1024 * 1024;
+
+/// Memory of rows that wait to be sorted in a compaction, in bytes. Past it they go to a temporary
+/// file, sorted, and such files are merged at the end.
+pub const SORT_BYTES_MAX: usize = 192 * 1024 * 1024;
+
+/// The same where the rows of a compacted file are read in the order of the ledger.
+pub const READ_SORT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Files in the order of the ledger that make a partition of the current day due for compaction,
+/// unless another number is asked for.
+pub const COMPACT_FILES_MIN: usize = 8;

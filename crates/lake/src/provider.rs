@@ -1,10 +1,12 @@
 //! The table `events` as DataFusion sees it: hot pieces and Parquet files as one.
 
 use crate::columns::{ColumnKind, TableColumn, TableColumns};
+use crate::counts::{Counter, ScanCounts};
 use crate::event_id::EventIdFunction;
 use crate::file::FileEntry;
 use crate::hot::{Piece, conform};
 use crate::prune::{Known, may_match};
+use crate::text_index::{IndexCache, MESSAGE};
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -13,7 +15,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, ParquetRowSelection,
+};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -27,10 +31,16 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use object_store::ObjectMeta;
+use parquet::arrow::arrow_reader::RowSelection;
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use yagura_event::columns as envelope;
+use yagura_textindex::Need;
+
+/// Stretches of a file's rows; `None` for all of them.
+type RowsToRead = Option<Vec<Range<u64>>>;
 
 /// The virtual column with an event's id, `stream/batch/index`.
 pub const EVENT_ID: &str = "event.id";
@@ -50,6 +60,9 @@ pub struct EventsTable {
     files: Arc<Vec<Arc<FileEntry>>>,
     exposed: Vec<Exposed>,
     schema: SchemaRef,
+    indexes: Arc<IndexCache>,
+    need: Arc<Need>,
+    counter: Arc<Counter>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,6 +88,7 @@ impl EventsTable {
         columns: Arc<TableColumns>,
         hot: Vec<Arc<Piece>>,
         files: Arc<Vec<Arc<FileEntry>>>,
+        indexes: Arc<IndexCache>,
     ) -> Self {
         let exposed = [Exposed::Id, Exposed::Dataset]
             .into_iter()
@@ -87,6 +101,9 @@ impl EventsTable {
             files,
             exposed,
             schema: Schema::empty().into(),
+            indexes,
+            need: Arc::new(Need::Unknown),
+            counter: Arc::default(),
         }
         .with_schema()
     }
@@ -104,6 +121,22 @@ impl EventsTable {
         let mut narrow = self.clone();
         narrow.exposed.retain(|exposed| names.contains(exposed.field().name().as_str()));
         narrow.with_schema()
+    }
+
+    /// The same picture for a query that only wants events whose text (raw bytes and `message`) has
+    /// what is needed: the text indexes then say which rows of files need not be read. What is read is
+    /// not checked, and events in memory are all there.
+    pub fn where_text_has(mut self, need: Need) -> Self {
+        let indexed =
+            self.columns.get(MESSAGE).is_none_or(|column| &*column.stored_name == MESSAGE);
+        self.need = Arc::new(if indexed { need } else { Need::Unknown });
+        self
+    }
+
+    /// What scans of this picture, and of pictures made from it, look at so far. All of a query once
+    /// it has been planned.
+    pub fn counts(&self) -> ScanCounts {
+        self.counter.counts()
     }
 
     /// Every column of the table as stored, without the two that are computed.
@@ -200,31 +233,82 @@ impl EventsTable {
         Ok(MemorySourceConfig::try_new_exec(&parts, full.clone(), Some(projection.to_vec()))?)
     }
 
-    fn file_plan(
+    /// The files that may hold what is wanted, by what is known of them in memory.
+    fn known_files(
         &self,
-        state: &dyn Session,
-        stored: &SchemaRef,
         full: &SchemaRef,
         predicate: Option<&Arc<dyn PhysicalExpr>>,
-        projection: &[usize],
-        partitions: usize,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    ) -> Vec<Arc<FileEntry>> {
         let known: Vec<Known<'_>> = self.files.iter().map(|file| Known::from(&**file)).collect();
         let keep = match predicate {
             Some(predicate) => may_match(predicate, full, &known),
             None => vec![true; known.len()],
         };
-        let mut files: Vec<_> =
-            self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect();
+        self.files
+            .iter()
+            .zip(keep)
+            .filter(|(_, keep)| *keep)
+            .map(|(file, _)| file.clone())
+            .collect()
+    }
+
+    /// The same by their text indexes, with the rows of each that must be read.
+    async fn indexed_files(
+        &self,
+        files: Vec<Arc<FileEntry>>,
+        partitions: usize,
+    ) -> Result<Vec<(Arc<FileEntry>, RowsToRead)>> {
+        let whole = |file| (file, None);
+        self.counter.files(&self.files, &files);
+        if *self.need == Need::Unknown {
+            return Ok(files.into_iter().map(whole).collect());
+        }
+        // In as many parts as the machine runs at once; reading blocks.
+        let part = files.len().div_ceil(partitions.max(1)).max(1);
+        let parts: Vec<_> = files
+            .chunks(part)
+            .map(|files| {
+                let (table, files) = (self.clone(), files.to_vec());
+                tokio::task::spawn_blocking(move || table.rows_to_read(files))
+            })
+            .collect();
+        let mut chosen = Vec::new();
+        for part in parts {
+            let part = part.await.map_err(|error| DataFusionError::External(error.into()))?;
+            chosen.extend(part);
+        }
+        Ok(chosen)
+    }
+
+    fn rows_to_read(&self, files: Vec<Arc<FileEntry>>) -> Vec<(Arc<FileEntry>, RowsToRead)> {
+        let mut chosen = Vec::with_capacity(files.len());
+        for file in files {
+            let rows = self.indexes.rows_to_read(&self.root, &file, &self.need);
+            self.counter.rows(&file, rows.as_deref());
+            if rows.as_ref().is_none_or(|rows| !rows.is_empty()) {
+                chosen.push((file, rows));
+            }
+        }
+        chosen
+    }
+
+    fn file_plan(
+        &self,
+        state: &dyn Session,
+        stored: &SchemaRef,
+        mut files: Vec<(Arc<FileEntry>, RowsToRead)>,
+        projection: &[usize],
+        partitions: usize,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         if files.is_empty() {
             return Ok(None);
         }
         // Newest first: a query for the latest events then learns early what it need not read.
-        files.sort_by_key(|file| Reverse(file.time.map(|(_, last)| last)));
+        files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
         let mut groups = vec![Vec::new(); partitions.clamp(1, files.len())];
         let count = groups.len();
-        for (number, file) in files.into_iter().enumerate() {
-            groups[number % count].push(self.partitioned_file(file)?);
+        for (number, (file, rows)) in files.into_iter().enumerate() {
+            groups[number % count].push(self.partitioned_file(&file, rows)?);
         }
         let dataset = Arc::new(Field::new(DATASET, ColumnKind::Keyword.arrow(), true));
         let table_schema =
@@ -246,7 +330,7 @@ impl EventsTable {
         Ok(Some(DataSourceExec::from_data_source(scan)))
     }
 
-    fn partitioned_file(&self, file: &FileEntry) -> Result<PartitionedFile> {
+    fn partitioned_file(&self, file: &FileEntry, rows: RowsToRead) -> Result<PartitionedFile> {
         let path = self.root.join(&file.path);
         let location = object_store::path::Path::from_absolute_path(&path)
             .map_err(|error| DataFusionError::External(error.into()))?;
@@ -260,7 +344,13 @@ impl EventsTable {
             e_tag: None,
             version: None,
         };
-        Ok(PartitionedFile::new_from_meta(meta).with_partition_values(vec![dataset]))
+        let file_rows = usize::try_from(file.rows).unwrap_or(usize::MAX);
+        let file = PartitionedFile::new_from_meta(meta).with_partition_values(vec![dataset]);
+        let Some(rows) = rows else { return Ok(file) };
+        // Proof that nothing is cut: the stretches lie within the file's rows, which fit.
+        let rows = rows.into_iter().map(|rows| rows.start as usize..rows.end as usize);
+        let selection = RowSelection::from_consecutive_ranges(rows, file_rows);
+        Ok(file.with_extension(ParquetRowSelection::new(selection)))
     }
 }
 
@@ -318,8 +408,9 @@ impl TableProvider for EventsTable {
         let inner = InnerProjection::new(&projected, &full)?;
         let partitions = state.config().target_partitions();
         let hot = self.hot_plan(&stored, &full, predicate.as_ref(), &inner.indices, partitions)?;
-        let cold =
-            self.file_plan(state, &stored, &full, predicate.as_ref(), &inner.indices, partitions)?;
+        let files = self.known_files(&full, predicate.as_ref());
+        let files = self.indexed_files(files, partitions).await?;
+        let cold = self.file_plan(state, &stored, files, &inner.indices, partitions)?;
         let plan = match cold {
             Some(cold) => UnionExec::try_new(vec![hot, cold])?,
             None => hot,

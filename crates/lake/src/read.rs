@@ -4,15 +4,19 @@
 //! panic. Both become [`LakeError::Corrupt`], which names the file.
 
 use crate::LakeError;
-use crate::file::{BatchRows, decode_batches};
+use crate::file::{BatchRows, Order, decode_batches};
 use crate::hot::{batch_numbers, longs, micros};
+use crate::limits::READ_SORT_BYTES_MAX;
+use crate::sort::{Sorted, Sorter};
 use crate::writer::BATCHES_KEY;
 use arrow::array::{AsArray, RecordBatch, StringArray};
-use arrow::compute::cast;
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -32,11 +36,14 @@ pub struct StoredBatch {
     pub records: Vec<(u32, Record)>,
 }
 
-/// Rows decoded at once.
+/// Most rows decoded at once.
 const DECODE_ROWS: usize = 4_096;
 
+/// Bytes decoded at once, about.
+const DECODE_BYTES: usize = 16 * 1024 * 1024;
+
 /// Columns that make a record.
-const RECORD_COLUMNS: [&str; 9] = [
+pub(crate) const RECORD_COLUMNS: [&str; 9] = [
     envelope::INGESTED,
     envelope::ORIGINAL,
     envelope::STREAM,
@@ -83,7 +90,8 @@ pub(crate) fn collect_from_file(
     expected: BatchRows,
 ) -> Result<(), LakeError> {
     let before = stored.as_ref().map_or(0, |stored| stored.records.len());
-    let mut rows = FileRows::open(path, Some(expected.batch))?;
+    let wanted = Wanted::Range(expected.batch, expected.batch);
+    let mut rows = FileRows::open(path, Some(&wanted))?;
     while let Some(rows) = rows.next_rows()? {
         // What decodes to something else than we write is damage as well.
         collect(stored, &rows, expected.batch).map_err(|error| corrupt(path, error))?;
@@ -100,62 +108,149 @@ fn check_count(path: &Path, expected: BatchRows, found: usize) -> Result<(), Lak
     Err(corrupt(path, format!("it has {found} rows of batch {batch}, the table's log says {rows}")))
 }
 
-/// Reads files of one flush side by side and hands over each batch once it is whole. Every file
-/// holds its batches in ascending order, so one decoded part per file is in memory.
+/// A file that is to be read in the order of the ledger.
+pub(crate) struct Source<'a> {
+    pub(crate) path: PathBuf,
+    pub(crate) batches: &'a [BatchRows],
+    pub(crate) order: Order,
+}
+
+/// Batches that are to be read.
+#[derive(Debug, Clone)]
+pub(crate) enum Wanted<'a> {
+    /// From the first number to the second, both inclusive.
+    Range(u64, u64),
+    /// These.
+    Set(&'a BTreeSet<u64>),
+}
+
+impl Wanted<'_> {
+    fn has(&self, batch: u64) -> bool {
+        match self {
+            Wanted::Range(first, last) => (*first..=*last).contains(&batch),
+            Wanted::Set(set) => set.contains(&batch),
+        }
+    }
+
+    /// Whether any batch between the two (inclusive) is wanted.
+    fn any_between(&self, min: u64, max: u64) -> bool {
+        match self {
+            Wanted::Range(first, last) => *first <= max && min <= *last,
+            Wanted::Set(set) => min <= max && set.range(min..=max).next().is_some(),
+        }
+    }
+}
+
+/// Reads files side by side and hands over each wanted batch once it is whole, ascending. A file is
+/// open from its first wanted batch to its last, with one decoded part in memory; one whose rows lie
+/// in another order is sorted first, within bounded memory, in temporary files in `scratch`.
 pub(crate) fn merge_batches<E: From<LakeError>>(
-    files: &[(PathBuf, &[BatchRows])],
+    scratch: &Path,
+    sources: &[Source<'_>],
+    wanted: &Wanted<'_>,
     take: &mut impl FnMut(StoredBatch) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut expected: Vec<_> = files.iter().map(|(_, batches)| batches.iter().peekable()).collect();
-    let mut files =
-        files.iter().map(|(path, _)| Cursor::open(path)).collect::<Result<Vec<_>, _>>()?;
-    while let Some(batch) = files.iter().filter_map(Cursor::batch).min() {
+    let mut waiting: Vec<(u64, &Source<'_>)> = sources
+        .iter()
+        .filter_map(|source| {
+            let first = source.batches.iter().find(|rows| wanted.has(rows.batch))?;
+            Some((first.batch, source))
+        })
+        .collect();
+    // The next one is at the end.
+    waiting.sort_by_key(|(first, _)| std::cmp::Reverse(*first));
+    let mut open: Vec<Cursor<'_>> = Vec::new();
+    loop {
+        let current = open.iter().filter_map(Cursor::batch).min();
+        if let Some((first, source)) = waiting.last().copied()
+            && current.is_none_or(|current| first <= current)
+        {
+            waiting.pop();
+            open.push(Cursor::open(scratch, source, wanted)?);
+            continue;
+        }
+        let Some(batch) = current else {
+            return Ok(open.into_iter().try_for_each(Cursor::end)?);
+        };
         let mut stored = None;
-        for (file, expected) in files.iter_mut().zip(&mut expected) {
+        for file in &mut open {
             let mut found = 0;
             while file.batch() == Some(batch) {
                 file.take_row(&mut stored)?;
                 found += 1;
             }
-            let listed = expected.next_if(|entry| entry.batch == batch).copied();
-            let listed = listed.unwrap_or(BatchRows { batch, rows: 0 });
-            check_count(&file.file.path, listed, found)?;
+            file.check(batch, found)?;
         }
         if let Some(mut stored) = stored {
             stored.records.sort_by_key(|(index, _)| *index);
             take(stored)?;
         }
-    }
-    for (file, mut expected) in files.iter().zip(expected) {
-        if let Some(missing) = expected.next() {
-            check_count(&file.file.path, *missing, 0)?;
+        let (ended, going): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|file| file.batch().is_none());
+        open = going;
+        for file in ended {
+            file.end()?;
         }
     }
-    Ok(())
 }
 
 /// A place in a file.
-struct Cursor {
-    file: FileRows,
+struct Cursor<'a> {
+    path: PathBuf,
+    expected: std::iter::Peekable<std::vec::IntoIter<BatchRows>>,
+    wanted: Wanted<'a>,
+    reader: Reader,
     rows: Option<(Envelope, usize)>,
 }
 
-impl Cursor {
-    fn open(path: &Path) -> Result<Self, LakeError> {
-        let mut cursor = Cursor { file: FileRows::open(path, None)?, rows: None };
+enum Reader {
+    InOrder(FileRows),
+    Sorted(Sorted),
+}
+
+impl<'a> Cursor<'a> {
+    fn open(scratch: &Path, source: &Source<'_>, wanted: &Wanted<'a>) -> Result<Self, LakeError> {
+        let expected: Vec<BatchRows> =
+            source.batches.iter().filter(|rows| wanted.has(rows.batch)).copied().collect();
+        let mut rows = FileRows::open(&source.path, Some(wanted))?;
+        let reader = match source.order {
+            Order::Ledger => Reader::InOrder(rows),
+            Order::Source => {
+                let mut sorter = Sorter::new(scratch, Order::Ledger, READ_SORT_BYTES_MAX)?;
+                while let Some(part) = rows.next_rows()? {
+                    sorter.push(&only_wanted(&source.path, part, wanted)?)?;
+                }
+                Reader::Sorted(sorter.finish()?)
+            }
+        };
+        let mut cursor = Cursor {
+            path: source.path.clone(),
+            expected: expected.into_iter().peekable(),
+            wanted: wanted.clone(),
+            reader,
+            rows: None,
+        };
         cursor.load()?;
         Ok(cursor)
     }
 
     fn load(&mut self) -> Result<(), LakeError> {
-        self.rows = match self.file.next_rows()? {
-            Some(rows) => {
-                let path = &self.file.path;
-                Some((Envelope::new(&rows).map_err(|error| corrupt(path, error))?, 0))
+        self.rows = None;
+        loop {
+            let part = match &mut self.reader {
+                Reader::Sorted(sorted) => sorted.next_rows()?,
+                Reader::InOrder(rows) => match rows.next_rows()? {
+                    Some(part) => Some(only_wanted(&self.path, part, &self.wanted)?),
+                    None => None,
+                },
+            };
+            let Some(part) = part else { return Ok(()) };
+            if part.num_rows() > 0 {
+                let rows = Envelope::new(&part).map_err(|error| corrupt(&self.path, error))?;
+                self.rows = Some((rows, 0));
+                return Ok(());
             }
-            None => None,
-        };
-        Ok(())
+        }
     }
 
     fn batch(&self) -> Option<u64> {
@@ -164,24 +259,53 @@ impl Cursor {
 
     fn take_row(&mut self, stored: &mut Option<StoredBatch>) -> Result<(), LakeError> {
         let Some((rows, at)) = &mut self.rows else { return Ok(()) };
-        rows.add_to(stored, *at).map_err(|error| corrupt(&self.file.path, error))?;
+        rows.add_to(stored, *at).map_err(|error| corrupt(&self.path, error))?;
         *at += 1;
         if *at == rows.rows {
             self.load()?;
         }
         Ok(())
     }
+
+    /// `found` rows of `batch` must be what the log says, and no batch before it is left out.
+    fn check(&mut self, batch: u64, found: usize) -> Result<(), LakeError> {
+        if let Some(missing) = self.expected.next_if(|rows| rows.batch < batch) {
+            check_count(&self.path, missing, 0)?;
+        }
+        let listed = self.expected.next_if(|rows| rows.batch == batch);
+        check_count(&self.path, listed.unwrap_or(BatchRows { batch, rows: 0 }), found)
+    }
+
+    fn end(mut self) -> Result<(), LakeError> {
+        match self.expected.next() {
+            Some(missing) => check_count(&self.path, missing, 0),
+            None => Ok(()),
+        }
+    }
+}
+
+fn only_wanted(
+    path: &Path,
+    rows: RecordBatch,
+    wanted: &Wanted<'_>,
+) -> Result<RecordBatch, LakeError> {
+    let batches = batch_numbers(&rows).map_err(|error| corrupt(path, error))?;
+    let keep: Vec<bool> = batches.iter().map(|batch| wanted.has(batch.unsigned_abs())).collect();
+    match keep.contains(&false) {
+        true => Ok(filter_record_batch(&rows, &keep.into())?),
+        false => Ok(rows),
+    }
 }
 
 /// The record columns of a file, decoded part by part.
-struct FileRows {
+pub(crate) struct FileRows {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
 }
 
 impl FileRows {
-    /// Opens a file; with `batch`, only row groups that may hold it.
-    fn open(path: &Path, batch: Option<u64>) -> Result<Self, LakeError> {
+    /// Opens a file; with `wanted`, only row groups that may hold such a batch.
+    pub(crate) fn open(path: &Path, wanted: Option<&Wanted<'_>>) -> Result<Self, LakeError> {
         let reader = guarded(path, || {
             let mut builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?)
                 .map_err(|error| corrupt(path, error))?;
@@ -190,29 +314,33 @@ impl FileRows {
             let roots = schema.root_schema().get_fields().iter().enumerate();
             let roots = roots.filter(|(_, field)| RECORD_COLUMNS.contains(&field.name()));
             let mask = ProjectionMask::roots(schema, roots.map(|(position, _)| position));
-            if let Some(batch) = batch {
-                let groups = row_groups_with(&builder, batch);
+            if let Some(wanted) = wanted {
+                let groups = row_groups_with(&builder, wanted);
                 builder = builder.with_row_groups(groups);
             }
-            let builder = builder.with_projection(mask).with_batch_size(DECODE_ROWS);
+            let rows = rows_at_once(builder.metadata());
+            let builder = builder.with_projection(mask).with_batch_size(rows);
             builder.build().map_err(|error| corrupt(path, error))
         })?;
         Ok(FileRows { path: path.to_path_buf(), reader })
     }
 
-    fn next_rows(&mut self) -> Result<Option<RecordBatch>, LakeError> {
+    pub(crate) fn next_rows(&mut self) -> Result<Option<RecordBatch>, LakeError> {
         let FileRows { path, reader } = self;
         guarded(path, || reader.next().transpose().map_err(|error| corrupt(path, error)))
     }
 }
 
-fn row_groups_with(builder: &ParquetRecordBatchReaderBuilder<File>, batch: u64) -> Vec<usize> {
-    let number = i64::try_from(batch).unwrap_or(i64::MAX);
-    let may_hold = |group: &parquet::file::metadata::RowGroupMetaData| {
+fn row_groups_with(
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+    wanted: &Wanted<'_>,
+) -> Vec<usize> {
+    let number = |number: i64| u64::try_from(number).unwrap_or_default();
+    let may_hold = |group: &RowGroupMetaData| {
         let column = group.columns().iter().find(|c| c.column_path().string() == envelope::BATCH);
         match column.and_then(|column| column.statistics()) {
             Some(Statistics::Int64(range)) => match (range.min_opt(), range.max_opt()) {
-                (Some(min), Some(max)) => *min <= number && number <= *max,
+                (Some(min), Some(max)) => wanted.any_between(number(*min), number(*max)),
                 _ => true,
             },
             _ => true,
@@ -228,6 +356,14 @@ pub(crate) fn open(path: &Path) -> Result<File, LakeError> {
 
 pub(crate) fn corrupt(path: &Path, reason: impl std::fmt::Display) -> LakeError {
     LakeError::Corrupt { path: path.to_path_buf(), reason: reason.to_string() }
+}
+
+/// Rows of a file to decode at once: fewer where they are large.
+pub(crate) fn rows_at_once(metadata: &ParquetMetaData) -> usize {
+    let row_bytes = |group: &RowGroupMetaData| group.total_byte_size() / group.num_rows().max(1);
+    let largest = metadata.row_groups().iter().map(row_bytes).max().unwrap_or_default();
+    let largest = usize::try_from(largest).unwrap_or_default();
+    (DECODE_BYTES / largest.max(1)).clamp(1, DECODE_ROWS)
 }
 
 /// Runs a decoder; a panic is damage of the file, not of us.

@@ -1,23 +1,22 @@
-//! Other columns for events that are stored already: the rows of some events are replaced, flush by
-//! flush, each with one commit. What was received stays byte for byte: a row whose record differs
-//! from the stored one is refused.
+//! Other columns for events that are stored already: the rows of some events are replaced with one
+//! commit. What was received stays byte for byte: a row whose record differs from the stored one is
+//! refused.
 
 use crate::LakeError;
 use crate::columns::fit;
-use crate::delta::DeltaLog;
 use crate::file::FileEntry;
 use crate::hot::{batch_numbers, conform, longs, micros, split_by, union_schema};
 use crate::lake::{FileWritten, Lake};
 use crate::limits::HISTORY_ROWS;
-use crate::read::{corrupt, guarded, open};
-use crate::writer::{FileRows, write_file};
+use crate::read::{FileRows, Wanted, corrupt, guarded, open, rows_at_once};
+use crate::writer::{FileRows as NewRows, FinishedFile, NewFile, Place, finished_file};
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::{cast, filter_record_batch, interleave_record_batch};
 use arrow::datatypes::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use yagura_event::{EventBatch, UtcMicros, columns as envelope};
 
 /// Columns of the record itself, which no rewriting may change.
@@ -35,7 +34,7 @@ const RECORD: [&str; 6] = [
 pub struct RewriteReport {
     /// Rows that were replaced.
     pub rows: u64,
-    /// Parquet files and the file of the log, in the order they became durable.
+    /// Parquet files with their text indexes, and the file of the log last.
     pub files: Vec<FileWritten>,
     /// Files that the table no longer has; they stay on disk until [`Lake::remove_replaced`].
     pub replaced: Vec<FileWritten>,
@@ -43,29 +42,37 @@ pub struct RewriteReport {
     pub version: Option<u64>,
 }
 
-/// A file that left the table, for as long as a query may still read it.
+/// Files with new rows, and with what is left of those that had the old ones, that are no part of the
+/// table yet. Dropped, they are gone again.
 #[derive(Debug)]
-pub(crate) struct Replaced {
-    file: Arc<FileEntry>,
-    at: UtcMicros,
+pub struct PreparedRewrite {
+    rows: u64,
+    replaced: Vec<Arc<FileEntry>>,
+    files: Vec<FinishedFile>,
 }
 
 impl Lake {
-    /// Puts `rows` in the place of the stored rows of the same events, which are all of `flush`
-    /// ([`FileEntry::flush`]). They may be of other datasets than before.
-    ///
-    /// Order: new files written, synchronised, renamed; one commit that takes the old files out and
-    /// the new ones in, synchronised; then queries see the new ones. A crash leaves all old rows or
-    /// all new ones, and files that no commit names ([`crate::OpenReport::orphans`]).
+    /// Puts `rows` in the place of the stored rows of the same events:
+    /// [`Lake::prepare_rewrite`] and [`Lake::publish_rewrite`].
     ///
     /// # Errors
     ///
-    /// [`LakeError::NotTheRecord`] when a row is of no event of the flush, or its record is not the
-    /// stored one; nothing is changed then.
-    pub fn rewrite(&self, flush: &str, rows: Vec<EventBatch>) -> Result<RewriteReport, LakeError> {
-        let mut flushing = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        let (new, old) = {
+    /// Those of both.
+    pub fn rewrite(&self, rows: Vec<EventBatch>) -> Result<RewriteReport, LakeError> {
+        let prepared = self.prepare_rewrite(rows)?;
+        self.publish_rewrite(prepared)
+    }
+
+    /// Writes files with `rows`, which take the place of the stored rows of the same events, and with
+    /// what is left of the files these are in. They may be of other datasets than before. `rows` are
+    /// held in memory, the old files are not. Nothing waits for this.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::NotTheRecord`] when a row is of no stored event, or its record is not the stored
+    /// one.
+    pub fn prepare_rewrite(&self, rows: Vec<EventBatch>) -> Result<PreparedRewrite, LakeError> {
+        let (new, all, version) = {
             let mut state = self.lock();
             let mut columns = state.columns.clone();
             let mut new = Vec::with_capacity(rows.len());
@@ -73,117 +80,98 @@ impl Lake {
                 new.push((batch.dataset.clone(), fit(&mut columns, &batch.columns)?));
             }
             state.columns = columns;
-            let of_flush = |file: &&Arc<FileEntry>| file.flush == flush;
-            (new, state.files.iter().filter(of_flush).cloned().collect::<Vec<_>>())
+            (new, state.files.clone(), state.version)
         };
         let mut places = Places::default();
         for (number, (_, part)) in new.iter().enumerate() {
             places.add(number, part)?;
         }
-        if places.is_empty() {
-            return Ok(RewriteReport::default());
-        }
-        let (mut kept, mut replaced) = (Vec::new(), Vec::new());
-        for file in &old {
+        let mut replaced = Vec::new();
+        for file in all.iter() {
             if !places.may_be_in(file) {
                 continue;
             }
             let before = places.found.len();
-            let parts = read_all(&self.root.join(&file.path), |part| places.leave(&new, part))?;
+            let path = self.root.join(&file.path);
+            let mut records = FileRows::open(&path, Some(&Wanted::Set(&places.batches)))?;
+            while let Some(part) = records.next_rows()? {
+                places.check(&new, &part)?;
+            }
             if places.found.len() > before {
-                kept.extend(parts.into_iter().map(|part| (file.dataset.clone(), part)));
                 replaced.push(file.clone());
             }
         }
         if places.found.len() != places.rows.len() {
             return Err(LakeError::NotTheRecord(places.missing()));
         }
-        let name = self.new_flush_id(flushing.log.version() + 1, now.as_micros());
-        let name = format!("{flush}-r{name}");
+        let name = self.new_flush_id(version + 1, self.clock.now().as_micros());
+        let name = format!("{name}-{}", self.names.fetch_add(1, Ordering::Relaxed));
         let mut files = Vec::new();
-        for rows in grouped(kept.into_iter().chain(new))? {
-            match write_file(&self.root, &rows, &name) {
-                Ok(file) => files.push(FileEntry { flush: flush.to_owned(), ..file }),
-                Err(error) => {
-                    self.remove_unpublished(&files);
-                    return Err(error);
-                }
-            }
+        for (number, file) in replaced.iter().enumerate() {
+            files.extend(self.without(&places, file, &format!("{name}-k{number}"))?);
         }
-        let columns = self.columns();
-        let millis = now.as_micros().div_euclid(1_000);
-        let committed = flushing.log.replace(&replaced, &files, &columns, millis);
-        let version = match committed {
-            Ok(version) => version,
-            Err(error) => {
-                let path = self.root.join(DeltaLog::commit_path(flushing.log.version() + 1));
-                if matches!(path.try_exists(), Ok(false)) {
-                    self.remove_unpublished(&files);
-                }
-                return Err(error);
-            }
-        };
-        let mut report = RewriteReport {
-            rows: places.found.len() as u64,
-            files: files.iter().map(|file| self.written(file)).collect(),
-            replaced: replaced.iter().map(|file| self.written(file)).collect(),
-            version: Some(version),
-        };
-        report.files.push(self.log_file(version)?);
-        let gone: HashSet<&str> = replaced.iter().map(|file| file.path.as_str()).collect();
+        for rows in grouped(new.into_iter())? {
+            files.push(finished_file(&self.root, &rows, &format!("{name}-r"))?);
+        }
+        Ok(PreparedRewrite { rows: places.found.len() as u64, replaced, files })
+    }
+
+    /// Takes the old files out of the table and the new ones in.
+    ///
+    /// Order: the new files get their names, durably; one commit, synchronised; then queries see the
+    /// new ones. A crash leaves all old rows or all new ones, and files that no commit names
+    /// ([`crate::OpenReport::orphans`]).
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::Outdated`] when an old file left the table meanwhile; nothing is changed then.
+    pub fn publish_rewrite(&self, prepared: PreparedRewrite) -> Result<RewriteReport, LakeError> {
+        let PreparedRewrite { rows, replaced, files } = prepared;
+        if files.is_empty() {
+            return Ok(RewriteReport::default());
+        }
+        let swapped = self.swap(replaced, files, false, &mut |_| {})?;
+        Ok(RewriteReport {
+            rows,
+            files: swapped.files,
+            replaced: swapped.replaced,
+            version: Some(swapped.version),
+        })
+    }
+
+    /// What is left of a file without the rows that have others in their place, in the same order.
+    fn without(
+        &self,
+        places: &Places,
+        file: &FileEntry,
+        name: &str,
+    ) -> Result<Option<FinishedFile>, LakeError> {
+        let path = self.root.join(&file.path);
+        let mut reader = guarded(&path, || {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(open(&path)?)
+                .map_err(|error| corrupt(&path, error))?;
+            let rows = rows_at_once(builder.metadata());
+            builder.with_batch_size(rows).build().map_err(|error| corrupt(&path, error))
+        })?;
+        let mut left: Option<NewFile> = None;
+        while let Some(part) =
+            guarded(&path, || reader.next().transpose().map_err(|error| corrupt(&path, error)))?
         {
-            let mut state = self.lock();
-            let list = Arc::make_mut(&mut state.files);
-            list.retain(|file| !gone.contains(file.path.as_str()));
-            list.extend(files.into_iter().map(Arc::new));
-            state.version = version;
-        }
-        let mut waiting = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(replaced.into_iter().map(|file| Replaced { file, at: now }));
-        Ok(report)
-    }
-
-    fn remove_unpublished(&self, files: &[FileEntry]) {
-        for file in files {
-            // Whatever stays is an orphan, which the next start removes.
-            let _ = std::fs::remove_file(self.root.join(&file.path));
-        }
-    }
-
-    /// Files that left the table before `before` and that no picture of it holds any more.
-    pub fn replaced_before(&self, before: UtcMicros) -> Vec<FileWritten> {
-        let waiting = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = waiting
-            .iter()
-            .filter(|replaced| replaced.at < before && Arc::strong_count(&replaced.file) == 1);
-        old.map(|replaced| self.written(&replaced.file)).collect()
-    }
-
-    /// Removes from disk a file that [`Lake::replaced_before`] named, by the path it was named with.
-    pub fn remove_replaced(&self, path: &str) -> Result<(), LakeError> {
-        let mut waiting = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = waiting.iter().position(|known| self.reported_path(&known.file.path) == path);
-        let Some(found) = found else { return Ok(()) };
-        let path = self.root.join(&waiting.swap_remove(found).file.path);
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(LakeError::Io { path, source })
+            let part = places.leave(part)?;
+            if part.num_rows() == 0 {
+                continue;
             }
-            _ => Ok(()),
+            let left = match &mut left {
+                Some(left) => left,
+                None => {
+                    let place = Place { dataset: file.dataset.clone(), day: file.day.clone() };
+                    let schema = part.schema();
+                    left.insert(NewFile::create(&self.root, place, name, schema, file.order)?)
+                }
+            };
+            left.write(&part)?;
         }
-    }
-
-    /// The flushes of the table, in the order of their oldest batch, each with its files.
-    pub fn flushes(&self) -> Vec<(String, Vec<Arc<FileEntry>>)> {
-        let mut flushes: HashMap<String, Vec<Arc<FileEntry>>> = HashMap::new();
-        for file in self.files().into_iter().filter(|file| !file.batches.is_empty()) {
-            flushes.entry(file.flush.clone()).or_default().push(file);
-        }
-        let mut flushes: Vec<_> = flushes.into_iter().collect();
-        flushes.sort_by_key(|(_, files)| {
-            files.iter().filter_map(|file| file.batches.first()).map(|rows| rows.batch).min()
-        });
-        flushes
+        left.map(NewFile::finish).transpose()
     }
 }
 
@@ -191,15 +179,11 @@ impl Lake {
 #[derive(Default)]
 struct Places {
     rows: HashMap<(i64, i64), (usize, usize)>,
-    batches: HashSet<u64>,
+    batches: BTreeSet<u64>,
     found: HashSet<(i64, i64)>,
 }
 
 impl Places {
-    fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     fn add(&mut self, number: usize, part: &RecordBatch) -> Result<(), LakeError> {
         let batches = batch_numbers(part)?;
         let indexes = longs(part, envelope::INDEX)?;
@@ -219,30 +203,36 @@ impl Places {
         file.batches.iter().any(|rows| self.batches.contains(&rows.batch))
     }
 
-    /// The rows of `part` that are not replaced. Those that are must be of the same record.
-    fn leave(
+    /// Notes which of these stored records have new rows, which must be of the same record.
+    fn check(
         &mut self,
         new: &[(Arc<str>, RecordBatch)],
-        part: RecordBatch,
-    ) -> Result<RecordBatch, LakeError> {
-        let batches = batch_numbers(&part)?;
-        let indexes = longs(&part, envelope::INDEX)?.clone();
+        part: &RecordBatch,
+    ) -> Result<(), LakeError> {
+        let batches = batch_numbers(part)?;
+        let indexes = longs(part, envelope::INDEX)?;
         let mut pairs: Vec<(usize, usize, usize)> = Vec::new();
-        let mut keep = Vec::with_capacity(batches.len());
         for (row, batch) in batches.iter().enumerate() {
             let place = (*batch, indexes.value(row));
-            let found = self.rows.get(&place);
-            keep.push(found.is_none());
-            if let Some(&(number, new_row)) = found {
+            if let Some(&(number, new_row)) = self.rows.get(&place) {
                 self.found.insert(place);
                 pairs.push((row, number, new_row));
             }
         }
-        if pairs.is_empty() {
-            return Ok(part);
+        if pairs.is_empty() { Ok(()) } else { check_records(part, new, &pairs) }
+    }
+
+    /// The rows of `part` that are not replaced.
+    fn leave(&self, part: RecordBatch) -> Result<RecordBatch, LakeError> {
+        let batches = batch_numbers(&part)?;
+        let indexes = longs(&part, envelope::INDEX)?;
+        let places = batches.iter().zip(indexes.values());
+        let keep: Vec<bool> =
+            places.map(|(batch, index)| !self.rows.contains_key(&(*batch, *index))).collect();
+        match keep.contains(&false) {
+            true => Ok(filter_record_batch(&part, &keep.into())?),
+            false => Ok(part),
         }
-        check_records(&part, new, &pairs)?;
-        Ok(filter_record_batch(&part, &keep.into_iter().map(Some).collect())?)
     }
 
     fn missing(&self) -> String {
@@ -285,32 +275,10 @@ fn check_records(
     Ok(())
 }
 
-/// All rows of a file, each part gone through `take`.
-fn read_all(
-    path: &Path,
-    mut take: impl FnMut(RecordBatch) -> Result<RecordBatch, LakeError>,
-) -> Result<Vec<RecordBatch>, LakeError> {
-    let mut reader = guarded(path, || {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?)
-            .map_err(|error| corrupt(path, error))?;
-        builder.with_batch_size(HISTORY_ROWS).build().map_err(|error| corrupt(path, error))
-    })?;
-    let mut parts = Vec::new();
-    while let Some(part) =
-        guarded(path, || reader.next().transpose().map_err(|error| corrupt(path, error)))?
-    {
-        let part = take(part)?;
-        if part.num_rows() > 0 {
-            parts.push(part);
-        }
-    }
-    Ok(parts)
-}
-
 /// Rows as files: by dataset and day of receipt, in ledger order.
 fn grouped(
     parts: impl Iterator<Item = (Arc<str>, RecordBatch)>,
-) -> Result<Vec<FileRows>, LakeError> {
+) -> Result<Vec<NewRows>, LakeError> {
     const DAY_MICROS: i64 = 86_400_000_000;
     let mut files: BTreeMap<(Arc<str>, i64), Vec<RecordBatch>> = BTreeMap::new();
     for (dataset, part) in parts {
@@ -324,7 +292,7 @@ fn grouped(
     files
         .into_iter()
         .map(|((dataset, number), parts)| {
-            Ok(FileRows { dataset, day: day(number), parts: in_order(&parts)? })
+            Ok(NewRows { dataset, day: day(number), parts: in_order(&parts)? })
         })
         .collect()
 }

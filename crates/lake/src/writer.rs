@@ -1,11 +1,12 @@
 //! Writes one Parquet file of one dataset and day.
 
 use crate::durable::{UNFINISHED, sync_directory};
-use crate::file::{BatchRows, FileEntry, encode_batches};
+use crate::file::{BatchRows, FileEntry, Order, encode_batches};
 use crate::hot::{Piece, conform, longs, time_range};
-use crate::limits::{PAGE_BYTES, ROW_GROUP_ROWS};
+use crate::limits::{COMPACTED_ZSTD_LEVEL, PAGE_BYTES, ROW_GROUP_MEMORY_BYTES, ROW_GROUP_ROWS};
+use crate::text_index::{NewIndex, remove_with_index, text_index_path, unfinished_index_path};
 use crate::{LakeError, columns::TableColumns};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -16,12 +17,16 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use yagura_event::columns as envelope;
 
 /// Key of the Parquet footer under which a file lists its batches, as in its Delta tag.
 pub(crate) const BATCHES_KEY: &str = "yagura.batches";
+
+/// Key of the Parquet footer under which a file says how many bytes its events had when they were
+/// received.
+pub(crate) const RECEIVED_KEY: &str = "yagura.received";
 
 /// Rows for one file, in the order they will have.
 pub(crate) struct FileRows {
@@ -30,54 +35,241 @@ pub(crate) struct FileRows {
     pub(crate) parts: Vec<RecordBatch>,
 }
 
-/// Writes `rows` below `root`: to an unfinished name, synchronised, then renamed, then the
-/// directory synchronised. A crash leaves a `.tmp` file or a whole file that no commit names.
+/// Writes `rows` and their text index below `root`: to unfinished names, synchronised, then renamed,
+/// then the directory synchronised. A crash leaves `.tmp` files or whole ones that no commit names.
 pub(crate) fn write_file(
     root: &Path,
     rows: &FileRows,
     flush: &str,
 ) -> Result<FileEntry, LakeError> {
-    let directory = format!("dataset={}/day={}", partition_value(&rows.dataset), rows.day);
-    let path = format!("{directory}/part-{flush}.parquet");
-    let target = root.join(&path);
-    let unfinished = root.join(format!("{path}{UNFINISHED}"));
-    let failed = |source: io::Error| LakeError::Io { path: target.clone(), source };
-    create_directories(root, &directory).map_err(failed)?;
-    let written = write_rows(&unfinished, rows).and_then(|written| {
-        fs::rename(&unfinished, &target)?;
-        sync_directory(&root.join(&directory))?;
-        Ok(written)
-    });
-    let (sha256, bytes) = match written {
-        Ok(written) => written,
-        Err(error) => {
-            // The disk may be full: leave nothing behind. The error to report is the first one.
-            let _ = fs::remove_file(&unfinished);
-            return Err(failed(error));
-        }
-    };
-    let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
-    let mut time: Option<(i64, i64)> = None;
+    finished_file(root, rows, flush)?.publish()
+}
+
+/// [`write_file`] without its last step.
+pub(crate) fn finished_file(
+    root: &Path,
+    rows: &FileRows,
+    flush: &str,
+) -> Result<FinishedFile, LakeError> {
+    let schema = occupied_schema(&rows.parts);
+    let place = Place { dataset: rows.dataset.clone(), day: rows.day.clone() };
+    let mut file = NewFile::create(root, place, flush, schema, Order::Ledger)?;
     for part in &rows.parts {
+        file.write(part)?;
+    }
+    file.finish()
+}
+
+/// The partition a file belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) dataset: Arc<str>,
+    /// UTC day of receipt, `YYYY-MM-DD`.
+    pub(crate) day: String,
+}
+
+/// A file that is being written, under its unfinished name. Dropped, it is gone again.
+pub(crate) struct NewFile {
+    root: PathBuf,
+    place: Place,
+    flush: String,
+    order: Order,
+    schema: SchemaRef,
+    path: String,
+    writer: Option<(ArrowWriter<BufWriter<HashingFile>>, NewIndex)>,
+    counts: BTreeMap<u64, u32>,
+    time: Option<(i64, i64)>,
+    rows: u64,
+    received: u64,
+}
+
+impl NewFile {
+    /// Begins a file of rows with the columns of `schema`. `flush` is the part of its name that no
+    /// other file of the partition has.
+    pub(crate) fn create(
+        root: &Path,
+        place: Place,
+        flush: &str,
+        schema: SchemaRef,
+        order: Order,
+    ) -> Result<Self, LakeError> {
+        let directory = format!("dataset={}/day={}", partition_value(&place.dataset), place.day);
+        let path = format!("{directory}/part-{flush}.parquet");
+        let mut file = NewFile {
+            root: root.to_path_buf(),
+            place,
+            flush: flush.to_owned(),
+            order,
+            schema,
+            path,
+            writer: None,
+            counts: BTreeMap::new(),
+            time: None,
+            rows: 0,
+            received: 0,
+        };
+        let begun = (|| {
+            create_directories(root, &directory)?;
+            let target = HashingFile::create(&file.unfinished())?;
+            let buffered = BufWriter::with_capacity(256 * 1024, target);
+            let properties = properties(&file.schema, order);
+            let writer = ArrowWriter::try_new(buffered, file.schema.clone(), Some(properties))?;
+            Ok((writer, NewIndex::create(root, &file.path)?))
+        })();
+        file.writer = Some(begun.map_err(|error| {
+            file.remove_unfinished();
+            file.failed(error)
+        })?);
+        Ok(file)
+    }
+
+    /// Adds rows, which may lack columns of the schema. A row group ends when it has enough rows or
+    /// takes too much memory.
+    pub(crate) fn write(&mut self, part: &RecordBatch) -> Result<(), LakeError> {
         for batch in longs(part, envelope::BATCH)?.values() {
-            *counts.entry(u64::try_from(*batch).unwrap_or_default()).or_default() += 1;
+            *self.counts.entry(u64::try_from(*batch).unwrap_or_default()).or_default() += 1;
         }
-        time = match (time, time_range(part)) {
+        self.time = match (self.time, time_range(part)) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
         };
+        self.rows += part.num_rows() as u64;
+        let records = part.column_by_name(envelope::ORIGINAL);
+        if let Some(records) = records.and_then(|column| column.as_binary_view_opt()) {
+            self.received += records.lengths().map(u64::from).sum::<u64>();
+        }
+        let conformed = conform(part, &self.schema)?;
+        let Some((writer, index)) = &mut self.writer else { return Ok(()) };
+        let written = writer.write(&conformed).and_then(|()| {
+            match writer.memory_size() >= ROW_GROUP_MEMORY_BYTES {
+                true => writer.flush(),
+                false => Ok(()),
+            }
+        });
+        let written = written.map_err(io::Error::from).and_then(|()| index.add(part));
+        written.map_err(|error| self.failed(error))
     }
-    Ok(FileEntry {
-        path,
-        bytes,
-        rows: rows.parts.iter().map(|part| part.num_rows() as u64).sum(),
-        dataset: rows.dataset.clone(),
-        day: rows.day.clone(),
-        time,
-        batches: counts.into_iter().map(|(batch, rows)| BatchRows { batch, rows }).collect(),
-        sha256,
-        flush: flush.to_owned(),
-    })
+
+    /// Rows so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes so far, give or take the row group that is not finished.
+    pub(crate) fn bytes(&self) -> usize {
+        self.writer.as_ref().map_or(0, |(w, _)| w.bytes_written() + w.in_progress_size())
+    }
+
+    /// Writes the ends of the file and of its text index, and synchronises both.
+    pub(crate) fn finish(mut self) -> Result<FinishedFile, LakeError> {
+        let counts = std::mem::take(&mut self.counts);
+        let batches: Vec<_> =
+            counts.into_iter().map(|(batch, rows)| BatchRows { batch, rows }).collect();
+        // Proof: only this method, which consumes it, takes the writer.
+        let Some((mut writer, index)) = self.writer.take() else {
+            unreachable!("a file has its writer")
+        };
+        let list = encode_batches(&batches);
+        writer.append_key_value_metadata(KeyValue::new(BATCHES_KEY.to_owned(), list));
+        let received = KeyValue::new(RECEIVED_KEY.to_owned(), self.received.to_string());
+        writer.append_key_value_metadata(received);
+        let ended = (|| {
+            let file = writer.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let (sha256, bytes) = file.finish()?;
+            let text_index = index.finish(&sha256)?;
+            Ok((sha256, bytes, text_index))
+        })();
+        let (sha256, bytes, text_index) = ended.map_err(|error: io::Error| {
+            // The disk may be full: leave nothing behind. The error to report is the first one.
+            self.remove_unfinished();
+            self.failed(error)
+        })?;
+        let entry = FileEntry {
+            path: self.path.clone(),
+            bytes,
+            rows: self.rows,
+            dataset: self.place.dataset.clone(),
+            day: self.place.day.clone(),
+            time: self.time,
+            batches,
+            sha256,
+            flush: self.flush.clone(),
+            order: self.order,
+            text_index: Some(text_index),
+        };
+        Ok(FinishedFile { root: self.root.clone(), entry, published: false })
+    }
+
+    fn unfinished(&self) -> PathBuf {
+        self.root.join(format!("{}{UNFINISHED}", self.path))
+    }
+
+    fn remove_unfinished(&self) {
+        remove_unfinished(&self.root, &self.path);
+    }
+
+    fn failed(&self, source: io::Error) -> LakeError {
+        LakeError::Io { path: self.root.join(&self.path), source }
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.writer.take().is_some() {
+            self.remove_unfinished();
+        }
+    }
+}
+
+/// Removes a file and its text index under their unfinished names. Whatever stays goes when the table
+/// is opened.
+fn remove_unfinished(root: &Path, path: &str) {
+    let _ = fs::remove_file(root.join(unfinished_index_path(path)));
+    let _ = fs::remove_file(root.join(format!("{path}{UNFINISHED}")));
+}
+
+/// A whole and synchronised file with its text index, both still under their unfinished names.
+/// Dropped, they are gone again.
+#[derive(Debug)]
+pub(crate) struct FinishedFile {
+    root: PathBuf,
+    pub(crate) entry: FileEntry,
+    published: bool,
+}
+
+impl FinishedFile {
+    /// Where it lies until it is published.
+    pub(crate) fn unfinished(&self) -> PathBuf {
+        self.root.join(format!("{}{UNFINISHED}", self.entry.path))
+    }
+
+    /// Gives both their names and makes that durable. The index comes second, so that none lies there
+    /// without the file it is of.
+    pub(crate) fn publish(mut self) -> Result<FileEntry, LakeError> {
+        let target = self.root.join(&self.entry.path);
+        let index = self.root.join(text_index_path(&self.entry.path));
+        let unfinished_index = self.root.join(unfinished_index_path(&self.entry.path));
+        let directory = target.parent().unwrap_or(&self.root);
+        let renamed = fs::rename(self.unfinished(), &target)
+            .and_then(|()| sync_directory(directory))
+            .and_then(|()| fs::rename(unfinished_index, &index))
+            .and_then(|()| sync_directory(directory));
+        if let Err(source) = renamed {
+            // Whatever stays is an orphan, which the next start removes.
+            let _ = remove_with_index(&self.root, &self.entry.path);
+            return Err(LakeError::Io { path: target, source });
+        }
+        self.published = true;
+        Ok(self.entry.clone())
+    }
+}
+
+impl Drop for FinishedFile {
+    fn drop(&mut self) {
+        if !self.published {
+            remove_unfinished(&self.root, &self.entry.path);
+        }
+    }
 }
 
 fn create_directories(root: &Path, directory: &str) -> io::Result<()> {
@@ -102,23 +294,6 @@ fn partition_value(dataset: &str) -> String {
     dataset.bytes().fold("x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-fn write_rows(path: &Path, rows: &FileRows) -> io::Result<(String, u64)> {
-    let schema = occupied_schema(&rows.parts);
-    let file = HashingFile { file: File::create(path)?, digest: Sha256::new(), bytes: 0 };
-    let properties = properties(&schema, rows);
-    let buffered = BufWriter::with_capacity(256 * 1024, file);
-    let mut writer = ArrowWriter::try_new(buffered, schema.clone(), Some(properties))?;
-    for part in &rows.parts {
-        let part = conform(part, &schema).map_err(io::Error::other)?;
-        writer.write(&part)?;
-    }
-    let file = writer.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.file.sync_all()?;
-    let digest = file.digest.finalize();
-    let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((hex, file.bytes))
-}
-
 /// Columns in which some row has a value.
 fn occupied_schema(parts: &[RecordBatch]) -> SchemaRef {
     let schema = crate::hot::union_schema(parts.iter());
@@ -134,31 +309,22 @@ fn occupied_schema(parts: &[RecordBatch]) -> SchemaRef {
     Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
 }
 
-fn properties(schema: &SchemaRef, rows: &FileRows) -> WriterProperties {
-    let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
-    for part in &rows.parts {
-        if let Ok(batches) = longs(part, envelope::BATCH) {
-            for batch in batches.values() {
-                *counts.entry(u64::try_from(*batch).unwrap_or_default()).or_default() += 1;
-            }
-        }
-    }
-    let counts: Vec<_> =
-        counts.into_iter().map(|(batch, rows)| BatchRows { batch, rows }).collect();
+fn properties(schema: &SchemaRef, order: Order) -> WriterProperties {
+    let level = match order {
+        // Level 1 keeps up with intake.
+        Order::Ledger => ZstdLevel::default(),
+        // Written once, read for years. Proof: 9 is within zstd's 1 to 22.
+        Order::Source => ZstdLevel::try_new(COMPACTED_ZSTD_LEVEL).unwrap_or_default(),
+    };
     let column = |name: &str| ColumnPath::new(vec![name.to_owned()]);
     let mut properties = WriterProperties::builder()
         .set_created_by(format!("yagura {}", env!("CARGO_PKG_VERSION")))
-        // Level 1 keeps up with intake; compaction chooses a stronger one.
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_size_limit(PAGE_BYTES)
         .set_data_page_row_count_limit(ROW_GROUP_ROWS)
         .set_dictionary_page_size_limit(PAGE_BYTES)
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_key_value_metadata(Some(vec![KeyValue::new(
-            BATCHES_KEY.to_owned(),
-            encode_batches(&counts),
-        )]))
         .set_column_statistics_enabled(column(envelope::TIMESTAMP), EnabledStatistics::Page);
     for field in schema.fields() {
         properties = match field.data_type() {
@@ -179,10 +345,24 @@ fn properties(schema: &SchemaRef, rows: &FileRows) -> WriterProperties {
     properties.build()
 }
 
-struct HashingFile {
+/// A file whose bytes are counted and hashed as they are written.
+pub(crate) struct HashingFile {
     file: File,
     digest: Sha256,
     bytes: u64,
+}
+
+impl HashingFile {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        Ok(HashingFile { file: File::create(path)?, digest: Sha256::new(), bytes: 0 })
+    }
+
+    /// Synchronises it. Answers its SHA-256, lower-case hexadecimal, and its size in bytes.
+    pub(crate) fn finish(self) -> io::Result<(String, u64)> {
+        self.file.sync_all()?;
+        let sha256 = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok((sha256, self.bytes))
+    }
 }
 
 impl Write for HashingFile {

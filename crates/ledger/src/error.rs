@@ -1,6 +1,7 @@
 use crate::{HeaderError, NoteError};
 use std::io;
 use std::path::{Path, PathBuf};
+use yagura_event::Words;
 
 /// Why a log or a key cannot be used. Every message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +112,53 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// The same in both languages. What is found wrong with a file is quoted.
+    pub fn words(&self) -> Words {
+        let ja = match self {
+            LedgerError::Io { path, source, .. } => {
+                format!("{} を読み書きできません（{}）", path.display(), Words::from(source).ja())
+            }
+            LedgerError::Damaged { path, what } => format!(
+                "{} が壊れています（{what}）。コピーから戻してください。壊れた箇所は yagura verify で\
+                 すべて分かります",
+                path.display()
+            ),
+            LedgerError::Checkpoint { path, source } => {
+                format!("{} は正しいチェックポイントではありません（{source}）", path.display())
+            }
+            LedgerError::Rollback { path, signed, found } => format!(
+                "{} が署名済みのチェックポイントより古くなっています（署名済み{signed}件、台帳{found}件）。\
+                 このまま署名すると履歴が分かれるため、最も新しいコピーに戻してください",
+                path.display()
+            ),
+            LedgerError::Origin { origin, key } => format!(
+                "鍵は {key:?} のもので、台帳は {origin:?} です。この台帳と一緒に作られた鍵を使ってください"
+            ),
+            LedgerError::Header { batch, source } => {
+                format!("バッチ{batch}を台帳に加えられません（{source}）")
+            }
+            LedgerError::StreamPrev { batch, expected, found } => format!(
+                "バッチ{batch}を台帳に加えられません（stream_prev は {found}、ストリームの最後のヘッダーは \
+                 {expected}）"
+            ),
+            LedgerError::BatchTaken { batch, leaf } => {
+                format!("バッチ{batch}は、別の内容ですでに台帳にあります（リーフ{leaf}）")
+            }
+            LedgerError::NoSuchLeaf { leaf, size } => format!(
+                "リーフ{leaf}は台帳にありません（全{size}件）。加えたばかりなら、先に公開してください"
+            ),
+            LedgerError::Inconsistent { path } => format!(
+                "{} に署名しません。直前のチェックポイントの続きになっていないためです",
+                path.display()
+            ),
+            LedgerError::Key { path, what } => format!(
+                "{} は署名鍵として使えません（{what}）。コピーから戻してください",
+                path.display()
+            ),
+        };
+        Words::new(self.to_string(), ja)
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
         let path = path.to_owned();
         move |source| LedgerError::Io { action, path, source }

@@ -44,8 +44,12 @@ impl AlertQuery {
             };
             object.insert(name, value);
         }
-        serde_json::from_value(Value::Object(object))
-            .map_err(|error| NodeError::request(error.to_string(), error.to_string()))
+        serde_json::from_value(Value::Object(object)).map_err(|error| {
+            NodeError::request(
+                error.to_string(),
+                format!("絞り込みの条件に誤りがあります（{error}）"),
+            )
+        })
     }
 }
 
@@ -133,7 +137,10 @@ impl Node {
         match done {
             Ok(alert) => Ok(self.shown(&alert)),
             Err(yagura_desk::DeskError::NoSuchAlert { .. }) => Err(no_such()),
-            Err(error) => Err(NodeError::request(error.to_string(), error.to_string())),
+            Err(error) => {
+                let words = error.words();
+                Err(NodeError::request(words.en(), words.ja()))
+            }
         }
     }
 }

@@ -50,9 +50,10 @@ impl Correlating {
         data: &DataDir,
         ruleset: Arc<Ruleset>,
         dictionary: Arc<FieldDictionary>,
+        options: CorrelatorOptions,
     ) -> Result<Self, NodeError> {
         let dir = data.correlation();
-        let mut correlator = Correlator::new(ruleset, CorrelatorOptions::default());
+        let mut correlator = Correlator::new(ruleset, options);
         let mut passed = HashMap::new();
         let mut rebuilt = None;
         let path = dir.join(STATE_FILE);
@@ -159,7 +160,10 @@ impl Correlating {
             *at >= since
                 && matches!(
                     notice.kind,
-                    NoticeKind::StateFull | NoticeKind::GroupFull | NoticeKind::Late
+                    NoticeKind::StateFull
+                        | NoticeKind::GroupFull
+                        | NoticeKind::Late
+                        | NoticeKind::Forgotten
                 )
         });
         limited.cloned().collect()

@@ -57,7 +57,7 @@ impl DataDir {
         self.root.join("indicators")
     }
 
-    /// What hunts that have not ended were asked for.
+    /// What hunts were asked for.
     pub fn hunts(&self) -> PathBuf {
         self.root.join("hunts")
     }

@@ -315,7 +315,10 @@ fn read_set(data: &DataDir, audit: &Audit, set: &Set) -> Result<(Inventory, Vec<
 fn to_be_set_again(error: &NodeError) -> (String, String) {
     let (en, ja) = match error {
         NodeError::Request { message, message_ja, .. } => (message.clone(), message_ja.clone()),
-        other => (other.to_string(), other.to_string()),
+        other => {
+            let words = other.words();
+            (words.en().to_owned(), words.ja().to_owned())
+        }
     };
     (format!("{en}; set the inventory again"), format!("{ja}。台帳を登録し直してください"))
 }

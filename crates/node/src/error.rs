@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use yagura_event::{Lang, Words};
 
 /// Why the node could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum NodeError {
         /// The file or directory.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        reason: Words,
     },
     /// Our own content, embedded in the binary, is wrong.
     #[error("embedded content: {0}")]
@@ -62,6 +63,38 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// The same in both languages.
+    pub fn words(&self) -> Words {
+        let ja = match self {
+            NodeError::Request { message_ja, place, .. } => {
+                let place = place.as_ref().map(|place| format!("\n{place}")).unwrap_or_default();
+                format!("{message_ja}{place}")
+            }
+            NodeError::NotFound { message_ja, .. } => message_ja.clone(),
+            NodeError::Rules { path, reason } => {
+                format!("{}: ルールを読めません（{}）", path.display(), reason.ja())
+            }
+            NodeError::Content(reason) => {
+                format!("プログラム内蔵の定義に誤りがあります（{reason}）")
+            }
+            NodeError::Journal(error) => return error.words(),
+            NodeError::Ledger(error) => return error.words(),
+            NodeError::Lake(error) => return error.words(),
+            NodeError::Query(error) => error.render(Lang::Ja),
+            NodeError::Io { path, source } => {
+                format!("{} を読み書きできません（{}）", path.display(), Words::from(source).ja())
+            }
+            NodeError::NotRecorded(reason) => {
+                format!("監査ログに記録できないため、実行していません（{reason}）")
+            }
+            NodeError::Stopped(_) => {
+                "Yagura の処理の一部が停止しています。起動し直してください（理由はログにあります）"
+                    .to_owned()
+            }
+        };
+        Words::new(self.to_string(), ja)
+    }
+
     /// A wrong request, in both languages.
     pub fn request(message: impl Into<String>, message_ja: impl Into<String>) -> Self {
         NodeError::Request { message: message.into(), message_ja: message_ja.into(), place: None }

@@ -4,6 +4,7 @@ use crate::{Node, NodeError};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use yagura_desk::{AlertId, DeskError, EXCEPTION_DAYS, Entity, ExceptionId, Lasts, NewException};
+use yagura_query::closest;
 
 /// Most entities, rules or gaps one answer carries.
 const ROWS_MAX: usize = 1_000;
@@ -68,9 +69,11 @@ impl Node {
                 ));
             }
         };
+        self.check_fields(&request)?;
         let alert = request.alert.map(|id| id.parse::<AlertId>()).transpose();
-        let alert =
-            alert.map_err(|error| NodeError::request(error.to_string(), error.to_string()))?;
+        let alert = alert.map_err(|error| {
+            NodeError::request(error.to_string(), "アラートのIDではありません（例: A-000001）")
+        })?;
         let new = NewException {
             rules: request.rules,
             tags: request.tags,
@@ -82,6 +85,59 @@ impl Node {
             alert,
         };
         self.desk().add_exception(who, new).map(|view| json!(view)).map_err(refused)
+    }
+
+    /// Refuses conditions about fields that no event has: they would never hold, and nobody would see
+    /// why. Known are those of the dictionary, Sigma's names, those of stored events, and those that
+    /// the rules themselves ask for.
+    fn check_fields(&self, request: &ExceptionRequest) -> Result<(), NodeError> {
+        let asked = request.conditions.keys();
+        let asked = asked.map(|key| key.split('|').next().unwrap_or_default().trim());
+        // The one who reads conditions says it where no field is named at all.
+        let asked = asked.filter(|field| !field.is_empty());
+        let unsure: Vec<&str> = asked.filter(|field| !self.is_listed(field)).collect();
+        if unsure.is_empty() {
+            return Ok(());
+        }
+        let columns = self.lake().columns();
+        let stored = |field: &str| {
+            // Native fields are stored behind the prefix of their source.
+            let is_last_part =
+                |name: &str| name.strip_suffix(field).is_some_and(|start| start.ends_with('.'));
+            columns.iter().any(|column| *column.name == *field || is_last_part(&column.name))
+        };
+        let rules = self.ruleset().fields_asked(|rule| {
+            request.rules.iter().any(|id| id.eq_ignore_ascii_case(&rule.id))
+                || request
+                    .tags
+                    .iter()
+                    .any(|tag| rule.tags.iter().any(|other| other.eq_ignore_ascii_case(tag)))
+        });
+        let unknown = unsure.into_iter().find(|field| !stored(field) && !rules.contains(*field));
+        let Some(field) = unknown else { return Ok(()) };
+        let dictionary = self.dictionary();
+        let names = dictionary.fields().map(|field| field.name.as_str());
+        let names = names.chain(rules.iter().map(|name| &**name));
+        let names = names.chain(columns.iter().map(|column| &*column.name));
+        let sigma = dictionary.sigma_names().flat_map(|(_, names)| names.keys());
+        let meant = closest(field, names.chain(sigma.map(String::as_str)));
+        let (en, ja) = match meant {
+            Some(meant) => {
+                (format!(": did you mean {meant}?"), format!("。{meant} のことでしょうか"))
+            }
+            None => (String::new(), String::new()),
+        };
+        Err(NodeError::request(
+            format!("there is no field {field}{en}"),
+            format!("項目 {field} はありません{ja}"),
+        ))
+    }
+
+    /// Whether the dictionary has the field, under our name or Sigma's.
+    fn is_listed(&self, field: &str) -> bool {
+        let dictionary = self.dictionary();
+        dictionary.field(field).is_some()
+            || dictionary.sigma_names().any(|(_, names)| names.contains_key(field))
     }
 
     /// Takes an exception back in the name of `who`.
@@ -138,6 +194,9 @@ fn no_exception(id: &str) -> NodeError {
 fn refused(error: DeskError) -> NodeError {
     match error {
         DeskError::Audit(error) => NodeError::NotRecorded(error.to_string()),
-        other => NodeError::request(other.to_string(), other.to_string()),
+        other => {
+            let words = other.words();
+            NodeError::request(words.en(), words.ja())
+        }
     }
 }

@@ -11,6 +11,7 @@
 mod acts;
 mod alerts;
 mod audit;
+mod compaction;
 mod correlation;
 mod data_dir;
 mod enrichment;
@@ -19,6 +20,7 @@ mod excepting;
 mod exceptions;
 mod files;
 pub mod hunt;
+mod lake_sizes;
 mod limits;
 mod node;
 mod pipeline;
@@ -34,14 +36,18 @@ mod watch;
 pub use acts::{ACT_EVENTS_MAX, ACT_LOOK_BACK_HOURS, ACT_ROWS_MAX, ActsFound, ActsQuery};
 pub use alerts::{ActRequest, AlertQuery};
 pub use audit::{AUDIT_STREAM, Audit, FileDigest, FileDigests};
+pub use compaction::{CompactOptions, CompactRequest};
 pub use data_dir::DataDir;
 pub use error::NodeError;
 pub use exceptions::{ExceptionRequest, RemoveRequest};
-pub use limits::INVENTORY_SHOWN_MAX;
+pub use lake_sizes::VacuumRequest;
+pub use limits::{INVENTORY_SHOWN_MAX, PAGE_BYTES_MAX};
 pub use node::{Node, NodeOptions};
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
-pub use rows::{Page, Row, RowStream, SearchEnd, SearchQuery, from_base64};
+pub use rows::{
+    Page, PageRoom, Row, RowStream, Scanned, SearchEnd, SearchQuery, from_base64, row_bytes,
+};
 pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
 pub use sink::JournalSink;
 pub use sources::SourceOptions;

@@ -2,3 +2,10 @@
 
 /// Rows of an inventory that one answer shows.
 pub const INVENTORY_SHOWN_MAX: usize = 10_000;
+
+/// Memory that the rows of one page take up at most, in bytes ([`crate::row_bytes`]); the first row is
+/// always there.
+pub const PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Rows that are put into words at once, of those the engine hands over together.
+pub(crate) const ROWS_AT_ONCE: usize = 64;

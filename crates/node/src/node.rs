@@ -1,4 +1,5 @@
 use crate::audit::{Audit, FileDigest, FileDigests};
+use crate::compaction::{Compacting, Compactor};
 use crate::enrichment::{Enriching, RecordedEnrichment};
 use crate::hunt::{Fold, HuntParts, Hunter};
 use crate::pipeline::{OUTPUT_QUEUE_MAX, Parts, Pipeline};
@@ -16,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use yagura_desk::{Desk, DeskOptions};
-use yagura_detect::Engine;
+use yagura_detect::{CorrelatorOptions, Engine};
 use yagura_event::{Clock, EventId, FieldDictionary, UtcMicros};
 use yagura_journal::{DirLock, Journal, JournalOptions, RecoveryReport};
 use yagura_lake::{Lake, LakeOptions};
@@ -57,8 +58,12 @@ pub struct NodeOptions {
     pub hot_bytes_max: usize,
     /// Sealed batches are written to the table after this time at the latest.
     pub flush_interval: Duration,
+    /// How the table is compacted by itself; `None` where it is only on request.
+    pub compact: Option<crate::CompactOptions>,
     /// Alerts.
     pub desk: DeskOptions,
+    /// What correlations may keep, and how late events may come.
+    pub correlations: CorrelatorOptions,
 }
 
 impl Default for NodeOptions {
@@ -76,7 +81,9 @@ impl Default for NodeOptions {
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
             flush_interval: Duration::from_secs(300),
+            compact: None,
             desk: DeskOptions::default(),
+            correlations: CorrelatorOptions::default(),
         }
     }
 }
@@ -91,6 +98,7 @@ pub struct Node {
     sources: SharedSources,
     enriching: Arc<Enriching>,
     pub(crate) rereading: crate::reprocess::Rereading,
+    pub(crate) compacting: crate::compaction::Compacting,
     pub(crate) rules: Rules,
     journal: Journal,
     events_log: Arc<Log>,
@@ -111,6 +119,8 @@ pub struct Node {
     gap_watch: Mutex<crate::watch::GapWatch>,
     /// Held by whoever writes to the table or must see it stand still.
     table: Arc<Mutex<()>>,
+    /// Held by whoever reads files that must not be removed meanwhile.
+    kept: Arc<Mutex<()>>,
     _lock: DirLock,
 }
 
@@ -225,6 +235,7 @@ impl Node {
             dictionary: dictionary.clone(),
             alerts_changed: alerts_changed_sender.clone(),
             rules: rule_sources(&options),
+            correlations: options.correlations,
             fold: hunts,
         };
         let hunter = Hunter::start_up(hunting, normalizer.fork())?;
@@ -232,11 +243,14 @@ impl Node {
             &data,
             compiled.ruleset.clone(),
             dictionary.clone(),
+            options.correlations,
         )?;
         let correlating = Arc::new(correlating);
         let fields = Arc::new(crate::watch::FieldWatch::default());
+        let mut reading = normalizer.fork();
+        sources.continue_in(&mut reading);
         let parts = Parts {
-            normalizer: normalizer.fork(),
+            normalizer: reading,
             sources: sources.clone(),
             enriching: enriching.clone(),
             engine: Engine::new(compiled.ruleset),
@@ -251,9 +265,21 @@ impl Node {
             dictionary: dictionary.clone(),
             fields: fields.clone(),
         };
-        let table = Arc::new(Mutex::new(()));
+        let (table, kept) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+        let locks = (table.clone(), kept.clone());
         let pipeline =
-            Pipeline::start(parts, journal.clone(), outputs, table.clone(), options.hot_bytes_max)?;
+            Pipeline::start(parts, journal.clone(), outputs, locks, options.hot_bytes_max)?;
+        let compactor = Compactor {
+            lake: lake.clone(),
+            audit: audit.clone(),
+            events_log: events_log.clone(),
+            table: table.clone(),
+            clock: clock.clone(),
+            journal: journal.clone(),
+            counters: pipeline.counters.clone(),
+            hot_bytes_max: options.hot_bytes_max,
+        };
+        let compacting = Compacting::start(compactor, options.compact)?;
         Ok(Node {
             data,
             clock,
@@ -263,6 +289,7 @@ impl Node {
             sources,
             enriching,
             rereading: crate::reprocess::Rereading::default(),
+            compacting,
             rules,
             journal,
             events_log,
@@ -282,6 +309,7 @@ impl Node {
             fields,
             gap_watch: Mutex::default(),
             table,
+            kept,
             _lock: lock,
         })
     }
@@ -376,6 +404,11 @@ impl Node {
         let read = counters.fresh.load(Ordering::Acquire);
         let lost = counters.findings_lost.load(Ordering::Relaxed);
         (self.journal.stats().committed, read, lost)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pipeline_counters(&self) -> Arc<crate::pipeline::PipelineCounters> {
+        self.pipeline.lock().unwrap_or_else(PoisonError::into_inner).counters.clone()
     }
 
     pub(crate) fn searcher(&self) -> &Searcher {
@@ -484,6 +517,17 @@ impl Node {
         })
     }
 
+    /// While held, nothing of the table or the journal is removed; both are written to.
+    pub(crate) fn keep_files(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be held while files of the table or the journal are removed. `None` while somebody reads
+    /// files that must stay ([`Node::keep_files`]).
+    pub(crate) fn free_to_remove(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
+        crate::pipeline::free_to_remove(&self.kept)
+    }
+
     /// While held, nothing is written to the table and no journal segment is deleted.
     pub(crate) fn pause_table(&self) -> std::sync::MutexGuard<'_, ()> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -563,18 +607,23 @@ impl Node {
     pub fn close(&self) -> Result<(), NodeError> {
         self.hunter.close();
         self.rereading.close();
+        self.compacting.close();
         self.journal.seal_all()?;
         let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.close()?;
         pipeline.stop();
-        // Nobody asks any more.
-        if let Err(error) = crate::reprocess::remove_replaced(
-            &self.lake,
-            &self.audit,
-            UtcMicros::from_micros(i64::MAX),
-        ) {
+        // Nobody asks any more. Where a verification still reads, the next start removes them.
+        let free = self.free_to_remove();
+        if free.is_some()
+            && let Err(error) = crate::reprocess::remove_replaced(
+                &self.lake,
+                &self.audit,
+                UtcMicros::from_micros(i64::MAX),
+            )
+        {
             tracing::warn!(%error, "files that were replaced are removed at the next start");
         }
+        drop(free);
         self.audit_journal.close()?;
         Ok(())
     }
@@ -673,13 +722,22 @@ fn remove_orphans(data: &DataDir, lake: &Lake, audit: &Audit) -> Result<(), Node
         if audit.has_file(&path)
             && lake.may_remove_orphan(orphan, |batch| in_journal.contains(&batch))?
         {
-            audit.record_removed(&[path])?;
+            let mut paths = vec![path];
+            paths.extend(index_of_orphan(data, orphan).filter(|path| audit.has_file(path)));
+            audit.record_removed(&paths)?;
         }
         if !lake.remove_orphan(orphan, |batch| in_journal.contains(&batch))? {
             tracing::warn!(path = %orphan.display(), "a file of the table belongs to no commit");
         }
     }
     Ok(())
+}
+
+/// The text index that lies beside an orphan, if there is one.
+pub(crate) fn index_of_orphan(data: &DataDir, orphan: &Path) -> Option<String> {
+    let name = yagura_lake::text_index_path(orphan.file_name()?.to_str()?);
+    let path = orphan.with_file_name(name);
+    path.try_exists().is_ok_and(|there| there).then(|| data.relative(&path))
 }
 
 /// The audit journal's output is already folded; nobody else reads it.

@@ -9,7 +9,7 @@ use crate::excepting;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use yagura_desk::{Desk, EventWords, FindingMaker};
@@ -104,7 +104,7 @@ impl Pipeline {
         parts: Parts,
         journal: Journal,
         output: Receiver<JournalOutput>,
-        table: Arc<Mutex<()>>,
+        (table, kept): (Arc<Mutex<()>>, Arc<Mutex<()>>),
         hot_bytes_max: usize,
     ) -> Result<Self, NodeError> {
         let counters = Arc::new(PipelineCounters::default());
@@ -152,6 +152,7 @@ impl Pipeline {
                     sources,
                     journal,
                     table,
+                    kept,
                     hot_bytes_max,
                     unretired,
                 }
@@ -427,8 +428,20 @@ struct Writer {
     journal: Journal,
     table: Arc<Mutex<()>>,
     hot_bytes_max: usize,
-    /// Batches of the table that the journal was not told of, because a step between failed.
+    /// Held by whoever reads what must not be removed meanwhile.
+    kept: Arc<Mutex<()>>,
+    /// Batches of the table that the journal was not told of, because a step between failed or the
+    /// files are kept.
     unretired: Mutex<Vec<u64>>,
+}
+
+/// `None` while somebody holds `kept`, because he reads files that must stay.
+pub(crate) fn free_to_remove(kept: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+    match kept.try_lock() {
+        Ok(free) => Some(free),
+        Err(TryLockError::Poisoned(free)) => Some(free.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 impl Writer {
@@ -439,9 +452,15 @@ impl Writer {
                     let before = UtcMicros::from_micros(
                         self.clock.now().as_micros() - crate::reprocess::REPLACED_KEPT_MICROS,
                     );
-                    if let Err(error) =
-                        crate::reprocess::remove_replaced(&self.lake, &self.audit, before)
-                    {
+                    let free = self.free_to_remove();
+                    let removed = match &free {
+                        Some(_) => {
+                            crate::reprocess::remove_replaced(&self.lake, &self.audit, before)
+                        }
+                        None => Ok(()),
+                    };
+                    drop(free);
+                    if let Err(error) = removed {
                         tracing::error!(%error, "files that were replaced could not be removed");
                     }
                     // Before it is full, so that senders need not wait for the disk.
@@ -480,7 +499,9 @@ impl Writer {
         let report = self.lake.flush(force)?;
         let mut unretired = self.unretired.lock().unwrap_or_else(PoisonError::into_inner);
         unretired.extend(&report.batches);
-        if unretired.is_empty() {
+        let free = self.free_to_remove();
+        // While the journal's files are kept, there is something to do only after a flush.
+        if unretired.is_empty() || (free.is_none() && report.batches.is_empty()) {
             return Ok(report);
         }
         let digest = |file: &FileWritten| FileDigest {
@@ -493,8 +514,15 @@ impl Writer {
         // counted of it must be safe before the journal can no longer give it again.
         self.correlating.save()?;
         self.sources.save()?;
-        self.journal.retire(&unretired);
-        unretired.clear();
+        if free.is_some() {
+            self.journal.retire(&unretired);
+            unretired.clear();
+        }
         Ok(report)
+    }
+
+    /// `None` while somebody reads files that must stay.
+    fn free_to_remove(&self) -> Option<MutexGuard<'_, ()>> {
+        free_to_remove(&self.kept)
     }
 }

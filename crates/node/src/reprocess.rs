@@ -1,10 +1,11 @@
 //! Reading stored events again with today's decoders, mappings and settings: their columns are
-//! replaced, never their bytes, their ids or the ledger. Flush by flush, each with one commit of the
-//! table, so that a crash leaves old rows or new ones and the next run goes on with the rest.
+//! replaced, never their bytes, their ids or the ledger. Some batches at a time, each time with one
+//! commit of the table, so that a crash leaves old rows or new ones and the next run goes on with the
+//! rest.
 //!
 //! What is remembered from record to record within a file (the layout that its header states) is
 //! learnt again from the file's start; what is remembered of a live stream is a matter of moments
-//! and learnt again within the flush.
+//! and learnt again within these batches.
 
 use crate::audit::{Audit, FileDigest};
 use crate::rows::{wrong_query, zone_of};
@@ -22,12 +23,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use yagura_enrich::Enricher;
 use yagura_event::{Clock, EventBatch, Origin, StreamName, UtcMicros, columns};
-use yagura_lake::{FileEntry, FileWritten, Lake, LakeError, StoredBatch};
+use yagura_lake::{FileEntry, FileWritten, Lake, LakeError, StoredBatch, Window};
 use yagura_normalize::{Normalizer, PARSER_VERSION};
 use yagura_query::Live;
 
 /// A file that was replaced stays so long (microseconds) for questions that began before.
 pub(crate) const REPLACED_KEPT_MICROS: i64 = 15 * 60 * 1_000_000;
+
+/// Rows whose batches are read again at once, about: what one commit replaces, and what is in memory.
+const WINDOW_ROWS: u64 = 262_144;
+
+/// How often batches are read again whose files a compaction took away meanwhile.
+const ATTEMPTS: usize = 5;
 
 /// Pairs of datasets, before and after, that are told apart.
 const TALLIES_MAX: usize = 1_024;
@@ -173,7 +180,7 @@ impl Node {
         locked(&self.rereading.state).value()
     }
 
-    /// Ends the rereading that runs, after the flush it is at.
+    /// Ends the rereading that runs, after the batches it is at.
     pub fn cancel_reprocessing(&self) -> Value {
         self.rereading.cancel.store(true, Ordering::Release);
         self.reprocessing()
@@ -251,11 +258,12 @@ impl Selection {
         lake.part_of(file).may_hold(self.from, self.to)
     }
 
-    /// The events of a file that are meant.
+    /// The events of a file that are meant, of a window's batches.
     fn select(
         &self,
         lake: &Lake,
         file: &Arc<FileEntry>,
+        window: &Window,
         into: &mut Selected,
     ) -> Result<(), NodeError> {
         let needed: HashSet<&str> = self
@@ -271,7 +279,9 @@ impl Selection {
                 let at = rows.time.value(row);
                 let in_time =
                     self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to);
-                if in_time && self.source.as_deref().is_none_or(|source| rows.is_of(row, source)) {
+                let here = window.has(rows.place(row).0);
+                let meant = |source| rows.is_of(row, source);
+                if in_time && here && self.source.as_deref().is_none_or(meant) {
                     into.insert(rows.place(row), rows.before(row, &batch.dataset));
                 }
             }
@@ -378,39 +388,43 @@ impl Work {
     }
 
     fn reread(&mut self) -> Result<(), NodeError> {
-        let flushes = self.lake.flushes();
-        let rows = |files: &[Arc<FileEntry>]| files.iter().map(|file| file.rows).sum::<u64>();
-        locked(&self.state).rows_total = flushes.iter().map(|(_, files)| rows(files)).sum();
-        let imports = self.imports(&flushes)?;
-        for (flush, files) in &flushes {
+        let windows = self.lake.windows(WINDOW_ROWS);
+        locked(&self.state).rows_total = windows.iter().map(|window| window.rows).sum();
+        let imports = self.imports(&windows)?;
+        // A window holds its files, which must be free to go.
+        let spans: Vec<(u64, u64, u64)> =
+            windows.iter().map(|window| (window.first, window.last, window.rows)).collect();
+        drop(windows);
+        for (first, last, rows) in spans {
             if self.is_cancelled() {
                 return Ok(());
             }
-            self.flush(flush, files, &imports)?;
-            locked(&self.state).rows_done += rows(files);
+            let mut attempts = 1;
+            while let Err(error) = self.window(&self.lake.window(first, last), &imports) {
+                let outdated = matches!(error, NodeError::Lake(LakeError::Outdated(_)));
+                if !outdated || attempts == ATTEMPTS {
+                    return Err(error);
+                }
+                attempts += 1;
+            }
+            locked(&self.state).rows_done += rows;
         }
         Ok(())
     }
 
     /// Streams of imported files of which something is selected: they are read from their start.
-    fn imports(
-        &self,
-        flushes: &[(String, Vec<Arc<FileEntry>>)],
-    ) -> Result<HashSet<StreamName>, NodeError> {
-        let mut batches = HashSet::new();
-        for file in flushes.iter().flat_map(|(_, files)| files) {
+    fn imports(&self, windows: &[Window]) -> Result<HashSet<StreamName>, NodeError> {
+        let mut streams = HashSet::new();
+        for window in windows {
             if self.is_cancelled() {
                 break;
             }
-            if self.selection.may_be_in(&self.lake, file) {
-                let mut selected = Selected::new();
-                self.selection.select(&self.lake, file, &mut selected)?;
-                batches.extend(selected.into_keys().map(|(batch, _)| batch));
+            let mut selected = Selected::new();
+            for file in window.files.iter().filter(|f| self.selection.may_be_in(&self.lake, f)) {
+                self.selection.select(&self.lake, file, window, &mut selected)?;
             }
-        }
-        let mut streams = HashSet::new();
-        for (_, files) in flushes {
-            for file in files {
+            let mut batches: HashSet<u64> = selected.into_keys().map(|(batch, _)| batch).collect();
+            for file in &window.files {
                 if !file.batches.iter().any(|rows| batches.contains(&rows.batch)) {
                     continue;
                 }
@@ -432,16 +446,11 @@ impl Work {
         Ok(streams)
     }
 
-    fn flush(
-        &mut self,
-        flush: &str,
-        files: &[Arc<FileEntry>],
-        imports: &HashSet<StreamName>,
-    ) -> Result<(), NodeError> {
+    fn window(&mut self, window: &Window, imports: &HashSet<StreamName>) -> Result<(), NodeError> {
         let mut selected = Selected::new();
-        for file in files {
+        for file in &window.files {
             if self.selection.may_be_in(&self.lake, file) {
-                self.selection.select(&self.lake, file, &mut selected)?;
+                self.selection.select(&self.lake, file, window, &mut selected)?;
             }
         }
         if selected.is_empty() && imports.is_empty() {
@@ -464,15 +473,12 @@ impl Work {
             }
             Ok(())
         };
-        self.lake.for_each_batch_of(files, &mut take)?;
+        self.lake.for_each_batch_of(window, &mut take)?;
         read.extend(take_selected(normalizer, enricher, &selected)?);
         let changes = tally(&read, &selected)?;
         let report = match self.request.dry_run || read.is_empty() {
             true => None,
-            false => {
-                let _writing = locked(&self.table);
-                Some(self.replace(flush, read, &changes)?)
-            }
+            false => Some(self.replace(window, read, &changes)?),
         };
         let mut state = locked(&self.state);
         state.events += changes.events;
@@ -497,11 +503,13 @@ impl Work {
     /// the next start records.
     fn replace(
         &self,
-        flush: &str,
+        window: &Window,
         rows: Vec<EventBatch>,
         changes: &Changes,
     ) -> Result<u64, NodeError> {
-        let report = self.lake.rewrite(flush, rows)?;
+        let prepared = self.lake.prepare_rewrite(rows)?;
+        let _writing = locked(&self.table);
+        let report = self.lake.publish_rewrite(prepared)?;
         let digest = |file: &FileWritten| FileDigest {
             path: file.path.clone(),
             sha256: file.sha256.clone(),
@@ -513,7 +521,8 @@ impl Work {
             "event.action": "events.reprocessed",
             "user.name": self.who,
             "query": self.request.query,
-            "flush": flush,
+            "batches.first": window.first,
+            "batches.last": window.last,
             "events": changes.events,
             "moved": changes.moved,
             "parser": PARSER_VERSION,

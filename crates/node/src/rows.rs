@@ -1,5 +1,6 @@
 //! What people see of events: found rows, in words and fields, with their ids.
 
+use crate::limits::{PAGE_BYTES_MAX, ROWS_AT_ONCE};
 use crate::{Node, NodeError};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -13,12 +14,14 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use yagura_event::{
     CommittedRun, EventBatch, Lang, Record, StreamName, Transport, UtcMicros, columns,
 };
+use yagura_lake::ScanCounts;
 use yagura_query::{Answer, Expr, QueryError, SearchRequest};
 
 /// One row: names and values, in order.
@@ -61,6 +64,42 @@ pub struct SearchQuery {
 pub struct SearchEnd {
     /// Whether the limit cut it: there are more rows.
     pub cut: bool,
+    /// What was looked at.
+    #[serde(default)]
+    pub scanned: Scanned,
+}
+
+/// What a search looked at in files, and what it could pass over.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Scanned {
+    /// Files of the table.
+    pub files: u64,
+    /// Files passed over by their dataset and times.
+    pub files_passed_by_log: u64,
+    /// Files passed over because their text index lacks the words.
+    pub files_passed_by_text: u64,
+    /// Files read whole for want of a text index, although words were asked for.
+    pub files_without_index: u64,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Rows passed over by dataset and times.
+    pub rows_passed_by_log: u64,
+    /// Rows passed over because their block lacks the words.
+    pub rows_passed_by_text: u64,
+}
+
+impl From<ScanCounts> for Scanned {
+    fn from(counts: ScanCounts) -> Self {
+        Scanned {
+            files: counts.files,
+            files_passed_by_log: counts.files_passed_by_log,
+            files_passed_by_text: counts.files_passed_by_text,
+            files_without_index: counts.files_without_index,
+            rows: counts.rows,
+            rows_passed_by_log: counts.rows_passed_by_log,
+            rows_passed_by_text: counts.rows_passed_by_text,
+        }
+    }
 }
 
 /// Columns from which a record and its id are rebuilt.
@@ -96,7 +135,7 @@ impl Node {
         let answer = self.searcher().search(request).await.map_err(wrong_query)?;
         let fields = answer.schema();
         let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
-        Ok(RowStream { node: self.clone(), answer, events, waiting: VecDeque::new() })
+        Ok(RowStream { node: self.clone(), answer, events, batch: None, waiting: VecDeque::new() })
     }
 
     /// The expression of a question, and the time it is about.
@@ -161,12 +200,30 @@ impl Node {
 
     /// Answers one SELECT over the table `events`.
     pub async fn sql(&self, statement: &str) -> Result<Page, NodeError> {
-        let answer = self.searcher().sql(statement).await.map_err(wrong_query)?;
+        self.sql_within(statement, PAGE_BYTES_MAX).await
+    }
+
+    async fn sql_within(&self, statement: &str, bytes_max: usize) -> Result<Page, NodeError> {
+        let mut answer = self.searcher().sql(statement).await.map_err(wrong_query)?;
         let schema = answer.schema();
         let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let (batches, cut) = answer.collect().await.map_err(wrong_query)?;
-        let rows = batches.iter().flat_map(plain_rows).collect();
-        Ok(Page { columns, rows, cut, limit: yagura_query::limits::ROWS_MAX })
+        let limit = yagura_query::limits::ROWS_MAX;
+        let mut page = Page { columns, limit, ..Page::default() };
+        let mut room = PageRoom::new(bytes_max);
+        while let Some(batch) = answer.next().await {
+            let batch = batch.map_err(wrong_query)?;
+            for rows in parts(&batch) {
+                for row in plain_rows(&batch.slice(rows.start, rows.len())) {
+                    if !room.takes(&row) {
+                        page.cut = true;
+                        return Ok(page);
+                    }
+                    page.rows.push(row);
+                }
+            }
+        }
+        page.cut = answer.truncated();
+        Ok(page)
     }
 
     fn parse(&self, query: &str, zone: &TimeZone) -> Result<Expr, NodeError> {
@@ -237,7 +294,56 @@ impl Node {
 
 /// The bytes of a row's `event.original.base64`.
 pub fn from_base64(text: &str) -> Result<Vec<u8>, NodeError> {
-    STANDARD.decode(text).map_err(|error| NodeError::request(error.to_string(), error.to_string()))
+    STANDARD.decode(text).map_err(|error| {
+        NodeError::request(error.to_string(), format!("Base64として読めません（{error}）"))
+    })
+}
+
+/// Memory that a row takes up, in bytes, about: its texts, and a constant for each name and value.
+pub fn row_bytes(row: &Row) -> usize {
+    row.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
+}
+
+/// What a name and a value cost besides their texts.
+const CELL_BYTES: usize = 96;
+
+fn value_bytes(value: &Value) -> usize {
+    let texts = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(value_bytes).sum(),
+        Value::Object(row) => row_bytes(row),
+        _ => 0,
+    };
+    CELL_BYTES + texts
+}
+
+/// Memory that the rows of a page may still take up.
+#[derive(Debug)]
+pub struct PageRoom {
+    left: usize,
+    empty: bool,
+}
+
+impl PageRoom {
+    /// Room for rows of `bytes` together.
+    pub fn new(bytes: usize) -> Self {
+        PageRoom { left: bytes, empty: true }
+    }
+
+    /// Whether the row has its place: the first one always has.
+    pub fn takes(&mut self, row: &Row) -> bool {
+        let left = self.left.checked_sub(row_bytes(row));
+        let takes = left.is_some() || self.empty;
+        self.left = left.unwrap_or(0);
+        self.empty = false;
+        takes
+    }
+}
+
+/// The rows of a batch, some at a time.
+fn parts(batch: &RecordBatch) -> impl Iterator<Item = Range<usize>> + use<> {
+    let rows = batch.num_rows();
+    (0..rows).step_by(ROWS_AT_ONCE).map(move |first| first..rows.min(first + ROWS_AT_ONCE))
 }
 
 /// Rows of a search as they are found. Dropping it ends the search.
@@ -245,13 +351,15 @@ pub struct RowStream {
     node: Arc<Node>,
     answer: Answer,
     events: bool,
+    /// What the engine handed over last, and how many of its rows were put into words.
+    batch: Option<(RecordBatch, usize)>,
     waiting: VecDeque<Row>,
 }
 
 impl RowStream {
     /// How it ended; final once the stream has.
     pub fn end(&self) -> SearchEnd {
-        SearchEnd { cut: self.answer.truncated() }
+        SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned().into() }
     }
 }
 
@@ -263,17 +371,23 @@ impl Stream for RowStream {
             if let Some(row) = self.waiting.pop_front() {
                 return Poll::Ready(Some(Ok(row)));
             }
+            if let Some((batch, done)) = self.batch.take() {
+                let rows = done..batch.num_rows().min(done + ROWS_AT_ONCE);
+                let shown = match self.events {
+                    true => self.node.event_rows(&batch, rows.clone()),
+                    false => plain_rows(&batch.slice(rows.start, rows.len())),
+                };
+                self.waiting.extend(shown);
+                if rows.end < batch.num_rows() {
+                    self.batch = Some((batch, rows.end));
+                }
+                continue;
+            }
             match self.answer.poll_next_unpin(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(wrong_query(error)))),
-                Poll::Ready(Some(Ok(batch))) => {
-                    let rows = match self.events {
-                        true => self.node.event_rows(&batch, 0..batch.num_rows()),
-                        false => plain_rows(&batch),
-                    };
-                    self.waiting.extend(rows);
-                }
+                Poll::Ready(Some(Ok(batch))) => self.batch = Some((batch, 0)),
             }
         }
     }
@@ -461,5 +575,44 @@ pub(crate) fn wrong_query(error: QueryError) -> NodeError {
         }
         QueryError::Failed(_) => NodeError::Query(error),
         _ => NodeError::request(error.render(Lang::En), error.render(Lang::Ja)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DataDir, NodeOptions};
+    use yagura_event::SystemClock;
+
+    fn row(text: &str) -> Row {
+        Row::from_iter([("n".to_owned(), json!(text))])
+    }
+
+    #[test]
+    fn a_page_has_room_up_to_its_limit_and_for_its_first_row() {
+        let one = row_bytes(&row("x"));
+        let mut room = PageRoom::new(2 * one);
+        assert!(room.takes(&row("x")) && room.takes(&row("x")));
+        assert!(!room.takes(&row("")), "not one byte more");
+        let mut small = PageRoom::new(one - 1);
+        assert!(small.takes(&row("x")) && !small.takes(&row("")));
+        let nested = json!({ "a": ["b", { "c": "d" }] });
+        assert_eq!(row_bytes(nested.as_object().unwrap()), 4 + 4 * CELL_BYTES);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_in_sql_is_cut_past_the_limit_of_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SystemClock);
+        let options = NodeOptions { builtin_rules: false, ..NodeOptions::default() };
+        let node = Node::open(DataDir::new(dir.path()), options, clock).unwrap();
+        let numbers: Vec<String> = (0..200).map(|number| format!("({number})")).collect();
+        let sql = format!("select column1 as n from (values {}) order by n", numbers.join(","));
+        let bytes = 200 * (1 + CELL_BYTES);
+        let whole = node.sql_within(&sql, bytes).await.unwrap();
+        assert_eq!((whole.rows.len(), whole.cut), (200, false));
+        let cut = node.sql_within(&sql, bytes - 1).await.unwrap();
+        assert_eq!((cut.rows.len(), cut.cut), (199, true));
+        node.close().unwrap();
     }
 }

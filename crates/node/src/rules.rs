@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use yagura_detect::{CompileReport, RuleInfo, Ruleset};
+use yagura_detect::{CompileReport, RuleFile, RuleInfo, Ruleset};
 use yagura_event::FieldDictionary;
 use yagura_rulebook::changes::{Difference, in_use};
 use yagura_rulebook::coverage::{DataPresent, Technique, coverage};
@@ -61,6 +61,18 @@ pub(crate) struct Rules {
 struct InUse {
     ruleset: Arc<Ruleset>,
     report: Arc<CompileReport>,
+    /// [`Compiled::texts`]
+    texts: Arc<BTreeMap<String, [u8; 32]>>,
+}
+
+impl InUse {
+    fn new(compiled: &Compiled) -> InUse {
+        InUse {
+            ruleset: compiled.ruleset.clone(),
+            report: Arc::new(compiled.report.clone()),
+            texts: compiled.texts.clone(),
+        }
+    }
 }
 
 /// What the pipeline looks at before each batch.
@@ -148,10 +160,7 @@ impl Rules {
         Rules {
             sources,
             dictionary,
-            in_use: Mutex::new(InUse {
-                ruleset: compiled.ruleset.clone(),
-                report: Arc::new(compiled.report.clone()),
-            }),
+            in_use: Mutex::new(InUse::new(compiled)),
             next: Arc::default(),
             changing: Mutex::new(recorded),
         }
@@ -191,7 +200,7 @@ impl Rules {
         let kept = |error: RulebookError| {
             NodeError::request(
                 format!("the rules in use stay: {error}"),
-                format!("使用中のルールをそのまま使います: {error}"),
+                format!("使用中のルールをそのまま使います: {}", error.words().ja()),
             )
         };
         let compiled = self.sources.compile(self.dictionary.clone()).map_err(kept)?;
@@ -201,8 +210,7 @@ impl Rules {
         }
         let difference = Difference::of(&in_use(&before.ruleset), &in_use(&compiled.ruleset));
         let adapted = record(audit, &mut recorded, &compiled, who, cause)?;
-        *locked(&self.in_use) =
-            InUse { ruleset: compiled.ruleset.clone(), report: Arc::new(compiled.report.clone()) };
+        *locked(&self.in_use) = InUse::new(&compiled);
         self.next.put(compiled.ruleset.clone());
         let named = |(id, title, digest): &(String, String, String)| json!({ "rule.uuid": id, "rule.name": title, "rule.digest": digest });
         let changed = |(id, title, _, digest): &(String, String, String, String)| json!({ "rule.uuid": id, "rule.name": title, "rule.digest": digest });
@@ -225,7 +233,79 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// The file of the rule or correlation `id` whose digest is `digest`: that of the rule in use, as
+    /// long as its file is what it was when the rules were read. Reads this one file.
+    fn text_of(&self, id: &str, digest: &str) -> Written {
+        let InUse { ruleset, texts, .. } = locked(&self.in_use).clone();
+        let mut all = ruleset.rules().chain(ruleset.correlations());
+        let Some(rule) = all.find(|rule| rule.id == id) else { return Written::Gone };
+        if rule.digest != digest {
+            return Written::Changed;
+        }
+        Compiled::file(&rule.path, &texts).map_or(Written::Changed, Written::Here)
+    }
+}
+
+/// What is there of the text of a rule that matched once.
+enum Written {
+    Here(RuleFile),
+    Changed,
+    Gone,
+}
+
 impl Node {
+    /// The text of the rule that raised an alert, as it was when it matched. Reads the rule's file;
+    /// blocks.
+    ///
+    /// # Errors
+    /// [`NodeError::NotFound`], when there is no such alert, it is of no rule, or the rule is not there
+    /// any more as it was.
+    pub fn rule_of_alert(&self, id: &str) -> Result<Value, NodeError> {
+        let missing =
+            |message: String, message_ja: String| NodeError::NotFound { message, message_ja };
+        let alert = id.parse().ok().and_then(|id| self.desk().alert(id)).ok_or_else(|| {
+            missing(format!("there is no alert {id}"), format!("アラート {id} はありません"))
+        })?;
+        let rule = &alert.rule;
+        let (uuid, name) = (&rule.uuid, &rule.name);
+        let Some(digest) = &rule.digest else {
+            return Err(missing(
+                format!(
+                    "{id} says of no rule how it was written: it is older, or of no Sigma rule"
+                ),
+                format!(
+                    "{id} にはルールの記述の記録がありません（以前の版のもの、または Sigma ルール以外によるもの）"
+                ),
+            ));
+        };
+        match self.rules.text_of(uuid, digest) {
+            Written::Here(file) => Ok(json!({
+                "rule.uuid": uuid,
+                "rule.name": name,
+                "rule.digest": digest,
+                "log.file.path": file.path,
+                "rule.text": file.text,
+            })),
+            Written::Changed => Err(missing(
+                format!(
+                    "the rule “{name}” ({uuid}) has changed since: then its digest was {digest}"
+                ),
+                format!(
+                    "ルール「{name}」（{uuid}）はその後変更されています。当時のダイジェスト: {digest}"
+                ),
+            )),
+            Written::Gone => Err(missing(
+                format!(
+                    "the rule “{name}” ({uuid}) is not loaded any more: its digest was {digest}"
+                ),
+                format!(
+                    "ルール「{name}」（{uuid}）はもう読み込まれていません。当時のダイジェスト: {digest}"
+                ),
+            )),
+        }
+    }
+
     /// Which rules were loaded and which refused.
     pub fn rules(&self) -> Arc<CompileReport> {
         self.rules.report()
@@ -263,9 +343,9 @@ impl Node {
         let present = self.data_present(last).await?;
         let node = self.clone();
         let measured = tokio::task::spawn_blocking(move || {
-            let InUse { ruleset, report } = locked(&node.rules.in_use).clone();
+            let InUse { ruleset, report, texts } = locked(&node.rules.in_use).clone();
             let adapted = String::new();
-            let compiled = Compiled { ruleset, report: (*report).clone(), adapted };
+            let compiled = Compiled { ruleset, report: (*report).clone(), adapted, texts };
             let results = cases::run_beside(&node.rules.sources, &[], &compiled)?;
             Ok(coverage(&compiled.ruleset, &present, &results))
         });

@@ -35,7 +35,7 @@ impl ImportSink for JournalSink {
 
     fn describe(&self, stream: &StreamName, written: &Written) -> Result<(), SinkError> {
         let now = self.clock.now();
-        self.settings.describe(stream, written, now).map_err(SinkError::Closed)
+        self.settings.describe(stream, written, now).map_err(SinkError::Failed)
     }
 
     fn seal(&self, stream: &StreamName) -> Result<(), SinkError> {
@@ -56,7 +56,7 @@ impl RecordSink for JournalSink {
 fn refused(error: JournalError) -> SinkError {
     match error {
         JournalError::Full => SinkError::Full,
-        full @ JournalError::DiskFull { .. } => SinkError::DiskFull(full.to_string()),
-        other => SinkError::Closed(other.to_string()),
+        full @ JournalError::DiskFull { .. } => SinkError::DiskFull(full.words()),
+        other => SinkError::Closed(other.words()),
     }
 }

@@ -2,6 +2,10 @@
 //! audit log; every batch the ledger has a header of must be there, with the root it was sealed
 //! with.
 
+mod table;
+#[cfg(test)]
+mod tests;
+
 use crate::audit::{FileDigest, FileDigests};
 use crate::{DataDir, Node, NodeError};
 use serde::Serialize;
@@ -14,9 +18,7 @@ use std::sync::Arc;
 use yagura_event::{Clock, EventId, Lang, UtcMicros};
 use yagura_journal::{DamageKind, Expect, verify_segments};
 use yagura_lake::{Lake, LakeError, LakeOptions, StoredBatch};
-use yagura_ledger::{
-    BatchHeader, EventProof, Log, LogVerifier, SigningKey, VerifierKey, verify_batch,
-};
+use yagura_ledger::{BatchHeader, EventProof, Log, LogVerifier, SigningKey, VerifierKey};
 
 /// Most findings a report spells out; it counts all.
 const FINDINGS_MAX: usize = 100;
@@ -141,9 +143,10 @@ pub fn verify_dir(
 }
 
 impl Node {
-    /// Verifies the open directory. Writing goes on meanwhile, except to the table.
+    /// Verifies the open directory. Writing goes on meanwhile, to the table as well; only what was
+    /// there when it began is not let go of until it ends.
     pub fn verify(&self, scope: &VerifyScope) -> Result<VerifyReport, NodeError> {
-        let _paused = self.pause_table();
+        let _kept = self.keep_files();
         let (events, audit) = self.logs();
         let mut verifier = Verifier::new(self.data(), scope, self.clock().now());
         verifier.live = true;
@@ -151,6 +154,11 @@ impl Node {
             verifier.log_report(name, &log.verify());
         }
         verifier.contents(events, audit, Some(self.lake()))?;
+        if verifier.is_unsettled() {
+            // While no file is between being written and being recorded.
+            let _still = self.pause_table();
+            verifier.settle();
+        }
         let report = verifier.finish();
         if scope.is_whole() && scope.event.is_none() {
             self.remember_verified(json!({
@@ -183,6 +191,9 @@ struct Verifier<'a> {
     /// Whether a server is writing meanwhile.
     live: bool,
     report: VerifyReport,
+    /// Files that are missing, and files that nobody knows, as far as that can be said while a server
+    /// writes: it may have removed or made them since the records were read.
+    unsettled: (Vec<String>, Vec<String>),
 }
 
 impl<'a> Verifier<'a> {
@@ -192,6 +203,7 @@ impl<'a> Verifier<'a> {
             scope,
             live: false,
             report: VerifyReport { at, ..VerifyReport::default() },
+            unsettled: (Vec::new(), Vec::new()),
         }
     }
 
@@ -213,9 +225,9 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// A finding whose words exist once, in the words of the part that failed.
+    /// Something that cannot be checked, with the reason that the part gave which failed.
     fn wrong(&mut self, name: Name, place: String, error: impl std::fmt::Display) {
-        self.found(name, place, error.to_string(), error.to_string());
+        self.found(name, place, error.to_string(), format!("検査できません（{error}）"));
     }
 
     fn finish(mut self) -> VerifyReport {
@@ -416,12 +428,10 @@ impl<'a> Verifier<'a> {
                 Err(NodeError::Io { source, .. })
                     if source.kind() == std::io::ErrorKind::NotFound =>
                 {
-                    self.found(
-                        FILES,
-                        file.path.clone(),
-                        "is missing, and no deletion is recorded".into(),
-                        "ファイルがありません（削除の記録もありません）".into(),
-                    );
+                    match self.live {
+                        true => self.unsettled.0.push(file.path.clone()),
+                        false => self.missing(file.path.clone()),
+                    }
                 }
                 Err(error) => self.wrong(FILES, file.path.clone(), error),
             }
@@ -430,13 +440,56 @@ impl<'a> Verifier<'a> {
         self.strays(self.data.root(), digests, &mut stray);
         let explained = lake.map(|lake| self.after_a_crash(lake)).unwrap_or_default();
         for path in stray.into_iter().filter(|path| !explained.contains(path)) {
-            self.found(
-                FILES,
-                path,
-                "is not part of the store".into(),
-                "この保管庫に属さないファイルです".into(),
-            );
+            match self.live {
+                true => self.unsettled.1.push(path),
+                false => self.stray(path),
+            }
         }
+    }
+
+    fn missing(&mut self, path: String) {
+        self.found(
+            FILES,
+            path,
+            "is missing, and no deletion is recorded".into(),
+            "ファイルがありません（削除の記録もありません）".into(),
+        );
+    }
+
+    fn stray(&mut self, path: String) {
+        self.found(
+            FILES,
+            path,
+            "is not part of the store".into(),
+            "この保管庫に属さないファイルです".into(),
+        );
+    }
+
+    fn is_unsettled(&self) -> bool {
+        !self.unsettled.0.is_empty() || !self.unsettled.1.is_empty()
+    }
+
+    /// Decides on what could not be said while files came and went, by what is recorded now.
+    fn settle(&mut self) {
+        let (missing, stray) = std::mem::take(&mut self.unsettled);
+        let mut digests = FileDigests::default();
+        match yagura_journal::read_segments(&self.data.audit()) {
+            Ok(runs) => {
+                for record in runs.flatten().flat_map(|run| run.records) {
+                    digests.replay(&record.bytes);
+                }
+            }
+            Err(error) => self.wrong(AUDIT, self.data.relative(&self.data.audit()), error),
+        }
+        let there = |path: &str| matches!(self.data.root().join(path).try_exists(), Ok(true));
+        let missing: Vec<_> = missing
+            .into_iter()
+            .filter(|path| digests.get(path).is_some() && !there(path))
+            .collect();
+        let stray: Vec<_> =
+            stray.into_iter().filter(|path| digests.get(path).is_none() && there(path)).collect();
+        missing.into_iter().for_each(|path| self.missing(path));
+        stray.into_iter().for_each(|path| self.stray(path));
     }
 
     /// Files of the table that a crash explains and the next start puts in order: those of a flush
@@ -450,6 +503,7 @@ impl<'a> Verifier<'a> {
             let known = |batch: u64| in_journal.contains(&batch) || lake.contains_batch(batch);
             if !batches.is_empty() && batches.iter().all(|rows| known(rows.batch)) {
                 explained.insert(self.data.relative(orphan));
+                explained.extend(crate::node::index_of_orphan(self.data, orphan));
             }
         }
         for file in lake.inventory().unwrap_or_default() {
@@ -482,7 +536,11 @@ impl<'a> Verifier<'a> {
         for entry in entries.flatten() {
             let path = entry.path();
             let relative = self.data.relative(&path);
-            if self.is_state(&path) {
+            // A compaction at work: its files are no part of the store until they have their names.
+            let at_work = self.live
+                && path.starts_with(self.data.lake())
+                && path.extension().is_some_and(|ending| ending == "tmp");
+            if self.is_state(&path) || at_work {
                 continue;
             }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -497,88 +555,17 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Every batch of the table, against the root it was sealed with.
-    fn batches(&mut self, events: &Log, lake: Option<&Lake>) -> BTreeSet<u64> {
-        let Some(lake) = lake else { return BTreeSet::new() };
-        let mut seen = BTreeSet::new();
-        let walked = lake.for_each_stored_batch(|stored| -> Result<(), LakeError> {
-            seen.insert(stored.batch);
-            self.batch(events, &stored);
-            Ok(())
-        });
-        if let Err(error) = walked {
-            self.wrong(BATCHES, LAKE_FILES.0.to_owned(), error);
-        }
-        // What a damaged file hides is named as that file, not again as missing batches.
-        seen.extend(lake.stored_batches().into_iter().map(|(batch, _)| batch));
-        seen
-    }
-
-    fn batch(&mut self, events: &Log, stored: &StoredBatch) {
-        let header = events
-            .leaf_of_batch(stored.batch)
-            .and_then(|leaf| leaf.map(|leaf| events.header(leaf)).transpose());
-        let header = match header {
-            Ok(Some(header)) => header,
-            Ok(None) => {
-                self.found(
-                    BATCHES,
-                    format!("batch {}", stored.batch),
-                    "is in the table, but the ledger has no header of it".into(),
-                    "テーブルにありますが、台帳にヘッダーがありません".into(),
-                );
-                return;
-            }
-            Err(error) => return self.wrong(BATCHES, format!("batch {}", stored.batch), error),
-        };
-        if !self.scope.covers(&header) {
-            return;
-        }
-        self.checked(BATCHES, 1);
-        let records = stored.records.iter().map(|(index, record)| (*index, record));
-        if let Err(finding) = verify_batch(&header, &stored.batch_salt, records) {
-            let place = format!(
-                "{}, {}",
-                LAKE_FILES.0,
-                self.place(Path::new(""), Some(stored.batch), finding.index)
-            );
-            let (en, ja) = (finding.problem.sentence(Lang::En), finding.problem.sentence(Lang::Ja));
-            self.found(BATCHES, place, en, ja);
-        }
-    }
-
-    /// Every header with records must have them somewhere: absent unexplained is an alarm.
-    fn presence(&mut self, events: &Log, in_lake: &BTreeSet<u64>) {
-        let in_journal = batches_in_journal(self.data);
-        for leaf in 0..events.checkpoint().size() {
-            let header = match events.header(leaf) {
-                Ok(header) => header,
-                Err(error) => {
-                    self.wrong(PRESENT, format!("leaf {leaf}"), error);
-                    continue;
-                }
-            };
-            if header.count == 0 || !self.scope.covers(&header) {
-                continue;
-            }
-            self.checked(PRESENT, 1);
-            if !in_lake.contains(&header.batch) && !in_journal.contains(&header.batch) {
-                self.found(
-                    PRESENT,
-                    format!("batch {} of stream {}", header.batch, header.stream),
-                    format!("its {} records are absent, unexplained", header.count),
-                    format!("{}件の記録が説明なく失われています", header.count),
-                );
-            }
-        }
-    }
-
     /// One event: its proof, checked as a stranger would.
     fn event(&mut self, id: &EventId, events: &Log, lake: Option<&Lake>) {
         self.checked(EVENT, 1);
         let stored = match self.stored(id, lake) {
-            Some(stored) => stored,
-            None => {
+            Ok(Some(stored)) => stored,
+            Err(error) => {
+                let place = error.path().map(|path| self.data.relative(path));
+                let place = place.unwrap_or_else(|| LAKE_FILES.0.to_owned());
+                return self.wrong(EVENT, format!("{place}, event {id}"), error);
+            }
+            Ok(None) => {
                 return self.found(
                     EVENT,
                     id.to_string(),
@@ -614,15 +601,16 @@ impl<'a> Verifier<'a> {
     }
 
     /// The batch of an event, from the table or the journal.
-    fn stored(&self, id: &EventId, lake: Option<&Lake>) -> Option<StoredBatch> {
+    fn stored(&self, id: &EventId, lake: Option<&Lake>) -> Result<Option<StoredBatch>, LakeError> {
         let has = |stored: &StoredBatch| {
             stored.stream == id.stream && stored.records.iter().any(|(index, _)| *index == id.index)
         };
-        if let Some(stored) = lake.and_then(|lake| lake.stored_batch(id.batch).ok()) {
-            return Some(stored).filter(has);
+        match lake.map(|lake| lake.stored_batch(id.batch)) {
+            None | Some(Err(LakeError::NoSuchBatch(_))) => {}
+            Some(stored) => return Ok(Some(stored?).filter(has)),
         }
         let dir = self.data.journal();
-        let runs = yagura_journal::read_segments(&dir).ok()?;
+        let Ok(runs) = yagura_journal::read_segments(&dir) else { return Ok(None) };
         let mut found: Option<StoredBatch> = None;
         for run in runs.flatten().filter(|run| run.batch == id.batch) {
             let stored = found.get_or_insert_with(|| StoredBatch {
@@ -633,7 +621,7 @@ impl<'a> Verifier<'a> {
             });
             stored.records.extend(run.indexed().map(|(index, record)| (index, record.clone())));
         }
-        found.filter(has)
+        Ok(found.filter(has))
     }
 
     fn place(&self, file: &Path, batch: Option<u64>, index: Option<u32>) -> String {

@@ -7,6 +7,7 @@
 //! global allocator, over all three.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+#![allow(unsafe_code, reason = "an allocator that counts can be written no other way")]
 
 use mimalloc::MiMalloc;
 use std::alloc::{GlobalAlloc, Layout};
@@ -14,7 +15,7 @@ use std::hint::black_box;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use yagura_event::{Lang, Origin, StreamName, Transport, UtcMicros};
+use yagura_event::{Lang, Origin, StreamName, Transport, UtcMicros, Words};
 use yagura_normalize::Normalizer;
 
 /// Rows per batch at most, and bytes they were read from, as the server and `scan` gather them.
@@ -245,7 +246,7 @@ impl yagura_intake::evtx::EvtxSink for Sink<'_> {
         Ok(())
     }
 
-    fn damage(&mut self, _place: String, _reason: String) {}
+    fn damage(&mut self, _place: Words, _reason: Words) {}
 }
 
 /// The records of a Windows event log as the parser writes them.

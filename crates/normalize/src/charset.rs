@@ -18,6 +18,7 @@ use encoding_rs::{EUC_JP, Encoding, ISO_2022_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use yagura_event::Words;
 
 /// A character encoding that a source is known to write.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,6 @@ impl TextEncoding {
     pub const UTF_8: TextEncoding = TextEncoding(UTF_8);
     /// UTF-16, little end first.
     pub const UTF_16_LE: TextEncoding = TextEncoding(UTF_16LE);
-    /// UTF-16, big end first.
-    pub const UTF_16_BE: TextEncoding = TextEncoding(UTF_16BE);
 
     /// The name in `yagura.encoding`: `cp932` for what the WHATWG calls Shift_JIS, everything else
     /// as it is called there, in lower case where we detect it.
@@ -47,19 +46,25 @@ impl TextEncoding {
 }
 
 impl FromStr for TextEncoding {
-    type Err = String;
+    type Err = Words;
 
     /// Any label of the WHATWG Encoding Standard, and `cp932`.
-    fn from_str(label: &str) -> Result<Self, String> {
+    fn from_str(label: &str) -> Result<Self, Words> {
         let known = match label.trim().to_ascii_lowercase().as_str() {
             "cp932" | "ms932" => Some(SHIFT_JIS),
             "cp51932" | "eucjp" => Some(EUC_JP),
             other => Encoding::for_label_no_replacement(other.as_bytes()),
         };
         known.map(TextEncoding).ok_or_else(|| {
-            format!(
-                "{label:?} is no encoding we know: write utf-8, utf-16le, utf-16be, cp932, euc-jp, \
-                 iso-2022-jp, or another label of the WHATWG Encoding Standard"
+            Words::new(
+                format!(
+                    "encoding: {label:?} is none we know: write utf-8, utf-16le, utf-16be, cp932, \
+                     euc-jp, iso-2022-jp, or another label of the WHATWG Encoding Standard"
+                ),
+                format!(
+                    "encoding: {label:?} という文字コードはありません。utf-8、utf-16le、utf-16be、cp932、\
+                     euc-jp、iso-2022-jp など、WHATWG Encoding Standard の名前を指定してください"
+                ),
             )
         })
     }
@@ -357,7 +362,7 @@ mod tests {
         let le = utf16("\u{FEFF}あいう", u16::to_le_bytes);
         assert_eq!(decode(&le, Some(TextEncoding::UTF_16_LE)).0, "あいう");
         assert_eq!(decode(&le[2..], Some(TextEncoding::UTF_16_LE)).0, "あいう");
-        assert!("utf-17".parse::<TextEncoding>().unwrap_err().contains("cp932"));
+        assert!("utf-17".parse::<TextEncoding>().unwrap_err().en().contains("cp932"));
         assert!("replacement".parse::<TextEncoding>().is_err());
     }
 

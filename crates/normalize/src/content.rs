@@ -24,6 +24,7 @@ pub(crate) const MAPPINGS: &[(&str, &str)] = files![
     "mappings/datasets.toml",
     "mappings/windows.toml",
     "mappings/windows-security.toml",
+    "mappings/linux-sysmon.toml",
     "mappings/windows-sysmon.toml",
     "mappings/windows-others.toml",
     "mappings/windows-security-more.toml",
@@ -50,6 +51,7 @@ pub(crate) const MAPPINGS: &[(&str, &str)] = files![
 pub(crate) const SENTENCES: &[(&str, &str)] = files![
     "sentences/words.toml",
     "sentences/windows-security.toml",
+    "sentences/linux-sysmon.toml",
     "sentences/windows-sysmon.toml",
     "sentences/windows-others.toml",
     "sentences/windows-words.toml",

@@ -4,6 +4,7 @@ use crate::formats::{AuditEvents, vpcflow};
 use crate::headed::Layouts;
 use crate::limits::STREAM_CONTEXTS_MAX;
 use crate::mapping::Map;
+use std::sync::Arc;
 use yagura_event::Origin;
 
 /// What is remembered of one stream of one peer. Bounded by the formats that fill it.
@@ -15,6 +16,8 @@ pub(crate) struct StreamContext {
     pub(crate) audit: Option<Box<AuditEvents>>,
     /// The columns of a file with a header.
     pub(crate) layouts: Layouts,
+    /// What a reader before this one knew of them, until it is taken up.
+    pub(crate) inherited: Option<Arc<str>>,
 }
 
 /// The contexts of all streams; past [`STREAM_CONTEXTS_MAX`] all are forgotten and learnt again.
@@ -22,6 +25,9 @@ pub(crate) struct StreamContext {
 pub(crate) struct Contexts {
     by_origin: Map<Box<str>, StreamContext>,
     key: String,
+    /// Headers in force when a reader before this one ended, by stream and peer; of a connection by
+    /// its address, for the next one has another port. Empty for a stream that goes on without one.
+    inherited: Map<Box<str>, Arc<str>>,
 }
 
 impl Contexts {
@@ -34,9 +40,38 @@ impl Contexts {
         let full = self.by_origin.len() >= STREAM_CONTEXTS_MAX;
         if full && !self.by_origin.contains_key(self.key.as_str()) {
             self.by_origin.clear();
+            // What came since may differ from what was inherited.
+            self.inherited.clear();
         }
-        self.by_origin.entry_ref(self.key.as_str()).or_default()
+        let inherited = &self.inherited;
+        self.by_origin.entry_ref(self.key.as_str()).or_insert_with(|| StreamContext {
+            inherited: match inherited.is_empty() {
+                true => None,
+                false => heirloom(inherited, origin),
+            },
+            ..StreamContext::default()
+        })
     }
+
+    /// Remembers the header in force of a stream and peer, as long as there is room.
+    pub(crate) fn inherit(&mut self, stream: &str, peer: &str, layout: &str) {
+        if self.inherited.len() < STREAM_CONTEXTS_MAX {
+            self.inherited.insert(key(stream, peer).into(), layout.into());
+        }
+    }
+}
+
+fn key(stream: &str, peer: &str) -> String {
+    format!("{stream}\n{peer}")
+}
+
+fn heirloom(inherited: &Map<Box<str>, Arc<str>>, origin: &Origin<'_>) -> Option<Arc<str>> {
+    let of = |peer: &str| inherited.get(key(origin.stream.as_str(), peer).as_str()).cloned();
+    of(origin.peer).or_else(|| {
+        let (address, port) = origin.peer.rsplit_once(':')?;
+        let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        of(address.trim_start_matches('[').trim_end_matches(']')).filter(|_| is_port)
+    })
 }
 
 #[cfg(test)]

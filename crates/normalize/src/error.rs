@@ -1,3 +1,5 @@
+use yagura_event::Words;
+
 /// Content (mappings, sentences) that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,4 +34,23 @@ pub enum NormalizeError {
         /// What is wrong with it and what would be right.
         reason: String,
     },
+}
+
+impl NormalizeError {
+    /// The same in both languages. What is wrong in an entry is quoted.
+    pub fn words(&self) -> Words {
+        let ja = match self {
+            NormalizeError::Syntax { file, source } => {
+                format!("{file}: 書式に誤りがあります\n{source}")
+            }
+            NormalizeError::Fields(error) => format!("項目の定義に誤りがあります（{error}）"),
+            NormalizeError::TooMuch { file, reason } => {
+                format!("{file}: 上限を超えています（{reason}）")
+            }
+            NormalizeError::Meaning { file, entry, reason } => {
+                format!("{file}: {entry}: この定義は使えません（{reason}）")
+            }
+        };
+        Words::new(self.to_string(), ja)
+    }
 }

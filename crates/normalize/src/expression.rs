@@ -54,6 +54,7 @@ fn language() -> &'static Environment<'static> {
         language.add_function("after", |text: &str, mark: &str| {
             text.rsplit_once(mark).map_or(text, |(_, back)| back).to_owned()
         });
+        language.add_function("remove", |text: &str, part: &str| text.replace(part, ""));
         language.add_function("round", f64::round);
         language.add_function("floor", f64::floor);
         language.add_function("ceiling", f64::ceil);
@@ -64,7 +65,7 @@ fn language() -> &'static Environment<'static> {
     })
 }
 
-const FUNCTIONS: [&str; 14] = [
+const FUNCTIONS: [&str; 15] = [
     "lower",
     "upper",
     "trim",
@@ -73,6 +74,7 @@ const FUNCTIONS: [&str; 14] = [
     "ends_with",
     "before",
     "after",
+    "remove",
     "round",
     "floor",
     "ceiling",
@@ -82,7 +84,7 @@ const FUNCTIONS: [&str; 14] = [
 ];
 
 /// Functions and operators that make or take text.
-const TEXTUAL: [&str; 7] = ["lower", "upper", "trim", "before", "after", "\"", "~"];
+const TEXTUAL: [&str; 8] = ["lower", "upper", "trim", "before", "after", "remove", "\"", "~"];
 
 impl Expression {
     /// Reads `text`. The error says what is wrong with it.
@@ -264,6 +266,10 @@ mod tests {
         assert_eq!(value(text, &["tanaka"]).as_deref(), Some("{other}"));
         assert_eq!(value(r#"{a} ~ "-" ~ {b}"#, &["田", "中"]).as_deref(), Some("田-中"));
         assert_eq!(value("{a|number} > 3 and true", &["4"]).as_deref(), Some("true"));
+        let text = r#"remove({a}, "::ffff:")"#;
+        assert_eq!(value(text, &["::ffff:192.0.2.1;::1;"]).as_deref(), Some("192.0.2.1;::1;"));
+        assert_eq!(value(r#"remove({a}, "")"#, &["same"]).as_deref(), Some("same"));
+        assert_eq!(value(r#"remove({a}, "a")"#, &["aa"]), None);
     }
 
     #[test]

@@ -353,6 +353,8 @@ pub(crate) struct Computed {
 #[derive(Default)]
 pub(crate) struct Table {
     positions: Map<Box<str>, u32>,
+    /// Beginnings of values, the longest first.
+    starts: Vec<(Box<str>, u32)>,
     words: Vec<Box<str>>,
 }
 
@@ -361,16 +363,24 @@ impl Table {
         let mut table = Table::default();
         // Content is ours and small; a position always fits.
         for (position, (value, word)) in (0..).zip(entries) {
-            table.positions.insert(value.into(), position);
+            match value.strip_suffix('*') {
+                Some(start) => table.starts.push((start.into(), position)),
+                None => drop(table.positions.insert(value.into(), position)),
+            }
             table.words.push(word.into());
         }
+        table.starts.sort_by_key(|(start, _)| std::cmp::Reverse(start.len()));
         table
     }
 
-    /// The position of the word for `value`, exactly or in small letters.
+    /// The position of the word for `value`: exactly, in small letters, or by how it begins. A dash
+    /// stands for nothing, so that no beginning fits it.
     pub(crate) fn position(&self, value: &str) -> Option<u32> {
         let exact = self.positions.get(value);
-        exact.or_else(|| self.positions.get(value.to_ascii_lowercase().as_str())).copied()
+        let exact =
+            exact.or_else(|| self.positions.get(value.to_ascii_lowercase().as_str())).copied();
+        let mut starts = self.starts.iter().filter(|_| !matches!(value, "" | "-"));
+        exact.or_else(|| Some(starts.find(|(start, _)| value.starts_with(&**start))?.1))
     }
 
     pub(crate) fn word(&self, position: u32) -> &str {
@@ -671,8 +681,7 @@ pub(crate) fn covers(pattern: &str, dataset: &str) -> bool {
 
 /// Content may only speak of fields of the dictionary and of the sources' native names.
 pub(crate) fn known_field(name: &str, dictionary: &FieldDictionary) -> Result<(), String> {
-    const NATIVE: [&str; 7] =
-        ["winlog.event_data.", "winlog.user.", "nxlog.", "vpn.", "auditd.", "source.as.", "audit."];
+    const NATIVE: [&str; 3] = ["winlog.event_data.", "winlog.user.", "nxlog."];
     let native = NATIVE.iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix));
     if native || dictionary.field(name).is_some() {
         return Ok(());
@@ -695,6 +704,26 @@ mod tests {
         match Mappings::layered(&[("x.toml", &text)], &[], &dictionary) {
             Ok(_) => "accepted".into(),
             Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn tables_know_values_and_how_they_begin() {
+        let entries =
+            [("0x0", "none"), ("2*", "two"), ("20*", "twenty"), ("*", "any"), ("abc", "abc")];
+        let table = Table::new(entries.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+        let word = |value| table.position(value).map(|position| table.word(position));
+        for (value, wanted) in [
+            ("0x0", Some("none")),
+            ("0X0", Some("none")),
+            ("ABC", Some("abc")),
+            ("299", Some("two")),
+            ("204", Some("twenty")),
+            ("0x6", Some("any")),
+            ("-", None),
+            ("", None),
+        ] {
+            assert_eq!(word(value), wanted, "{value}");
         }
     }
 

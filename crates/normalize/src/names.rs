@@ -48,11 +48,13 @@ known! {
     BEATS_CHANNEL = "winlog.channel",
     FLAT_CHANNEL = "Channel",
     EVTX_CHANNEL = "Event.System.Channel",
+    OLD_BEATS_CHANNEL = "log_name",
     VPN_EVENT_TIME = "vpn.eventtime",
     VPN_DATE = "vpn.date",
     VPN_TIME = "vpn.time",
     VPN_ZONE = "vpn.tz",
     BEATS_COMPUTER = "winlog.computer_name",
+    OLD_BEATS_COMPUTER = "computer_name",
     FLAT_HOSTNAME = "Hostname",
     EVTX_COMPUTER = "Event.System.Computer",
     JOURNAL_HOSTNAME = "_HOSTNAME",
@@ -66,6 +68,10 @@ pub(crate) enum Hint {
     Beats,
     /// The event's own XML.
     Evtx,
+    /// `log_name`, which Winlogbeat had before version 7.
+    OldChannel,
+    /// With a `log_name`: Winlogbeat's form before version 7.
+    OldEventId,
     /// `EventID`, which Windows events have in NXLog's form.
     EventId,
     /// With an `EventID`: NXLog's form.
@@ -76,6 +82,8 @@ impl Hint {
     fn of(name: &str) -> Hint {
         match name {
             "EventID" => Hint::EventId,
+            "log_name" => Hint::OldChannel,
+            "event_id" => Hint::OldEventId,
             "Channel" | "SourceName" | "ProviderGuid" => Hint::Windows,
             _ if name.starts_with("winlog.") => Hint::Beats,
             _ if name.starts_with("Event.System.") => Hint::Evtx,

@@ -217,6 +217,13 @@ impl Normalizer {
         self.work.resume(&self.content, &self.zone, origin, layout);
     }
 
+    /// Says that records of `stream` and `peer` (the path of a file, or an address without port) were
+    /// read before, by a normalizer that is no more: the next of them is not the first, and `layout` is
+    /// what the last of them had in the column `yagura.layout`. Beyond 4,096 of them it is forgotten.
+    pub fn continue_stream(&mut self, stream: &str, peer: &str, layout: Option<&str>) {
+        self.work.contexts.inherit(stream, peer, layout.unwrap_or_default());
+    }
+
     /// Only the first half of [`Normalizer::push`], for benchmarks: how many fields there are.
     #[doc(hidden)]
     pub fn decode_only(&mut self, origin: &Origin<'_>, bytes: &[u8]) -> usize {
@@ -371,6 +378,9 @@ impl Work {
         let zone = zone_of(fixed, manner);
         let decoder = Decoder { mappings: &content.mappings, datasets: &content.datasets, zone };
         let context = self.contexts.of(origin);
+        if let Some(layout) = context.inherited.take() {
+            context.layouts.resume(&layout, &decoder.reading(origin));
+        }
         let decoded = decoder.decode(text, origin, context, &mut self.flat);
         context.layouts.pass();
         if decoded.dataset == content.datasets.powershell {
@@ -403,6 +413,8 @@ impl Work {
         let first = |names: &[names::NameId]| names.iter().find_map(|name| flat.value(*name));
         let claims = Claims {
             host: first(&[
+                // There `host.name` is the collector.
+                names::OLD_BEATS_COMPUTER,
                 names::HOST_NAME,
                 names::BEATS_COMPUTER,
                 names::EVTX_COMPUTER,

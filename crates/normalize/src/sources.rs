@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use yagura_event::{Origin, StreamName, Transport};
+use yagura_event::{Origin, StreamName, Transport, Words};
 
 /// One `[[source]]` of the configuration, checked: at least one condition and one value.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl Reading {
         dataset: Option<&str>,
         zone: Option<&str>,
         encoding: Option<&str>,
-    ) -> Result<Reading, String> {
+    ) -> Result<Reading, Words> {
         Ok(Reading {
             dataset: dataset.map(dataset_name).transpose()?,
             zone: zone.map(zone_name).transpose()?,
@@ -95,30 +95,40 @@ impl Reading {
 }
 
 /// Whether there is such a dataset is asked where it is used: this only keeps nonsense out.
-fn dataset_name(name: &str) -> Result<Arc<str>, String> {
+fn dataset_name(name: &str) -> Result<Arc<str>, Words> {
     let plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._".contains(&byte);
     if name.is_empty() || name.len() > SOURCE_PATTERN_BYTES_MAX || !name.bytes().all(plain) {
-        return Err(format!("dataset: {name:?} is no dataset, such as linux.auth"));
+        return Err(Words::new(
+            format!("dataset: {name:?} is no dataset, such as linux.auth"),
+            format!("dataset: {name:?} はデータセットの名前ではありません（例: linux.auth）"),
+        ));
     }
     Ok(name.into())
 }
 
-fn zone_name(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name)
-        .map_err(|_| format!("zone: {name:?} is no IANA zone such as Asia/Tokyo or UTC"))
+fn zone_name(name: &str) -> Result<TimeZone, Words> {
+    TimeZone::get(name).map_err(|_| {
+        Words::new(
+            format!("zone: {name:?} is no IANA zone such as Asia/Tokyo or UTC"),
+            format!("zone: {name:?} は IANA のタイムゾーン名ではありません（例: Asia/Tokyo、UTC）"),
+        )
+    })
 }
 
 impl TryFrom<SourceText> for SourceSetting {
-    type Error = String;
+    type Error = Words;
 
     /// The error names the setting by its conditions: a file may have many, and the place that a
     /// TOML reader gives is that of the first.
-    fn try_from(text: SourceText) -> Result<Self, String> {
+    fn try_from(text: SourceText) -> Result<Self, Words> {
         let conditions = text.conditions();
         SourceSetting::understood(text).map_err(|error| match conditions.as_str() {
             "" => error,
-            _ => format!("the [[source]] with {conditions}: {error}"),
+            _ => Words::new(
+                format!("the [[source]] with {conditions}: {}", error.en()),
+                format!("{conditions} の [[source]]: {}", error.ja()),
+            ),
         })
     }
 }
@@ -142,10 +152,13 @@ impl SourceText {
 }
 
 impl SourceSetting {
-    fn understood(text: SourceText) -> Result<Self, String> {
+    fn understood(text: SourceText) -> Result<Self, Words> {
         let pattern = |key: &str, value: &Option<String>| match value {
             Some(value) if value.is_empty() || value.len() > SOURCE_PATTERN_BYTES_MAX => {
-                Err(format!("{key}: must have 1 to {SOURCE_PATTERN_BYTES_MAX} bytes"))
+                Err(Words::new(
+                    format!("{key}: must have 1 to {SOURCE_PATTERN_BYTES_MAX} bytes"),
+                    format!("{key}: 1～{SOURCE_PATTERN_BYTES_MAX}バイトで指定してください"),
+                ))
             }
             value => Ok(value.as_deref().map(Pattern::new)),
         };
@@ -154,32 +167,47 @@ impl SourceSetting {
             transport: text
                 .transport
                 .as_deref()
-                .map(|word| {
-                    word.parse::<Transport>().map_err(|error| format!("transport: {error}"))
-                })
+                .map(|word| word.parse::<Transport>().map_err(|_| no_transport(word)))
                 .transpose()?,
             peer: text.peer.as_deref().map(Network::parse).transpose()?,
             file: pattern("file", &text.file)?,
             host: pattern("host", &text.host)?,
             program: pattern("program", &text.program)?,
         };
-        let reading =
-            Reading::parse(text.dataset.as_deref(), text.zone.as_deref(), text.encoding.as_deref())
-                .map_err(|error| match text.encoding {
-                    Some(_) if error.contains("encoding") => format!("encoding: {error}"),
-                    _ => error,
-                })?;
+        let reading = Reading::parse(
+            text.dataset.as_deref(),
+            text.zone.as_deref(),
+            text.encoding.as_deref(),
+        )?;
         if matcher == Matcher::default() {
-            return Err("a [[source]] needs one of stream, transport, peer, file, host, program \
-                        to say which records it is about"
-                .to_owned());
+            return Err(Words::new(
+                "a [[source]] needs one of stream, transport, peer, file, host, program to say \
+                 which records it is about",
+                "どの記録についての [[source]] かを、stream、transport、peer、file、host、program の\
+                 どれかで指定してください",
+            ));
         }
         if reading == Reading::default() {
-            return Err("a [[source]] needs one of dataset, zone, encoding to say how to read it"
-                .to_owned());
+            return Err(Words::new(
+                "a [[source]] needs one of dataset, zone, encoding to say how to read it",
+                "[[source]] の読み方を、dataset、zone、encoding のどれかで指定してください",
+            ));
         }
         Ok(SourceSetting { text, matcher, reading })
     }
+}
+
+fn no_transport(word: &str) -> Words {
+    Words::new(
+        format!(
+            "transport: unknown transport {word:?}: use syslog-udp, syslog-tcp, http-ingest, \
+             elastic-bulk or file"
+        ),
+        format!(
+            "transport: {word:?} はありません。syslog-udp、syslog-tcp、http-ingest、elastic-bulk、file の\
+             どれかを指定してください"
+        ),
+    )
 }
 
 impl From<SourceSetting> for SourceText {
@@ -280,10 +308,17 @@ struct Network {
 }
 
 impl Network {
-    fn parse(text: &str) -> Result<Network, String> {
+    fn parse(text: &str) -> Result<Network, Words> {
         let wrong = || {
-            format!(
-                "peer: {text:?} is no address and no network such as 192.0.2.0/24 or 2001:db8::/32"
+            Words::new(
+                format!(
+                    "peer: {text:?} is no address and no network such as 192.0.2.0/24 or \
+                     2001:db8::/32"
+                ),
+                format!(
+                    "peer: {text:?} はアドレスでもネットワークでもありません（例: 192.0.2.0/24、\
+                     2001:db8::/32）"
+                ),
             )
         };
         let (address, bits) = match text.split_once('/') {

@@ -1,11 +1,13 @@
-//! The three shapes in which Windows events arrive as JSON, and what their names mean.
+//! The shapes in which Windows events arrive as JSON, and what their names mean.
 //!
 //! * `Evtx`: the event's own XML as JSON (`Event.System`, `Event.EventData`, `Event.UserData`),
 //!   with attributes as `#attributes` or as a sibling `Name_attributes`.
 //! * `Beats`: Winlogbeat's (`winlog.event_data.X`, ECS names beside it).
+//! * `OldBeats`: Winlogbeat's before version 7 (`log_name`, `event_id`, `event_data.X` at top level;
+//!   the exported fields of its reference for 6.8).
 //! * `Flat`: NXLog's (`EventID`, `Channel`, event data at top level).
 //!
-//! All three lead to the same columns.
+//! All lead to the same columns.
 
 use crate::flat::Flat;
 use crate::names::{self, Hint, NameId};
@@ -17,17 +19,21 @@ pub(crate) enum Dialect {
     /// Names are column names.
     Plain,
     Beats,
+    OldBeats,
     Flat,
     Evtx,
 }
 
 impl Dialect {
-    pub(crate) const COUNT: usize = 4;
+    pub(crate) const COUNT: usize = 5;
 
     /// The Windows dialect of a flattened JSON document, if it is one.
     pub(crate) fn of(flat: &Flat) -> Option<Dialect> {
+        let (mut old_channel, mut old_id) = (false, false);
         for hint in flat.hints() {
             match hint {
+                Hint::OldChannel => old_channel = true,
+                Hint::OldEventId => old_id = true,
                 Hint::Beats => return Some(Dialect::Beats),
                 Hint::Evtx => return Some(Dialect::Evtx),
                 Hint::EventId => {
@@ -37,13 +43,14 @@ impl Dialect {
                 Hint::Windows | Hint::None => {}
             }
         }
-        None
+        (old_channel && old_id).then_some(Dialect::OldBeats)
     }
 
     /// Name of the field that holds the channel.
     pub(crate) fn channel(self) -> NameId {
         match self {
             Dialect::Plain | Dialect::Beats => names::BEATS_CHANNEL,
+            Dialect::OldBeats => names::OLD_BEATS_CHANNEL,
             Dialect::Flat => names::FLAT_CHANNEL,
             Dialect::Evtx => names::EVTX_CHANNEL,
         }
@@ -74,6 +81,7 @@ pub(crate) fn meaning(dialect: Dialect, raw: &str) -> Meaning<'_> {
     match dialect {
         Dialect::Plain => plain(raw),
         Dialect::Beats => beats(raw),
+        Dialect::OldBeats => old_beats(raw),
         Dialect::Flat => flat(raw),
         Dialect::Evtx => evtx(raw),
     }
@@ -106,6 +114,37 @@ fn beats(raw: &str) -> Meaning<'_> {
                 return Meaning::Field(format!("{DATA}{data}").into());
             }
             return plain(raw);
+        }
+    };
+    Meaning::Field(name.into())
+}
+
+fn old_beats(raw: &str) -> Meaning<'_> {
+    let name = match raw {
+        "event_id" => "event.code",
+        "log_name" => "winlog.channel",
+        "source_name" => "winlog.provider_name",
+        "provider_guid" => return Meaning::Guid("winlog.provider_guid".into()),
+        "computer_name" => "winlog.computer_name",
+        "record_number" => "winlog.record_id",
+        "level" => "log.level",
+        "user.identifier" => "winlog.user_id",
+        "user.name" => "winlog.user.name",
+        "user.domain" => "winlog.user.domain",
+        "user.type" => "winlog.user.type",
+        "process_id" => "winlog.process_id",
+        "thread_id" => "winlog.thread_id",
+        "activity_id" => "winlog.activity_id",
+        "related_activity_id" => "winlog.related_activity_id",
+        "task" => "winlog.task",
+        "opcode" => "winlog.opcode",
+        "version" => "winlog.version",
+        "keywords" => "winlog.keywords",
+        // Always `wineventlog`: what the shipper calls the document.
+        "type" => "beat.type",
+        _ => {
+            let data = raw.strip_prefix("event_data.").or_else(|| raw.strip_prefix("user_data."));
+            return data.map_or_else(|| plain(raw), self::data);
         }
     };
     Meaning::Field(name.into())
@@ -273,10 +312,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_name_from_three_dialects() {
+    fn one_name_from_every_dialect() {
         let user = Meaning::Field("winlog.event_data.TargetUserName".into());
         assert_eq!(meaning(Dialect::Evtx, "Event.EventData.TargetUserName"), user);
         assert_eq!(meaning(Dialect::Beats, "winlog.event_data.TargetUserName"), user);
+        assert_eq!(meaning(Dialect::OldBeats, "event_data.TargetUserName"), user);
+        assert_eq!(meaning(Dialect::OldBeats, "user_data.TargetUserName"), user);
         assert_eq!(meaning(Dialect::Flat, "TargetUserName"), user);
         let provider = Meaning::Field("winlog.provider_name".into());
         assert_eq!(meaning(Dialect::Evtx, "Event.System.Provider.#attributes.Name"), provider);

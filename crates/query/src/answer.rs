@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use yagura_lake::ScanCounts;
 
 /// The rows of an answer as they are found. Dropping it ends the query.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Answer {
     schema: SchemaRef,
     rows: mpsc::Receiver<Result<RecordBatch, QueryError>>,
     truncated: Arc<AtomicBool>,
+    scanned: ScanCounts,
 }
 
 impl Answer {
@@ -28,6 +30,11 @@ impl Answer {
     /// Whether the limit cut the answer: there are more rows. Final once the stream has ended.
     pub fn truncated(&self) -> bool {
         self.truncated.load(Ordering::Acquire)
+    }
+
+    /// How many files and rows the plan looks at, and what it passes over and why.
+    pub fn scanned(&self) -> ScanCounts {
+        self.scanned
     }
 
     /// All rows, and whether there would be more.
@@ -54,10 +61,10 @@ pub(crate) struct Rows {
     truncated: Arc<AtomicBool>,
 }
 
-pub(crate) fn answer(schema: SchemaRef, ahead: usize) -> (Answer, Rows) {
+pub(crate) fn answer(schema: SchemaRef, scanned: ScanCounts, ahead: usize) -> (Answer, Rows) {
     let (sender, rows) = mpsc::channel(ahead);
     let truncated = Arc::new(AtomicBool::new(false));
-    (Answer { schema, rows, truncated: truncated.clone() }, Rows { sender, truncated })
+    (Answer { schema, rows, truncated: truncated.clone(), scanned }, Rows { sender, truncated })
 }
 
 impl Rows {

@@ -13,7 +13,6 @@
 
 use crate::ast::{Compare, Compute, Operation, Pattern};
 use crate::error::ParseError;
-use crate::fold::fold;
 use crate::limits::DEPTH_MAX;
 use crate::parse::Parser;
 use crate::plan::{Kind, Planner, column};
@@ -28,6 +27,7 @@ use datafusion::logical_expr::{
 };
 use std::ops::Range;
 use yagura_lake::ColumnKind;
+use yagura_textindex::fold;
 
 /// Functions, and how many arguments they take at least and at most.
 const FUNCTIONS: [(&str, usize, usize); 20] = [

@@ -19,9 +19,9 @@ mod ast;
 mod compute;
 mod cursor;
 mod error;
-mod fold;
 pub mod limits;
 mod live;
+mod need;
 mod parse;
 mod pipes;
 mod plan;
@@ -40,8 +40,8 @@ pub use ast::{
     Pattern, Pipe, Test,
 };
 pub use error::{ParseError, QueryError};
-pub use fold::fold;
 pub use live::Live;
 pub use parse::parse;
 pub use searcher::{Order, SearchRequest, Searcher};
+pub use suggest::closest;
 pub use time::parse_instant;

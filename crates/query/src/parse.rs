@@ -13,12 +13,12 @@
 use crate::ast::{Bound, Compare, Expr, FieldTest, Filter, Pattern, Test};
 use crate::cursor::Cursor;
 use crate::error::{Message, ParseError};
-use crate::fold::fold;
 use crate::limits::{DEPTH_MAX, TERMS_MAX, TEXT_BYTES_MAX};
 use crate::pipes;
 use jiff::tz::TimeZone;
 use std::ops::Range;
 use yagura_event::UtcMicros;
+use yagura_textindex::fold;
 
 /// Reads a search expression. `now` is what relative times start from, `zone` that of times
 /// written without one.

@@ -14,11 +14,11 @@
 use crate::ast::{Aggregate, Bin, Function, Named, Pipe};
 use crate::compute;
 use crate::error::ParseError;
-use crate::fold::fold;
 use crate::limits::{COLUMNS_MADE_MAX, PIPES_MAX, ROWS_MAX};
 use crate::parse::Parser;
 use crate::suggest::closest;
 use std::ops::Range;
+use yagura_textindex::fold;
 
 const COMMANDS: [&str; 14] = [
     "head",

@@ -2,7 +2,6 @@
 
 use crate::ast::{Bound, Compare, Expr, FieldTest, Filter, Pattern, Test};
 use crate::error::{Message, ParseError};
-use crate::fold::fold;
 use crate::suggest::closest;
 use crate::text::{TextCondition, TextFunction};
 use crate::time::parse_instant;
@@ -14,6 +13,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use yagura_event::{FieldDictionary, FieldType, UtcMicros, columns as envelope};
 use yagura_lake::{ColumnKind, DATASET, EVENT_ID, TableColumns};
+use yagura_textindex::fold;
 
 /// The column with an event's decoded text.
 pub(crate) const MESSAGE: &str = "message";
@@ -77,36 +77,44 @@ impl<'a> Planner<'a> {
         typed: &str,
         at: &Range<usize>,
     ) -> Result<(String, Kind), ParseError> {
+        if let Some(found) = self.find(typed) {
+            return Ok(found);
+        }
+        // Looking for what was meant takes longer than everything else.
+        if let Some(made) = &self.made {
+            return Err(unknown(self.expr, typed, at, made.iter().map(|(name, _)| name.as_str())));
+        }
+        let known = self.columns.iter().map(|column| &*column.name);
+        let listed = self.dictionary.fields().map(|field| field.name.as_str());
+        Err(unknown(self.expr, typed, at, known.chain(listed).chain([DATASET])))
+    }
+
+    /// [`Planner::resolve`] for whoever goes on without the field.
+    pub(crate) fn find(&mut self, typed: &str) -> Option<(String, Kind)> {
         let there = self.made.as_ref().unwrap_or(&self.added);
         let found = there.iter().find(|(name, _)| name == typed);
         let found = found.or_else(|| there.iter().find(|(name, _)| *fold(name) == *fold(typed)));
         if let Some((name, kind)) = found {
-            return Ok((name.clone(), *kind));
+            return Some((name.clone(), *kind));
         }
         if let Some(made) = &self.made {
             // A field that the table knows by its label may have been kept under its name.
             let known = self.known_name(typed);
-            if let Some((name, kind)) = made.iter().find(|(name, _)| Some(name) == known.as_ref()) {
-                return Ok((name.clone(), *kind));
-            }
-            return Err(unknown(self.expr, typed, at, made.iter().map(|(name, _)| name.as_str())));
+            let kept = made.iter().find(|(name, _)| Some(name) == known.as_ref());
+            return kept.map(|(name, kind)| (name.clone(), *kind));
         }
-        let name = self.known_name(typed);
-        let kind = match &name {
-            Some(name) if name == EVENT_ID => Kind::Id,
-            Some(name) if name == DATASET => Kind::Column(ColumnKind::Keyword),
-            Some(name) => match self.columns.get(name) {
+        let name = self.known_name(typed)?;
+        let kind = if name == EVENT_ID {
+            Kind::Id
+        } else if name == DATASET {
+            Kind::Column(ColumnKind::Keyword)
+        } else {
+            match self.columns.get(&name) {
                 Some(column) => Kind::Column(column.kind),
-                None if self.live => Kind::Column(kind_of(self.dictionary.field_type(name))),
+                None if self.live => Kind::Column(kind_of(self.dictionary.field_type(&name))),
                 None => Kind::Absent,
-            },
-            None => {
-                let known = self.columns.iter().map(|column| &*column.name);
-                let listed = self.dictionary.fields().map(|field| field.name.as_str());
-                return Err(unknown(self.expr, typed, at, known.chain(listed).chain([DATASET])));
             }
         };
-        let name = name.unwrap_or_default();
         if kind == Kind::Id {
             self.needed
                 .extend([envelope::STREAM, envelope::BATCH, envelope::INDEX].map(str::to_owned));
@@ -114,10 +122,15 @@ impl<'a> Planner<'a> {
         if kind != Kind::Absent {
             self.needed.insert(name.clone());
         }
-        Ok((name, kind))
+        Some((name, kind))
     }
 
-    fn known_name(&self, typed: &str) -> Option<String> {
+    /// What a column of the table holds.
+    pub(crate) fn kind(&self, name: &str) -> Option<ColumnKind> {
+        self.columns.get(name).map(|column| column.kind)
+    }
+
+    pub(crate) fn known_name(&self, typed: &str) -> Option<String> {
         let exact = |name: &str| {
             name == EVENT_ID
                 || name == DATASET

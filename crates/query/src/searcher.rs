@@ -3,6 +3,7 @@ use crate::ast::Expr;
 use crate::limits::{
     BATCHES_AHEAD, MEMORY_BYTES_MAX, QUERIES_MAX, ROWS_MAX, SQL_OPERATORS_MAX, STACK_BYTES,
 };
+use crate::need;
 use crate::plan::{Planner, column, one_event, timestamp};
 use crate::steps::{Step, Steps};
 use crate::{Live, QueryError};
@@ -16,11 +17,12 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr as Condition, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use yagura_event::{EventBatch, EventId, FieldDictionary, UtcMicros, columns as envelope};
-use yagura_lake::{DATASET, EVENT_ID, Lake};
+use yagura_lake::{DATASET, EVENT_ID, EventsTable, Lake};
 
 /// Answers questions about everything in a lake. Cheap to clone.
 #[derive(Clone)]
@@ -86,6 +88,8 @@ impl SearchRequest {
 const COLUMNS_DEFAULT: [&str; 5] =
     [EVENT_ID, envelope::TIMESTAMP, DATASET, "message", envelope::ORIGINAL];
 
+// The public questions hand out boxed futures: what is behind an `async fn` is compiled again in every
+// crate that awaits it, here the whole of a query engine.
 impl Searcher {
     /// A searcher with threads, memory and limits of its own.
     pub fn new(lake: Arc<Lake>, dictionary: Arc<FieldDictionary>) -> Result<Searcher, QueryError> {
@@ -112,7 +116,11 @@ impl Searcher {
     }
 
     /// Runs a search. The answer streams; errors of the expression come at once.
-    pub async fn search(&self, request: SearchRequest) -> Result<Answer, QueryError> {
+    pub fn search(&self, request: SearchRequest) -> BoxFuture<'_, Result<Answer, QueryError>> {
+        Box::pin(self.answer_search(request))
+    }
+
+    async fn answer_search(&self, request: SearchRequest) -> Result<Answer, QueryError> {
         let limit = request.limit.min(ROWS_MAX);
         let inner = self.inner.clone();
         self.run(limit, async move { inner.plan(request, limit).await }).await
@@ -120,7 +128,14 @@ impl Searcher {
 
     /// The events with these ids, all columns, as batches by dataset; unknown ids are left out.
     /// For showing what a search over few columns found.
-    pub async fn events(&self, ids: &[EventId]) -> Result<Vec<EventBatch>, QueryError> {
+    pub fn events<'a>(
+        &'a self,
+        ids: &'a [EventId],
+    ) -> BoxFuture<'a, Result<Vec<EventBatch>, QueryError>> {
+        Box::pin(self.find_events(ids))
+    }
+
+    async fn find_events(&self, ids: &[EventId]) -> Result<Vec<EventBatch>, QueryError> {
         let conditions: Vec<_> = ids.iter().take(ROWS_MAX).map(one_event).collect();
         let batches: std::collections::BTreeSet<_> =
             ids.iter().map(|id| i64::try_from(id.batch).unwrap_or(-1)).collect();
@@ -131,12 +146,12 @@ impl Searcher {
                 let table = inner.lake.events();
                 // The first condition prunes files, the second chooses rows.
                 let listed = batches.into_iter().map(lit).collect();
-                let mut rows = inner.context().read_table(Arc::new(table))?;
+                let mut rows = inner.context().read_table(Arc::new(table.clone()))?;
                 rows = rows.filter(column(envelope::BATCH).in_list(listed, false))?;
                 if let Some(any) = any_of(conditions) {
                     rows = rows.filter(any)?;
                 }
-                Ok(rows)
+                Ok((rows, table))
             })
             .await?;
         let schema = answer.schema();
@@ -160,7 +175,7 @@ impl Searcher {
     pub(crate) async fn run(
         &self,
         limit: usize,
-        plan: impl Future<Output = Result<DataFrame, QueryError>> + Send + 'static,
+        plan: impl Future<Output = Result<(DataFrame, EventsTable), QueryError>> + Send + 'static,
     ) -> Result<Answer, QueryError> {
         let stopped = || QueryError::Failed("the searcher is shutting down".to_owned());
         let runtime = self.inner.runtime.as_ref().ok_or_else(stopped)?;
@@ -172,17 +187,18 @@ impl Searcher {
                 return;
             }
             let started = async {
-                let frame = plan.await?;
+                let (frame, table) = plan.await?;
                 let schema = Arc::new(frame.schema().as_arrow().clone());
                 // One row more than wanted tells whether there are more.
-                Ok::<_, QueryError>((schema, frame.execute_stream().await?))
+                let stream = frame.execute_stream().await?;
+                Ok::<_, QueryError>((schema, table.counts(), stream))
             };
             match started.await {
                 Err(error) => {
                     let _ = send_answer.send(Err(error));
                 }
-                Ok((schema, stream)) => {
-                    let (answer, rows) = answer(schema, BATCHES_AHEAD);
+                Ok((schema, scanned, stream)) => {
+                    let (answer, rows) = answer(schema, scanned, BATCHES_AHEAD);
                     if send_answer.send(Ok(answer)).is_ok() {
                         rows.send_all(stream, limit).await;
                     }
@@ -260,7 +276,11 @@ impl Inner {
         &self.lake
     }
 
-    async fn plan(&self, request: SearchRequest, limit: usize) -> Result<DataFrame, QueryError> {
+    async fn plan(
+        &self,
+        request: SearchRequest,
+        limit: usize,
+    ) -> Result<(DataFrame, EventsTable), QueryError> {
         let table = self.lake.events();
         let SearchRequest { expr, from, to, offset, order, columns, .. } = request;
         let mut planner = Planner::new(&expr, table.columns(), &self.dictionary, false);
@@ -294,12 +314,13 @@ impl Inner {
         steps.list.push(Step::Limit(offset, limit.saturating_add(1)));
         let Steps { list, .. } = steps;
         let needed = std::mem::take(&mut planner.needed);
-        let narrow = table.narrowed(needed.iter().map(String::as_str));
+        let need = need::of(&expr.filter, &planner);
+        let narrow = table.narrowed(needed.iter().map(String::as_str)).where_text_has(need);
         let mut frame = self.context().read_table(Arc::new(narrow))?;
         for step in list {
             frame = step.apply(frame)?;
         }
-        Ok(frame)
+        Ok((frame, table))
     }
 }
 

@@ -14,28 +14,35 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use futures::future::BoxFuture;
 use std::sync::Arc;
 
 impl Searcher {
     /// Answers a `SELECT` (or `WITH ... SELECT`, `EXPLAIN SELECT`) over the table `events`. At
     /// most [`ROWS_MAX`] rows. Column names have dots: write `"source.ip"` in double quotes.
-    pub async fn sql(&self, text: &str) -> Result<Answer, QueryError> {
+    pub fn sql<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<Answer, QueryError>> {
+        Box::pin(self.answer_sql(text))
+    }
+
+    async fn answer_sql(&self, text: &str) -> Result<Answer, QueryError> {
         check(text)?;
         let inner = self.inner.clone();
         let text = text.to_owned();
         self.run(ROWS_MAX, async move {
             let context = inner.context();
-            context.register_table("events", Arc::new(inner.lake().events()))?;
+            let table = inner.lake().events();
+            context.register_table("events", Arc::new(table.clone()))?;
             let options = SQLOptions::new()
                 .with_allow_ddl(false)
                 .with_allow_dml(false)
                 .with_allow_statements(false);
             let frame = context.sql_with_options(&text, options).await?;
             // One row more than allowed tells whether there are more.
-            Ok(match frame.logical_plan() {
+            let frame = match frame.logical_plan() {
                 datafusion::logical_expr::LogicalPlan::Explain(_) => frame,
                 _ => frame.limit(0, Some(ROWS_MAX + 1))?,
-            })
+            };
+            Ok((frame, table))
         })
         .await
     }

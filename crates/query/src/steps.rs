@@ -180,18 +180,21 @@ impl<'p, 'a> Steps<'p, 'a> {
         let mut columns = Vec::with_capacity(names.len());
         let mut made: Vec<(String, Kind)> = Vec::new();
         for (typed, at) in names {
-            let (name, kind, shown) = match self.planner.resolve(&typed, &at) {
-                Ok((name, Kind::Absent)) => {
+            // A column asked for by the caller, not in the expression.
+            let found = match lenient && at.is_empty() {
+                true => self.planner.find(&typed),
+                false => Some(self.planner.resolve(&typed, &at)?),
+            };
+            let (name, kind, shown) = match found {
+                Some((name, Kind::Absent)) => {
                     let shown = null_text().alias(&name);
                     (name, Kind::Column(ColumnKind::Keyword), shown)
                 }
-                Ok((name, kind)) => {
+                Some((name, kind)) => {
                     let shown = column(&name);
                     (name, kind, shown)
                 }
-                Err(error) if !lenient || !at.is_empty() => return Err(error),
-                // A column asked for by the caller, not in the expression.
-                Err(_) => {
+                None => {
                     let shown = null_text().alias(&typed);
                     (typed, Kind::Column(ColumnKind::Keyword), shown)
                 }

@@ -1,10 +1,8 @@
 //! "Did you mean": the known name closest to what was typed.
 
-/// The closest of `names`, if it is close enough to be meant.
-pub(crate) fn closest<'a>(
-    typed: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+/// The closest of `names`, if it is close enough to be meant: whatever the case, and the last part of
+/// a name alone, as in `CommandLine` for `winlog.event_data.CommandLine`.
+pub fn closest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed: Vec<char> = typed.chars().take(NAME_CHARS).map(|c| c.to_ascii_lowercase()).collect();
     let mut best: Option<(usize, &str)> = None;
     for name in names {

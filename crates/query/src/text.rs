@@ -1,7 +1,6 @@
 //! Looking for words in an event's text.
 
 use crate::ast::Pattern;
-use crate::fold::{fold, fold_into};
 use crate::limits::REGEX_BYTES_MAX;
 use arrow::array::{Array, AsArray, BinaryViewArray, BooleanArray, StringViewArray};
 use arrow::compute::cast;
@@ -12,9 +11,10 @@ use datafusion::logical_expr::{
 };
 use memchr::memmem::Finder;
 use regex::{Regex, RegexBuilder};
-use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use yagura_textindex::{each_text, fold, fold_into};
 
 /// A condition on an event's text alone, computed in one pass over the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -138,35 +138,25 @@ impl Compiled {
             .map(|row| {
                 found.fill(false);
                 let raw: &[u8] = if original.is_valid(row) { original.value(row) } else { &[] };
-                self.look(raw, &mut scratch, &mut found);
                 let message = message.filter(|message| message.is_valid(row));
-                if let Some(message) = message.map(|message| message.value(row))
-                    && !found.iter().all(|found| *found)
-                    // Most messages are a part of the raw text, which was looked at already.
-                    && memchr::memmem::find(raw, message.as_bytes()).is_none()
-                {
-                    self.look_at_text(message, &mut scratch, &mut found);
-                }
+                each_text(raw, message.map(|message| message.value(row)), |text| {
+                    self.look_at_text(text, &mut scratch, &mut found);
+                    match found.iter().all(|found| *found) {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    }
+                });
                 Some(holds(&self.tree, &found))
             })
             .collect()
     }
 
-    fn look(&self, raw: &[u8], scratch: &mut Scratch, found: &mut [bool]) {
-        let json = matches!(raw.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['));
-        let escaped = memchr::memchr(b'\\', raw).is_some();
-        if !(json && escaped) {
-            self.look_at_text(&String::from_utf8_lossy(raw), scratch, found);
-        }
-        if escaped && !found.iter().all(|found| *found) {
-            let plain = unescape(raw);
-            self.look_at_text(&String::from_utf8_lossy(&plain), scratch, found);
-        }
-    }
-
     fn look_at_text(&self, text: &str, scratch: &mut Scratch, found: &mut [bool]) {
         scratch.folded.clear();
-        fold_into(text, &mut scratch.folded);
+        // A regular expression sees the text as it was written.
+        if !self.needles.iter().all(|needle| matches!(needle, Needle::Raw(_))) {
+            fold_into(text, &mut scratch.folded);
+        }
         for (needle, found) in self.needles.iter().zip(found) {
             *found = *found || needle.is_in(text, &scratch.folded);
         }
@@ -282,70 +272,11 @@ pub(crate) fn regex(expression: &str, any_case: bool) -> Result<Regex, regex::Er
         .build()
 }
 
-/// The text with JSON's escapes (RFC 8259 section 7) undone; what is no escape stays.
-fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
-    let Some(first) = memchr::memchr(b'\\', raw) else { return Cow::Borrowed(raw) };
-    let mut plain = raw[..first].to_vec();
-    let mut rest = &raw[first..];
-    while let [b'\\', escape, tail @ ..] = rest {
-        let simple = match escape {
-            b'"' | b'\\' | b'/' => Some(*escape),
-            b'n' => Some(b'\n'),
-            b't' => Some(b'\t'),
-            b'r' => Some(b'\r'),
-            b'b' => Some(8),
-            b'f' => Some(12),
-            _ => None,
-        };
-        rest = tail;
-        match (simple, *escape == b'u', code_unit(tail)) {
-            (Some(byte), ..) => plain.push(byte),
-            (None, true, Some(unit)) => {
-                rest = &tail[4..];
-                let pair = match rest {
-                    [b'\\', b'u', low @ ..] => code_unit(low),
-                    _ => None,
-                };
-                let text = match pair {
-                    Some(low) => char::decode_utf16([unit, low]).collect::<Vec<_>>(),
-                    None => char::decode_utf16([unit]).collect(),
-                };
-                match text.as_slice() {
-                    [Ok(c)] => {
-                        plain.extend(c.encode_utf8(&mut [0; 4]).bytes());
-                        if pair.is_some() {
-                            rest = &rest[6..];
-                        }
-                    }
-                    [first, ..] => {
-                        let c = first.as_ref().copied().unwrap_or(char::REPLACEMENT_CHARACTER);
-                        plain.extend(c.encode_utf8(&mut [0; 4]).bytes());
-                    }
-                    [] => {}
-                }
-            }
-            _ => plain.extend([b'\\', *escape]),
-        }
-        let next = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
-        plain.extend_from_slice(&rest[..next]);
-        rest = &rest[next..];
-    }
-    plain.extend_from_slice(rest);
-    Cow::Owned(plain)
-}
-
-fn code_unit(digits: &[u8]) -> Option<u16> {
-    let digits = std::str::from_utf8(digits.get(..4)?).ok()?;
-    digits
-        .bytes()
-        .all(|byte| byte.is_ascii_hexdigit())
-        .then(|| u16::from_str_radix(digits, 16).ok())?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::ops::Range;
 
     fn found(pattern: Pattern, raw: &[u8], message: Option<&str>) -> bool {
         let function = TextFunction::new(TextCondition::Contains(pattern)).unwrap();
@@ -440,14 +371,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn unescaping_never_panics_and_leaves_plain_text(raw in prop::collection::vec(any::<u8>(), 0..64)) {
-            let plain = unescape(&raw);
-            if !raw.contains(&b'\\') {
-                prop_assert_eq!(&*plain, &raw[..]);
-            }
-        }
-
-        #[test]
         fn a_word_is_found_in_any_spelling(word in "[a-z]{1,6}|[ァ-ヴ]{1,6}|[一-龥]{1,4}") {
             let wide: String = word.chars().map(|c| match c {
                 'a'..='z' => char::from_u32(u32::from(c) + 0xfee0 - 32).unwrap(),
@@ -456,5 +379,131 @@ mod tests {
             let text = format!("x {wide} y");
             prop_assert!(found(literal(&word), text.as_bytes(), None));
         }
+
+        /// The index of a row may say "perhaps" for nothing, but never "no" for a match.
+        #[test]
+        fn the_text_index_never_hides_a_match(
+            raw in pieces(8),
+            message in proptest::option::of(pieces(4)),
+            part in (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()),
+            other in pieces(3),
+            kind in 0..3usize,
+            decoration in "[*?]{0,1}",
+        ) {
+            let source = if part.2 { message.as_ref().unwrap_or(&raw) } else { &raw };
+            let chars: Vec<char> = source.chars().collect();
+            let (a, b) = (part.0.index(chars.len() + 1), part.1.index(chars.len() + 1));
+            let taken: String = chars[a.min(b)..a.max(b)].iter().collect();
+            let joined = |glue: &str| match kind % 2 {
+                0 => format!("{taken}{glue}"),
+                _ => format!("{glue}{taken}"),
+            };
+            let escaped = regex::escape(&taken);
+            let half = escaped.chars().count() / 2;
+            let cut: String = taken.chars().skip(half).collect();
+            for pattern in [
+                Pattern::Literal(taken.clone()),
+                Pattern::Literal(fold(&taken).to_uppercase()),
+                Pattern::Literal(format!("{taken}{other}")),
+                Pattern::Wildcard(joined(&decoration)),
+                Pattern::Wildcard(format!("*{taken}*")),
+                Pattern::Wildcard(format!("{}*{cut}", taken.chars().take(2).collect::<String>())),
+                Pattern::Regex(escaped.clone()),
+                Pattern::Regex(format!("\\b{escaped}")),
+                Pattern::Regex(format!("({escaped}|{})", regex::escape(&other))),
+                Pattern::Regex(format!("{escaped}.*{}", regex::escape(&cut))),
+                Pattern::Regex(format!("(?:{escaped})+[a-fｆ]?x*")),
+                Pattern::Regex(taken.clone()),
+                Pattern::Regex(escaped.to_lowercase()),
+            ] {
+                let need = crate::need::of_pattern(&pattern);
+                let Ok(needle) = Needle::new(&pattern) else { continue };
+                let in_message =
+                    message.as_ref().is_some_and(|text| needle.is_in(text, &fold(text)));
+                if found(pattern.clone(), raw.as_bytes(), message.as_deref()) || in_message {
+                    prop_assert!(
+                        may_hold(&need, raw.as_bytes(), message.as_deref()),
+                        "{:?} needs {:?}", pattern, need
+                    );
+                }
+            }
+        }
+    }
+
+    /// Texts of what folds, combines, borders and escapes in its own way.
+    fn pieces(count: usize) -> impl Strategy<Value = String> {
+        let long = "A1b2".repeat(40);
+        let pieces: Vec<String> = [
+            "foo",
+            "Foo",
+            "ＦＯＯ",
+            "exe",
+            "k",
+            "\u{212a}",
+            "s",
+            "ſ",
+            "é",
+            "e",
+            "\u{301}",
+            "か",
+            "が",
+            "\u{3099}",
+            "ﾞ",
+            "ｻｰﾊﾞｰ",
+            "サーバ",
+            "ー",
+            "−",
+            "-",
+            "承認",
+            "鍵",
+            "髙",
+            "𠮷",
+            "吉",
+            "①",
+            "㈱",
+            "ß",
+            "İ",
+            "\u{338}",
+            "=",
+            ".",
+            " ",
+            "_",
+            "/",
+            "\\",
+            "\\n",
+            "\\u9375",
+            "\\u0066oo",
+            "{",
+            "\"",
+            "\n",
+            "10.0.0.1",
+            "~",
+            "〜",
+            "\u{fffd}",
+            "ﬁ",
+            "Ⅷ",
+            "한",
+            "ᄒ",
+            "ᅡ",
+        ]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([long])
+        .collect();
+        prop::collection::vec(prop::sample::select(pieces), 0..count).prop_map(|list| list.concat())
+    }
+
+    fn may_hold(need: &yagura_textindex::Need, raw: &[u8], message: Option<&str>) -> bool {
+        use yagura_textindex::{IndexBuilder, TRAILER_BYTES, TextIndex, Trailer};
+        let mut builder = IndexBuilder::default();
+        builder.add(raw, message);
+        let (bytes, _) = builder.finish(&[0; 32]);
+        let tail = &bytes[bytes.len() - TRAILER_BYTES as usize..];
+        let trailer = Trailer::parse(tail, bytes.len() as u64).unwrap();
+        let directory = trailer.directory.start as usize..trailer.directory.end as usize;
+        let index = TextIndex::parse(&trailer, &bytes[directory]).unwrap();
+        let fetch =
+            |range: Range<u64>| Ok(bytes[range.start as usize..range.end as usize].to_vec());
+        !index.rows_to_read(need, fetch).unwrap().is_empty()
     }
 }

@@ -1,7 +1,6 @@
 //! Tests of one field's value, computed once per distinct value.
 
 use crate::ast::{Bound, Compare, Pattern};
-use crate::fold::fold;
 use crate::text::{Needle, regex, wildcard};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::compute::cast;
@@ -15,6 +14,7 @@ use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
+use yagura_textindex::fold;
 
 /// What is asked of a value.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,7 +12,7 @@ mod samples;
 
 use crate::RulebookError;
 use crate::cases::samples::Series;
-use crate::limits::SAMPLE_FILE_BYTES_MAX;
+use crate::limits::{RULE_FILE_BYTES_MAX, SAMPLE_FILE_BYTES_MAX};
 use crate::load::{builtin_tests, files_below, read_text};
 use crate::{Compiled, RuleSources};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use yagura_detect::{CompileReport, Correlator, CorrelatorOptions, Engine, RuleInfo, Ruleset};
-use yagura_event::{EventBatch, Lang, StreamName};
+use yagura_event::{EventBatch, Lang, StreamName, Words};
 use yagura_normalize::Normalizer;
 
 /// What became of one case.
@@ -77,7 +77,7 @@ pub enum Outcome {
     /// The rule is refused, for this reason.
     Refused(String),
     /// The case cannot be read, for this reason.
-    Unreadable(String),
+    Unreadable(Words),
     /// The case has no events that are read here, so it says nothing.
     Skipped,
 }
@@ -105,8 +105,8 @@ impl Outcome {
             }
             Outcome::Unreadable(reason) => {
                 return match lang {
-                    Lang::Ja => format!("テストを読めません: {reason}"),
-                    Lang::En => format!("the case cannot be read: {reason}"),
+                    Lang::Ja => format!("テストを読めません: {}", reason.ja()),
+                    Lang::En => format!("the case cannot be read: {}", reason.en()),
                 };
             }
             Outcome::Skipped => {
@@ -163,11 +163,24 @@ pub fn run_beside(
     more: &[PathBuf],
     compiled: &Compiled,
 ) -> Result<Vec<CaseResult>, RulebookError> {
-    let mut runner = Runner::new(&compiled.ruleset, &compiled.report)?;
     let mut results = Vec::new();
-    for test in if sources.builtin { builtin_tests() } else { Vec::new() } {
-        results.extend(runner.text(Path::new(&test.path), &test.text));
+    if sources.builtin {
+        // The instants in our own tests are those of UTC.
+        let utc = jiff::tz::TimeZone::UTC;
+        let in_utc = match sources.zone == utc {
+            true => None,
+            false => {
+                let sources = RuleSources { zone: utc, ..sources.clone() };
+                Some(sources.compile(Normalizer::embedded_dictionary())?)
+            }
+        };
+        let own = in_utc.as_ref().unwrap_or(compiled);
+        let mut runner = Runner::new(&own.ruleset, &own.report)?;
+        for test in builtin_tests() {
+            results.extend(runner.text(Path::new(&test.path), &test.text));
+        }
     }
+    let mut runner = Runner::new(&compiled.ruleset, &compiled.report)?;
     let mut paths = files(&sources.rules)?;
     paths.extend(files(more)?);
     paths.sort();
@@ -285,7 +298,7 @@ impl Runner<'_> {
         lines
             .map(|(number, line)| match serde_json::from_str::<Line>(line) {
                 Ok(case) => self.line(path, number, &case),
-                Err(error) => unreadable(path, Some(number), error.to_string()),
+                Err(error) => unreadable(path, Some(number), Words::quoted(error.to_string())),
             })
             .collect()
     }
@@ -312,8 +325,11 @@ impl Runner<'_> {
                 )
             }
             _ => {
-                let reason = "a case has either raw, or dataset and fields, or events";
-                return unreadable(path, Some(number), reason.into());
+                let reason = Words::new(
+                    "a case has either raw, or dataset and fields, or events",
+                    "raw、dataset と fields、events のどれか1つを書いてください",
+                );
+                return unreadable(path, Some(number), reason);
             }
         };
         let wanted = u64::from(case.r#match);
@@ -323,14 +339,18 @@ impl Runner<'_> {
     }
 
     fn info(&mut self, path: &Path) -> Vec<CaseResult> {
-        let info = read_text(path, SAMPLE_FILE_BYTES_MAX)
-            .and_then(|text| yaml_serde::from_str::<Info>(&text).map_err(|e| e.to_string()));
+        let info = read_text(path, RULE_FILE_BYTES_MAX).and_then(|text| {
+            yagura_detect::check_text(&text).map_err(Words::quoted)?;
+            yaml_serde::from_str::<Info>(&text).map_err(|error| Words::quoted(error.to_string()))
+        });
         let info = match info {
             Ok(info) => info,
             Err(reason) => return vec![unreadable(path, None, reason)],
         };
         let Some(rule) = info.rule_metadata.first() else {
-            return vec![unreadable(path, None, "rule_metadata names no rule".into())];
+            let reason =
+                Words::new("rule_metadata names no rule", "rule_metadata にルールがありません");
+            return vec![unreadable(path, None, reason)];
         };
         let mut results = Vec::new();
         for test in &info.regression_tests_info {
@@ -342,7 +362,11 @@ impl Runner<'_> {
                         self.try_rule(path, &rule.id, sample, wanted, &batches)
                     }
                     Err(reason) => {
-                        let reason = format!("{}: {reason}", file.display());
+                        let file = file.display();
+                        let reason = Words::new(
+                            format!("{file}: {}", reason.en()),
+                            format!("{file}: {}", reason.ja()),
+                        );
                         let failed = unreadable(path, None, reason);
                         CaseResult { rule_id: rule.id.clone(), sample, ..failed }
                     }
@@ -409,7 +433,7 @@ impl Runner<'_> {
     }
 }
 
-fn unreadable(path: &Path, line: Option<usize>, reason: String) -> CaseResult {
+fn unreadable(path: &Path, line: Option<usize>, reason: Words) -> CaseResult {
     CaseResult {
         path: path.display().to_string(),
         line,

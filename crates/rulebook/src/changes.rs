@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use yagura_detect::{RuleFile, RuleInfo, Ruleset};
 
@@ -145,6 +145,24 @@ struct Parsed {
     parsed: Value,
 }
 
+/// The files whose documents are all filters, with the ids of these as [`Change::id`] says them.
+pub(crate) fn filter_files(files: &[RuleFile]) -> BTreeMap<String, Vec<String>> {
+    let of = |file: &RuleFile| {
+        let ids: Vec<String> = documents(std::slice::from_ref(file)).into_keys().collect();
+        let all = !ids.is_empty() && ids.iter().all(|id| id.starts_with(FILTER));
+        all.then(|| (file.path.clone(), ids))
+    };
+    files.iter().filter_map(of).collect()
+}
+
+/// Every id in `files`, as [`Change::id`] says them.
+pub(crate) fn ids(files: &[RuleFile]) -> BTreeSet<String> {
+    documents(files).into_keys().collect()
+}
+
+/// What stands before the ids of filters, which may be those of rules.
+const FILTER: &str = "filter:";
+
 fn documents(files: &[RuleFile]) -> BTreeMap<String, Parsed> {
     let mut found = BTreeMap::new();
     for file in files {
@@ -165,7 +183,7 @@ fn parsed(file: &RuleFile) -> Vec<(&'static str, Value)> {
     let json = |value| serde_json::to_value(value).unwrap_or_default();
     let unread = || vec![("", serde_json::json!({ "text": file.text }))];
     // What the compiler would not parse is not parsed here either.
-    if !yagura_detect::may_be_parsed(&file.text) {
+    if yagura_detect::check_text(&file.text).is_err() {
         return unread();
     }
     let Ok(collection) = rsigma_parser::parse_sigma_yaml(&file.text) else { return unread() };
@@ -182,7 +200,7 @@ fn parsed(file: &RuleFile) -> Vec<(&'static str, Value)> {
         let value = serde_json::to_value(one).unwrap_or_default();
         ("", regrouped(value))
     }));
-    values.extend(collection.filters.iter().map(|one| ("filter:", json(one))));
+    values.extend(collection.filters.iter().map(|one| (FILTER, json(one))));
     if values.is_empty() { unread() } else { values }
 }
 

@@ -55,7 +55,8 @@ pub struct Technique {
     pub titles: Vec<String>,
 }
 
-/// Every technique that a rule names, by id.
+/// Every technique that a rule or a correlation names, by id. A correlation has data where the rules it
+/// counts have: one of them, or for those of order in time as many as it asks for.
 pub fn coverage(
     ruleset: &Ruleset,
     present: &DataPresent,
@@ -69,13 +70,15 @@ pub fn coverage(
             }
         }
     }
+    let possible = ruleset.possible_correlations(|rule| with_data.contains(rule));
+    with_data.extend(possible.iter().map(|correlation| correlation.id.clone()));
     let mut tested: BTreeMap<&str, bool> = BTreeMap::new();
     for result in results.iter().filter(|result| result.outcome != Outcome::Skipped) {
         let good = tested.entry(result.rule_id.as_str()).or_insert(true);
         *good &= result.outcome == Outcome::Passed;
     }
     let mut techniques: BTreeMap<String, Technique> = BTreeMap::new();
-    for rule in ruleset.rules() {
+    for rule in ruleset.rules().chain(ruleset.correlations()) {
         for id in techniques_of(rule) {
             let technique = techniques.entry(id.clone()).or_insert_with(|| Technique {
                 id,
@@ -161,4 +164,67 @@ pub fn navigator_layer(techniques: &[Technique], lang: Lang) -> Value {
         "selectTechniquesAcrossTactics": true,
         "selectSubtechniquesWithParent": false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::Sample;
+    use yagura_detect::{LogSources, RuleFile};
+    use yagura_event::FieldDictionary;
+
+    fn rule(name: &str) -> String {
+        format!(
+            "title: Rule {name}\nid: {name}\nname: {name}\nlogsource: {{product: {name}}}\n\
+             detection: {{s: {{x: y}}, condition: s}}\n"
+        )
+    }
+
+    fn correlation(id: &str, kind: &str, rules: &str, technique: &str) -> String {
+        format!(
+            "title: {id}\nid: {id}\nname: {id}\ntags: [attack.{technique}]\ncorrelation:\n  \
+             type: {kind}\n  rules: [{rules}]\n  group-by: [x]\n  timespan: 1m\n  \
+             condition: {{gte: 2}}\n"
+        )
+    }
+
+    #[test]
+    fn correlations_count_where_the_rules_they_count_have_data() {
+        let documents = [
+            rule("a"),
+            rule("b"),
+            correlation("many", "event_count", "a, b", "t1110"),
+            correlation("both", "temporal", "a, b", "t1110.001"),
+            correlation("chain", "event_count", "both", "t1110.002"),
+            correlation("above", "event_count", "many", "t1110.003"),
+        ];
+        let sources = "[[source]]\nproduct = 'a'\nwhere = [{ dataset = 'of.a' }]\n\
+                       [[source]]\nproduct = 'b'\nwhere = [{ dataset = 'of.b' }]\n";
+        let sources = LogSources::from_toml(sources).unwrap();
+        let dictionary = std::sync::Arc::new(FieldDictionary::from_toml("").unwrap());
+        let file = RuleFile { path: "x.yml".to_owned(), text: documents.join("---\n") };
+        let (ruleset, report) = Ruleset::compile(&[file], dictionary, &sources);
+        assert!(report.refused.is_empty(), "{:?}", report.refused);
+        let passed = |id: &str| CaseResult {
+            path: String::new(),
+            line: None,
+            rule_id: id.to_owned(),
+            rule_title: None,
+            sample: Sample::Series,
+            wanted: 1,
+            found: 1,
+            outcome: Outcome::Passed,
+        };
+        let scores = |datasets: &[&str]| {
+            let mut present = DataPresent::default();
+            datasets.iter().for_each(|dataset| present.add(dataset, "", 1));
+            let techniques = coverage(&ruleset, &present, &[passed("above"), passed("both")]);
+            let scores = techniques.iter().map(|one| format!("{} {}", one.id, one.score));
+            scores.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(scores(&[]), "T1110 0, T1110.001 0, T1110.002 0, T1110.003 0");
+        assert_eq!(scores(&["of.a"]), "T1110 50, T1110.001 0, T1110.002 0, T1110.003 100");
+        let all = "T1110 50, T1110.001 100, T1110.002 50, T1110.003 100";
+        assert_eq!(scores(&["of.a", "of.b"]), all);
+    }
 }

@@ -9,16 +9,21 @@
 //!
 //! An update is written in full next to the rules, then changes place with them in one step of the
 //! file system, so that whoever reads the directory sees the old set or the new one.
+//!
+//! Files that hold filters and nothing else are a house's own: those that the new set does not have
+//! stay.
 
 use crate::RulebookError;
-use crate::changes::{Change, ChangeKind, between};
+use crate::changes::{Change, ChangeKind, between, filter_files, ids};
 use crate::limits::{FOLDER_DEPTH_MAX, RULE_FILES_MAX, VERSIONS_KEPT_MAX};
-use crate::load::RuleSources;
+use crate::load::{RuleSources, too_deep, too_many_files};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use yagura_event::Words;
 
 /// An update as the history keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +46,19 @@ pub struct Update {
     pub changed: usize,
     /// Ids of all of them, each after `+`, `-` or `~`.
     pub rules: Vec<String>,
+    /// Files of filters that the new rules do not have and that stayed, by their paths in the
+    /// directory.
+    #[serde(default)]
+    pub kept: Vec<String>,
+}
+
+/// What an update would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// Rules, correlations and filters that would differ.
+    pub changes: Vec<Change>,
+    /// As [`Update::kept`].
+    pub kept: Vec<String>,
 }
 
 /// A directory of rules and its history.
@@ -69,9 +87,20 @@ impl Library {
     ///
     /// # Errors
     /// When either cannot be read.
-    pub fn changes(&self, from: &Path) -> Result<Vec<Change>, RulebookError> {
+    pub fn preview(&self, from: &Path) -> Result<Preview, RulebookError> {
+        self.preview_but(from, &BTreeSet::new())
+    }
+
+    /// The same; the filters whose ids are `gone` do not stay.
+    fn preview_but(&self, from: &Path, gone: &BTreeSet<String>) -> Result<Preview, RulebookError> {
         let before = if is_there(&self.dir)? { files(&self.dir)? } else { Vec::new() };
-        Ok(between(&before, &files(from)?))
+        let mut after = files(from)?;
+        let known = ids(&after);
+        let stays = |id: &String| !known.contains(id) && !gone.contains(id);
+        let mut kept = filter_files(&before);
+        kept.retain(|_, ids| ids.iter().any(stays));
+        after.extend(before.iter().filter(|file| kept.contains_key(&file.path)).cloned());
+        Ok(Preview { changes: between(&before, &after), kept: kept.into_keys().collect() })
     }
 
     /// Puts a copy of all files of `from` in the place of the rules in use, which are kept.
@@ -79,23 +108,25 @@ impl Library {
     /// # Errors
     /// When something cannot be read or written; the rules in use are then as they were.
     pub fn update(&self, from: &Path, who: &str, time: &str) -> Result<Update, RulebookError> {
-        let changes = self.changes(from)?;
-        self.replace(from, &from.display().to_string(), &changes, who, time)
+        let preview = self.preview(from)?;
+        self.replace(from, &from.display().to_string(), preview, who, time)
     }
 
-    /// Goes back to the rules before the newest update, which is kept too.
+    /// Goes back to the rules before the newest update, which is kept too. Filters that it did not
+    /// bring stay.
     ///
     /// # Errors
     /// When there is no earlier version, or as [`Library::update`].
     pub fn undo(&self, who: &str, time: &str) -> Result<Update, RulebookError> {
         let none = || RulebookError::NoEarlierVersion(self.dir.clone());
-        let last = self.history()?.last().map(|update| update.number).ok_or_else(none)?;
-        let earlier = self.version(last);
+        let last = self.history()?.pop().ok_or_else(none)?;
+        let earlier = self.version(last.number);
         if !earlier.is_dir() {
             return Err(none());
         }
-        let changes = self.changes(&earlier)?;
-        self.replace(&earlier, "undo", &changes, who, time)
+        let brought = last.rules.iter().filter_map(|id| id.strip_prefix('+'));
+        let preview = self.preview_but(&earlier, &brought.map(str::to_owned).collect())?;
+        self.replace(&earlier, "undo", preview, who, time)
     }
 
     /// Every update, oldest first.
@@ -113,7 +144,7 @@ impl Library {
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole
             .lines()
-            .map(|line| serde_json::from_str(line).map_err(|e| RulebookError::at(&path, e)))
+            .map(|line| serde_json::from_str(line).map_err(|e| RulebookError::not_read(&path, &e)))
             .collect()
     }
 
@@ -125,7 +156,7 @@ impl Library {
         &self,
         from: &Path,
         named: &str,
-        changes: &[Change],
+        Preview { changes, kept }: Preview,
         who: &str,
         time: &str,
     ) -> Result<Update, RulebookError> {
@@ -145,6 +176,7 @@ impl Library {
             removed: count(ChangeKind::Removed),
             changed: count(ChangeKind::Changed),
             rules: changes.iter().map(sign).collect(),
+            kept,
         };
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -160,14 +192,21 @@ impl Library {
                 .map(|count| self.history.join(format!("{number:06}.unfinished-{count}")))
                 .find(|aside| matches!(aside.try_exists(), Ok(false)))
                 .ok_or_else(|| {
-                    RulebookError::at(&place, "too many unfinished updates: look at them")
+                    let reason = Words::new(
+                        "too many unfinished updates: look at them",
+                        "途中で終わった更新が多すぎます。中身を確かめて片付けてください",
+                    );
+                    RulebookError::at(&place, reason)
                 })?;
             fs::rename(&place, &aside).map_err(io(&aside))?;
         }
         let mut copied = 0;
         copy(from, &place, 0, &mut copied)?;
+        for path in &update.kept {
+            keep(&self.dir.join(path), &place.join(path))?;
+        }
         renameat_with(CWD, &place, CWD, &self.dir, RenameFlags::EXCHANGE)
-            .map_err(|error| RulebookError::at(&self.dir, error))?;
+            .map_err(|error| RulebookError::at(&self.dir, std::io::Error::from(error)))?;
         sync_dir(&self.history)?;
         if let Some(parent) = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent)?;
@@ -222,8 +261,7 @@ fn files(dir: &Path) -> Result<Vec<yagura_detect::RuleFile>, RulebookError> {
 /// lead anywhere.
 fn copy(from: &Path, to: &Path, depth: usize, copied: &mut usize) -> Result<(), RulebookError> {
     if depth > FOLDER_DEPTH_MAX {
-        let reason = format!("folders are nested deeper than {FOLDER_DEPTH_MAX}");
-        return Err(RulebookError::at(from, reason));
+        return Err(too_deep(from));
     }
     let wrong = |path: &Path, error: std::io::Error| RulebookError::at(path, error);
     fs::create_dir(to).map_err(|error| wrong(to, error))?;
@@ -236,18 +274,45 @@ fn copy(from: &Path, to: &Path, depth: usize, copied: &mut usize) -> Result<(), 
         } else if kind.is_file() {
             *copied += 1;
             if *copied > RULE_FILES_MAX {
-                return Err(RulebookError::at(from, format!("more than {RULE_FILES_MAX} files")));
+                return Err(too_many_files(from));
             }
-            let bytes = fs::read(&path).map_err(|error| wrong(&path, error))?;
-            let write = || -> std::io::Result<()> {
-                let mut file = File::create_new(&target)?;
-                file.write_all(&bytes)?;
-                file.sync_all()
-            };
-            write().map_err(|error| wrong(&target, error))?;
+            copy_file(&path, &target)?;
         }
     }
     sync_dir(to)
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), RulebookError> {
+    let bytes = fs::read(from).map_err(|error| RulebookError::at(from, error))?;
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create_new(to)?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| RulebookError::at(to, error))
+}
+
+/// Copies a file that stays to its place, or, where the new rules have another file there, beside it.
+fn keep(from: &Path, to: &Path) -> Result<(), RulebookError> {
+    let dir = to.parent().unwrap_or(to);
+    fs::create_dir_all(dir).map_err(|error| RulebookError::at(dir, error))?;
+    let beside = (1..=VERSIONS_KEPT_MAX).map(|number| {
+        let mut name = to.file_stem().unwrap_or_default().to_owned();
+        name.push(format!("-kept-{number}."));
+        name.push(to.extension().unwrap_or_default());
+        to.with_file_name(name)
+    });
+    for place in std::iter::once(to.to_owned()).chain(beside) {
+        if !is_there(&place)? {
+            copy_file(from, &place)?;
+            return sync_dir(dir);
+        }
+    }
+    let reason = Words::new(
+        "too many files of this name: remove some",
+        "同じ名前のファイルが多すぎます。減らしてください",
+    );
+    Err(RulebookError::at(to, reason))
 }
 
 fn sync_dir(dir: &Path) -> Result<(), RulebookError> {

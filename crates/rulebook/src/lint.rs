@@ -7,11 +7,13 @@
 mod logic;
 mod words;
 
+use crate::Compiled;
 use crate::limits::PROBLEMS_PER_FILE_MAX;
+use crate::load::log_sources;
 use crate::locate::{Document, documents, line_of};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use yagura_detect::{CompileReport, Refusal, RuleFile};
+use yagura_detect::{Refusal, RuleFile};
 use yagura_event::Lang;
 
 /// How bad a problem is.
@@ -69,9 +71,10 @@ impl Problem {
     }
 }
 
-/// Every problem of `files`, by path and line. `report` is that of the rule set they were compiled
-/// in, which may hold other files too.
-pub fn check(files: &[RuleFile], report: &CompileReport) -> Vec<Problem> {
+/// Every problem of `files`, by path and line. `compiled` is the rule set they were compiled in, which
+/// may hold other files too.
+pub fn check(files: &[RuleFile], compiled: &Compiled) -> Vec<Problem> {
+    let report = &compiled.report;
     let mut refusals: BTreeMap<&str, Vec<&Refusal>> = BTreeMap::new();
     for refusal in &report.refused {
         refusals.entry(refusal.path.as_str()).or_default().push(refusal);
@@ -94,7 +97,50 @@ pub fn check(files: &[RuleFile], report: &CompileReport) -> Vec<Problem> {
             problems.extend(of_filter(report, files));
         }
     }
+    problems.extend(unknown_fields(files, compiled));
     problems.sort_by(|a, b| (&a.path, a.line, &a.code).cmp(&(&b.path, b.line, &b.code)));
+    problems
+}
+
+/// Fields that no event has: of each file no more than are named at all.
+fn unknown_fields(files: &[RuleFile], compiled: &Compiled) -> Vec<Problem> {
+    // Wrong content has been said when it was compiled.
+    let Ok(sources) = log_sources() else { return Vec::new() };
+    let files: BTreeMap<&str, &RuleFile> =
+        files.iter().map(|file| (file.path.as_str(), file)).collect();
+    let mut named: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for unknown in compiled.ruleset.unknown_fields(&sources) {
+        let Some(file) = files.get(&*unknown.rule.path) else { continue };
+        let count = named.entry(file.path.as_str()).or_default();
+        *count += 1;
+        if *count > PROBLEMS_PER_FILE_MAX {
+            continue;
+        }
+        let documents = documents(&file.text);
+        let is_it = |document: &&Document<'_>| {
+            top_value(document, "id").as_ref() == Some(&unknown.rule.id)
+                || top_value(document, "title").as_ref() == Some(&unknown.rule.title)
+        };
+        let document = documents.iter().find(is_it).or(documents.first());
+        let field = unknown.field.as_str();
+        let line = document.map(|document| {
+            document.first_line + line_of(document.text, &["detection", field]) + 1
+        });
+        let message = match &unknown.meant {
+            Some(meant) => format!("no event is known to have the field {field}: is it {meant}?"),
+            None => format!("no event of its log source has the field {field}"),
+        };
+        problems.push(Problem {
+            path: file.path.clone(),
+            line,
+            severity: Severity::Warning,
+            code: "unknown_field".into(),
+            rule_id: Some(unknown.rule.id.clone()),
+            message_ja: words::japanese("unknown_field", &message),
+            message,
+        });
+    }
     problems
 }
 
@@ -139,11 +185,11 @@ fn of_document(file: &RuleFile, document: &Document<'_>) -> Vec<Problem> {
         message,
     };
     let mut problems = Vec::new();
-    for found in rsigma_parser::lint_yaml_str(document.text) {
+    // Where each stands is looked for in the whole text: no more are looked at than are named.
+    let found = rsigma_parser::lint_yaml_str(document.text).into_iter();
+    let found = found.filter(|found| words::is_ours(&found.rule.to_string()));
+    for found in found.take(PROBLEMS_PER_FILE_MAX) {
         let code = found.rule.to_string();
-        if !words::is_ours(&code) {
-            continue;
-        }
         let severity = match found.severity {
             rsigma_parser::Severity::Error => Severity::Error,
             rsigma_parser::Severity::Warning => Severity::Warning,
@@ -162,7 +208,8 @@ fn of_document(file: &RuleFile, document: &Document<'_>) -> Vec<Problem> {
     }
     let place = |path: &[&str]| line_of(document.text, path);
     let ours = logic::problems(document.text);
-    problems.extend(ours.into_iter().map(|(path, severity, code, message)| {
+    let ours = ours.into_iter().take(PROBLEMS_PER_FILE_MAX);
+    problems.extend(ours.map(|(path, severity, code, message)| {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         problem(place(&path), severity, code, message)
     }));

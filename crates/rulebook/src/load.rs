@@ -4,6 +4,7 @@ use crate::RulebookError;
 use crate::limits::{FOLDER_DEPTH_MAX, RULE_FILE_BYTES_MAX, RULE_FILES_MAX, SAMPLE_FILE_BYTES_MAX};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use yagura_detect::{
     CompileOptions, CompileReport, LogSources, Pipeline, PlaceholderLists, Refusal, RuleFile,
     Ruleset,
 };
-use yagura_event::FieldDictionary;
+use yagura_event::{FieldDictionary, Words};
 
 #[derive(RustEmbed)]
 #[folder = "$CARGO_MANIFEST_DIR/../../content/rules"]
@@ -21,6 +22,9 @@ struct Pack;
 
 /// Which events a Sigma log source means.
 const LOG_SOURCES: &str = include_str!("../../../content/logsources.toml");
+
+/// What the paths of our own rules begin with.
+const BUILTIN: &str = "builtin/";
 
 /// Where rules come from, and what a house adds to them.
 #[derive(Debug, Clone)]
@@ -73,6 +77,8 @@ pub struct Compiled {
     pub report: CompileReport,
     /// As [`Loaded::adapted`].
     pub adapted: String,
+    /// SHA-256 of the text of every file, by its path.
+    pub texts: Arc<BTreeMap<String, [u8; 32]>>,
 }
 
 impl RuleSources {
@@ -86,13 +92,13 @@ impl RuleSources {
         for path in &self.rules {
             for path in files_below(path, &["yml", "yaml"])? {
                 if loaded.files.len() + loaded.refused.len() >= RULE_FILES_MAX {
-                    let reason = format!("more than {RULE_FILES_MAX} rule files");
-                    return Err(RulebookError::at(&path, reason));
+                    return Err(too_many_files(&path));
                 }
                 let name = path.display().to_string();
                 match read_text(&path, RULE_FILE_BYTES_MAX) {
                     Ok(text) => loaded.files.push(RuleFile { path: name, text }),
                     Err(reason) => {
+                        let reason = reason.en().to_owned();
                         let refusal = Refusal { path: name, rule_id: None, title: None, reason };
                         loaded.refused.push(refusal);
                     }
@@ -127,6 +133,25 @@ impl RuleSources {
     }
 }
 
+impl Compiled {
+    /// The file at `path` as it is now, if it is the one that was compiled.
+    pub fn file(path: &str, texts: &BTreeMap<String, [u8; 32]>) -> Option<RuleFile> {
+        let text = match path.strip_prefix(BUILTIN) {
+            Some(name) => {
+                let file = Pack::get(name)?;
+                String::from_utf8_lossy(&file.data).into_owned()
+            }
+            None => read_text(Path::new(path), RULE_FILE_BYTES_MAX).ok()?,
+        };
+        let same = texts.get(path) == Some(&sha256(&text));
+        same.then(|| RuleFile { path: path.to_owned(), text })
+    }
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
 impl Loaded {
     /// Compiles what was read; files that cannot be rules are among those refused.
     ///
@@ -134,10 +159,12 @@ impl Loaded {
     /// When our own table of log sources is wrong.
     pub fn compile(self, dictionary: Arc<FieldDictionary>) -> Result<Compiled, RulebookError> {
         let sources = log_sources()?;
+        let texts = self.files.iter().map(|file| (file.path.clone(), sha256(&file.text)));
+        let texts = Arc::new(texts.collect());
         let (ruleset, mut report) =
             Ruleset::compile_with(&self.files, dictionary, &sources, &self.options);
         report.refused.extend(self.refused);
-        Ok(Compiled { ruleset: Arc::new(ruleset), report, adapted: self.adapted })
+        Ok(Compiled { ruleset: Arc::new(ruleset), report, adapted: self.adapted, texts })
     }
 }
 
@@ -165,7 +192,7 @@ fn pack(ending: &str) -> Vec<RuleFile> {
         .filter_map(|path| {
             let file = Pack::get(&path)?;
             let text = String::from_utf8_lossy(&file.data).into_owned();
-            Some(RuleFile { path: format!("builtin/{path}"), text })
+            Some(RuleFile { path: format!("{BUILTIN}{path}"), text })
         })
         .collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -197,7 +224,7 @@ fn lists_of(paths: &[PathBuf], hash: &mut Sha256) -> Result<PlaceholderLists, Ru
                 one.insert(&name, lines_of(&text)).map(|()| one)
             };
             read.and_then(|read| lists.merge(read))
-                .map_err(|error| RulebookError::at(&path, error))?;
+                .map_err(|error| RulebookError::not_read(&path, &error))?;
         }
     }
     Ok(lists)
@@ -228,7 +255,7 @@ fn pipelines_of(paths: &[PathBuf], hash: &mut Sha256) -> Result<Vec<Pipeline>, R
             mix(hash, &path, &text);
             let name = path.display().to_string();
             let pipeline = Pipeline::from_yaml(&name, &text)
-                .map_err(|error| RulebookError::at(&path, error.reason))?;
+                .map_err(|error| RulebookError::not_read(&path, &error.reason))?;
             pipelines.push(pipeline);
         }
     }
@@ -257,8 +284,7 @@ fn collect(
     files: &mut Vec<PathBuf>,
 ) -> Result<(), RulebookError> {
     if depth > FOLDER_DEPTH_MAX {
-        let reason = format!("folders are nested deeper than {FOLDER_DEPTH_MAX}");
-        return Err(RulebookError::at(dir, reason));
+        return Err(too_deep(dir));
     }
     let entries = std::fs::read_dir(dir).map_err(|error| RulebookError::at(dir, error))?;
     let mut paths = Vec::new();
@@ -278,7 +304,7 @@ fn collect(
             collect(&path, depth + 1, extensions, files)?;
         } else if kind.is_file() && wanted(&path) {
             if files.len() >= RULE_FILES_MAX {
-                return Err(RulebookError::at(&path, format!("more than {RULE_FILES_MAX} files")));
+                return Err(too_many_files(&path));
             }
             files.push(path);
         }
@@ -287,18 +313,39 @@ fn collect(
 }
 
 /// The text of a file, or why it cannot be one of ours.
-pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, String> {
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Words> {
     let bytes = read_bytes(path, bytes_max)?;
-    String::from_utf8(bytes)
-        .map_err(|error| format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Words::new(format!("not UTF-8 at byte {at}"), format!("{at}バイト目がUTF-8ではありません"))
+    })
 }
 
-pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Words> {
+    let file = std::fs::File::open(path)?;
     let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
-        return Err(format!("larger than {bytes_max} bytes"));
+        return Err(Words::new(
+            format!("larger than {bytes_max} bytes"),
+            format!("{bytes_max}バイトを超えています"),
+        ));
     }
     Ok(bytes)
+}
+
+pub(crate) fn too_deep(dir: &Path) -> RulebookError {
+    let reason = Words::new(
+        format!("folders are nested deeper than {FOLDER_DEPTH_MAX}"),
+        format!("フォルダーが{FOLDER_DEPTH_MAX}階層より深くなっています"),
+    );
+    RulebookError::at(dir, reason)
+}
+
+pub(crate) fn too_many_files(path: &Path) -> RulebookError {
+    let reason = Words::new(
+        format!("more than {RULE_FILES_MAX} files; name fewer"),
+        format!("ファイルが{RULE_FILES_MAX}個を超えています。減らしてください"),
+    );
+    RulebookError::at(path, reason)
 }

@@ -20,11 +20,15 @@ pub struct Hits {
     events: u64,
     values: BTreeMap<String, HashMap<String, u64>>,
     entities: HashMap<(String, String), u64>,
+    entities_only: bool,
 }
 
 /// One exception that would help.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Suggestion {
+    /// Whether it is about the host, user, address or dataset of the alerts; else about a field of the
+    /// events.
+    pub entity: bool,
     /// The field, as ECS calls it.
     pub field: String,
     /// The value.
@@ -77,6 +81,12 @@ impl Hits {
         }
     }
 
+    /// Notes that it is no rule about single events, but a correlation or an indicator. Only exceptions
+    /// about an entity apply to it.
+    pub fn entities_only(&mut self) {
+        self.entities_only = true;
+    }
+
     /// Notes the fields of one of the events that were hit.
     pub fn event<'a>(&mut self, fields: impl IntoIterator<Item = (&'a str, &'a str)>) {
         self.events += 1;
@@ -96,19 +106,24 @@ impl Hits {
     /// What would help. `constant` says which `field = value` the rule itself asks for: an exception
     /// for that would switch it off.
     pub fn suggestions(&self, constant: impl Fn(&str, &str) -> bool) -> Vec<Suggestion> {
-        let of_entities =
-            self.entities.iter().map(|((field, value), count)| (field, value, *count, self.hits));
-        let of_values = self.values.iter().flat_map(|(field, values)| {
-            values.iter().map(move |(value, count)| (field, value, *count, self.events))
+        let of_entities = self
+            .entities
+            .iter()
+            .map(|((field, value), count)| (true, field, value, *count, self.hits));
+        // An exception about a field is asked of one event; what a correlation counted is none.
+        let values = (!self.entities_only).then_some(&self.values).into_iter().flatten();
+        let of_values = values.flat_map(|(field, values)| {
+            values.iter().map(move |(value, count)| (false, field, value, *count, self.events))
         });
         let mut found: Vec<Suggestion> = of_entities
             .chain(of_values)
-            .filter(|(field, value, count, of)| {
+            .filter(|(_, field, value, count, of)| {
                 let share = *count as f64 / (*of).max(1) as f64;
                 // What all events have in common is what the rule looks for.
                 share >= SHARE_MIN && !(*count == *of && constant(field, value))
             })
-            .map(|(field, value, removed, of)| Suggestion {
+            .map(|(entity, field, value, removed, of)| Suggestion {
+                entity,
                 field: field.clone(),
                 value: value.clone(),
                 share: removed as f64 / of.max(1) as f64,
@@ -201,6 +216,17 @@ mod tests {
                 ("host.name", "pc7", 2, 10)
             ]
         );
+    }
+
+    #[test]
+    fn for_a_correlation_only_entities_are_suggested() {
+        let mut hits = Hits::default();
+        hits.entities_only();
+        hits.alert(10, Some(("host.name", "backup01")), None);
+        (0..10).for_each(|_| hits.event([("user.name", "svc"), ("host.name", "backup01")]));
+        let said = hits.suggestions(|_, _| false);
+        let said: Vec<_> = said.iter().map(|one| (one.entity, one.field.as_str())).collect();
+        assert_eq!(said, [(true, "host.name")]);
     }
 
     #[test]

@@ -1,7 +1,17 @@
 //! What a scan of real event logs with all rules costs, beside the bare parser writing JSON from the
-//! same files. Each is a process of its own, so that CPU seconds and peak memory are its own.
+//! same files, and beside other programs that scan event logs, where they are on the PATH. Each is a
+//! process of its own, so that CPU seconds and peak memory are its own.
 //!
-//! `YAGURA_CORPORA=... cargo bench -p yagura-scan`
+//! `large` and `findings` show that memory stays bounded: a gigabyte of text, and a million lines of
+//! which each satisfies two rules and a correlation. They write their logs and findings to the
+//! temporary folder (about 5 GB), and take everything away again.
+//!
+//! `YAGURA_CORPORA=... cargo bench -p yagura-scan`, or with the name of a role after `--`.
+
+#[path = "scan/generated.rs"]
+mod generated;
+#[path = "scan/peers.rs"]
+mod peers;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -33,7 +43,9 @@ fn main() {
         "scan" => all(&corpora, 1, false),
         "scan2" => all(&corpora, 2, false),
         "hashing" => all(&corpora, 1, true),
-        _ => compare(),
+        "large" => generated::large(sources(&corpora)),
+        "findings" => generated::findings(),
+        _ => compare(&corpora),
     }
 }
 
@@ -99,6 +111,7 @@ fn all(corpora: &Path, threads: usize, file_hashes: bool) {
     let report = &scanned.report;
     let own = cpu_seconds() - before;
     let text = format!("{} findings, scan alone {own:.3} s", report.findings());
+    let text = format!("{text}, {:.2} µs an event", own * 1e6 / report.events.max(1) as f64);
     told("scan", report.events, &text);
 }
 
@@ -123,18 +136,40 @@ fn peak_mebibytes() -> f64 {
     kibibytes.unwrap_or_default() / 1024.0
 }
 
-fn compare() {
+fn compare(corpora: &Path) {
     let Ok(program) = std::env::current_exe() else { return };
     println!("role, count, CPU seconds, peak MiB; the fastest of {RUNS} runs each");
+    let run = |role: &str| {
+        let output = Command::new(&program).arg(role).output().ok()?;
+        let line = String::from_utf8(output.stdout).ok()?;
+        let seconds: f64 = line.split_whitespace().nth(2)?.parse().ok()?;
+        Some((seconds, line))
+    };
+    let mut parser = None;
     for role in ["parser", "rules", "scan", "scan2", "hashing"] {
-        let runs = (0..RUNS).filter_map(|_| {
-            let output = Command::new(&program).arg(role).output().ok()?;
-            let line = String::from_utf8(output.stdout).ok()?;
-            let seconds: f64 = line.split_whitespace().nth(2)?.parse().ok()?;
-            Some((seconds, line))
-        });
-        if let Some((_, line)) = runs.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        let runs = (0..RUNS).filter_map(|_| run(role));
+        let Some((seconds, line)) = runs.min_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
+        print!("{line}");
+        match (role, parser) {
+            ("parser", _) => parser = Some(seconds),
+            ("scan", Some(parser)) => {
+                let alone = line.split("scan alone ").nth(1);
+                let alone = alone.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+                let alone: f64 = alone.unwrap_or_default();
+                println!(
+                    "scan / parser: {:.2} with loading the rules, {:.2} without",
+                    seconds / parser,
+                    alone / parser
+                );
+            }
+            _ => {}
+        }
+    }
+    println!("role, count, CPU seconds, peak MiB; one run each");
+    for role in ["large", "findings"] {
+        if let Some((_, line)) = run(role) {
             print!("{line}");
         }
     }
+    peers::compare(&evtx(corpora), &corpora.join("sigma"));
 }

@@ -1,14 +1,15 @@
 //! Correlations over all files together. Files come in any order, so the matches that correlations
 //! count are kept, sorted by time like findings, and counted when everything was read: no event comes
-//! late, and what a correlator holds stays small.
+//! late, and what a correlator holds stays small. What is told of alerts is kept likewise, sorted by
+//! alert, for only the last news of each make a finding.
+
+mod hosts;
 
 use crate::ScanError;
-use crate::limits::{
-    ALERTS_OPEN_MAX, CORRELATED_ROWS_MAX, CORRELATION_STATE_BYTES, HITS_TOGETHER_MICROS,
-};
+use crate::limits::{CORRELATED_BYTES_MAX, CORRELATED_ROWS_MAX, HITS_TOGETHER_MICROS};
 use crate::report::FileSummary;
 use crate::row::{BatchView, Finding};
-use crate::store::{Key, Sorted};
+use crate::store::{Key, Sorted, Store};
 use arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
@@ -17,10 +18,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use yagura_detect::{
-    CorrelationMatch, Correlator, CorrelatorOptions, Match, Notice, RuleInfo, Ruleset,
+    CorrelationMatch, Correlator, CorrelatorOptions, Match, News, Notice, RuleInfo, Ruleset,
 };
 use yagura_event::{EventBatch, EventId, FieldDictionary, Lang, Level, columns};
 use yagura_intake::import::{FileKind, Place};
+
+use hosts::Hosts;
 
 /// A match that a correlation counts: all that is kept of its event.
 #[derive(Debug, Serialize, Deserialize)]
@@ -105,95 +108,127 @@ pub(crate) struct Counting<'a> {
     pub lang: Lang,
     pub min_level: Level,
     pub dictionary: &'a FieldDictionary,
+    /// Bytes that the correlator may hold.
+    pub state_bytes_max: usize,
 }
 
-/// A finding of a correlation: its place in the timeline but for the rule's number, its rule, and the
-/// finding.
+/// A finding of a correlation: its place in the timeline, its rule, and the finding.
 pub(crate) type Found = (Key, Arc<RuleInfo>, Finding);
 
 impl Counting<'_> {
-    /// What correlations find, and what they had to leave out.
+    /// What correlations find, and what they had to leave out. `news` takes what is told of alerts
+    /// until the end.
     pub fn run(
         &self,
         hits: &mut Sorted,
+        mut news: Store,
         keep: &mut dyn FnMut(Found) -> Result<(), ScanError>,
     ) -> Result<Vec<Notice>, ScanError> {
         let options = CorrelatorOptions {
             allowance_micros: Some(HITS_TOGETHER_MICROS),
-            state_bytes_max: CORRELATION_STATE_BYTES,
+            state_bytes_max: self.state_bytes_max,
         };
         let mut correlator = Correlator::new(self.ruleset.clone(), options);
-        let mut alerts = Alerts::default();
+        let mut hosts = Hosts::default();
         let mut rows: BTreeMap<Arc<str>, Rows> = BTreeMap::new();
-        let (mut count, mut since) = (0, i64::MIN);
+        let mut together = Together::default();
+        let mut told = 0;
         let mut merge = hits.read()?;
         while let Some((key, hit)) = merge.next().map_err(ScanError::Spill)? {
+            let bytes = hit.len();
             let damaged = |error: serde_json::Error| ScanError::Spill(error.into());
             let hit: Hit = serde_json::from_slice(hit).map_err(damaged)?;
             let Some(rule) = self.rules.get(key.rule as usize) else { continue };
             // Batches are of one dataset each; within the allowance their order does not matter.
-            let apart = key.time.saturating_sub(since) > HITS_TOGETHER_MICROS;
-            if count > 0 && (apart || count >= CORRELATED_ROWS_MAX) {
-                self.observe(&mut correlator, &mut rows, &mut alerts);
-                self.close(&mut alerts, ALERTS_OPEN_MAX, keep)?;
-                count = 0;
+            if !together.takes(key.time, bytes) {
+                let found = observe(&mut correlator, &mut rows);
+                self.tell(found, &hosts, &mut news, &mut told)?;
             }
-            if count == 0 {
-                since = key.time;
-            }
-            count += 1;
-            rows.entry(hit.dataset.clone()).or_default().push(key, hit, rule);
+            let stream = hosts.stream(hit.cells.get("host.name").map(String::as_str));
+            rows.entry(hit.dataset.clone()).or_default().push(key, hit, rule, stream);
         }
-        self.observe(&mut correlator, &mut rows, &mut alerts);
-        alerts.take(correlator.finish());
-        self.close(&mut alerts, 0, keep)?;
+        let mut found = observe(&mut correlator, &mut rows);
+        found.extend(correlator.finish());
+        self.tell(found, &hosts, &mut news, &mut told)?;
+        self.last_news(news, keep)?;
         Ok(correlator.take_notices())
     }
 
-    fn observe(
+    /// Keeps what is told of alerts; `told` counts it.
+    fn tell(
         &self,
-        correlator: &mut Correlator,
-        rows: &mut BTreeMap<Arc<str>, Rows>,
-        alerts: &mut Alerts,
-    ) {
-        for (dataset, rows) in std::mem::take(rows) {
-            let (batch, matches) = rows.into_batch(dataset);
-            alerts.take(correlator.observe(&batch, &matches));
-        }
-    }
-
-    /// Keeps alerts until no more than `open` wait for news, the oldest first.
-    fn close(
-        &self,
-        alerts: &mut Alerts,
-        open: usize,
-        keep: &mut dyn FnMut(Found) -> Result<(), ScanError>,
+        found: Vec<CorrelationMatch>,
+        hosts: &Hosts,
+        news: &mut Store,
+        told: &mut u64,
     ) -> Result<(), ScanError> {
-        while alerts.open.len() > open {
-            let Some((_, (found, number))) = alerts.open.pop_first() else { break };
-            if found.rule.level >= self.min_level {
-                keep(self.finding(&found, number))?;
+        for found in found {
+            // News without an event would take the place of those with.
+            let is_empty = found.news == News::Updated && found.event_ids.is_empty();
+            if is_empty || found.rule.level < self.min_level {
+                continue;
             }
+            // They come last.
+            let is_rule = |rule: &Arc<RuleInfo>| rule.id == found.rule.id;
+            let Some(rule) = self.rules.iter().rposition(is_rule) else { continue };
+            // Proof: episodes count up from 1, and rules are limited to fewer than 2^32.
+            let time = i64::try_from(found.episode).unwrap_or(i64::MAX);
+            let key =
+                Key { time, unit: *told, index: 0, rule: rule.try_into().unwrap_or(u32::MAX) };
+            *told += 1;
+            // Proof: the keys are text, and no value is a map with other keys.
+            let line = serde_json::to_vec(&self.finding(&found, hosts)).unwrap_or_default();
+            news.push(key, line.into())?;
         }
         Ok(())
     }
 
-    fn finding(&self, found: &CorrelationMatch, number: u64) -> Found {
+    /// Gives `keep` the last news of each alert.
+    fn last_news(
+        &self,
+        news: Store,
+        keep: &mut dyn FnMut(Found) -> Result<(), ScanError>,
+    ) -> Result<(), ScanError> {
+        let mut keep_line = |(key, line): &(Key, Vec<u8>)| {
+            let damaged = |error: serde_json::Error| ScanError::Spill(error.into());
+            let finding: Finding = serde_json::from_slice(line).map_err(damaged)?;
+            let Some(rule) = self.rules.get(key.rule as usize) else { return Ok(()) };
+            // After every event of its instant.
+            let time = finding.timestamp().as_micros();
+            let index = u32::try_from(key.time).unwrap_or(u32::MAX);
+            keep((Key { time, unit: u64::MAX, index, rule: key.rule }, rule.clone(), finding))
+        };
+        let mut sorted = news.finish();
+        let mut merge = sorted.read()?;
+        let mut last: Option<(Key, Vec<u8>)> = None;
+        while let Some((key, line)) = merge.next().map_err(ScanError::Spill)? {
+            if let Some(last) = last.as_ref().filter(|(last, _)| last.time != key.time) {
+                keep_line(last)?;
+            }
+            let mut memory = last.take().map(|(_, memory)| memory).unwrap_or_default();
+            memory.clear();
+            memory.extend_from_slice(line);
+            last = Some((key, memory));
+        }
+        last.iter().try_for_each(keep_line)
+    }
+
+    fn finding(&self, found: &CorrelationMatch, hosts: &Hosts) -> Finding {
         let name = |id: &EventId| event_name(id, self.files);
         let mut finding = Finding::default();
         finding.put(columns::TIMESTAMP, found.last.to_string());
         finding.put("message", found.sentence(self.dictionary, self.lang));
         finding.put_rule(&found.rule, "correlation");
-        if let Some(trigger) = &found.trigger {
-            let file = self.files.get(trigger.index as usize);
-            finding.put_text("log.file.path", file.map(|file| file.path.as_str()));
-            finding.put("event.id", name(trigger));
-        }
+        let trigger = found.trigger.as_ref();
+        let file = trigger.and_then(|trigger| self.files.get(trigger.index as usize));
+        finding.put("log.file.path", file.map(|file| file.path.as_str()));
+        finding.put("event.id", trigger.map(name));
+        let host = trigger.and_then(|trigger| hosts.of(&trigger.stream));
+        finding.put("host.name", host.or(found.host.as_deref()));
         finding.put("event.dataset", &*found.dataset);
         finding.put("event.start", found.first.to_string());
         finding.put("event.end", found.last.to_string());
         finding.put("event.count", found.events);
-        finding.put_text("host.name", found.host.as_deref());
         finding.put_text("user.name", found.user.as_deref());
         finding.put_text("source.ip", found.source_ip.as_deref());
         for (column, value) in &found.group {
@@ -210,27 +245,46 @@ impl Counting<'_> {
         });
         finding.put("related.rules", serde_json::Value::Array(rules.collect()));
         finding.put_evidence(&found.evidence);
-        // After every event of its instant.
-        let time = found.last.as_micros();
-        let index = u32::try_from(number).unwrap_or(u32::MAX);
-        let key = Key { time, unit: u64::MAX, index, rule: u32::MAX };
-        (key, found.rule.clone(), finding)
+        finding
     }
 }
 
-/// The newest state of each alert, by the order in which they were raised.
+/// Which hits are counted at once: so few that they are held in memory, and near in time.
 #[derive(Default)]
-struct Alerts {
-    open: BTreeMap<u64, (CorrelationMatch, u64)>,
+struct Together {
+    since: Option<i64>,
+    rows: usize,
+    bytes: usize,
 }
 
-impl Alerts {
-    fn take(&mut self, told: Vec<CorrelationMatch>) {
-        for found in told {
-            let number = found.episode;
-            self.open.insert(number, (found, number));
+impl Together {
+    /// Whether a hit joins those before; if not, it is the first of the next.
+    fn takes(&mut self, time: i64, bytes: usize) -> bool {
+        let joins = self.since.is_none_or(|since| {
+            time.saturating_sub(since) <= HITS_TOGETHER_MICROS
+                && self.rows < CORRELATED_ROWS_MAX
+                && self.bytes.saturating_add(bytes) <= CORRELATED_BYTES_MAX
+        });
+        if !joins {
+            *self = Together::default();
         }
+        self.since.get_or_insert(time);
+        self.rows += 1;
+        self.bytes += bytes;
+        joins
     }
+}
+
+fn observe(
+    correlator: &mut Correlator,
+    rows: &mut BTreeMap<Arc<str>, Rows>,
+) -> Vec<CorrelationMatch> {
+    let mut found = Vec::new();
+    for (dataset, rows) in std::mem::take(rows) {
+        let (batch, matches) = rows.into_batch(dataset);
+        found.extend(correlator.observe(&batch, &matches));
+    }
+    found
 }
 
 /// Rows of one dataset.
@@ -240,18 +294,20 @@ struct Rows {
     times: Vec<i64>,
     places: Vec<i64>,
     files: Vec<i64>,
+    streams: Vec<Arc<str>>,
     cells: Vec<BTreeMap<String, String>>,
     matches: Vec<Match>,
 }
 
 impl Rows {
-    fn push(&mut self, key: Key, hit: Hit, rule: &Arc<RuleInfo>) {
+    fn push(&mut self, key: Key, hit: Hit, rule: &Arc<RuleInfo>, stream: Arc<str>) {
         // An event that several rules match is one row.
         if self.last != Some((key.unit, key.index)) {
             self.last = Some((key.unit, key.index));
             self.times.push(key.time);
             self.places.push(i64::try_from(hit.place).unwrap_or(i64::MAX));
             self.files.push(i64::from(hit.file));
+            self.streams.push(stream);
             self.cells.push(hit.cells);
         }
         let row = self.times.len().saturating_sub(1);
@@ -261,10 +317,9 @@ impl Rows {
     /// The rows with time, place and cells. They count as received when they happened: then what is
     /// over can be forgotten.
     fn into_batch(self, dataset: Arc<str>) -> (EventBatch, Vec<Match>) {
-        let rows = self.times.len();
         let times: ArrayRef =
             Arc::new(TimestampMicrosecondArray::from(self.times).with_timezone("UTC"));
-        let stream: ArrayRef = Arc::new(StringArray::from(vec!["import/scan"; rows]));
+        let stream: ArrayRef = Arc::new(StringArray::from_iter_values(&self.streams));
         let mut arrays: Vec<(String, ArrayRef)> = vec![
             (columns::TIMESTAMP.to_owned(), times.clone()),
             (columns::INGESTED.to_owned(), times),
@@ -292,3 +347,6 @@ impl Rows {
         (EventBatch { dataset, columns }, self.matches)
     }
 }
+
+#[cfg(test)]
+mod tests;

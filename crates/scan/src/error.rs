@@ -1,4 +1,5 @@
 use std::io;
+use yagura_event::Words;
 
 /// Why a scan could not be made, or its findings not be told.
 #[derive(Debug, thiserror::Error)]
@@ -19,4 +20,32 @@ pub enum ScanError {
     /// A thread could not be started.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
+}
+
+impl ScanError {
+    /// The same in both languages.
+    pub fn words(&self) -> Words {
+        let (en, ja) = match self {
+            ScanError::Spill(source) => (
+                self.to_string(),
+                format!(
+                    "検知の結果を一時ファイルに保存できません（{}）。空きを増やすか、TMPDIR で別のフォルダーを\
+                     指定するか、--min-level で件数を減らしてください",
+                    Words::from(source).ja()
+                ),
+            ),
+            ScanError::Write(source) => (
+                format!("{self}: {source}"),
+                format!("検知の結果を書き出せません（{}）", Words::from(source).ja()),
+            ),
+            ScanError::Content(reason) => {
+                (self.to_string(), format!("プログラム内蔵の定義に誤りがあります（{reason}）"))
+            }
+            ScanError::Thread(source) => (
+                format!("{self}: {source}"),
+                format!("スレッドを開始できません（{}）", Words::from(source).ja()),
+            ),
+        };
+        Words::new(en, ja)
+    }
 }

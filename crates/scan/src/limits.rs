@@ -16,7 +16,7 @@ pub const GATHER_BYTES: usize = 8 * 1024 * 1024;
 pub const GATHER_BYTES_MIN: usize = 512 * 1024;
 
 /// Bytes of the caches of all workers' engines together.
-pub const CACHE_BYTES: usize = 32 * 1024 * 1024;
+pub const CACHE_BYTES: usize = 12 * 1024 * 1024;
 
 /// An engine's caches may hold at least this many bytes, however many workers there are.
 pub const CACHE_BYTES_MIN: usize = 2 * 1024 * 1024;
@@ -25,7 +25,7 @@ pub const CACHE_BYTES_MIN: usize = 2 * 1024 * 1024;
 pub const THREADS_MAX: usize = 256;
 
 /// Bytes of findings kept in memory; past it they are sorted and go to a temporary file.
-pub const FINDINGS_MEMORY_BYTES: usize = 16 * 1024 * 1024;
+pub const FINDINGS_MEMORY_BYTES: usize = 8 * 1024 * 1024;
 
 /// Bytes of findings that a worker hands over at once, give or take one.
 pub const KEPT_TOGETHER_BYTES: usize = 1024 * 1024;
@@ -68,7 +68,7 @@ pub const REPORT_REFUSED_MAX: usize = 200;
 pub const REPORT_VALUE_CHARS_MAX: usize = 400;
 
 /// Bytes of matches that correlations count, kept in memory; past it they go to a temporary file.
-pub const HITS_MEMORY_BYTES: usize = 8 * 1024 * 1024;
+pub const HITS_MEMORY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Most such matches that are counted together.
 pub const CORRELATED_ROWS_MAX: usize = 4_096;
@@ -76,8 +76,12 @@ pub const CORRELATED_ROWS_MAX: usize = 4_096;
 /// Longest time between matches that are counted together, in microseconds.
 pub const HITS_TOGETHER_MICROS: i64 = 10 * 60 * 1_000_000;
 
-/// Bytes a correlator may hold; events past it are not counted, which the report says.
-pub const CORRELATION_STATE_BYTES: usize = 48 * 1024 * 1024;
+/// Bytes of matches that are counted at once, as kept.
+pub const CORRELATED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Alerts of correlations that wait for news; the oldest of more are told as they are.
-pub const ALERTS_OPEN_MAX: usize = 4_096;
+/// Bytes a correlator may hold; events past it are not counted, which the report says.
+pub const CORRELATION_STATE_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes of names of hosts of events that correlations count; alerts of further hosts do not say theirs
+/// unless they are about one.
+pub const HOST_NAMES_BYTES_MAX: usize = 8 * 1024 * 1024;

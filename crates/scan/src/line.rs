@@ -44,6 +44,18 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// Sets a field that is not there yet to a text, or to null where there is none.
+    pub fn put_or_null(&mut self, name: &'static str, value: Option<impl AsRef<str>>) {
+        match value.as_ref().map(AsRef::as_ref).filter(|text| !text.is_empty()) {
+            Some(text) => self.put(name, text),
+            None => {
+                if self.name(name.into()) {
+                    self.text.extend_from_slice(b"null");
+                }
+            }
+        }
+    }
+
     /// Sets a field that is not there yet to a list of objects with texts.
     pub fn put_objects<const N: usize>(
         &mut self,
@@ -134,6 +146,8 @@ mod tests {
         line.put_piece(&Piece::of(&rule));
         line.put("rule.name", "second");
         line.put_text("user.name", Some(""));
+        line.put_or_null("source.ip", Some(""));
+        line.put_or_null("event.id", Some("a"));
         line.put_text("host.name", Some("端末\u{1}\n"));
         line.put(String::from("host.name"), "again");
         line.put_objects(
@@ -145,7 +159,7 @@ mod tests {
         let mut same = rule.clone();
         same.put("host.name", "端末\u{1}\n");
         let text = String::from_utf8(line.finish().into()).unwrap();
-        insta::assert_snapshot!(text, @r#"{"@timestamp":"2026-11-21T19:30:00.321000Z","rule.name":"a \"rule\"","rule.tags":["attack.t1059"],"host.name":"端末\u0001\n","rule.evidence":[{"field":"a","value":"1"},{"field":"b","value":"\\"}],"none":[]}"#);
+        insta::assert_snapshot!(text, @r#"{"@timestamp":"2026-11-21T19:30:00.321000Z","rule.name":"a \"rule\"","rule.tags":["attack.t1059"],"source.ip":null,"event.id":"a","host.name":"端末\u0001\n","rule.evidence":[{"field":"a","value":"1"},{"field":"b","value":"\\"}],"none":[]}"#);
         let finding: Finding = serde_json::from_str(&text).unwrap();
         assert_eq!(finding.text("host.name"), same.text("host.name"));
         assert_eq!(*Line::new(&mut memory).finish(), *b"{}");

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use yagura_event::Words;
 use yagura_intake::import::{Damage, FileKind, LogPart, LogVisitor, OpenLog, Stopped, sha256_of};
 use yagura_normalize::HeaderWatch;
 
@@ -142,23 +143,22 @@ impl LogVisitor for Reader<'_> {
         Ok(())
     }
 
-    fn skipped(&mut self, name: &str, reason: String) {
+    fn skipped(&mut self, name: &str, reason: Words) {
         let mut file = FileSummary::new(name);
         file.skipped = Some(reason);
         self.files.push(file);
     }
 
-    fn no_log(&mut self, name: &str, reason: &str) {
-        self.skipped(name, reason.to_owned());
+    fn no_log(&mut self, name: &str, reason: Words) {
+        self.skipped(name, reason);
         if let Some(file) = self.files.last_mut() {
             file.no_log = true;
         }
     }
 
-    fn changed(&mut self, name: &str) {
+    fn changed(&mut self, name: &str, damage: Damage) {
         if let Some(file) = self.files.iter_mut().rev().find(|file| file.path == name) {
-            let reason = "it changed while it was being read".to_owned();
-            file.damage(Damage { place: "file".to_owned(), reason });
+            file.damage(damage);
         }
     }
 }

@@ -3,7 +3,7 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use yagura_detect::{Notice, RuleInfo};
-use yagura_event::{Level, UtcMicros};
+use yagura_event::{Level, UtcMicros, Words};
 use yagura_intake::import::{Damage, FileKind, Problem};
 
 /// What was read, and what was found, in numbers.
@@ -67,7 +67,7 @@ pub struct FileSummary {
     /// The first [`DAMAGES_TOLD_MAX`] of them.
     pub damages: Vec<Damage>,
     /// Why it was not read.
-    pub skipped: Option<String>,
+    pub skipped: Option<Words>,
     /// It is no log: neither text nor of a kind that is known.
     pub no_log: bool,
     /// The log with the same content that was read instead.
@@ -211,7 +211,7 @@ pub(crate) struct FileTally {
 
 impl FileTally {
     /// A damaged place, found in unit `unit`.
-    pub fn damage(&mut self, unit: u64, place: String, reason: String) {
+    pub fn damage(&mut self, unit: u64, place: Words, reason: Words) {
         self.damaged += 1;
         if self.damages.len() < DAMAGES_TOLD_MAX {
             self.damages.push((unit, Damage { place, reason }));
@@ -387,7 +387,10 @@ mod tests {
     fn damages_past_the_limit_are_counted() {
         let mut file = FileSummary::new("x");
         for number in 0..=DAMAGES_TOLD_MAX {
-            file.damage(Damage { place: number.to_string(), reason: String::new() });
+            file.damage(Damage {
+                place: Words::quoted(number.to_string()),
+                reason: Words::quoted(""),
+            });
         }
         assert_eq!((file.damages.len(), file.damaged), (DAMAGES_TOLD_MAX, 51));
     }

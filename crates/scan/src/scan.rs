@@ -1,8 +1,8 @@
 use crate::ScanError;
 use crate::correlate::Counting;
 use crate::limits::{
-    CACHE_BYTES, CACHE_BYTES_MIN, FINDINGS_MEMORY_BYTES, GATHER_BYTES, GATHER_BYTES_MIN,
-    HITS_MEMORY_BYTES, THREADS_MAX,
+    CACHE_BYTES, CACHE_BYTES_MIN, CORRELATION_STATE_BYTES, FINDINGS_MEMORY_BYTES, GATHER_BYTES,
+    GATHER_BYTES_MIN, HITS_MEMORY_BYTES, THREADS_MAX,
 };
 use crate::read::Reader;
 use crate::report::{ScanReport, Tally};
@@ -267,7 +267,7 @@ pub fn scan(
         }
         Ok((files, visited.is_err(), tally))
     })?;
-    let Shared { mut store, hits, failure, rule_numbers, .. } = shared;
+    let Shared { mut store, hits, failure, .. } = shared;
     if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
@@ -281,15 +281,16 @@ pub fn scan(
         lang: options.lang,
         min_level: options.min_level,
         dictionary: &dictionary,
+        state_bytes_max: CORRELATION_STATE_BYTES,
     };
-    let notices = counting.run(&mut hits, &mut |(key, rule, finding)| {
-        let number = rule_numbers.get(&rule.id).copied().unwrap_or(u32::MAX);
+    let news = Store::new(HITS_MEMORY_BYTES, options.spill_dir.clone());
+    let notices = counting.run(&mut hits, news, &mut |(key, rule, finding)| {
         let (host, user) = (finding.text("host.name"), finding.text("user.name"));
-        tally.finding(number, rule.level, key.time, host, user);
+        tally.finding(key.rule, rule.level, key.time, host, user);
         progress.findings.fetch_add(1, Ordering::Relaxed);
         // Proof: the keys are text, and no value is a map with other keys.
         let line = serde_json::to_vec(&finding).unwrap_or_default();
-        store.push(Key { rule: number, ..key }, line.into())
+        store.push(key, line.into())
     })?;
     let findings = std::mem::replace(store, Store::new(0, None)).finish();
     let mut report = ScanReport {

@@ -55,6 +55,7 @@ pub fn timesketch(finding: &Finding, lang: Lang) -> Finding {
             "rule.evidence" => row.put("rule.evidence", evidence(value)),
             // A name that is both a value and a prefix of others cannot be indexed.
             "message" | "datetime" | "timestamp" | "timestamp_desc" | "tag" => {}
+            _ if value.is_null() => {}
             name => row.put(name.to_owned(), value.clone()),
         }
     }
@@ -97,6 +98,7 @@ mod tests {
             "threat.technique.id": ["T1110.001"],
             "rule.evidence": [{"field": "message", "value": "Failed", "predicate": "contains Failed"}],
             "tag": "of the source",
+            "host.name": null,
         }))
         .unwrap();
         insta::assert_snapshot!(

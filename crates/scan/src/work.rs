@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use yagura_detect::{Engine, Match, RuleInfo};
 use yagura_enrich::Enricher;
 use yagura_event::{
-    EventBatch, EventFields, Origin, Record, StreamName, Transport, UtcMicros, columns,
+    EventBatch, EventFields, Origin, Record, StreamName, Transport, UtcMicros, Words, columns,
 };
 use yagura_intake::evtx::{ChunkReader, EventSink, EvtxSink};
 use yagura_intake::import::Place;
@@ -312,7 +312,9 @@ fn finding<'a>(
     line.put("log.file.path", &unit.name);
     line.put("event.id", &event_id(unit, view, row));
     line.put("event.dataset", &batch.dataset);
-    for name in ["event.code", "host.name", "user.name", "user.domain", "source.ip"] {
+    line.put_text("event.code", value("event.code"));
+    line.put_or_null("host.name", value("host.name"));
+    for name in ["user.name", "user.domain", "source.ip"] {
         line.put_text(name, value(name));
     }
     for name in ["winlog.channel", "winlog.record_id"] {
@@ -447,7 +449,7 @@ impl EvtxSink for Chunk<'_, '_> {
         Ok(())
     }
 
-    fn damage(&mut self, place: String, reason: String) {
+    fn damage(&mut self, place: Words, reason: Words) {
         self.tally.damage(self.unit, place, reason);
     }
 }

@@ -178,6 +178,8 @@ async fn report(
     figure(name, "acknowledged per second", format!("{:.0}", events / acknowledged_s));
     figure(name, "searchable, all rules matched, per second", format!("{:.0}", events / wall));
     figure(name, "server CPU per event", format!("{:.1} µs", cpu / events * 1e6));
+    let sealed_s = sealed(server, sent as u64, began).await?;
+    figure(name, "sealed and signed, per second", format!("{:.0}", events / sealed_s));
     figure(name, "events per server core-second", format!("{:.0}", events / cpu));
     figure(name, "peak resident memory", format!("{:.0} MiB", after.peak_mib));
     let status = status(server).await?;
@@ -352,6 +354,24 @@ async fn caught_up(server: &Server, events: u64) -> Result<()> {
         }
         if began.elapsed() > CATCH_UP {
             bail!("only {read} of {events} events were read after {CATCH_UP:?}: {status}");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until a signed checkpoint covers `events` records; says after how many seconds since `began`.
+async fn sealed(server: &Server, events: u64, began: Instant) -> Result<f64> {
+    let waiting = Instant::now();
+    loop {
+        let answer = reqwest::get(format!("{}/api/v1/ledger", server.ports.http)).await?;
+        let ledger: Value = serde_json::from_str(&answer.text().await?)?;
+        let count = |key: &str| ledger["events"][key].as_u64().unwrap_or(0);
+        // What is appended is signed once the checkpoint has as many leaves.
+        if count("records") >= events && count("size") >= count("batches_sealed") {
+            return Ok(began.elapsed().as_secs_f64());
+        }
+        if waiting.elapsed() > CATCH_UP {
+            bail!("not all of {events} events were sealed after {CATCH_UP:?}: {ledger}");
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -1,6 +1,8 @@
 //! Plays a stage for Yagura: the demo's hour in a hospital, sent through the real ports of the
 //! real binary. It knows nothing of Yagura's insides; what it sees, any user sees.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod demo;
 mod dice;

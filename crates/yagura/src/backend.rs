@@ -4,8 +4,9 @@
 use crate::client::Client;
 use crate::config::Config;
 use crate::output::Row;
+use crate::told::{self, misuse};
 use crate::{Misuse, Place};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -27,10 +28,10 @@ pub enum Backend {
 
 impl Place {
     /// The directory this place names, or the user's own.
-    pub fn data_dir(&self) -> Result<PathBuf> {
+    pub fn data_dir(&self, lang: Lang) -> Result<PathBuf> {
         match &self.data {
             Some(dir) => Ok(dir.clone()),
-            None => default_data_dir(),
+            None => default_data_dir(lang),
         }
     }
 
@@ -44,14 +45,15 @@ impl Place {
         self.server.is_none()
     }
 
-    fn client(&self, lang: Lang) -> Result<Option<Client>> {
+    /// The server, where one is named.
+    pub fn client(&self, lang: Lang) -> Result<Option<Client>> {
         let token = self.token_file.as_deref();
         self.server.as_deref().map(|server| Client::new(server, token, lang)).transpose()
     }
 
     /// The directory, which must be there: a typing mistake should not look like an empty store.
     pub fn existing_dir(&self, lang: Lang) -> Result<DataDir> {
-        let dir = self.data_dir()?;
+        let dir = self.data_dir(lang)?;
         if dir.join("keys").is_dir() {
             return Ok(DataDir::new(dir));
         }
@@ -71,12 +73,18 @@ impl Place {
 }
 
 /// `$XDG_DATA_HOME/yagura`, or `~/.local/share/yagura` (XDG Base Directory 0.8).
-pub fn default_data_dir() -> Result<PathBuf> {
+pub fn default_data_dir(lang: Lang) -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("XDG_DATA_HOME").filter(|dir| !dir.is_empty()) {
         return Ok(PathBuf::from(dir).join("yagura"));
     }
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
-    let home = home.context("HOME is not set; name the data directory with --data")?;
+    let home = home.ok_or_else(|| {
+        misuse(
+            lang,
+            "HOME is not set; name the data directory with --data",
+            "HOME が設定されていません。--data でデータディレクトリを指定してください",
+        )
+    })?;
     Ok(PathBuf::from(home).join(".local/share/yagura"))
 }
 
@@ -97,16 +105,18 @@ impl Backend {
         let data = place.existing_dir(lang)?;
         let mut config = Config::default();
         config.content.dirs = place.content.clone();
+        config.lang = lang;
         let node = open_node(data, node_options(&config)?).await?;
         Ok(Backend::Local(node, lang))
     }
 
     /// Lets go of a directory. A failure here loses nothing: the next start repairs it.
     pub async fn close(self) {
-        if let Backend::Local(node, _) = self {
+        if let Backend::Local(node, lang) = self {
             let closed = tokio::task::spawn_blocking(move || node.close()).await;
             if let Ok(Err(error)) = closed {
-                eprintln!("yagura: {error}");
+                let error = told::error(&error.into(), lang);
+                eprintln!("yagura: {}", crate::output::visible_lines(&error));
             }
         }
     }
@@ -161,24 +171,6 @@ impl Backend {
         }
     }
 
-    pub async fn follow(
-        &self,
-        query: &SearchQuery,
-        each: impl FnMut(Row) -> Result<()>,
-    ) -> Result<SearchEnd> {
-        match self {
-            Backend::Remote(client) => {
-                let mut asked = vec![("query", query.query.clone())];
-                asked.extend(query.time_zone.clone().map(|zone| ("time_zone", zone)));
-                client.lines("/api/v1/tail", &asked, each).await?;
-                Ok(SearchEnd::default())
-            }
-            Backend::Local(..) => {
-                Err(Misuse("-f needs a running server: name it with --server".to_owned()).into())
-            }
-        }
-    }
-
     pub async fn sql(&self, statement: &str) -> Result<Page> {
         match self {
             Backend::Remote(client) => {
@@ -194,9 +186,10 @@ impl Backend {
     pub async fn alerts(&self, query: &[(&str, String)]) -> Result<Value> {
         match self {
             Backend::Remote(client) => client.get("/api/v1/alerts", query).await,
-            Backend::Local(node, _) => {
+            Backend::Local(node, lang) => {
                 let text = query.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-                let asked = yagura_node::AlertQuery::from_pairs(text)?;
+                let asked = yagura_node::AlertQuery::from_pairs(text);
+                let asked = asked.map_err(|error| said(error, *lang))?;
                 Ok(node.alerts(&asked))
             }
         }
@@ -299,8 +292,9 @@ impl Backend {
         }
         let data = place.existing_dir(lang)?;
         let text = |key: &str| scope[key].as_str();
-        let event = text("event.id").map(str::parse).transpose();
-        let event = event.map_err(|error| Misuse(format!("{error}")))?;
+        let event = text("event.id")
+            .map(|id| id.parse().map_err(|error| crate::commands::prove::no_id(id, &error, lang)));
+        let event = event.transpose()?;
         let scope = VerifyScope::parse(text("from"), text("to"), event);
         let scope = scope.map_err(|error| said(error, lang))?;
         let report = tokio::task::spawn_blocking(move || {
@@ -325,7 +319,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         rules_recorded_as: None,
         sources: None,
         enrich: None,
-        content: crate::content::read(&config.content.dirs)?,
+        content: crate::content::read(&config.content.dirs, config.lang)?,
         journal: yagura_journal::JournalOptions {
             queue_bytes: config.journal.queue_mib * 1024 * 1024,
             checkpoint_interval: seconds(config.journal.checkpoint_interval_s),
@@ -334,12 +328,14 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         },
         hot_bytes_max: config.lake.hot_mib * 1024 * 1024,
         flush_interval: seconds(config.lake.flush_interval_s),
+        compact: None,
         desk: yagura_desk::DeskOptions {
             min_level: config.alerts.min_level,
             window_micros: i64::try_from(config.alerts.group_window_h * 3_600_000_000)?,
             notify_level: config.webhook.as_ref().map(|webhook| webhook.min_level),
             risk: config.alerts.risk()?,
         },
+        correlations: config.correlations.options(),
     })
 }
 

@@ -2,7 +2,8 @@
 
 use crate::Misuse;
 use crate::output::Row;
-use anyhow::{Context, Result, bail};
+use crate::told::{either, misuse};
+use anyhow::{Context, Error, Result, bail};
 use futures::StreamExt;
 use serde_json::Value;
 use std::path::Path;
@@ -22,14 +23,23 @@ impl Client {
     pub fn new(server: &str, token_file: Option<&Path>, lang: Lang) -> Result<Self> {
         let base = server.trim_end_matches('/').to_owned();
         if !base.starts_with("http://") && !base.starts_with("https://") {
-            return Err(
-                Misuse(format!("--server {server:?} must begin with http:// or https://")).into()
-            );
+            return Err(misuse(
+                lang,
+                format!("--server {server:?} must begin with http:// or https://"),
+                format!("--server {server:?} は http:// か https:// で始めてください"),
+            )
+            .into());
         }
         let token = match token_file {
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read the token file {}", path.display()))?;
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    let path = path.display();
+                    either(
+                        lang,
+                        format!("cannot read the token file {path}"),
+                        format!("トークンのファイル {path} を読めません"),
+                    )
+                })?;
                 Some(text.trim().to_owned())
             }
             None => None,
@@ -50,7 +60,7 @@ impl Client {
 
     pub async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
         let answer = self.send(self.request(reqwest::Method::GET, path)).await?;
-        Ok(answer.bytes().await?.to_vec())
+        Ok(answer.bytes().await.with_context(|| self.broke_off())?.to_vec())
     }
 
     pub async fn post_bytes(
@@ -84,24 +94,47 @@ impl Client {
         let mut chunks = answer.bytes_stream();
         let mut waiting = Vec::new();
         while let Some(chunk) = chunks.next().await {
-            waiting.extend_from_slice(&chunk.context("the server's answer broke off")?);
+            waiting.extend_from_slice(&chunk.with_context(|| self.broke_off())?);
             let Some(end) = waiting.iter().rposition(|&byte| byte == b'\n') else {
                 if waiting.len() > LINE_BYTES_MAX {
-                    bail!("the server sent a line longer than {LINE_BYTES_MAX} bytes");
+                    return Err(self.said(
+                        format!("the server sent a line longer than {LINE_BYTES_MAX} bytes"),
+                        format!("サーバーの応答に{LINE_BYTES_MAX}バイトを超える行があります"),
+                    ));
                 }
                 continue;
             };
             let rest = waiting.split_off(end + 1);
             for line in waiting.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                match serde_json::from_slice(line).context("the server's answer is not JSON")? {
+                match serde_json::from_slice(line).with_context(|| self.no_json())? {
                     Value::Object(row) if row.contains_key("end") => return Ok(Value::Object(row)),
                     Value::Object(row) => each(row)?,
-                    other => bail!("the server sent {other} instead of a row"),
+                    other => {
+                        return Err(self.said(
+                            format!("the server sent {other} instead of a row"),
+                            format!("サーバーの応答が行ではありません（{other}）"),
+                        ));
+                    }
                 }
             }
             waiting = rest;
         }
-        bail!("the server's answer ended early: rows may be missing")
+        Err(self.said(
+            "the server's answer ended early: rows may be missing",
+            "サーバーの応答が途中で終わりました。足りない行があるかもしれません",
+        ))
+    }
+
+    fn said(&self, en: impl Into<String>, ja: impl Into<String>) -> Error {
+        Error::msg(either(self.lang, en, ja))
+    }
+
+    fn broke_off(&self) -> String {
+        either(self.lang, "the server's answer broke off", "サーバーの応答が途中で切れました")
+    }
+
+    fn no_json(&self) -> String {
+        either(self.lang, "the server's answer is not JSON", "サーバーの応答がJSONではありません")
     }
 
     fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
@@ -115,13 +148,16 @@ impl Client {
 
     async fn json(&self, request: reqwest::RequestBuilder) -> Result<Value> {
         let answer = self.send(request).await?;
-        let bytes = answer.bytes().await?;
-        serde_json::from_slice(&bytes).context("the server's answer is not JSON")
+        let bytes = answer.bytes().await.with_context(|| self.broke_off())?;
+        serde_json::from_slice(&bytes).with_context(|| self.no_json())
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
-        let answer = request.send().await.with_context(|| {
-            format!("cannot reach {}: is `yagura serve` running there?", self.base)
+        let answer = request.send().await.with_context(|| match self.lang {
+            Lang::En => format!("cannot reach {}: is `yagura serve` running there?", self.base),
+            Lang::Ja => {
+                format!("{} に接続できません。yagura serve は動いていますか", self.base)
+            }
         })?;
         let status = answer.status();
         if status.is_success() {
@@ -131,12 +167,36 @@ impl Client {
         let error = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
         let key = if self.lang == Lang::Ja { "message_ja" } else { "message" };
         let Some(message) = error["error"][key].as_str() else {
-            bail!("{} answered {status}", self.base);
+            return Err(self.said(
+                format!("{} answered {status}", self.base),
+                format!("{} の応答は {status} でした", self.base),
+            ));
         };
         let message = match error["error"]["place"].as_str() {
             Some(place) => format!("{message}\n{place}"),
             None => message.to_owned(),
         };
-        if status.is_client_error() { Err(Misuse(message).into()) } else { bail!("{message}") }
+        if is_misuse(status.as_u16()) { Err(Misuse(message).into()) } else { bail!("{message}") }
+    }
+}
+
+/// Whether an answer says that what was asked cannot be right. Others (no permission, too busy, the
+/// server's own trouble) may be right at another moment or for somebody else.
+fn is_misuse(status: u16) -> bool {
+    matches!(status, 400 | 404 | 405 | 413 | 415 | 422)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_be_right_is_misuse() {
+        for misuse in [400, 404, 405, 413, 415, 422] {
+            assert!(is_misuse(misuse), "{misuse}");
+        }
+        for other in [401, 403, 408, 409, 429, 500, 503, 507] {
+            assert!(!is_misuse(other), "{other}");
+        }
     }
 }

@@ -1,13 +1,15 @@
 //! The one configuration file. Every key has a default; unknown keys are errors.
 
-use anyhow::{Context, Result, bail};
+use crate::told::{either, in_lang};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use yagura_desk::RiskOptions;
-use yagura_event::{Lang, Level};
+use yagura_desk::{RiskOptions, Webhook, WebhookSecret};
+use yagura_detect::CorrelatorOptions;
+use yagura_event::{Lang, Level, Words};
 use yagura_normalize::limits::SOURCE_SETTINGS_MAX;
-use yagura_normalize::{Normalizer, SourceSetting};
+use yagura_normalize::{Normalizer, SourceSetting, SourceText};
 
 /// Everything `yagura serve` can be told, as it stands in the TOML file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +33,8 @@ pub struct Config {
     pub journal: JournalSection,
     /// The table of events.
     pub lake: LakeSection,
+    /// Correlations.
+    pub correlations: Correlations,
     /// Alerts.
     pub alerts: Alerts,
     /// Where alerts are sent, if anywhere.
@@ -127,6 +131,23 @@ pub struct LakeSection {
     /// Seconds after which sealed batches are written to the table, if memory does not call for it
     /// before (1 to 3600).
     pub flush_interval_s: u64,
+    /// Whether the server compacts the table by itself, while intake leaves it time.
+    pub compact: bool,
+    /// Files of a dataset and day that make it due while the day goes on (2 to 1000); when the day is
+    /// over, it is due whatever it has.
+    pub compact_files_min: usize,
+}
+
+/// Correlations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Correlations {
+    /// Memory for what correlations count, in MiB (16 to 65,536). While there are several, one alone may
+    /// have half of it. Past it further events are not counted, which is said.
+    pub state_mib: usize,
+    /// Seconds that an event may come after newer ones of its group and still be counted (0 to
+    /// 604,800).
+    pub allowance_s: u32,
 }
 
 /// Alerts.
@@ -235,7 +256,28 @@ impl Default for JournalSection {
 
 impl Default for LakeSection {
     fn default() -> Self {
-        LakeSection { hot_mib: 256, flush_interval_s: 300 }
+        LakeSection {
+            hot_mib: 256,
+            flush_interval_s: 300,
+            compact: true,
+            compact_files_min: yagura_node::CompactOptions::default().files_min,
+        }
+    }
+}
+
+impl Default for Correlations {
+    fn default() -> Self {
+        Correlations { state_mib: 256, allowance_s: 600 }
+    }
+}
+
+impl Correlations {
+    /// The same, as the correlator takes it.
+    pub fn options(&self) -> CorrelatorOptions {
+        CorrelatorOptions {
+            allowance_micros: Some(i64::from(self.allowance_s) * 1_000_000),
+            state_bytes_max: self.state_mib * 1024 * 1024,
+        }
     }
 }
 
@@ -254,92 +296,143 @@ impl Default for Alerts {
 }
 
 impl Config {
-    /// Reads and checks the file at `path`, or takes the defaults.
-    pub fn load(path: Option<&Path>) -> Result<Config> {
-        Config::load_in(path, None)
-    }
-
-    /// Like [`Config::load`], for a person who asked for a language.
-    pub fn load_in(path: Option<&Path>, asked: Option<Lang>) -> Result<Config> {
+    /// Reads and checks the file at `path`, or takes the defaults. A file that cannot be understood is
+    /// told in `lang`, the language of the person; its faults in that which was asked for, or else in
+    /// its own.
+    pub fn load(path: Option<&Path>, asked: Option<Lang>, lang: Lang) -> Result<Config> {
         let Some(path) = path else {
             let lang = asked.unwrap_or_default();
             return Ok(Config { lang, ..Config::default() });
         };
         let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
-        let mut config: Config = toml::from_str(&text)
-            .with_context(|| format!("the configuration file {} is wrong", path.display()))?;
+            .with_context(|| {
+                let path = path.display();
+                either(
+                    lang,
+                    format!("cannot read the configuration file {path}"),
+                    format!("設定ファイル {path} を読み取れません"),
+                )
+            })
+            .map_err(|error| in_lang(error, lang))?;
+        let mut config: Config =
+            toml::from_str(&text).map_err(|error| not_understood(path, &text, &error, lang))?;
         config.lang = asked.unwrap_or(config.lang);
-        config
-            .check()
-            .with_context(|| format!("the configuration file {} is wrong", path.display()))?;
+        let checked = config.check().with_context(|| wrong(path, config.lang));
+        checked.map_err(|error| in_lang(error, config.lang))?;
         Ok(config)
     }
 
     /// Refuses values out of their range, naming the key and the remedy.
     pub fn check(&self) -> Result<()> {
-        in_range("syslog.message_bytes_max", self.syslog.message_bytes_max, 1, 1024 * 1024)?;
-        in_range("syslog.connections_max", self.syslog.connections_max, 1, 1_000_000)?;
-        in_range("syslog.idle_timeout_s", self.syslog.idle_timeout_s, 1, 86_400)?;
-        in_range("http.connections_max", self.http.connections_max, 1, 1_000_000)?;
-        in_range("http.idle_timeout_s", self.http.idle_timeout_s, 1, 86_400)?;
-        in_range("http.request_timeout_s", self.http.request_timeout_s, 1, 3600)?;
-        in_range("journal.queue_mib", self.journal.queue_mib, 1, 4096)?;
-        in_range("journal.checkpoint_interval_s", self.journal.checkpoint_interval_s, 1, 3600)?;
-        in_range("journal.heartbeat_interval_s", self.journal.heartbeat_interval_s, 10, 86_400)?;
-        in_range("lake.hot_mib", self.lake.hot_mib, 16, 65_536)?;
-        in_range("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
-        in_range("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;
-        in_range("alerts.risk_half_life_h", self.alerts.risk_half_life_h, 1, 8_760)?;
-        in_range("alerts.chain_phases", self.alerts.chain_phases, 2, 4)?;
-        in_range("alerts.chain_window_h", self.alerts.chain_window_h, 1, 8_760)?;
-        in_range("alerts.quick_chain_phases", self.alerts.quick_chain_phases, 2, 4)?;
-        in_range("alerts.quick_chain_window_min", self.alerts.quick_chain_window_min, 1, 10_080)?;
+        let lang = self.lang;
+        let range =
+            |key: &str, value: usize, min: usize, max: usize| in_range(lang, key, value, min, max);
+        let span = |key: &str, value: u64, min: u64, max: u64| in_range(lang, key, value, min, max);
+        range("syslog.message_bytes_max", self.syslog.message_bytes_max, 1, 1024 * 1024)?;
+        range("syslog.connections_max", self.syslog.connections_max, 1, 1_000_000)?;
+        span("syslog.idle_timeout_s", self.syslog.idle_timeout_s, 1, 86_400)?;
+        range("http.connections_max", self.http.connections_max, 1, 1_000_000)?;
+        span("http.idle_timeout_s", self.http.idle_timeout_s, 1, 86_400)?;
+        span("http.request_timeout_s", self.http.request_timeout_s, 1, 3600)?;
+        range("journal.queue_mib", self.journal.queue_mib, 1, 4096)?;
+        span("journal.checkpoint_interval_s", self.journal.checkpoint_interval_s, 1, 3600)?;
+        span("journal.heartbeat_interval_s", self.journal.heartbeat_interval_s, 10, 86_400)?;
+        range("lake.hot_mib", self.lake.hot_mib, 16, 65_536)?;
+        span("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
+        range("lake.compact_files_min", self.lake.compact_files_min, 2, 1_000)?;
+        range("correlations.state_mib", self.correlations.state_mib, 16, 65_536)?;
+        span("correlations.allowance_s", self.correlations.allowance_s.into(), 0, 604_800)?;
+        span("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;
+        span("alerts.risk_half_life_h", self.alerts.risk_half_life_h, 1, 8_760)?;
+        range("alerts.chain_phases", self.alerts.chain_phases, 2, 4)?;
+        span("alerts.chain_window_h", self.alerts.chain_window_h, 1, 8_760)?;
+        range("alerts.quick_chain_phases", self.alerts.quick_chain_phases, 2, 4)?;
+        span("alerts.quick_chain_window_min", self.alerts.quick_chain_window_min, 1, 10_080)?;
         self.zone()?;
         self.rule_zone()?;
         self.check_sources()?;
         yagura_enrich::Enrichment::check(&self.enrichment()).map_err(|error| self.said(&error))?;
         for (key, paths) in [("lists", &self.rules.lists), ("pipelines", &self.rules.pipelines)] {
             if let Some(path) = paths.iter().find(|path| !matches!(path.try_exists(), Ok(true))) {
-                bail!("rules.{key}: there is no {}", path.display());
+                return Err(missing(self.lang, &format!("rules.{key}"), path));
             }
         }
         for dir in &self.content.dirs {
             if !matches!(dir.try_exists(), Ok(true)) {
-                bail!("content.dirs: there is no {}", dir.display());
+                return Err(missing(self.lang, "content.dirs", dir));
             }
         }
         for dir in &self.rules.dirs {
             if !dir.is_dir() {
-                bail!("rules.dirs: {} is not a directory", dir.display());
+                let dir = dir.display();
+                return Err(in_words(
+                    self.lang,
+                    format!("rules.dirs: {dir} is not a directory"),
+                    format!("rules.dirs: {dir} はディレクトリではありません"),
+                ));
             }
         }
         if let Some(webhook) = &self.webhook {
-            let scheme = webhook.url.split_once("://").map(|(scheme, _)| scheme);
-            if !matches!(scheme, Some("http" | "https")) {
-                bail!("webhook.url: {:?} must begin with https:// or http://", webhook.url);
-            }
+            let checked = Webhook::check_address(&webhook.url, webhook.allow_private);
+            checked.with_context(|| self.wrong_webhook("url"))?;
         }
         for address in self.listen_addresses() {
-            refuse_open_address(address)?;
+            refuse_open_address(self.lang, address)?;
         }
         Ok(())
+    }
+
+    /// The configuration as a file would say it, without what an address of a webhook may hold that is
+    /// secret.
+    pub fn shown(&self) -> Result<String> {
+        let mut shown = toml::Value::try_from(self)?;
+        let url = shown.get_mut("webhook").and_then(|webhook| webhook.get_mut("url"));
+        if let Some(toml::Value::String(url)) = url {
+            let path =
+                url.find("://").and_then(|at| url.get(at + 3..)?.find('/').map(|p| at + 3 + p));
+            if let Some(path) = path.filter(|path| path + 1 < url.len()) {
+                url.truncate(path + 1);
+                url.push('…');
+            }
+        }
+        Ok(toml::to_string(&shown)?)
     }
 
     /// The zone of `rules.time_zone`.
     pub fn rule_zone(&self) -> Result<jiff::tz::TimeZone> {
         let name = &self.rules.time_zone;
-        jiff::tz::TimeZone::get(name).with_context(|| {
-            format!("rules.time_zone: {name:?} is not an IANA zone such as Asia/Tokyo or UTC")
-        })
+        jiff::tz::TimeZone::get(name).map_err(|_| self.no_zone("rules.time_zone", name))
     }
 
     /// The zone of `time.source_zone`.
     pub fn zone(&self) -> Result<jiff::tz::TimeZone> {
         let name = &self.time.source_zone;
-        jiff::tz::TimeZone::get(name).with_context(|| {
-            format!("time.source_zone: {name:?} is not an IANA zone such as Asia/Tokyo or UTC")
-        })
+        jiff::tz::TimeZone::get(name).map_err(|_| self.no_zone("time.source_zone", name))
+    }
+
+    fn no_zone(&self, key: &str, name: &str) -> anyhow::Error {
+        in_words(
+            self.lang,
+            format!("{key}: {name:?} is not an IANA zone such as Asia/Tokyo or UTC"),
+            format!(
+                "{key}: {name:?} は IANA のタイムゾーン名ではありません（例: Asia/Tokyo、UTC）"
+            ),
+        )
+    }
+
+    /// Whether the webhook's secret can be read, as `yagura serve` needs it. Who only reads the
+    /// configuration may not be allowed to.
+    pub fn check_webhook_secret(&self) -> Result<()> {
+        let Some(webhook) = &self.webhook else { return Ok(()) };
+        let secret = WebhookSecret::read(&webhook.secret_file);
+        secret.map(drop).with_context(|| self.wrong_webhook("secret_file"))
+    }
+
+    fn wrong_webhook(&self, key: &str) -> String {
+        match self.lang {
+            Lang::En => format!("webhook.{key}"),
+            Lang::Ja => format!("webhook.{key} に誤りがあります"),
+        }
     }
 
     /// `[enrich]`, with the language of names that it leaves open.
@@ -381,7 +474,12 @@ impl Config {
     /// Everything else of a `[[source]]` was checked when its line was read.
     fn check_sources(&self) -> Result<()> {
         if self.source.len() > SOURCE_SETTINGS_MAX {
-            bail!("source: {} settings are more than {SOURCE_SETTINGS_MAX}", self.source.len());
+            let count = self.source.len();
+            return Err(in_words(
+                self.lang,
+                format!("source: {count} settings are more than {SOURCE_SETTINGS_MAX}"),
+                format!("source: {count}件は上限の{SOURCE_SETTINGS_MAX}件を超えています"),
+            ));
         }
         let named: Vec<_> = (1..)
             .zip(&self.source)
@@ -394,9 +492,17 @@ impl Config {
         for (number, dataset) in named {
             if !normalizer.has_dataset(dataset) {
                 let near = normalizer.nearest_dataset(dataset);
-                bail!(
-                    "[[source]] number {number}: dataset: there is no {dataset:?}; is it {near:?}?"
-                );
+                return Err(in_words(
+                    self.lang,
+                    format!(
+                        "[[source]] number {number}: dataset: there is no {dataset:?}; is it \
+                         {near:?}?"
+                    ),
+                    format!(
+                        "[[source]] の{number}番目: dataset: {dataset:?} はありません（{near:?} の\
+                         ことですか）"
+                    ),
+                ));
             }
         }
         Ok(())
@@ -408,23 +514,85 @@ impl Config {
     }
 }
 
+/// Why a file is no configuration. The place and the words are those of the TOML reader; a
+/// `[[source]]` that means nothing is ours, so its words are in both languages.
+fn not_understood(path: &Path, text: &str, error: &toml::de::Error, lang: Lang) -> anyhow::Error {
+    let said = error.to_string();
+    let said = match (lang, wrong_source(text)) {
+        (Lang::Ja, Some(words)) if said.contains(words.en()) => {
+            said.replace(words.en(), words.ja())
+        }
+        _ => said,
+    };
+    let remedy = either(
+        lang,
+        "\n`yagura config show` lists every key with its value",
+        "\n設定できるキーとその値は yagura config show で確認できます",
+    );
+    anyhow::anyhow!("{}: {}{remedy}", wrong(path, lang), said.trim_end())
+}
+
+/// The first `[[source]]` that means nothing, and why.
+fn wrong_source(text: &str) -> Option<Words> {
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let sources = table.get("source")?.as_array()?;
+    let texts = sources.iter().filter_map(|source| source.clone().try_into::<SourceText>().ok());
+    texts.filter_map(|text| SourceSetting::try_from(text).err()).next()
+}
+
+/// What a fault of the configuration is told under.
+pub fn wrong(path: &Path, lang: Lang) -> String {
+    match lang {
+        Lang::En => format!("the configuration file {} is wrong", path.display()),
+        Lang::Ja => format!("設定ファイル {} に誤りがあります", path.display()),
+    }
+}
+
 /// Until an administrator can exist, nothing beyond this machine may reach us.
-fn refuse_open_address(address: SocketAddr) -> Result<()> {
+fn refuse_open_address(lang: Lang, address: SocketAddr) -> Result<()> {
     if address.ip().is_loopback() {
         return Ok(());
     }
-    bail!(
-        "refusing to listen on {address}: Yagura has no administrator yet, so anyone who reaches \
-         that address could read and write logs. Listen on 127.0.0.1 or [::1] and let a local \
-         forwarder (rsyslog, stunnel, an SSH tunnel) bring remote logs here"
-    )
+    Err(in_words(
+        lang,
+        format!(
+            "refusing to listen on {address}: Yagura has no administrator yet, so anyone who reaches \
+             that address could read and write logs. Listen on 127.0.0.1 or [::1] and let a local \
+             forwarder (rsyslog, stunnel, an SSH tunnel) bring remote logs here"
+        ),
+        format!(
+            "{address} では待ち受けません。Yagura にはまだ管理者（administrator）がいないため、この\
+             アドレスに届く人は誰でもログを読み書きできてしまいます。127.0.0.1 か [::1] で待ち受け、\
+             離れた場所のログは、このマシンの転送プログラム（rsyslog、stunnel、SSH トンネルなど）で\
+             届けてください"
+        ),
+    ))
 }
 
-fn in_range<T: PartialOrd + std::fmt::Display>(key: &str, value: T, min: T, max: T) -> Result<()> {
+fn in_range<T: PartialOrd + std::fmt::Display>(
+    lang: Lang,
+    key: &str,
+    value: T,
+    min: T,
+    max: T,
+) -> Result<()> {
     if value < min || value > max {
-        bail!("{key}: {value} is out of range ({min} to {max})");
+        return Err(in_words(
+            lang,
+            format!("{key}: {value} is out of range ({min} to {max})"),
+            format!("{key}: {value} は範囲外です（{min}～{max}）"),
+        ));
     }
     Ok(())
+}
+
+fn missing(lang: Lang, key: &str, path: &Path) -> anyhow::Error {
+    let path = path.display();
+    in_words(lang, format!("{key}: there is no {path}"), format!("{key}: {path} がありません"))
+}
+
+fn in_words(lang: Lang, en: String, ja: String) -> anyhow::Error {
+    anyhow::Error::msg(if lang == Lang::Ja { ja } else { en })
 }
 
 #[cfg(test)]
@@ -435,7 +603,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("yagura.toml");
         std::fs::write(&path, text)?;
-        Config::load(Some(&path))
+        Config::load(Some(&path), None, Lang::En)
     }
 
     #[test]
@@ -451,6 +619,12 @@ mod tests {
             ("[htpp]\nlisten = '127.0.0.1:1'\n", "htpp"),
             ("[http]\nlisten = 'everywhere'\n", "line 2"),
             ("[lake]\nhot_mib = 1\n", "lake.hot_mib: 1 is out of range (16 to 65536)"),
+            (
+                "[correlations]\nstate_mib = 15\n",
+                "correlations.state_mib: 15 is out of range (16 to 65536)",
+            ),
+            ("[correlations]\nstate_mib = 65537\n", "correlations.state_mib"),
+            ("[correlations]\nallowance_s = 604801\n", "correlations.allowance_s"),
             ("[time]\nsource_zone = 'Mars/Olympus'\n", "time.source_zone"),
             ("[rules]\ndirs = ['/nonexistent']\n", "/nonexistent is not a directory"),
             ("[rules]\nlists = ['/nonexistent']\n", "rules.lists: there is no /nonexistent"),
@@ -464,10 +638,55 @@ mod tests {
             ("[[source]]\nhots = 'b'\nzone = 'UTC'\n", "line 2"),
             ("[[source]]\nhost='b'\ndataset='linux.auht'\n", "is it \"linux.auth\"?"),
             ("[webhook]\nurl='ftp://x'\nsecret_file='s'\n", "webhook.url"),
+            ("[webhook]\nurl='http://192.0.2.1/x'\nsecret_file='s'\n", "webhook.url"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(place), "{text} gave {error}");
         }
+    }
+
+    #[test]
+    fn a_fault_is_told_in_the_language_that_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("yagura.toml");
+        let told = |lang| format!("{:#}", Config::load(Some(&path), Some(lang), lang).unwrap_err());
+        assert!(told(Lang::Ja).contains("を読み取れません"), "{}", told(Lang::Ja));
+        std::fs::write(&path, "[lake]\nhot_mib = 1\n").unwrap();
+        assert!(told(Lang::Ja).contains("に誤りがあります"), "{}", told(Lang::Ja));
+        assert!(told(Lang::En).contains("is wrong"), "{}", told(Lang::En));
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_told_in_the_language_of_the_person() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("yagura.toml");
+        let told = |text: &str, lang| {
+            std::fs::write(&path, text).unwrap();
+            format!("{:#}", Config::load(Some(&path), None, lang).unwrap_err())
+        };
+        let syntax = "[http]\nlisten = 'everywhere'\n";
+        assert!(told(syntax, Lang::En).contains("`yagura config show` lists every key"));
+        let ja = told(syntax, Lang::Ja);
+        for part in ["に誤りがあります", "line 2", "yagura config show で確認できます"]
+        {
+            assert!(ja.contains(part), "{ja}");
+        }
+        let source = "[[source]]\nhost = 'b'\nzone = 'Mars'\n";
+        let ja = told(source, Lang::Ja);
+        let said =
+            "host = \"b\" の [[source]]: zone: \"Mars\" は IANA のタイムゾーン名ではありません";
+        assert!(ja.contains(said) && !ja.contains("is no IANA zone"), "{ja}");
+        assert!(told(source, Lang::En).contains("zone: \"Mars\" is no IANA zone"));
+    }
+
+    #[test]
+    fn what_correlations_may_keep_is_as_configured() {
+        assert_eq!(Config::default().correlations.options(), CorrelatorOptions::default());
+        let config = read("[correlations]\nstate_mib = 16\nallowance_s = 604800\n").unwrap();
+        let options = crate::backend::node_options(&config).unwrap().correlations;
+        assert_eq!(options.state_bytes_max, 16 << 20);
+        assert_eq!(options.allowance_micros, Some(604_800_000_000));
+        read("[correlations]\nstate_mib = 65536\nallowance_s = 0\n").unwrap();
     }
 
     #[test]
@@ -477,6 +696,90 @@ mod tests {
         let config = read(text).unwrap();
         assert_eq!(config.source.len(), 2);
         assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn faults_are_told_in_the_language_of_the_file() {
+        for (text, ja) in [
+            ("[lake]\nhot_mib = 1\n", "lake.hot_mib: 1 は範囲外です（16～65536）"),
+            ("[time]\nsource_zone = 'Mars/Olympus'\n", "タイムゾーン名ではありません"),
+            ("[rules]\ndirs = ['/nonexistent']\n", "/nonexistent はディレクトリではありません"),
+            ("[content]\ndirs = ['/nonexistent']\n", "/nonexistent がありません"),
+            ("[[source]]\nhost='b'\ndataset='linux.auht'\n", "\"linux.auth\" のことですか"),
+            ("[http]\nlisten = '0.0.0.0:1'\n", "待ち受けません"),
+        ] {
+            let error = format!("{:#}", read(&format!("lang = 'ja'\n{text}")).unwrap_err());
+            assert!(
+                error.contains(ja) && error.contains("に誤りがあります"),
+                "{text} gave {error}"
+            );
+        }
+    }
+
+    /// The keys of a section, as the reader of the file itself lists them.
+    fn keys_of(section: &str) -> Vec<String> {
+        let head = match section {
+            "" => String::new(),
+            "source" | "enrich.network" => format!("[[{section}]]\n"),
+            _ => format!("[{section}]\n"),
+        };
+        let error = toml::from_str::<Config>(&format!("{head}zzz = 1\n")).unwrap_err();
+        let text = error.message();
+        let Some((_, expected)) = text.split_once("unknown field `zzz`, expected") else {
+            return Vec::new();
+        };
+        let names = expected.split('`').skip(1).step_by(2);
+        names
+            .map(|name| if section.is_empty() { name.into() } else { format!("{section}.{name}") })
+            .collect()
+    }
+
+    fn flat(prefix: &str, value: &toml::Value, into: &mut Vec<(String, String)>) {
+        let toml::Value::Table(table) = value else {
+            into.push((prefix.to_owned(), value.to_string()));
+            return;
+        };
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            flat(&key, value, into);
+        }
+    }
+
+    #[test]
+    fn every_key_is_explained_in_both_languages_with_its_default() {
+        let mut keys = keys_of("");
+        let mut next = 0;
+        while let Some(key) = keys.get(next).cloned() {
+            keys.extend(keys_of(&key));
+            next += 1;
+        }
+        let is_section = |key: &str| keys.iter().any(|other| other.starts_with(&format!("{key}.")));
+        let leaves: Vec<&String> = keys.iter().filter(|key| !is_section(key)).collect();
+        assert!(leaves.len() > 40, "{leaves:?}");
+        let mut defaults = Vec::new();
+        flat("", &toml::Value::try_from(Config::default()).unwrap(), &mut defaults);
+        for name in ["configuration.md", "configuration.ja.md"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+            let text = std::fs::read_to_string(path).unwrap();
+            let row = |key: &str| {
+                let begin = format!("| `{key}` |");
+                text.lines().find(|line| line.starts_with(&begin)).map(str::to_owned)
+            };
+            for key in &leaves {
+                let row = row(key).unwrap_or_else(|| panic!("{name} has no row for {key}"));
+                assert_eq!(row.matches(" | ").count(), 3, "{name}: {row}");
+            }
+            for (key, value) in &defaults {
+                if let Some(row) = row(key) {
+                    assert!(
+                        row.contains(&format!("| `{value}` |")),
+                        "{name}: {key} = {value}: {row}"
+                    );
+                }
+            }
+            let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+            toml::from_str::<Config>(example.unwrap()).unwrap();
+        }
     }
 
     #[test]

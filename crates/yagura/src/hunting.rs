@@ -12,6 +12,7 @@ pub enum Ask {
     Start(Box<HuntRequest>),
     List { limit: usize },
     Show { id: String, offset: usize, limit: usize },
+    Query { id: String },
     Cancel { id: String },
     Restart { id: String },
     Indicators(Vec<(&'static str, String)>),
@@ -52,6 +53,9 @@ impl Backend {
                 let query = [("offset", offset.to_string()), ("limit", limit.to_string())];
                 client.get(&format!("/api/v1/hunts/{}", part(&id)), &query).await
             }
+            Ask::Query { id } => {
+                client.get(&format!("/api/v1/hunts/{}/query", part(&id)), &[]).await
+            }
             Ask::Cancel { id } => {
                 client.post(&format!("/api/v1/hunts/{}/cancel", part(&id)), &json!({})).await
             }
@@ -90,6 +94,7 @@ fn locally(hunter: &Hunter, ask: Ask) -> Result<Value, NodeError> {
         Ask::Start(request) => hunter.start(&request, &who()),
         Ask::List { limit } => Ok(hunter.list(limit)),
         Ask::Show { id, offset, limit } => hunter.show(&id, offset, limit),
+        Ask::Query { id } => hunter.query(&id),
         Ask::Cancel { id } => hunter.cancel(&id, &who()),
         Ask::Restart { id } => hunter.restart(&id, &who()),
         Ask::Indicators(query) => {
@@ -101,8 +106,11 @@ fn locally(hunter: &Hunter, ask: Ask) -> Result<Value, NodeError> {
                 };
                 asked.insert(name.to_owned(), value);
             }
-            let query: IndicatorQuery = serde_json::from_value(Value::Object(asked))
-                .map_err(|error| NodeError::request(error.to_string(), error.to_string()))?;
+            let query: IndicatorQuery =
+                serde_json::from_value(Value::Object(asked)).map_err(|error| {
+                    let ja = format!("絞り込みの条件に誤りがあります（{error}）");
+                    NodeError::request(error.to_string(), ja)
+                })?;
             Ok(hunter.indicators(&query))
         }
         Ask::AddIndicators(request) => hunter.add_indicators(*request, &who()),

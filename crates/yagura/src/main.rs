@@ -2,16 +2,22 @@
 //! happened in them, raises alerts, and proves any event. This crate is glue: commands,
 //! configuration, and where output goes.
 
+#![forbid(unsafe_code)]
+// `println!` panics when whoever read the output has gone; `writeln!` says so, and that is no failure.
+#![deny(clippy::print_stdout)]
+
 mod backend;
 mod client;
 mod commands;
 mod config;
 mod content;
+mod help;
 mod hunting;
 mod output;
+mod told;
 mod zone;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +42,7 @@ Examples:
   yagura alerts
   yagura sources
   yagura inventory import users staff.csv
+  yagura lake stats
   yagura verify
   yagura prove syslog/42/7 --out event.proof")]
 struct Cli {
@@ -74,6 +81,8 @@ enum Command {
     Inventory(commands::inventory::InventoryCommand),
     /// Read stored events again with today's decoders and settings
     Reprocess(commands::reprocess::Reprocess),
+    /// Compact the table of events, show what it takes, remove what is left over
+    Lake(commands::lake::LakeCommand),
     /// Check that nothing stored was changed, lost or reordered
     Verify(commands::verify::Verify),
     /// Write an offline proof of one event
@@ -112,8 +121,27 @@ impl std::fmt::Display for Misuse {
 impl std::error::Error for Misuse {}
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let lang = cli.lang.unwrap_or_else(lang_of_environment);
+    let asked = help::asked_for(std::env::args_os().filter_map(|text| text.into_string().ok()));
+    let lang = asked.unwrap_or_else(lang_of_environment);
+    let arguments = std::env::args_os().collect();
+    let arguments = match lang {
+        Lang::Ja => help::without_help_command(arguments),
+        Lang::En => arguments,
+    };
+    let parsed = help::localized(Cli::command(), lang)
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => match help::mistake(&error).filter(|_| lang == Lang::Ja) {
+            Some(text) => {
+                eprintln!("{}", output::visible_lines(&text));
+                return ExitCode::from(2);
+            }
+            None => error.exit(),
+        },
+    };
+    let lang = cli.lang.unwrap_or(lang);
     let serving = matches!(cli.command, Command::Serve(_));
     let default = if serving { "warn,yagura=info" } else { "error" };
     let filter = std::env::var("YAGURA_LOG").unwrap_or_else(|_| default.to_owned());
@@ -131,7 +159,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("yagura: {}", output::visible_lines(&format!("{error:#}")));
+            eprintln!("yagura: {}", output::visible_lines(&told::error(&error, lang)));
             ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
         }
     }
@@ -139,7 +167,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(serve) => serve.run(asked).await,
+        Command::Serve(serve) => serve.run(asked, lang).await,
         Command::Import(import) => import.run(lang).await,
         Command::Search(search) => search.run(lang).await,
         Command::Acts(acts) => acts.run(lang).await,
@@ -152,14 +180,15 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Sources(sources) => sources.run(lang).await,
         Command::Inventory(inventory) => inventory.run(lang).await,
         Command::Reprocess(reprocess) => reprocess.run(lang).await,
+        Command::Lake(lake) => lake.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
-        Command::Config(config) => config.run(asked),
+        Command::Config(config) => config.run(asked, lang).await,
     }
 }
 
 fn lang_of_environment() -> Lang {
-    let variables = ["LC_ALL", "LC_MESSAGES", "LANG"];
+    let variables = ["YAGURA_LANG", "LC_ALL", "LC_MESSAGES", "LANG"];
     let set = variables.iter().filter_map(|name| std::env::var(name).ok());
     set.filter(|value| !value.is_empty()).find_map(|tag| tag.parse().ok()).unwrap_or_default()
 }

@@ -75,6 +75,11 @@ impl<W: Write> RowWriter<W> {
         }
     }
 
+    /// Shows what was written so far; a table keeps its rows until it is finished.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// Ends the output and says how many rows were written.
     pub fn finish(mut self) -> io::Result<usize> {
         match self.format {

@@ -1,10 +1,12 @@
 //! The zone in which people write and read times. Programs get UTC.
 
 use crate::Misuse;
+use crate::told::misuse;
 use clap::Args;
 use jiff::Timestamp;
 use jiff::fmt::temporal::{DateTimeParser, DateTimePrinter};
 use jiff::tz::TimeZone;
+use yagura_event::Lang;
 
 #[derive(Args, Clone)]
 pub struct ZoneArgument {
@@ -15,17 +17,29 @@ pub struct ZoneArgument {
 }
 
 impl ZoneArgument {
-    pub fn zone(&self) -> Result<TimeZone, Misuse> {
+    pub fn zone(&self, lang: Lang) -> Result<TimeZone, Misuse> {
         match &self.time_zone {
             None => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
-            Some(name) => DateTimeParser::new().parse_time_zone(name).map_err(|error| {
-                Misuse(format!(
-                    "--time-zone {name:?}: {error}; write a name such as Asia/Tokyo or an offset \
-                     such as +09:00"
-                ))
-            }),
+            Some(name) => named("--time-zone", name, lang),
         }
     }
+}
+
+/// The zone that `option` names.
+pub fn named(option: &str, name: &str, lang: Lang) -> Result<TimeZone, Misuse> {
+    DateTimeParser::new().parse_time_zone(name).map_err(|error| {
+        misuse(
+            lang,
+            format!(
+                "{option} {name:?}: {error}; write a name such as Asia/Tokyo or an offset such as \
+                 +09:00"
+            ),
+            format!(
+                "{option} {name:?}: そのようなタイムゾーンはありません。Asia/Tokyo のような名前か、+09:00 のような\
+                 時差で指定してください"
+            ),
+        )
+    })
 }
 
 /// The zone's name as a server reads it.
@@ -50,7 +64,7 @@ mod tests {
     use super::*;
 
     fn zone(name: &str) -> Result<TimeZone, Misuse> {
-        ZoneArgument { time_zone: Some(name.to_owned()) }.zone()
+        ZoneArgument { time_zone: Some(name.to_owned()) }.zone(Lang::En)
     }
 
     #[test]
@@ -74,5 +88,11 @@ mod tests {
     #[test]
     fn a_zone_that_does_not_exist_is_misuse() {
         assert!(zone("Mars/Olympus").unwrap_err().0.contains("Asia/Tokyo"));
+        let ja = named("--zone", "Mars/Olympus", Lang::Ja).unwrap_err().0;
+        assert_eq!(
+            ja,
+            "--zone \"Mars/Olympus\": そのようなタイムゾーンはありません。Asia/Tokyo のような名前か、\
+             +09:00 のような時差で指定してください"
+        );
     }
 }

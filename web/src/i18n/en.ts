@@ -140,6 +140,7 @@ export const en = {
   gapRuleDisabled: "rule off",
   gapEngineBehind: "detection behind",
   gapSourceSilent: "source silent",
+  gapSourceDrifted: "format changed",
   gapFieldMissing: "field missing",
   gapFindingsLost: "matches not recorded",
   gapCorrelationLimit: "correlation limit",

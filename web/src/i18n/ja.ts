@@ -142,6 +142,7 @@ export const ja: Catalogue = {
   gapRuleDisabled: "停止中のルール",
   gapEngineBehind: "検知の遅れ",
   gapSourceSilent: "途絶えた送信元",
+  gapSourceDrifted: "書式の変化",
   gapFieldMissing: "足りない項目",
   gapFindingsLost: "記録できなかった一致",
   gapCorrelationLimit: "相関の上限",

@@ -64,7 +64,8 @@ impl Route {
                 let codes = ["400", "403", "600", "800", "4103", "4104", "4105", "4106"];
                 codes.contains(&value("event.code")?).then_some(Route::Powershell)
             }
-            "web.access" => Some(Route::Web),
+            "web.access" | "web.iis" | "web.cloudfront" => Some(Route::Web),
+            "web.haproxy" => (value("event.action") == Some("http_request")).then_some(Route::Web),
             "linux.auditd" => {
                 value("auditd.sequence").or(value("auditd.msg")).map(|_| Route::Audit)
             }
@@ -128,7 +129,10 @@ impl Route {
             | Route::Session
             | Route::Connection
             | Route::Audit
-            | Route::Vpn => prefix(&["user.", "source.", "process.", "message", "auditd.", "vpn."]),
+            | Route::Vpn => {
+                prefix(&["user.", "source.", "process.", "message", "auditd.", "vpn."])
+                    || prefix(&["file.path", "destination.ip"])
+            }
             _ => prefix(&["winlog.event_data.", "user.name", "user.domain", "source."]),
         }
     }
@@ -186,6 +190,7 @@ pub(crate) fn conclude(draft: &mut Draft, body: &Body) -> Verdict {
         (ActKind::Process, _) => process::conclude(draft, single),
         (ActKind::Ssh, _) => unix::conclude_ssh(draft),
         (ActKind::FailedLogons, _) => unix::conclude_failed(draft, single),
+        (ActKind::Audit, _) => unix::conclude_audit(draft, single),
         (ActKind::WebVisit, _) => web::conclude(draft),
         (ActKind::Vpn, _) => vpn::conclude(draft, single),
         (ActKind::Powershell, _) => powershell::conclude(draft, single),

@@ -261,9 +261,28 @@ pub(crate) fn audit(table: &mut Table, item: &Item) {
     draft.fill("process.executable", executable);
     draft.fill("process.command_line", item.get("process.command_line"));
     draft.fill("user.name", item.first(&["user.name", "user.id"]));
-    draft.fill("act.object", executable);
+    // The folder in which a file was made, and a program's loader, are named beside the file.
+    let path = item
+        .get("file.path")
+        .filter(|path| item.get("auditd.nametype") != Some("PARENT") && !is_loader(path));
+    draft.fill("file.path", path.filter(|path| Some(*path) != executable));
+    draft.fill("destination.ip", item.get("destination.ip"));
     draft.fill("event.outcome", item.get("event.outcome"));
     draft.set("event.action", Some("audited"));
+}
+
+/// The dynamic linker, which the kernel names as a further path whenever a program is started.
+fn is_loader(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    ["ld-linux", "ld-musl", "ld64.so", "ld.so", "ld-2."].iter().any(|start| name.starts_with(start))
+}
+
+/// What was done something to: the file or address, else the program itself.
+pub(crate) fn conclude_audit(draft: &mut Draft, single: bool) -> Verdict {
+    let object = ["file.path", "destination.ip", "process.executable"];
+    let object = object.into_iter().find_map(|name| draft.text(name)).map(str::to_owned);
+    draft.fill("act.object", object.as_deref());
+    if single { Verdict::Pass } else { Verdict::Act }
 }
 
 /// The act that `name` finds, with the event as its newest, or a new one of that name.

@@ -6,7 +6,7 @@ use crate::entry::{Entry, Read};
 use crate::{AlertState, ExceptionState, Verdict};
 
 /// One of each kind, as version 0.1 wrote them.
-const RECORDS: [&str; 16] = [
+const RECORDS: [&str; 17] = [
     r#"{"event.action":"alert.raised","@timestamp":"2026-11-21T09:00:00.000000Z","alert.id":"A-000001","alert.entity":{"kind":"host","value":"DC01"},"rule.uuid":"00000000-0000-4000-8000-000000000001","rule.name":"Rule 1","rule.name_ja":"規則 1","rule.level":"high","rule.tags":["attack.t1003.001"],"rule.author":"Yagura","rule.license":"Apache-2.0","rule.phase":"privilege-lateral","event.dataset":"windows.sysmon","host.name":"DC01","user.name":"田中","source.ip":"10.1.2.3","event.id":"syslog/1/0","alert.first_seen":"2026-11-21T08:59:59.000000Z","event.ingested":"2026-11-21T09:00:00.000000Z","alert.sentence_ja":"日","alert.sentence_en":"en","alert.evidence":[{"field":"process.name","value":"x.exe","predicate":"equals x.exe"}],"alert.notify":true}"#,
     r#"{"event.action":"alert.extended","@timestamp":"2026-11-21T09:00:01.000000Z","alert.id":"A-000001","event.id":["syslog/1/1","syslog/1/2"],"alert.first_seen":"2026-11-21T09:00:00.000000Z","alert.last_seen":"2026-11-21T09:00:01.000000Z","alert.sentence_ja":"後","alert.sentence_en":"later"}"#,
     r#"{"event.action":"alert.delivery","@timestamp":"2026-11-21T09:00:02.000000Z","alert.id":"A-000001","delivery.id":"00112233445566778899aabbccddeeff","destination.address":"example.net:443","event.outcome":"failure","delivery.attempts":8,"http.response.status_code":503,"event.reason":"the receiver answered 503"}"#,
@@ -24,6 +24,8 @@ const RECORDS: [&str; 16] = [
     r#"{"event.action":"exception.expired","@timestamp":"2026-11-21T09:08:00.000000Z","exception.id":"X-000002"}"#,
     r#"{"event.action":"gap.opened","@timestamp":"2026-11-21T09:08:00.000000Z","gap.id":"G-000001","gap.kind":"source_silent","gap.subject":"syslog","gap.begin":"2026-11-21T08:00:00.000000Z","gap.sentence_ja":"日","gap.sentence_en":"en"}"#,
     r#"{"event.action":"gap.closed","@timestamp":"2026-11-21T09:09:00.000000Z","gap.id":"G-000001","gap.end":"2026-11-21T09:08:30.000000Z"}"#,
+    // The digest of the rule as it was written when it matched.
+    r#"{"event.action":"alert.raised","@timestamp":"2026-11-21T09:10:00.000000Z","alert.id":"A-000003","alert.entity":{"kind":"host","value":"DC02"},"rule.uuid":"00000000-0000-4000-8000-000000000003","rule.name":"Rule 3","rule.level":"high","rule.tags":[],"rule.digest":"00ff","event.dataset":"windows.sysmon","event.id":"syslog/1/11","alert.first_seen":"2026-11-21T09:09:59.000000Z","event.ingested":"2026-11-21T09:10:00.000000Z","alert.sentence_ja":"日","alert.sentence_en":"en","alert.evidence":[],"alert.notify":false}"#,
 ];
 
 #[test]
@@ -53,6 +55,8 @@ fn the_records_of_the_first_version_give_this_alert() {
     assert_eq!(alert.history[1].verdict, Some(Verdict::FalsePositive));
     assert_eq!(alert.hours.values().sum::<u64>(), alert.count);
     assert_eq!(room.desk.alert(id(2)).unwrap().rule.guide.check_ja, ["見る"]);
+    assert_eq!(room.desk.alert(id(2)).unwrap().rule.digest, None);
+    assert_eq!(room.desk.alert(id(3)).unwrap().rule.digest.as_deref(), Some("00ff"));
     let states: Vec<_> = room.desk.all_exceptions().iter().map(|one| one.state).collect();
     assert_eq!(states, [ExceptionState::Expired, ExceptionState::Removed]);
     assert_eq!(room.desk.stats().suppressed, 1);

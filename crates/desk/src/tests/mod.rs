@@ -95,6 +95,7 @@ fn rule(number: u32, level: Level) -> Arc<RuleCopy> {
         author: Some("Yagura".into()),
         license: Some("Apache-2.0".into()),
         phase: Some(Phase::PrivilegeLateral),
+        digest: None,
         guide: Guide::default(),
     })
 }

@@ -47,8 +47,13 @@ pub fn rules(corpora: &Path) -> Vec<RuleFile> {
 /// The events of each `.evtx` file of both collections.
 pub fn evtx(corpora: &Path) -> Vec<File> {
     let dirs = ["evtx-attack-samples", "sigma-regression"];
-    let files = dirs.iter().flat_map(|dir| paths(&corpora.join(dir), &["evtx"]));
-    files.map(|path| evtx_records(&path)).filter(|file| !file.is_empty()).collect()
+    dirs.iter().flat_map(|dir| evtx_in(&corpora.join(dir))).collect()
+}
+
+/// The events of each `.evtx` file under `dir`.
+pub fn evtx_in(dir: &Path) -> Vec<File> {
+    let files = paths(dir, &["evtx"]);
+    files.iter().map(|path| evtx_records(path)).filter(|file| !file.is_empty()).collect()
 }
 
 fn evtx_records(path: &Path) -> File {
@@ -73,8 +78,25 @@ pub fn json(corpora: &Path) -> Vec<File> {
 
 /// The events of each archive of OTRF's Security-Datasets.
 pub fn otrf(corpora: &Path) -> Vec<File> {
+    otrf_each(corpora, 1)
+}
+
+/// The events of every `step`th archive.
+pub fn otrf_each(corpora: &Path, step: usize) -> Vec<File> {
     let files = paths(&corpora.join("otrf"), &["zip", "gz"]);
-    files.iter().map(|path| archive(path)).filter(|file| !file.is_empty()).collect()
+    let files = files.iter().step_by(step).map(|path| archive(path));
+    files.filter(|file| !file.is_empty()).collect()
+}
+
+/// The lines of each log of Loghub.
+pub fn loghub(corpora: &Path) -> Vec<File> {
+    let lines = |path: &PathBuf| -> File {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    };
+    let files = paths(&corpora.join("loghub"), &["log"]);
+    files.iter().map(lines).filter(|file| !file.is_empty()).collect()
 }
 
 fn archive(path: &Path) -> File {

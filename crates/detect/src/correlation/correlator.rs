@@ -34,6 +34,12 @@ pub struct CorrelatorOptions {
     pub state_bytes_max: usize,
 }
 
+/// Most bytes that one of `correlations` may have of `state_bytes_max`: that one which sees millions of
+/// groups leaves room for the others.
+pub(crate) fn share(state_bytes_max: usize, correlations: usize) -> usize {
+    if correlations > 1 { state_bytes_max / 2 } else { state_bytes_max }
+}
+
 impl Default for CorrelatorOptions {
     fn default() -> Self {
         CorrelatorOptions {
@@ -153,6 +159,14 @@ impl Correlator {
     /// A number that is the same while nothing has changed that [`Correlator::save`] would write.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Takes over what is no state: counts, notices and news that nobody has asked for yet.
+    pub(crate) fn carry_over(&mut self, before: &Correlator) {
+        self.stats = before.stats;
+        self.notices = before.notices.clone();
+        self.last_words.clone_from(&before.last_words);
+        self.revision = before.revision + 1;
     }
 
     /// Counts `matches`, which an engine found in `batch`. Every batch should be given, also one

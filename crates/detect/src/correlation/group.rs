@@ -92,19 +92,22 @@ impl Group {
 
     /// Adds hits that are in order themselves.
     pub(crate) fn merge(&mut self, new: Vec<Hit>) {
-        let in_order = match (self.hits.last(), new.first()) {
-            (Some(last), Some(first)) => last.order(first).is_le(),
-            _ => true,
-        };
         if self.hits.is_empty() && new.len() == 1 {
             // Most groups never have a second: no room is kept for it.
             self.hits.reserve_exact(1);
         }
         self.newest = self.newest.max(new.last().map_or(i64::MIN, |hit| hit.time));
+        // Where the new ones begin among the old; nearly always near the end.
+        let from = match (self.hits.last(), new.first()) {
+            (Some(last), Some(first)) if last.order(first).is_gt() => {
+                Some(self.hits.partition_point(|hit| hit.order(first).is_le()))
+            }
+            _ => None,
+        };
         self.hits.extend(new);
-        if !in_order {
+        if let Some(mixed) = from.and_then(|from| self.hits.get_mut(from..)) {
             // Two runs in order: this sort merges them.
-            self.hits.sort_by(Hit::order);
+            mixed.sort_by(Hit::order);
         }
     }
 
@@ -119,11 +122,12 @@ impl Group {
         }
     }
 
-    pub(crate) fn remember(&mut self, episode: Episode) {
-        if self.episodes.len() >= CORRELATION_EPISODES_MAX {
-            self.episodes.remove(0);
-        }
+    /// Keeps an alert in mind; answers the oldest where there is no room for both.
+    pub(crate) fn remember(&mut self, episode: Episode) -> Option<Episode> {
+        let full = self.episodes.len() >= CORRELATION_EPISODES_MAX;
+        let forgotten = full.then(|| self.episodes.remove(0));
         self.episodes.push(episode);
+        forgotten
     }
 
     /// Hits from `from` to `to`, both included.
@@ -229,9 +233,9 @@ mod tests {
         let episode =
             |id: u64| Episode { id, from: 0, first_held: 0, last_held: 0, events: 1, told: 1 };
         let most = CORRELATION_EPISODES_MAX as u64;
-        (0..most).for_each(|id| group.remember(episode(id)));
+        (0..most).for_each(|id| assert_eq!(group.remember(episode(id)), None));
         assert_eq!((group.episodes.len() as u64, group.episodes[0].id), (most, 0));
-        group.remember(episode(most));
+        assert_eq!(group.remember(episode(most)), Some(episode(0)));
         assert_eq!((group.episodes.len() as u64, group.episodes[0].id), (most, 1));
     }
 }

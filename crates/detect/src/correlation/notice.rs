@@ -32,6 +32,8 @@ pub enum NoticeKind {
     GroupFull,
     /// A value that should be a number is none; the event was not counted.
     NotANumber,
+    /// More alerts of one group, or more streams, than are remembered: the oldest were forgotten.
+    Forgotten,
 }
 
 impl NoticeKind {
@@ -42,6 +44,7 @@ impl NoticeKind {
             NoticeKind::StateFull => "state_full",
             NoticeKind::GroupFull => "group_full",
             NoticeKind::NotANumber => "not_a_number",
+            NoticeKind::Forgotten => "forgotten",
         }
     }
 
@@ -49,20 +52,21 @@ impl NoticeKind {
     pub fn sentence(self, lang: Lang) -> &'static str {
         match (self, lang) {
             (NoticeKind::Late, Lang::En) => {
-                "events came too late to be counted by a correlation; raise the allowance, or scan \
-                 the files they are in"
+                "events came too late to be counted by a correlation; raise allowance_s in the section \
+                 [correlations] of the configuration, or scan the files they are in"
             }
             (NoticeKind::Late, Lang::Ja) => {
-                "相関ルールで数えるには遅すぎるイベントが届きました。許容する遅れを延ばすか、\
-                 ファイルを scan で調べてください"
+                "相関ルールで数えるには遅すぎるイベントが届きました。設定の [correlations] にある \
+                 allowance_s を延ばすか、ファイルを scan で調べてください"
             }
             (NoticeKind::StateFull, Lang::En) => {
-                "a correlation has no room for more groups and does not count further events; give \
-                 it more memory, or group by fewer values"
+                "a correlation has no room for more groups and does not count further events; raise \
+                 state_mib in the section [correlations] of the configuration, or group by fewer \
+                 values"
             }
             (NoticeKind::StateFull, Lang::Ja) => {
                 "相関ルールの状態が上限に達したため、これ以上のイベントを数えていません。\
-                 メモリーの上限を上げるか、group-by の項目を見直してください"
+                 設定の [correlations] にある state_mib を上げるか、group-by の項目を見直してください"
             }
             (NoticeKind::GroupFull, Lang::En) => {
                 "a group of a correlation has more events than are kept; the oldest were let go, \
@@ -79,12 +83,21 @@ impl NoticeKind {
             (NoticeKind::NotANumber, Lang::Ja) => {
                 "数値を集計する相関ルールに、数値でない値が届きました。そのイベントは数えていません"
             }
+            (NoticeKind::Forgotten, Lang::En) => {
+                "a correlation had more alerts of one group, or more streams, than it remembers and \
+                 forgot the oldest; an event that comes late, or again after a restart, may raise one \
+                 of them a second time"
+            }
+            (NoticeKind::Forgotten, Lang::Ja) => {
+                "相関ルールの 1 グループのアラート、またはストリームの数が上限を超えたため、古いものを忘れました。\
+                 遅れて届いたイベントや再起動後の数え直しで、同じアラートがもう一度上がることがあります"
+            }
         }
     }
 }
 
 /// Notices since they were last taken.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Notices(HashMap<(NoticeKind, String), Notice>);
 
 impl Notices {

@@ -105,13 +105,17 @@ impl Correlator {
         whole.ok_or(StateError::Contents { offset: input.at })
     }
 
-    /// The same counts for other rules: correlations that are in both and mean the same go on.
+    /// The same counts for other rules: correlations that are in both and mean the same go on, those
+    /// that mean something else begin anew. What was done so far, and notices, are carried over.
     pub fn with_rules(&self, ruleset: Arc<crate::Ruleset>) -> Correlator {
         let mut next = Correlator::new(ruleset, self.options);
         let mut state = Vec::new();
         let read = self.save(&mut state).map_err(StateError::from);
         // Proof: writing to memory cannot fail, and what was just written is whole.
         let _ = read.and_then(|()| next.restore(&mut state.as_slice()));
+        // Nothing comes twice: only what an earlier run has counted is still passed over.
+        next.floor.clone_from(&self.floor);
+        next.carry_over(self);
         next
     }
 

@@ -6,7 +6,7 @@ mod pattern;
 mod plain;
 mod stix;
 
-pub(crate) use stix::{StixObject, Taken as StixTaken, take_object as take_stix_object};
+pub(crate) use stix::{Objects as StixObjects, StixObject};
 
 use crate::indicator::Indicator;
 use crate::limits::{FILE_BYTES_MAX, INDICATORS_MAX, REFUSED_LISTED_MAX, SOURCE_BYTES_MAX, cut};

@@ -1,10 +1,11 @@
 //! STIX 2.1 bundles and TAXII 2.1 envelopes (OASIS): the `indicator` objects with STIX patterns.
 
 use super::{ListFormat, ReadError, Reading, instant, pattern};
-use crate::limits::ID_BYTES_MAX;
+use crate::limits::{ID_BYTES_MAX, MARKINGS_MAX, MARKINGS_PER_INDICATOR_MAX};
 use crate::{Said, Tlp};
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::ops::Range;
 
 #[derive(Deserialize)]
 struct Bundle {
@@ -75,7 +76,7 @@ pub(super) fn read(text: &str, reading: &mut Reading) -> Result<(), ReadError> {
         if bundle.kind == "indicator"
             && let Ok(object) = serde_json::from_str(text)
         {
-            take_object(&object, &HashMap::new(), reading);
+            Objects::default().take(&[object], reading);
             return Ok(());
         }
         return Err(ReadError::new(
@@ -83,55 +84,108 @@ pub(super) fn read(text: &str, reading: &mut Reading) -> Result<(), ReadError> {
             "JSON に STIX の objects も MISP の Event もありません",
         ));
     };
-    let markings = markings_of(&objects);
-    for object in &objects {
-        if take_object(object, &markings, reading) == Taken::NotAnIndicator {
-            reading.ignored += 1;
-        }
-    }
+    Objects::default().take(&objects, reading).finish(reading);
     Ok(())
 }
 
-/// TLP of the marking definitions among `objects`.
-fn markings_of(objects: &[StixObject]) -> HashMap<&str, Tlp> {
-    let definitions = objects.iter().filter(|object| object.kind == "marking-definition");
-    definitions
-        .filter_map(|object| {
-            let word = object.definition.as_ref().and_then(|definition| definition.tlp.clone());
-            let word = word.or_else(|| {
-                let extension = object.extensions.as_ref()?.as_object()?.values().next()?;
-                Some(extension.get("tlp_2_0")?.as_str()?.to_owned())
-            });
-            Some((object.id.as_str(), word?.parse().ok()?))
-        })
-        .collect()
+/// What objects of STIX say of one another, while they come page by page: an indicator may stand before
+/// the definition of its marking.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    markings: HashMap<String, Tlp>,
+    /// Markings not defined yet, with the indicators (by position) that bear them.
+    undefined: HashMap<String, Vec<Range<usize>>>,
 }
 
-/// What an object was.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
-    Indicator,
-    NotAnIndicator,
-}
-
-/// Takes one object in.
-pub(crate) fn take_object(
-    object: &StixObject,
-    markings: &HashMap<&str, Tlp>,
-    reading: &mut Reading,
-) -> Taken {
-    if object.kind != "indicator" {
-        return Taken::NotAnIndicator;
+impl Objects {
+    /// Takes in what objects say of markings, and nothing else of them.
+    pub(crate) fn take_markings(&mut self, objects: &[StixObject]) {
+        let definitions = objects.iter().filter(|object| object.kind == "marking-definition");
+        for object in definitions {
+            let room = self.markings.len() < MARKINGS_MAX;
+            if let Some(tlp) = defined(object).filter(|_| room && object.id.len() <= ID_BYTES_MAX) {
+                self.markings.insert(object.id.clone(), tlp);
+            }
+        }
     }
+
+    /// Takes objects in. What is no indicator is counted as passed over.
+    pub(crate) fn take(&mut self, objects: &[StixObject], reading: &mut Reading) -> &mut Objects {
+        self.take_markings(objects);
+        for object in objects {
+            if object.kind != "indicator" {
+                reading.ignored += 1;
+                continue;
+            }
+            let first = reading.indicators.len();
+            take_object(object, &self.markings, reading);
+            let taken = first..reading.indicators.len();
+            if taken.is_empty() {
+                continue;
+            }
+            let unknown = object.object_marking_refs.iter().filter(|id| {
+                known(id).is_none() && !self.markings.contains_key(*id) && id.len() <= ID_BYTES_MAX
+            });
+            let unknown: Vec<&String> = unknown.take(MARKINGS_PER_INDICATOR_MAX).collect();
+            for id in unknown {
+                let room = self.undefined.len() < MARKINGS_MAX;
+                match self.undefined.get_mut(id) {
+                    Some(waiting) => waiting.push(taken.clone()),
+                    None if room => drop(self.undefined.insert(id.clone(), vec![taken.clone()])),
+                    None => {}
+                }
+            }
+        }
+        self
+    }
+
+    /// Markings that indicators bear and no object defines so far.
+    pub(crate) fn undefined(&self) -> Vec<String> {
+        let undefined = self.undefined.keys().filter(|id| !self.markings.contains_key(*id));
+        let mut undefined: Vec<String> = undefined.cloned().collect();
+        undefined.sort();
+        undefined
+    }
+
+    /// Marks the indicators that came before the definition of their marking.
+    pub(crate) fn finish(&self, reading: &mut Reading) {
+        for (id, waiting) in &self.undefined {
+            let Some(tlp) = self.markings.get(id).copied() else { continue };
+            for range in waiting {
+                for indicator in reading.indicators.get_mut(range.clone()).into_iter().flatten() {
+                    indicator.tlp = indicator.tlp.max(Some(tlp));
+                }
+            }
+        }
+    }
+}
+
+/// TLP of a marking of the specification.
+fn known(id: &str) -> Option<Tlp> {
+    MARKINGS.iter().find(|(known, _)| *known == id).map(|(_, tlp)| *tlp)
+}
+
+/// TLP that a marking definition speaks of.
+fn defined(object: &StixObject) -> Option<Tlp> {
+    let word = object.definition.as_ref().and_then(|definition| definition.tlp.clone());
+    let word = word.or_else(|| {
+        let extension = object.extensions.as_ref()?.as_object()?.values().next()?;
+        Some(extension.get("tlp_2_0")?.as_str()?.to_owned())
+    });
+    word?.parse().ok()
+}
+
+/// Takes one indicator in.
+fn take_object(object: &StixObject, markings: &HashMap<String, Tlp>, reading: &mut Reading) {
     let place = if object.id.is_empty() { "indicator" } else { object.id.as_str() };
     if object.id.len() > ID_BYTES_MAX {
         let said = Said::new("its id is too long", "id が長すぎます");
         reading.refuse(place, "", said);
-        return Taken::Indicator;
+        return;
     }
     if object.revoked {
         reading.revoked.push(object.id.as_str().into());
-        return Taken::Indicator;
+        return;
     }
     let text = object.pattern.as_deref().unwrap_or_default();
     // STIX 2.0 has no other patterns and does not name the type.
@@ -141,13 +195,10 @@ pub(crate) fn take_object(
             format!("パターンの種類が {kind:?} です。照合できるのは stix だけです"),
         );
         reading.refuse(place, text, said);
-        return Taken::Indicator;
+        return;
     }
-    let tlp = object.object_marking_refs.iter().filter_map(|marking| {
-        let known = MARKINGS.iter().find(|(id, _)| id == marking).map(|(_, tlp)| *tlp);
-        known.or_else(|| markings.get(marking.as_str()).copied())
-    });
-    let tlp = tlp.max();
+    let refs = object.object_marking_refs.iter();
+    let tlp = refs.filter_map(|id| known(id).or_else(|| markings.get(id).copied())).max();
     match pattern::parse(text, reading.source()) {
         Ok(found) => {
             for mut indicator in found {
@@ -162,12 +213,13 @@ pub(crate) fn take_object(
         }
         Err(said) => reading.refuse(place, text, said),
     }
-    Taken::Indicator
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::read::{ListFormat, ReadOptions, read};
+    use super::{Objects, StixObject};
+    use crate::limits::MARKINGS_MAX;
+    use crate::read::{ListFormat, ReadOptions, Reading, read};
     use crate::{Kind, Tlp};
 
     #[test]
@@ -195,6 +247,47 @@ mod tests {
         assert!(reading.refused[1].reason.en.contains("AND"), "{:?}", reading.refused[1]);
         assert_eq!(reading.revoked, ["indicator--4".into()]);
         assert_eq!(reading.ignored, 1);
+    }
+
+    #[test]
+    fn markings_that_are_defined_later_hold_and_are_bounded() {
+        let marked = |number: usize| {
+            format!(
+                r#"{{"type":"indicator","id":"indicator--{number}","pattern":"[url:value='http://e.example/{number}']",
+                 "object_marking_refs":["marking-definition--{number}"]}}"#
+            )
+        };
+        let defined = |number: usize| {
+            format!(
+                r#"{{"type":"marking-definition","id":"marking-definition--{number}","definition":{{"tlp":"red"}}}}"#
+            )
+        };
+        let take = |objects: &mut Objects, texts: &[String], reading: &mut Reading| {
+            let page: Vec<StixObject> =
+                texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+            objects.take(&page, reading);
+        };
+        let mut reading = Reading::new(&ReadOptions::default(), String::new());
+        let mut objects = Objects::default();
+        take(&mut objects, &[marked(1), marked(2)], &mut reading);
+        assert_eq!(objects.undefined(), ["marking-definition--1", "marking-definition--2"]);
+        take(&mut objects, &[marked(3), defined(3), defined(2)], &mut reading);
+        assert_eq!(objects.undefined(), ["marking-definition--1"]);
+        objects.finish(&mut reading);
+        let tlp: Vec<_> = reading.indicators.iter().map(|one| one.tlp).collect();
+        assert_eq!(tlp, [None, Some(Tlp::Red), Some(Tlp::Red)]);
+        assert_eq!(reading.ignored, 2);
+
+        let mut objects = Objects::default();
+        let mut reading = Reading::new(&ReadOptions::default(), String::new());
+        let many: Vec<String> = (0..=MARKINGS_MAX).map(marked).collect();
+        take(&mut objects, &many[..MARKINGS_MAX], &mut reading);
+        assert_eq!(objects.undefined.len(), MARKINGS_MAX);
+        take(&mut objects, &many[MARKINGS_MAX..], &mut reading);
+        assert_eq!(objects.undefined.len(), MARKINGS_MAX, "one more has no TLP of its own");
+        let many: Vec<String> = (0..=MARKINGS_MAX).map(defined).collect();
+        take(&mut objects, &many, &mut reading);
+        assert_eq!(objects.markings.len(), MARKINGS_MAX);
     }
 
     #[test]

@@ -49,6 +49,14 @@ pub struct ChunkReader {
     events: Vec<Event>,
 }
 
+/// Where the header of a chunk tells the first names of each chain of its table, and how many chains
+/// there are (64 buckets of the hash of a name).
+const NAME_CHAINS_AT: usize = 128;
+const NAME_CHAINS: usize = 64;
+
+/// A name without letters: where the next one is, its hash, its length, and a zero.
+const NAME_BYTES_MIN: usize = 10;
+
 /// Room for text that is kept from chunk to chunk.
 const TEXT_BYTES_KEPT: usize = 1024 * 1024;
 
@@ -77,7 +85,8 @@ impl ChunkReader {
         let header = EvtxChunkHeader::from_bytes(&data);
         let Ok(header) = header else { return read_one_chunk(number, data, sink) };
         let chunk = EvtxChunkData { header, data, number: Some(number) };
-        let records = if chunk.validate_checksum() { records(&chunk) } else { None };
+        let is_sound = chunk.validate_checksum() && names(&chunk.data).is_some();
+        let records = if is_sound { records(&chunk) } else { None };
         if records.is_none_or(|records| self.decode(&chunk.data, &records).is_none()) {
             return read_one_chunk(number, chunk.data, sink);
         }
@@ -347,4 +356,27 @@ fn records(chunk: &EvtxChunkData) -> Option<Vec<Range<usize>>> {
         at = next;
     }
     Some(found)
+}
+
+/// Goes through the table of names, as the decoder does before all else: it refuses a chunk whose
+/// table it cannot read. `None` when the table is out of the ordinary.
+fn names(chunk: &[u8]) -> Option<()> {
+    let mut heads = Bytes::new(chunk, NAME_CHAINS_AT);
+    let mut left = CHUNK_BYTES as usize / NAME_BYTES_MIN;
+    for _ in 0..NAME_CHAINS {
+        let mut at = heads.u32()? as usize;
+        while at != 0 {
+            // Chains that share names, or go round, are the decoder's to judge.
+            left = left.checked_sub(1)?;
+            let mut name = Bytes::new(chunk, at);
+            at = name.u32()? as usize;
+            name.skip(2)?;
+            let units = usize::from(name.u16()?);
+            let (units, _) = name.take(2 * units)?.as_chunks::<2>();
+            name.skip(2)?;
+            let text = char::decode_utf16(units.iter().map(|unit| u16::from_le_bytes(*unit)));
+            text.into_iter().all(|c| c.is_ok()).then_some(())?;
+        }
+    }
+    Some(())
 }

@@ -1,6 +1,7 @@
 use super::leaf::Leaf;
 use super::session::Halt;
 use crate::evtx::EvtxSink;
+use yagura_event::Words;
 
 impl EvtxSink for Leaf<'_, '_> {
     type Halt = Halt;
@@ -13,7 +14,7 @@ impl EvtxSink for Leaf<'_, '_> {
         Leaf::record(self, json)
     }
 
-    fn damage(&mut self, place: String, reason: String) {
+    fn damage(&mut self, place: Words, reason: Words) {
         self.report.damage(place, reason);
     }
 }

@@ -2,11 +2,13 @@ use super::ImportOptions;
 use super::content::{Content, Hashing};
 use super::kind::{FileKind, Sniffed, sniff};
 use super::session::{COPY_BYTES, Halt};
+use super::why;
 use crate::limits::{ARCHIVE_DEPTH_MAX, EXPANSION_FREE_BYTES, SNIFF_BYTES, ZSTD_WINDOW_LOG_MAX};
 use std::cell::Cell;
 use std::io::{self, Read, Seek, Write};
 use std::rc::Rc;
 use tempfile::{SpooledTempFile, spooled_tempfile, spooled_tempfile_in};
+use yagura_event::Words;
 
 /// What one file on disk may still expand to.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +40,7 @@ pub(super) struct Expanded {
     pub sha256: String,
     pub bytes: u64,
     /// Why it ends early, if it does.
-    pub damage: Option<String>,
+    pub damage: Option<Words>,
 }
 
 /// Why content was not taken out of a container.
@@ -48,9 +50,6 @@ pub(super) enum Refusal {
     TooLarge,
     Io(io::Error),
 }
-
-/// Why something is passed over that is no log.
-pub(super) const NOT_A_LOG: &str = "neither text nor a kind of log that is known";
 
 /// Opens containers, and takes the logs inside them one after the other.
 pub(super) trait Opener: Sized {
@@ -62,7 +61,10 @@ pub(super) trait Opener: Sized {
     fn check_cancelled(&self) -> Result<(), Halt>;
 
     /// Says why `name` is not read.
-    fn skip(&mut self, name: &str, reason: impl Into<String>);
+    fn skip(&mut self, name: &str, reason: Words);
+
+    /// Says that `name` is not read because it is no log.
+    fn no_log(&mut self, name: &str);
 
     /// Takes a log out of a container; it starts with `mark` bytes of byte order mark.
     fn expanded_log(
@@ -84,7 +86,7 @@ pub(super) trait Opener: Sized {
         match expanded.content.head(SNIFF_BYTES).map(|head| sniff(&head)) {
             Ok(Sniffed::Log(kind, mark)) => self.expanded_log(expanded, name, kind, mark),
             Ok(Sniffed::Binary) => {
-                self.skip(name, NOT_A_LOG);
+                self.no_log(name);
                 Ok(())
             }
             Ok(sniffed) => {
@@ -94,7 +96,7 @@ pub(super) trait Opener: Sized {
                 self.container(sniffed, expanded.content, name, layers, budget)
             }
             Err(error) => {
-                self.skip(name, format!("cannot be read: {error}"));
+                self.skip(name, why::not_read(&error));
                 Ok(())
             }
         }
@@ -111,11 +113,11 @@ pub(super) trait Opener: Sized {
     ) -> Result<(), Halt> {
         let is_archive = matches!(sniffed, Sniffed::Zip | Sniffed::Tar);
         if is_archive && layers.archives >= ARCHIVE_DEPTH_MAX {
-            self.skip(name, format!("more than {ARCHIVE_DEPTH_MAX} archives one inside the other"));
+            self.skip(name, why::archives_too_deep());
             return Ok(());
         }
         if !is_archive && layers.compressed {
-            self.skip(name, "compressed more than once");
+            self.skip(name, why::compressed_twice());
             return Ok(());
         }
         match sniffed {
@@ -131,7 +133,7 @@ pub(super) trait Opener: Sized {
                 match limited {
                     Ok(decoder) => self.compressed(decoder, name, layers, budget),
                     Err(error) => {
-                        self.skip(name, format!("cannot be expanded: {error}"));
+                        self.skip(name, why::not_expanded(&error));
                         Ok(())
                     }
                 }
@@ -163,7 +165,7 @@ pub(super) trait Opener: Sized {
         let mut archive = match zip::ZipArchive::new(content) {
             Ok(archive) => archive,
             Err(error) => {
-                self.skip(name, format!("cannot be read as a zip archive: {error}"));
+                self.skip(name, why::no_zip(&error));
                 return Ok(());
             }
         };
@@ -175,7 +177,7 @@ pub(super) trait Opener: Sized {
                 Ok(member) if member.is_dir() => continue,
                 Ok(member) => member,
                 Err(error) => {
-                    self.skip(&format!("{name}!{listed}"), format!("cannot be read: {error}"));
+                    self.skip(&format!("{name}!{listed}"), why::member_not_read(&error));
                     continue;
                 }
             };
@@ -200,7 +202,7 @@ pub(super) trait Opener: Sized {
         let mut entries = match archive.entries() {
             Ok(entries) => entries,
             Err(error) => {
-                self.skip(name, format!("cannot be read as a tar archive: {error}"));
+                self.skip(name, why::no_tar(&error));
                 return Ok(());
             }
         };
@@ -212,7 +214,7 @@ pub(super) trait Opener: Sized {
                 Some(Ok(entry)) => entry,
                 Some(Err(error)) => {
                     // After a damaged header nothing says where the next one is.
-                    self.skip(&format!("{name}!"), format!("the rest cannot be read: {error}"));
+                    self.skip(&format!("{name}!"), why::rest_not_read(&error));
                     break;
                 }
             };
@@ -243,7 +245,7 @@ pub(super) trait Opener: Sized {
         let is_member = !layers.compressed;
         if is_member && budget.members == 0 {
             let most = self.options().archive_members_max;
-            self.skip(name, format!("past the limit of {most} members in one file"));
+            self.skip(name, why::too_many_members(most));
             return Ok(false);
         }
         budget.members -= u64::from(is_member);
@@ -255,14 +257,11 @@ pub(super) trait Opener: Sized {
             Err(Refusal::Halt(halt)) => Err(halt),
             Err(Refusal::TooLarge) => {
                 budget.bytes = 0;
-                self.skip(
-                    name,
-                    "expands past the limit; expand it yourself if you trust it, and import the result",
-                );
+                self.skip(name, why::expands_too_far());
                 Ok(false)
             }
             Err(Refusal::Io(error)) => {
-                self.skip(name, format!("cannot be expanded: {error}"));
+                self.skip(name, why::not_expanded(&error));
                 Ok(true)
             }
         }
@@ -283,7 +282,7 @@ pub(super) trait Opener: Sized {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if reader.bytes == 0 => return Err(Refusal::Io(error)),
                 Err(error) => {
-                    damage = Some(format!("cannot be expanded further: {error}"));
+                    damage = Some(why::not_expanded_further(&error));
                     break;
                 }
             };

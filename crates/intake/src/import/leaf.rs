@@ -4,7 +4,7 @@ use super::lines::{LineEnd, Lines};
 use super::pieces::Pieces;
 use super::session::{Halt, Job, Meter, check};
 use super::xml_events::XmlEvents;
-use super::{BREAKS_OFF, FileKind, FileReport, OUTSIDE};
+use super::{FileKind, FileReport, why};
 use crate::evtx;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IMPORT_RECORD_BYTES_MAX};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use std::io::{self, BufReader, Read, Seek};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
-use yagura_event::{Record, StreamName, Transport};
+use yagura_event::{Record, StreamName, Transport, Words};
 
 /// One log being read: turns what its reader finds into records.
 pub(super) struct Leaf<'a, 'b> {
@@ -84,14 +84,13 @@ impl Leaf<'_, '_> {
             if line.is_empty() || (json && line.trim_ascii().is_empty()) {
                 continue;
             }
-            let place = || format!("line {}", lines.number);
+            let place = || why::at_line(lines.number);
             if cut {
                 self.note_cut(place());
             } else if json
                 && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&line)
             {
-                let reason = format!("not JSON, kept as it is: {error}");
-                self.report.damage(place(), reason);
+                self.report.damage(place(), why::no_json(&error));
             }
             self.record(&line)?;
         }
@@ -102,15 +101,15 @@ impl Leaf<'_, '_> {
         let mut piece = Vec::new();
         while let Some(found) = objects.read(&mut piece)? {
             self.offset = objects.offset();
-            let place = || format!("byte {}", objects.piece_offset());
+            let place = || why::at_byte(objects.piece_offset());
             match found {
                 Piece::Object => {}
                 Piece::Cut => self.note_cut(place()),
                 Piece::Broken => {
-                    self.report.damage(place(), BREAKS_OFF);
+                    self.report.damage(place(), why::breaks_off());
                 }
                 Piece::Stray => {
-                    self.report.damage(place(), OUTSIDE);
+                    self.report.damage(place(), why::outside());
                 }
             }
             self.record(&piece)?;
@@ -154,17 +153,14 @@ impl Leaf<'_, '_> {
         check(self.cancel)
     }
 
-    fn note_cut(&mut self, place: String) {
+    fn note_cut(&mut self, place: Words) {
         self.report.records_cut += 1;
-        self.report.damage(
-            place,
-            format!("longer than {IMPORT_RECORD_BYTES_MAX} bytes; only the start is one record"),
-        );
+        self.report.damage(place, why::cut());
     }
 
     fn unreadable(&mut self, error: &io::Error) {
-        let place = format!("after record {}", self.produced);
-        self.report.damage(place, format!("cannot be read further: {error}"));
+        let place = why::after_record(self.produced);
+        self.report.damage(place, why::not_read_further(error));
     }
 
     fn flush(&mut self) -> Result<(), Halt> {
@@ -181,11 +177,8 @@ impl Leaf<'_, '_> {
     /// Hands over the last records; the stream and how many records it then holds.
     pub fn finish(mut self) -> Result<(StreamName, u64), Halt> {
         if self.produced < self.held {
-            let reason = format!(
-                "its stream holds {} records but it has only {}; nothing was added",
-                self.held, self.produced
-            );
-            self.report.damage("file", reason);
+            let reason = why::fewer_than_held(self.held, self.produced);
+            self.report.damage(why::whole(), reason);
         }
         if self.produced > self.held {
             if !self.batch.is_empty() {

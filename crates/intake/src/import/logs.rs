@@ -1,16 +1,14 @@
 use super::content::{Content, Counted, Hashing};
-use super::expand::{Budget, Expanded, Layers, NOT_A_LOG, Opener};
+use super::expand::{Budget, Expanded, Layers, Opener};
 use super::json_objects::{JsonObjects, Piece};
 use super::kind::{Sniffed, sniff};
 use super::lines::{LineEnd, Lines};
 use super::pieces::Pieces;
 use super::session::{COPY_BYTES, Halt, check};
 use super::xml_events::XmlEvents;
-use super::{BREAKS_OFF, Damage, FileKind, ImportOptions, OUTSIDE, Plan, PlannedFile};
-use crate::evtx::{CHUNK_BYTES, FILE_HEADER_BYTES};
-use crate::limits::{
-    DAMAGES_TOLD_MAX, IMPORT_RECORD_BYTES_MAX, SIGN_BYTES, SMALL_FILE_BYTES_MAX, SNIFF_BYTES,
-};
+use super::{Damage, FileKind, ImportOptions, Plan, PlannedFile, why};
+use crate::evtx::{self, CHUNK_BYTES, FILE_HEADER_BYTES};
+use crate::limits::{DAMAGES_TOLD_MAX, SIGN_BYTES, SMALL_FILE_BYTES_MAX, SNIFF_BYTES};
 use ::evtx::EvtxFileHeader;
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -19,6 +17,7 @@ use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use yagura_event::Words;
 
 /// Bytes read at once from a text.
 const TEXT_BUFFER_BYTES: usize = 256 * 1024;
@@ -37,14 +36,14 @@ pub trait LogVisitor {
         true
     }
 
-    /// Takes note of a file or an archive's member that cannot be read, and why (English).
-    fn skipped(&mut self, name: &str, reason: String);
+    /// Takes note of a file or an archive's member that cannot be read, and why.
+    fn skipped(&mut self, name: &str, reason: Words);
 
-    /// Takes note of a file or an archive's member that is no log, and why (English).
-    fn no_log(&mut self, name: &str, reason: &str);
+    /// Takes note of a file or an archive's member that is no log, and what that means.
+    fn no_log(&mut self, name: &str, reason: Words);
 
-    /// Takes note that `file` changed on disk while it was being read.
-    fn changed(&mut self, name: &str);
+    /// Takes note that a file changed on disk while it was being read.
+    fn changed(&mut self, name: &str, damage: Damage);
 }
 
 /// The visit was to end early.
@@ -60,7 +59,7 @@ pub struct OpenLog<'a> {
     bytes: u64,
     sha256: Option<String>,
     hashes: bool,
-    damage: Option<String>,
+    damage: Option<Words>,
     content: &'a mut Content,
     cancel: &'a AtomicBool,
 }
@@ -79,6 +78,15 @@ impl fmt::Display for Place {
         match self {
             Place::Line(number) => write!(f, "line {number}"),
             Place::Byte(offset) => write!(f, "byte {offset}"),
+        }
+    }
+}
+
+impl Place {
+    fn words(self) -> Words {
+        match self {
+            Place::Line(number) => why::at_line(number),
+            Place::Byte(offset) => why::at_byte(offset),
         }
     }
 }
@@ -110,7 +118,7 @@ pub struct LogEnd {
     pub sha256: String,
     /// Size of the (expanded) content, in bytes.
     pub bytes: u64,
-    /// Records longer than [`IMPORT_RECORD_BYTES_MAX`], cut there.
+    /// Records longer than [`crate::limits::IMPORT_RECORD_BYTES_MAX`], cut there.
     pub cut: u64,
     /// Damaged places, those inside chunks not counted.
     pub damaged: u64,
@@ -197,7 +205,7 @@ impl<V: LogVisitor> Visit<'_, V> {
         let (metadata, file) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                self.skip(&name, format!("cannot be opened: {error}"));
+                self.skip(&name, why::not_opened(&error));
                 return Ok(());
             }
         };
@@ -209,7 +217,7 @@ impl<V: LogVisitor> Visit<'_, V> {
             let mut held = std::mem::take(&mut self.small);
             held.clear();
             if let Err(error) = (&mut content).take(bytes).read_to_end(&mut held) {
-                self.skip(&name, format!("cannot be read: {error}"));
+                self.skip(&name, why::not_read(&error));
                 return Ok(());
             }
             content = Content::Small(Cursor::new(held));
@@ -235,15 +243,16 @@ impl<V: LogVisitor> Visit<'_, V> {
                     self.small = held.into_inner();
                 }
             }
-            Ok(Sniffed::Binary) => self.skip(&name, NOT_A_LOG),
+            Ok(Sniffed::Binary) => self.no_log(&name),
             Ok(sniffed) => {
                 let mut budget = Budget::new(bytes, self.options);
                 self.container(sniffed, content, &name, Layers::default(), &mut budget)?;
             }
-            Err(error) => self.skip(&name, format!("cannot be read: {error}")),
+            Err(error) => self.skip(&name, why::not_read(&error)),
         }
         if !is_same(&planned.path, &metadata) {
-            self.visitor.changed(&name);
+            let damage = Damage { place: why::whole(), reason: why::changed() };
+            self.visitor.changed(&name, damage);
         }
         Ok(())
     }
@@ -268,12 +277,12 @@ impl<V: LogVisitor> Opener for Visit<'_, V> {
         check(self.cancel)
     }
 
-    fn skip(&mut self, name: &str, reason: impl Into<String>) {
-        let reason = reason.into();
-        match reason == NOT_A_LOG {
-            true => self.visitor.no_log(name, &reason),
-            false => self.visitor.skipped(name, reason),
-        }
+    fn skip(&mut self, name: &str, reason: Words) {
+        self.visitor.skipped(name, reason);
+    }
+
+    fn no_log(&mut self, name: &str) {
+        self.visitor.no_log(name, why::no_log());
     }
 
     fn expanded_log(
@@ -354,7 +363,7 @@ impl OpenLog<'_> {
         let mut end =
             LogEnd { sha256: String::new(), bytes: 0, cut: 0, damaged: 0, damages: Vec::new() };
         if let Some(damage) = self.damage {
-            end.damage(format!("byte {}", self.bytes), damage);
+            end.damage(why::at_byte(self.bytes), damage);
         }
         // What is appended meanwhile is not part of what was opened.
         let content = self.content.take(self.bytes);
@@ -372,7 +381,7 @@ impl OpenLog<'_> {
         match read {
             Ok(()) => {}
             Err(Fault::Stopped) => return Err(Stopped),
-            Err(Fault::Io(error)) => end.damage("file", format!("cannot be read further: {error}")),
+            Err(Fault::Io(error)) => end.damage(why::whole(), why::not_read_further(&error)),
         }
         (end.sha256, end.bytes) = reader.finish();
         Ok(end)
@@ -409,10 +418,10 @@ impl<R: Read> Read for Source<R> {
 }
 
 impl LogEnd {
-    fn damage(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+    fn damage(&mut self, place: Words, reason: Words) {
         self.damaged += 1;
         if self.damages.len() < DAMAGES_TOLD_MAX {
-            self.damages.push(Damage { place: place.into(), reason: reason.into() });
+            self.damages.push(Damage { place, reason });
         }
     }
 }
@@ -440,24 +449,50 @@ struct Parts<'a> {
     take: &'a mut dyn FnMut(LogPart<'_>) -> Result<(), Stopped>,
 }
 
+/// Reads until `buffer` is full or there is no more; how many bytes there were.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Whether `bytes` are zeros: the first is, and each is as the one before. Comparing slices takes many
+/// bytes at once, which looking for the first that is not zero does not.
+fn is_zeros(bytes: &[u8]) -> bool {
+    match bytes {
+        [0, rest @ ..] => *rest == bytes[..rest.len()],
+        rest => rest.is_empty(),
+    }
+}
+
 impl Parts<'_> {
     fn chunks(&mut self, reader: &mut impl Read) -> Result<(), Fault> {
         let mut header = Vec::new();
         reader.take(FILE_HEADER_BYTES).read_to_end(&mut header)?;
         if let Err(error) = EvtxFileHeader::from_stream(&mut Cursor::new(&header)) {
-            self.end.damage("file header", error.to_string());
+            self.end.damage(evtx::in_file_header(), evtx::no_header(&error));
             return Ok(());
         }
+        // Proof that it fits: a chunk has 64 KiB.
+        let empty = || vec![0; CHUNK_BYTES as usize];
+        let mut chunk = empty();
         for number in 0.. {
             check(self.cancel)?;
-            // Proof that it fits: a chunk has 64 KiB.
-            let mut data = Vec::with_capacity(CHUNK_BYTES as usize);
-            reader.take(CHUNK_BYTES).read_to_end(&mut data)?;
-            if data.is_empty() {
+            let bytes = fill(reader, &mut chunk)?;
+            if bytes == 0 {
                 break;
             }
             // A log that was made large and never filled has chunks of zeros.
-            if data.iter().any(|&byte| byte != 0) {
+            if !is_zeros(&chunk[..bytes]) {
+                let mut data = std::mem::replace(&mut chunk, empty());
+                data.truncate(bytes);
                 self.give(LogPart::EvtxChunk { number, data })?;
             }
         }
@@ -503,10 +538,10 @@ impl Parts<'_> {
                 Piece::Object => {}
                 Piece::Cut => self.note_cut(place),
                 Piece::Broken => {
-                    self.end.damage(place.to_string(), BREAKS_OFF);
+                    self.end.damage(place.words(), why::breaks_off());
                 }
                 Piece::Stray => {
-                    self.end.damage(place.to_string(), OUTSIDE);
+                    self.end.damage(place.words(), why::outside());
                 }
             }
             self.give(LogPart::Record { bytes: &piece, place })?;
@@ -516,9 +551,7 @@ impl Parts<'_> {
 
     fn note_cut(&mut self, place: Place) {
         self.end.cut += 1;
-        let reason =
-            format!("longer than {IMPORT_RECORD_BYTES_MAX} bytes; only the start is one record");
-        self.end.damage(place.to_string(), reason);
+        self.end.damage(place.words(), why::cut());
     }
 
     fn give(&mut self, part: LogPart<'_>) -> Result<(), Fault> {

@@ -25,6 +25,7 @@ mod pieces;
 mod plan;
 mod report;
 mod session;
+mod why;
 pub(crate) mod wrapper;
 mod xml_events;
 
@@ -42,10 +43,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use yagura_event::{Clock, Record, StreamName, SystemClock};
-
-/// Why a piece of a text of objects or events is damaged.
-const BREAKS_OFF: &str = "the object or event breaks off; kept as it is";
-const OUTSIDE: &str = "text outside any object or event; kept as it is";
 
 /// Where imported records go. All calls may block; one thread calls `append` and `seal`, another
 /// `stream_records`.

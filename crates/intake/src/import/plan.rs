@@ -1,7 +1,7 @@
 use crate::limits::{FOLDER_DEPTH_MAX, IMPORT_FILES_MAX};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use yagura_event::Words;
 
 /// The files an import will read, in the order it will read them.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +27,7 @@ pub struct Problem {
     /// The path.
     pub path: PathBuf,
     /// Why it will not be read.
-    pub reason: String,
+    pub reason: Words,
 }
 
 impl Plan {
@@ -68,11 +68,19 @@ fn folder(root: &Path, plan: &mut Plan) {
         for path in entries {
             match fs::symlink_metadata(&path) {
                 Ok(metadata) if metadata.is_symlink() => {
-                    problem(&path, "symbolic links inside folders are not followed", plan);
+                    let reason = Words::new(
+                        "symbolic links inside folders are not followed",
+                        "フォルダーの中のシンボリックリンクはたどりません",
+                    );
+                    problem(&path, reason, plan);
                 }
                 Ok(metadata) if !metadata.is_dir() => file(&path, &metadata, plan),
                 Ok(_) if depth + 1 > FOLDER_DEPTH_MAX => {
-                    problem(&path, format!("more than {FOLDER_DEPTH_MAX} folders deep"), plan);
+                    let reason = Words::new(
+                        format!("more than {FOLDER_DEPTH_MAX} folders deep"),
+                        format!("フォルダーが{FOLDER_DEPTH_MAX}階層より深い所にあります"),
+                    );
+                    problem(&path, reason, plan);
                 }
                 Ok(_) => folders.push((path, depth + 1)),
                 Err(error) => problem(&path, error, plan),
@@ -82,11 +90,18 @@ fn folder(root: &Path, plan: &mut Plan) {
     }
 }
 
-fn sorted_entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, Words> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         if entries.len() >= IMPORT_FILES_MAX {
-            return Err(io::Error::other(format!("more than {IMPORT_FILES_MAX} entries")));
+            return Err(Words::new(
+                format!(
+                    "more than {IMPORT_FILES_MAX} entries; name its files or folders one by one"
+                ),
+                format!(
+                    "中に{IMPORT_FILES_MAX}個より多くあります。ファイルやフォルダーを個別に指定してください"
+                ),
+            ));
         }
         entries.push(entry?.path());
     }
@@ -96,20 +111,26 @@ fn sorted_entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn file(path: &Path, metadata: &fs::Metadata, plan: &mut Plan) {
     if !metadata.is_file() {
-        problem(path, "neither a file nor a folder", plan);
+        let reason =
+            Words::new("neither a file nor a folder", "ファイルでもフォルダーでもありません");
+        problem(path, reason, plan);
     } else if plan.files.len() >= IMPORT_FILES_MAX {
         // Told once: a problem for each further file would have no limit either.
         if plan.files.len() == IMPORT_FILES_MAX && plan.problems.len() < IMPORT_FILES_MAX {
-            problem(path, format!("more than {IMPORT_FILES_MAX} files; name fewer"), plan);
+            let reason = Words::new(
+                format!("more than {IMPORT_FILES_MAX} files; name fewer"),
+                format!("ファイルが{IMPORT_FILES_MAX}個を超えています。減らしてください"),
+            );
+            problem(path, reason, plan);
         }
     } else {
         plan.files.push(PlannedFile { path: path.to_owned(), bytes: metadata.len() });
     }
 }
 
-fn problem(path: &Path, reason: impl ToString, plan: &mut Plan) {
+fn problem(path: &Path, reason: impl Into<Words>, plan: &mut Plan) {
     if plan.problems.len() < IMPORT_FILES_MAX {
-        plan.problems.push(Problem { path: path.to_owned(), reason: reason.to_string() });
+        plan.problems.push(Problem { path: path.to_owned(), reason: reason.into() });
     }
 }
 

@@ -2,7 +2,7 @@ use super::FileKind;
 use crate::SinkError;
 use crate::limits::DAMAGES_TOLD_MAX;
 use serde::Serialize;
-use yagura_event::StreamName;
+use yagura_event::{StreamName, Words};
 
 /// What an import did.
 #[derive(Debug, Clone)]
@@ -49,16 +49,18 @@ pub struct FileReport {
     /// The first [`DAMAGES_TOLD_MAX`] of them.
     pub damages: Vec<Damage>,
     /// Why it was not read at all.
-    pub skipped: Option<String>,
+    pub skipped: Option<Words>,
+    /// It was not read because it is no log, which is in order: nothing is missing.
+    pub no_log: bool,
 }
 
 /// A damaged place in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// Where: a byte offset of the (expanded) content, a chunk or a line.
-    pub place: String,
+    pub place: Words,
     /// What is wrong, and what became of it.
-    pub reason: String,
+    pub reason: Words,
 }
 
 impl ImportReport {
@@ -70,6 +72,11 @@ impl ImportReport {
     /// Records that were there already, over all files.
     pub fn records_already_there(&self) -> u64 {
         self.files.iter().map(|file| file.records_already_there).sum()
+    }
+
+    /// Logs and archives that could not be read or were refused; what is no log does not count.
+    pub fn unread(&self) -> usize {
+        self.files.iter().filter(|file| file.skipped.is_some() && !file.no_log).count()
     }
 
     /// Damaged places, over all files.
@@ -92,13 +99,14 @@ impl FileReport {
             damaged: 0,
             damages: Vec::new(),
             skipped: None,
+            no_log: false,
         }
     }
 
-    pub(super) fn damage(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+    pub(super) fn damage(&mut self, place: Words, reason: Words) {
         self.damaged += 1;
         if self.damages.len() < DAMAGES_TOLD_MAX {
-            self.damages.push(Damage { place: place.into(), reason: reason.into() });
+            self.damages.push(Damage { place, reason });
         }
     }
 }

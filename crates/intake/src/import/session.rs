@@ -1,10 +1,10 @@
 use super::content::{Content, Hashing};
-use super::expand::{Budget, Expanded, Layers, NOT_A_LOG, Opener};
+use super::expand::{Budget, Expanded, Layers, Opener};
 use super::kind::{Sniffed, sniff};
 use super::leaf::Leaf;
 use super::{
     FileKind, FileReport, ImportOptions, ImportReport, ImportSink, Outcome, Plan, PlannedFile,
-    Progress, ProgressState, Written,
+    Progress, ProgressState, Written, why,
 };
 use crate::SinkError;
 use crate::limits::{IMPORT_BATCHES_AHEAD, SNIFF_BYTES};
@@ -14,7 +14,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use yagura_event::{Record, StreamName, UtcMicros};
+use yagura_event::{Record, StreamName, UtcMicros, Words};
 
 /// Hexadecimal digits of the content's SHA-256 that name its stream.
 const STREAM_DIGITS: usize = 32;
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
         let (metadata, file) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                self.skip(name, format!("cannot be opened: {error}"));
+                self.skip(name, why::not_opened(&error));
                 return Ok(());
             }
         };
@@ -158,7 +158,7 @@ impl<'a> Session<'a> {
                 let (sha256, bytes) = match hashed {
                     Ok(hashed) => hashed,
                     Err(error) => {
-                        self.skip(name, format!("cannot be read: {error}"));
+                        self.skip(name, why::not_read(&error));
                         return Ok(());
                     }
                 };
@@ -170,17 +170,17 @@ impl<'a> Session<'a> {
                         && after.modified().ok() == metadata.modified().ok()
                 });
                 if !same {
-                    self.reports[report].damage("file", "it changed while it was being read");
+                    self.reports[report].damage(why::whole(), why::changed());
                 }
                 Ok(())
             }
             Ok(Sniffed::Binary) => {
-                self.skip(name, NOT_A_LOG);
+                self.no_log(name);
                 Ok(())
             }
             Ok(sniffed) => self.container(sniffed, content, name, Layers::default(), &mut budget),
             Err(error) => {
-                self.skip(name, format!("cannot be read: {error}"));
+                self.skip(name, why::not_read(&error));
                 Ok(())
             }
         }
@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
         report.bytes = expanded.bytes;
         report.sha256.clone_from(&expanded.sha256);
         if let Some(damage) = expanded.damage {
-            report.damage(format!("byte {}", expanded.bytes), damage);
+            report.damage(why::at_byte(expanded.bytes), damage);
         }
         if kind == FileKind::Empty {
             self.reports.push(report);
@@ -275,9 +275,16 @@ impl Opener for Session<'_> {
         check(self.cancel)
     }
 
-    fn skip(&mut self, name: &str, reason: impl Into<String>) {
+    fn skip(&mut self, name: &str, reason: Words) {
         let mut report = FileReport::new(name);
-        report.skipped = Some(reason.into());
+        report.skipped = Some(reason);
+        self.reports.push(report);
+    }
+
+    fn no_log(&mut self, name: &str) {
+        let mut report = FileReport::new(name);
+        report.no_log = true;
+        report.skipped = Some(why::no_log());
         self.reports.push(report);
     }
 

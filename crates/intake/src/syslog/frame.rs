@@ -96,6 +96,25 @@ impl FrameDecoder {
         (!bytes.is_empty()).then_some(Frame { bytes, framing, cut, complete: false })
     }
 
+    /// What is held of a message, as one that was cut; the rest of it will be dropped. `None` where no
+    /// message has begun for certain (at most an octet count is held).
+    pub fn cut_short(&mut self) -> Option<Frame> {
+        let framing = match self.state {
+            State::Octets { keep, skip } if keep > 0 => {
+                self.state = State::Octets { keep: 0, skip: keep + skip };
+                Framing::OctetCount
+            }
+            State::Line => {
+                self.state = State::LineRest;
+                Framing::Line
+            }
+            _ => return None,
+        };
+        let held = std::mem::take(&mut self.held);
+        let (bytes, _) = self.cap(held.into());
+        (!bytes.is_empty()).then_some(Frame { bytes, framing, cut: true, complete: true })
+    }
+
     /// Bytes held for the unfinished message.
     pub fn held_bytes(&self) -> usize {
         self.held.len()
@@ -329,6 +348,29 @@ mod tests {
         assert_eq!(frames.len(), 1);
         assert!(frames[0].cut);
         assert_eq!(decoder.take_dropped_bytes(), 10_000_000 - 1024);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_handed_over_and_its_rest_dropped() {
+        for (begun, framing, rest) in [
+            (&b"<13>begun"[..], Framing::Line, &b" and ended\n<13>next\n"[..]),
+            (b"19 <13>begun", Framing::OctetCount, b" and ended<13>next\n"),
+        ] {
+            let mut decoder = FrameDecoder::new(1024);
+            let mut frames = Vec::new();
+            decoder.push(&Bytes::copy_from_slice(begun), &mut frames);
+            let cut = decoder.cut_short().unwrap();
+            assert_eq!((&cut.bytes[..], cut.framing, cut.cut), (&b"<13>begun"[..], framing, true));
+            assert_eq!((decoder.held_bytes(), decoder.cut_short()), (0, None));
+            decoder.push(&Bytes::copy_from_slice(rest), &mut frames);
+            let texts: Vec<&[u8]> = frames.iter().map(|frame| &frame.bytes[..]).collect();
+            assert_eq!(texts, [b"<13>next"]);
+            assert_eq!(decoder.take_dropped_bytes(), " and ended".len() as u64);
+        }
+        // A count is no message yet.
+        let mut decoder = FrameDecoder::new(1024);
+        decoder.push(&Bytes::from_static(b"12"), &mut Vec::new());
+        assert_eq!(decoder.cut_short(), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod counters;
 mod frame;
+mod share;
 mod tcp;
 mod udp;
 

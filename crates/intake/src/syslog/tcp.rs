@@ -1,7 +1,8 @@
+use super::share::{Share, Shared};
 use super::{FrameDecoder, IDENTITY, SyslogCounters, deliver, peer_name, stream};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, READ_BYTES, SYSLOG_CONNECTIONS_DEFAULT,
-    SYSLOG_FRAME_BYTES_DEFAULT,
+    SYSLOG_FRAME_BYTES_DEFAULT, SYSLOG_UNFINISHED_BYTES_FREE, SYSLOG_UNFINISHED_BYTES_MAX,
 };
 use crate::syslog::Frame;
 use crate::{RecordSink, StopSignal};
@@ -22,6 +23,10 @@ pub struct TcpOptions {
     pub frame_bytes_max: usize,
     /// Connections open at once; further ones are accepted and closed at once.
     pub connections_max: usize,
+    /// Bytes that unfinished messages of all connections have together, beyond the first
+    /// [`SYSLOG_UNFINISHED_BYTES_FREE`] of each; past it, what a connection holds of one is taken as
+    /// it is, marked as cut.
+    pub unfinished_bytes_max: usize,
     /// A connection silent for this long is closed. Long by default, because a sender may lose
     /// the next line it writes into a connection that we have closed.
     pub idle_timeout: Duration,
@@ -32,6 +37,7 @@ impl Default for TcpOptions {
         TcpOptions {
             frame_bytes_max: SYSLOG_FRAME_BYTES_DEFAULT,
             connections_max: SYSLOG_CONNECTIONS_DEFAULT,
+            unfinished_bytes_max: SYSLOG_UNFINISHED_BYTES_MAX,
             idle_timeout: Duration::from_secs(4 * 60 * 60),
         }
     }
@@ -61,6 +67,7 @@ pub async fn serve_tcp<S: RecordSink>(
     mut stop: StopSignal,
 ) {
     let slots = Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS)));
+    let unfinished = Shared::new(options.unfinished_bytes_max, SYSLOG_UNFINISHED_BYTES_FREE);
     let server = Arc::new(Server { sink, clock, options, counters, stream: stream() });
     let mut connections = JoinSet::new();
     loop {
@@ -79,6 +86,7 @@ pub async fn serve_tcp<S: RecordSink>(
                     let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
                     let connection = Connection {
                         decoder: FrameDecoder::new(server.options.frame_bytes_max),
+                        share: unfinished.share(),
                         peer: peer_name(peer),
                         server: server.clone(),
                         socket,
@@ -109,6 +117,8 @@ struct Server<S> {
 struct Connection<S> {
     socket: TcpStream,
     decoder: FrameDecoder,
+    /// Of the memory for unfinished messages.
+    share: Share,
     peer: Arc<str>,
     server: Arc<Server<S>>,
 }
@@ -191,6 +201,10 @@ impl<S: RecordSink> Connection<S> {
                     batch_bytes += chunk.len();
                     self.server.counters.bytes.add(chunk.len() as u64);
                     self.decoder.push(&chunk, &mut frames);
+                    if !self.share.resize(self.decoder.held_bytes()) {
+                        frames.extend(self.decoder.cut_short());
+                        self.share.resize(0);
+                    }
                     records.extend(frames.drain(..).map(|frame| self.record(frame)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Pause::Drained,

@@ -32,6 +32,10 @@ pub const ROWS_TOLD_AT_ONCE: usize = 1_000;
 /// Longest sentence of a match that is recorded, in bytes; a longer one is cut.
 pub const SENTENCE_BYTES_MAX: usize = 1_024;
 
+/// Largest file of what one hunt was asked for, in bytes: the rules and lists of a request, or what is
+/// new of the largest list that is taken. A larger one is refused.
+pub const ASKED_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
 /// Longest hypothesis, in bytes. A longer one is refused.
 pub const HYPOTHESIS_BYTES_MAX: usize = 4_096;
 

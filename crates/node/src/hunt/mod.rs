@@ -18,7 +18,9 @@ mod tests;
 
 pub use feeds::FeedRequest;
 pub(crate) use record::Fold;
-pub use record::{Feed, FeedPulled, Finished, Hit, HuntId, Outcome, SourceCopy, Started, Tally};
+pub use record::{
+    Feed, FeedPulled, Finished, Hit, HuntId, Outcome, SourceCopy, Started, Tally, Uncounted,
+};
 pub use request::{HuntFile, HuntRequest, IndicatorRequest};
 pub use view::IndicatorQuery;
 
@@ -37,7 +39,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use store::Store;
 use yagura_desk::{Desk, EventWords, Finding};
-use yagura_detect::{Refusal, RuleFile, Ruleset};
+use yagura_detect::{CorrelatorOptions, Refusal, RuleFile, Ruleset};
 use yagura_event::{Clock, EventBatch, FieldDictionary, Lang, UtcMicros};
 use yagura_hunt::ReadOptions;
 use yagura_lake::Lake;
@@ -54,6 +56,8 @@ pub(crate) struct HuntParts {
     pub dictionary: Arc<FieldDictionary>,
     pub alerts_changed: tokio::sync::watch::Sender<u64>,
     pub rules: RuleSources,
+    /// Room for what correlations count.
+    pub correlations: CorrelatorOptions,
     pub fold: Fold,
 }
 
@@ -68,6 +72,7 @@ pub(crate) struct Shared {
     pub store: Store,
     kept: Kept,
     pub dictionary: Arc<FieldDictionary>,
+    pub correlations: CorrelatorOptions,
     rules: RuleSources,
     /// Hunts that wait or run.
     progress: Mutex<HashMap<u64, Arc<Progress>>>,
@@ -158,6 +163,7 @@ impl Hunter {
             store,
             kept,
             dictionary,
+            correlations: parts.correlations,
             rules: parts.rules,
             progress: Mutex::new(HashMap::new()),
             late: Mutex::new(BTreeSet::new()),
@@ -222,8 +228,7 @@ impl Hunter {
         Ok(Plan { quarry, from, to, raise: request.raise })
     }
 
-    /// Begins a hunt; `asked` is what is kept of it until it has ended, `record` makes its beginning
-    /// durable.
+    /// Begins a hunt; `asked` is what is kept of it, `record` makes its beginning durable.
     fn begin(
         &self,
         plan: Plan,
@@ -259,6 +264,7 @@ impl Hunter {
             })))
         })?;
         shown["hunt.id"] = json!(id);
+        self.shared.forget_oldest(id);
         Ok(shown)
     }
 

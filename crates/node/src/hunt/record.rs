@@ -4,7 +4,8 @@ use super::limits::{HITS_IN_MEMORY_MAX, HUNTS_MAX};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use yagura_event::{Level, UtcMicros};
+use yagura_detect::Notice;
+use yagura_event::{Lang, Level, UtcMicros};
 
 /// One audit record of hunting. The words are part of the stored format and never change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -198,6 +199,46 @@ pub struct Tally {
     pub last: UtcMicros,
 }
 
+/// What a correlation could not count in a hunt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Uncounted {
+    /// The correlation's id.
+    #[serde(rename = "rule.uuid")]
+    pub rule: String,
+    /// Its title.
+    #[serde(rename = "rule.name")]
+    pub name: String,
+    /// Its title in Japanese.
+    #[serde(rename = "rule.name_ja", default, skip_serializing_if = "Option::is_none")]
+    pub name_ja: Option<String>,
+    /// What happened, in a word for machines.
+    #[serde(rename = "hunt.reason")]
+    pub reason: String,
+    /// How often.
+    #[serde(rename = "hunt.count")]
+    pub count: u64,
+    /// What happened, in Japanese.
+    #[serde(rename = "hunt.sentence_ja")]
+    pub sentence_ja: String,
+    /// What happened, in English.
+    #[serde(rename = "hunt.sentence_en")]
+    pub sentence_en: String,
+}
+
+impl From<&Notice> for Uncounted {
+    fn from(notice: &Notice) -> Self {
+        Uncounted {
+            rule: notice.rule.id.clone(),
+            name: notice.rule.title.clone(),
+            name_ja: notice.rule.title_ja.clone(),
+            reason: notice.kind.as_str().to_owned(),
+            count: notice.count,
+            sentence_ja: notice.kind.sentence(Lang::Ja).to_owned(),
+            sentence_en: notice.kind.sentence(Lang::En).to_owned(),
+        }
+    }
+}
+
 /// How a hunt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -248,6 +289,12 @@ pub struct Finished {
     /// Files that could not be read, and why.
     #[serde(rename = "hunt.unread", default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
+    /// What correlations could not count.
+    #[serde(rename = "hunt.uncounted", default, skip_serializing_if = "Vec::is_empty")]
+    pub uncounted: Vec<Uncounted>,
+    /// Matches that an exception took away. They are no matches of the hunt.
+    #[serde(rename = "hunt.excepted", default)]
+    pub excepted: u64,
     /// Alerts raised or extended.
     #[serde(rename = "hunt.alerts", default)]
     pub alerts: u64,
@@ -271,6 +318,8 @@ impl Finished {
             duration_ms: 0,
             found: Vec::new(),
             unread: Vec::new(),
+            uncounted: Vec::new(),
+            excepted: 0,
             alerts: 0,
             error: None,
         }

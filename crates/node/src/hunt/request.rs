@@ -5,8 +5,9 @@ use super::record::SourceCopy;
 use crate::{NodeError, rules};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use yagura_detect::{Refusal, RuleFile, Ruleset};
+use yagura_detect::{Refusal, RuleFile, RuleInfo, Ruleset};
 use yagura_event::UtcMicros;
 use yagura_hunt::{Indicator, Kind, Matcher, ReadOptions, Reading, Said, Tlp};
 
@@ -71,6 +72,8 @@ pub struct IndicatorRequest {
 /// A request made ready: what is looked for.
 pub(crate) struct Quarry {
     pub ruleset: Option<Arc<Ruleset>>,
+    /// Which of the loaded rules were asked for by their ids.
+    chosen: Option<Chosen>,
     pub matcher: Option<Arc<Matcher>>,
     pub sources: Vec<SourceCopy>,
     pub digest: String,
@@ -78,6 +81,17 @@ pub(crate) struct Quarry {
     pub refused_total: u64,
     /// Indicators about which there is a doubt.
     pub doubts: Vec<Said>,
+}
+
+/// Loaded rules that were asked for by their ids. Files hold further rules, and those that a correlation
+/// counts; of these nothing is told.
+#[derive(Default)]
+struct Chosen {
+    ids: HashSet<String>,
+    /// Those, and the rules and correlations that they count.
+    needed: HashSet<String>,
+    /// The files that they and what they count are in.
+    paths: BTreeSet<Arc<str>>,
 }
 
 /// Sources that a hunt's record names; the digest covers all.
@@ -92,6 +106,7 @@ impl Quarry {
         let digest = digest_of_sources(&sources);
         Ok(Quarry {
             ruleset: None,
+            chosen: None,
             matcher: Some(Arc::new(matcher)),
             sources,
             digest,
@@ -101,8 +116,28 @@ impl Quarry {
         })
     }
 
+    /// Rules and correlations that are looked for.
     pub fn rules(&self) -> u64 {
-        self.ruleset.as_ref().map_or(0, |rules| rules.rules().len() as u64)
+        let Some(ruleset) = &self.ruleset else { return 0 };
+        let all = ruleset.rules().chain(ruleset.correlations());
+        all.filter(|rule| self.tells(rule)).count() as u64
+    }
+
+    /// Whether matches of a rule are a finding: where it was asked for by its id; else unless it only
+    /// serves a correlation, as in the live engine.
+    pub fn tells(&self, rule: &RuleInfo) -> bool {
+        match &self.chosen {
+            Some(chosen) if chosen.paths.contains(&rule.path) => chosen.ids.contains(&rule.id),
+            _ => rule.alerts,
+        }
+    }
+
+    /// Whether what is found depends on a rule or correlation.
+    pub fn needs(&self, rule: &RuleInfo) -> bool {
+        match &self.chosen {
+            Some(chosen) if chosen.paths.contains(&rule.path) => chosen.needed.contains(&rule.id),
+            _ => true,
+        }
     }
 
     pub fn indicators(&self) -> u64 {
@@ -147,6 +182,23 @@ pub(crate) trait Rules {
     fn compile(&self, files: Vec<RuleFile>) -> Result<(Arc<Ruleset>, Vec<Refusal>), NodeError>;
 }
 
+/// In place of an id: every rule that is loaded.
+const ALL_RULES: &str = "all";
+
+/// A rule that is asked for and not in use.
+fn not_loaded(id: &str, refused: Option<&Refusal>) -> NodeError {
+    match refused {
+        Some(refusal) => NodeError::request(
+            format!("the rule {id} is not in use: {}: {}", refusal.path, refusal.reason),
+            format!("ルール {id} は使われていません（{}）: {}", refusal.path, refusal.reason),
+        ),
+        None => NodeError::NotFound {
+            message: format!("no rule with the id {id} is loaded"),
+            message_ja: format!("ID が {id} のルールは読み込まれていません"),
+        },
+    }
+}
+
 impl HuntRequest {
     fn check(&self) -> Result<(), NodeError> {
         if self.hypothesis.len() > HYPOTHESIS_BYTES_MAX {
@@ -174,6 +226,7 @@ impl HuntRequest {
         self.check()?;
         let mut quarry = Quarry {
             ruleset: None,
+            chosen: None,
             matcher: None,
             sources: Vec::new(),
             digest: String::new(),
@@ -213,22 +266,13 @@ impl HuntRequest {
             files.push(RuleFile { path: file.name.clone(), text: file.text.clone() });
         }
         if !self.rule_ids.is_empty() {
-            let loaded = rules.loaded()?;
-            let all = self.rule_ids.iter().any(|id| id == "all");
-            for id in self.rule_ids.iter().filter(|id| *id != "all") {
-                let known = !id.trim().is_empty()
-                    && loaded.iter().any(|file| file.text.contains(id.as_str()));
-                if !known {
-                    return Err(NodeError::NotFound {
-                        message: format!("no rule with the id {id} is loaded"),
-                        message_ja: format!("ID が {id} のルールは読み込まれていません"),
-                    });
-                }
+            let mut loaded = rules.loaded()?;
+            let chosen = self.chosen(rules, &loaded)?;
+            if !self.rule_ids.iter().any(|id| id == ALL_RULES) {
+                loaded.retain(|file| chosen.paths.contains(file.path.as_str()));
+                quarry.chosen = Some(chosen);
             }
-            let named = |file: &RuleFile| {
-                all || self.rule_ids.iter().any(|id| file.text.contains(id.as_str()))
-            };
-            files.extend(loaded.into_iter().filter(named));
+            files.extend(loaded);
         }
         if files.is_empty() {
             return Ok(());
@@ -247,6 +291,45 @@ impl HuntRequest {
             quarry.ruleset = Some(ruleset);
         }
         Ok(())
+    }
+
+    /// The loaded rules and correlations of the ids that are asked for.
+    fn chosen(&self, rules: &dyn Rules, loaded: &[RuleFile]) -> Result<Chosen, NodeError> {
+        let mut chosen = Chosen::default();
+        let mut asked = self.rule_ids.iter().filter(|id| *id != ALL_RULES).peekable();
+        if asked.peek().is_none() {
+            return Ok(chosen);
+        }
+        let (ruleset, refused) = rules.compile(loaded.to_vec())?;
+        let known: HashMap<String, &Arc<RuleInfo>> = ruleset
+            .rules()
+            .chain(ruleset.correlations())
+            .map(|rule| (rule.id.to_lowercase(), rule))
+            .collect();
+        for id in asked {
+            let folded = id.trim().to_lowercase();
+            let Some(rule) = known.get(&folded) else {
+                let of_it = |refusal: &&Refusal| {
+                    refusal.rule_id.as_ref().is_some_and(|id| id.to_lowercase() == folded)
+                };
+                return Err(not_loaded(id, refused.iter().find(of_it)));
+            };
+            if !rule.alerts && ruleset.correlations().any(|one| Arc::ptr_eq(one, rule)) {
+                return Err(NodeError::request(
+                    format!("{id} only serves the correlation in its file: hunt for that one"),
+                    format!(
+                        "{id} は同じファイルの相関ルールのためだけのものです。そちらの ID を指定してください"
+                    ),
+                ));
+            }
+            chosen.ids.insert(rule.id.clone());
+            for needed in std::iter::once(*rule).chain(ruleset.counted_by(&rule.id)) {
+                chosen.needed.insert(needed.id.clone());
+                chosen.paths.insert(needed.path.clone());
+                chosen.paths.extend(needed.filters.iter().map(|filter| filter.path.clone()));
+            }
+        }
+        Ok(chosen)
     }
 
     fn add_indicators(

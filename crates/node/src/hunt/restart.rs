@@ -1,7 +1,7 @@
-//! Hunts that the process did not survive, or that it was stopped in the midst of: what they were asked
-//! for is kept until they have ended, and they start again from the beginning.
+//! What hunts were asked for is kept as long as they are: their question stands beside their answer, and
+//! those that the process did not survive, or was stopped in the midst of, start again from the beginning.
 
-use super::limits::RESTARTS_MAX;
+use super::limits::{ASKED_BYTES_MAX, HUNTS_MAX, RESTARTS_MAX};
 use super::record::{Entry, Finished, Fold, HuntId, Outcome, Restarted, SourceCopy};
 use super::request::{HuntRequest, Quarry};
 use super::run::{Plan, estimate};
@@ -12,6 +12,7 @@ use crate::{DataDir, NodeError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use yagura_event::UtcMicros;
@@ -79,10 +80,40 @@ impl Kept {
 
     /// Keeps what a hunt is asked for. An older file of the number is of a hunt that was never
     /// recorded as begun.
+    ///
+    /// # Errors
+    /// [`NodeError::Request`], when it is larger than [`ASKED_BYTES_MAX`].
     pub fn write(&self, id: HuntId, asked: &Asked<'_>) -> Result<(), NodeError> {
+        self.write_within(id, asked, ASKED_BYTES_MAX)
+    }
+
+    pub(super) fn write_within(
+        &self,
+        id: HuntId,
+        asked: &Asked<'_>,
+        bytes_max: u64,
+    ) -> Result<(), NodeError> {
         let path = self.path(id);
         files::remove(&self.data, &self.audit, &path)?;
-        files::write(&self.data, &self.audit, &path, |out| Ok(serde_json::to_writer(out, asked)?))
+        let mut is_too_large = false;
+        let written = files::write(&self.data, &self.audit, &path, |out| {
+            let mut out = Within { out, left: bytes_max, is_full: false };
+            let written = serde_json::to_writer(&mut out, asked);
+            is_too_large = out.is_full;
+            Ok(written?)
+        });
+        match is_too_large {
+            true => Err(NodeError::request(
+                format!(
+                    "what is asked for has more than {bytes_max} bytes: hunt for fewer rules or \
+                     indicators at a time"
+                ),
+                format!(
+                    "依頼の内容が{bytes_max}バイトを超えています。ルールや侵害指標を分けて実行してください"
+                ),
+            )),
+            false => written,
+        }
     }
 
     /// Gives up what a hunt was asked for.
@@ -92,7 +123,7 @@ impl Kept {
 
     fn read(&self, id: HuntId) -> Result<Asked<'static>, NodeError> {
         let place = self.data.relative(&self.path(id));
-        let text = files::read_text(&self.data, &self.audit, &place)?;
+        let text = self.text(id)?;
         let asked: Asked<'static> = serde_json::from_str(&text).map_err(|error| {
             NodeError::request(
                 format!("{place}: it cannot be read: {error}"),
@@ -108,8 +139,13 @@ impl Kept {
         }
     }
 
-    /// Gives up what belongs to no hunt that may still start: a crash came between its end and the
-    /// removal, or between writing the file and the record.
+    /// What was asked for, as it was written.
+    fn text(&self, id: HuntId) -> Result<String, NodeError> {
+        files::read_text(&self.data, &self.audit, &self.data.relative(&self.path(id)))
+    }
+
+    /// Gives up what belongs to no hunt that is known: it is too old, or a crash came between writing
+    /// the file and the record.
     pub fn clean(&self, fold: &Fold) -> Result<(), NodeError> {
         let Ok(entries) = std::fs::read_dir(self.data.hunts()) else { return Ok(()) };
         for path in entries.flatten().map(|entry| entry.path()) {
@@ -120,11 +156,34 @@ impl Kept {
             {
                 continue;
             }
-            if fold.hunts.get(&number).is_none_or(|hunt| hunt.finished.is_some()) {
+            if !fold.hunts.contains_key(&number) {
                 files::remove(&self.data, &self.audit, &path)?;
             }
         }
         Ok(())
+    }
+}
+
+/// Takes so many bytes and no more.
+struct Within<W> {
+    out: W,
+    left: u64,
+    is_full: bool,
+}
+
+impl<W: Write> Write for Within<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() as u64 > self.left {
+            self.is_full = true;
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        let length = self.out.write(bytes)?;
+        self.left -= length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -163,15 +222,46 @@ impl Shared {
         Ok(Plan { quarry, from: asked.from, to: asked.to, raise: asked.request.raise })
     }
 
-    /// Records the end of a hunt, and gives up what it was asked for.
+    /// Records the end of a hunt.
     pub(super) fn end(&self, finished: Finished) -> Result<(), NodeError> {
-        let id = finished.id;
-        self.record(vec![Entry::Finished(Box::new(finished))])?;
-        self.kept.remove(id)
+        self.record(vec![Entry::Finished(Box::new(finished))])
+    }
+
+    /// Gives up what the hunt was asked for that is no longer known since `id` began.
+    pub(super) fn forget_oldest(&self, id: HuntId) {
+        let Some(oldest) = id.0.checked_sub(HUNTS_MAX as u64).filter(|number| *number > 0) else {
+            return;
+        };
+        // The next start removes what stays.
+        if let Err(error) = self.kept.remove(HuntId(oldest)) {
+            tracing::warn!(%error, "what an old hunt was asked for could not be removed");
+        }
     }
 }
 
 impl Hunter {
+    /// What a hunt was asked for, as it is kept: `request`, the bounds of time it came to, and the
+    /// indicators that were new.
+    ///
+    /// # Errors
+    /// [`NodeError`], when there is no such hunt, or the file is gone or not the recorded one.
+    pub fn query(&self, id: &str) -> Result<Value, NodeError> {
+        let id = self.known(id)?;
+        let text = self.shared.kept.text(id).map_err(|error| match error {
+            NodeError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                NodeError::NotFound {
+                    message: format!("what {id} was asked for is not kept"),
+                    message_ja: format!("{id} の依頼内容は残っていません"),
+                }
+            }
+            other => other,
+        })?;
+        // Proof: only its own bytes are read, and they were written as JSON.
+        Ok(
+            json!({ "hunt.id": id, "hunt.query": serde_json::from_str::<Value>(&text).unwrap_or_default() }),
+        )
+    }
+
     /// Starts again, from the beginning, what was interrupted; what does so time and again is left
     /// alone. Call it once what the journal held can be searched. Blocks for the estimates.
     pub fn restart_interrupted(&self) {

@@ -5,9 +5,9 @@ use super::limits::{
     HITS_PER_ENTRY_MAX, HITS_PER_HUNT_MAX, ROWS_TOLD_AT_ONCE, SENTENCE_BYTES_MAX, TALLIES_MAX,
     UNREAD_LISTED_MAX,
 };
-use super::record::{Entry, Finished, Hit, HuntId, Matched, Outcome, Tally};
+use super::record::{Entry, Finished, Hit, HuntId, Matched, Outcome, Tally, Uncounted};
 use super::request::Quarry;
-use crate::NodeError;
+use crate::{NodeError, excepting};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use sha2::{Digest, Sha256};
@@ -15,9 +15,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
-use yagura_desk::{EventWords, EvidenceItem, Finding, RuleCopy};
+use yagura_desk::{EventWords, EvidenceItem, ExceptionSet, Finding, FindingMaker, RuleCopy};
 use yagura_detect::{
-    CorrelationMatch, Correlator, CorrelatorOptions, Engine, Match, Reads, RuleInfo,
+    CorrelationMatch, Correlator, CorrelatorOptions, Engine, Match, News, Notice, Reads, RuleInfo,
+    Ruleset,
 };
 use yagura_event::{EventBatch, EventId, Lang, UtcMicros, columns};
 use yagura_hunt::{Indicator, Matcher};
@@ -70,7 +71,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(plan: &Plan, dataset: &Arc<str>) -> Wanted {
+    fn of(plan: &Plan, shared: &Shared, dataset: &Arc<str>) -> Wanted {
         let ruleset = plan.quarry.ruleset.as_ref();
         let reads = ruleset.map_or(Reads::Nothing, |ruleset| ruleset.reads(dataset));
         let mut names: HashSet<Arc<str>> = match &reads {
@@ -83,6 +84,15 @@ impl Wanted {
             names.extend(ruleset.correlated_columns(dataset).into_iter().map(Arc::from));
             // By it an instant from the future is told.
             names.insert(columns::INGESTED.into());
+        }
+        let exceptions = shared.desk.exceptions();
+        if let Some(ruleset) = ruleset.filter(|_| !exceptions.is_empty() && reads != Reads::Nothing)
+        {
+            for rule in ruleset.rules().filter(|rule| exceptions.concerns(&rule.id, &rule.tags)) {
+                let of_rule = (rule.id.as_str(), rule.tags.as_slice());
+                let columns = exceptions.columns(of_rule, &shared.dictionary, dataset);
+                names.extend(columns.into_iter().map(Arc::from));
+            }
         }
         Wanted { dataset: dataset.clone(), reads, names, matcher: plan.quarry.matcher.clone() }
     }
@@ -126,7 +136,7 @@ pub(crate) fn estimate(shared: &Shared, plan: &Plan) -> Estimate {
             true => {
                 let wanted = wanted
                     .entry(part.dataset.clone())
-                    .or_insert_with(|| Wanted::of(plan, &part.dataset));
+                    .or_insert_with(|| Wanted::of(plan, shared, &part.dataset));
                 wanted.size(part)
             }
         };
@@ -203,8 +213,23 @@ pub(crate) struct Runner<'a> {
     waiting: Vec<Hit>,
     finished: Finished,
     correlator: Option<Correlator>,
-    /// What each alert of a correlation came to, by its number.
-    correlated: BTreeMap<u64, CorrelationMatch>,
+    correlated: Newest<CorrelationMatch>,
+    exceptions: Arc<ExceptionSet>,
+    maker: FindingMaker,
+}
+
+/// What alerts of correlations came to, by their numbers: as many of them as are recorded one by one.
+struct Newest<T>(BTreeMap<u64, T>);
+
+impl<T> Newest<T> {
+    /// Keeps what was told last of an alert. Gives it back where it is one more than there is room for.
+    fn keep(&mut self, episode: u64, told: T) -> Option<T> {
+        if self.0.len() >= HITS_PER_HUNT_MAX && !self.0.contains_key(&episode) {
+            return Some(told);
+        }
+        self.0.insert(episode, told);
+        None
+    }
 }
 
 impl<'a> Runner<'a> {
@@ -215,13 +240,17 @@ impl<'a> Runner<'a> {
         plan: &'a Plan,
         progress: &'a Progress,
     ) -> Self {
-        let counts = plan.quarry.ruleset.as_ref().filter(|rules| rules.correlations().len() > 0);
+        let quarry = &plan.quarry;
+        let counts = |rules: &&Arc<Ruleset>| rules.correlations().any(|one| quarry.tells(one));
+        let counts = quarry.ruleset.as_ref().filter(counts);
         // History comes file by file, not in order of time: no event comes too late.
-        let correlator =
-            counts.map(|rules| Correlator::new(rules.clone(), CorrelatorOptions::for_files()));
+        let options = CorrelatorOptions { allowance_micros: None, ..shared.correlations };
+        let correlator = counts.map(|rules| Correlator::new(rules.clone(), options));
         Runner {
             correlator,
-            correlated: BTreeMap::new(),
+            correlated: Newest(BTreeMap::new()),
+            exceptions: shared.desk.exceptions(),
+            maker: FindingMaker::new(),
             shared,
             normalizer,
             id,
@@ -272,7 +301,7 @@ impl<'a> Runner<'a> {
             let done = self.finished.events + self.finished.events_pruned;
             let wanted = wanted
                 .entry(part.dataset.clone())
-                .or_insert_with(|| Wanted::of(self.plan, &part.dataset));
+                .or_insert_with(|| Wanted::of(self.plan, self.shared, &part.dataset));
             let size = if self.plan.in_time(part) { wanted.size(part) } else { Ok(None) };
             let read = match size {
                 Ok(None) => {
@@ -355,16 +384,26 @@ impl<'a> Runner<'a> {
         };
         let mut here: Vec<(usize, Found)> = Vec::new();
         if let Some(engine) = engine {
-            let matches: Vec<Match> =
-                engine.evaluate(batch).into_iter().filter(|one| inside(one.row)).collect();
-            if let Some(correlator) = &mut self.correlator {
-                for told in correlator.observe(batch, &matches) {
-                    // News of an alert say all that was said of it before.
-                    self.correlated.insert(told.episode, told);
-                }
-            }
-            // A rule that only serves a correlation is no finding by itself, as in the live engine.
-            for one in matches.into_iter().filter(|one| one.rule.alerts) {
+            let quarry = &self.plan.quarry;
+            let mut matches: Vec<Match> = engine.evaluate(batch);
+            matches.retain(|one| inside(one.row) && quarry.needs(&one.rule));
+            // Before anything counts them, as in the live engine. The desk's own count of what an
+            // exception takes away is of new events.
+            let excepted = excepting::part(
+                &self.exceptions,
+                now,
+                &self.shared.dictionary,
+                batch,
+                &mut matches,
+                &mut self.maker,
+            );
+            self.finished.excepted += excepted.len() as u64;
+            let told = match &mut self.correlator {
+                Some(correlator) => correlator.observe(batch, &matches),
+                None => Vec::new(),
+            };
+            self.keep_correlated(told, now);
+            for one in matches.into_iter().filter(|one| quarry.tells(&one.rule)) {
                 let rule = self.rule(&one.rule);
                 let evidence = one.evidence.into_iter().map(EvidenceItem::from).collect();
                 here.push((one.row, Found::Rule(rule, evidence)));
@@ -380,11 +419,9 @@ impl<'a> Runner<'a> {
         }
         here.sort_by_key(|(row, _)| *row);
         for (row, what) in here {
-            self.finished.matches += 1;
-            self.progress.matches.fetch_add(1, Ordering::Relaxed);
-            self.tally(what.rule(), time(row).unwrap_or_default());
+            self.count(what.rule(), time(row).unwrap_or_default());
             // Rows are kept only as long as they will be told.
-            if self.finished.matches <= HITS_PER_HUNT_MAX as u64 {
+            if self.recorded() <= HITS_PER_HUNT_MAX as u64 {
                 found.push((first + row as u64, what));
             } else {
                 self.finished.left_out += 1;
@@ -403,26 +440,66 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Keeps what correlations told, until it is known what their alerts come to. Those beyond what is
+    /// recorded one by one are counted.
+    fn keep_correlated(&mut self, told: Vec<CorrelationMatch>, now: UtcMicros) {
+        for told in told.into_iter().filter(|told| self.plan.quarry.tells(&told.rule)) {
+            // News of an alert say all that was said of it before.
+            let Some(told) = self.correlated.keep(told.episode, told) else { continue };
+            if told.news == News::Raised && !self.is_excepted(&told, now) {
+                let rule = self.rule(&told.rule);
+                self.count(&rule, told.last);
+                self.finished.left_out += 1;
+            }
+        }
+    }
+
+    /// Whether an exception takes what a correlation found away; counts it.
+    fn is_excepted(&mut self, found: &CorrelationMatch, now: UtcMicros) -> bool {
+        if !self.exceptions.concerns(&found.rule.id, &found.rule.tags) {
+            return false;
+        }
+        let rule = self.rule(&found.rule);
+        // All of them name the same.
+        let finding = self.findings(found, &rule).pop();
+        let is_excepted =
+            finding.is_some_and(|one| self.exceptions.for_finding(now, &one).is_some());
+        self.finished.excepted += u64::from(is_excepted);
+        is_excepted
+    }
+
+    /// Matches that are told one by one, the newest included.
+    fn recorded(&self) -> u64 {
+        self.finished.matches - self.finished.left_out
+    }
+
+    fn count(&mut self, rule: &RuleCopy, time: UtcMicros) {
+        self.finished.matches += 1;
+        self.progress.matches.fetch_add(1, Ordering::Relaxed);
+        self.tally(rule, time);
+    }
+
     /// Records what correlations came to once everything was looked at.
     fn tell_correlated(&mut self) -> Result<(), NodeError> {
         let Some(mut correlator) = self.correlator.take() else { return Ok(()) };
-        for told in correlator.finish() {
-            self.correlated.insert(told.episode, told);
-        }
-        for notice in correlator.take_notices() {
+        let now = self.shared.clock.now();
+        self.keep_correlated(correlator.finish(), now);
+        let needed = |notice: &Notice| self.plan.quarry.needs(&notice.rule);
+        for notice in correlator.take_notices().into_iter().filter(needed) {
             if self.finished.outcome == Outcome::Done {
                 self.finished.outcome = Outcome::Gaps;
             }
-            if self.finished.unread.len() < UNREAD_LISTED_MAX {
-                self.finished.unread.push(notice.kind.sentence(Lang::En).to_owned());
+            if self.finished.uncounted.len() < UNREAD_LISTED_MAX {
+                self.finished.uncounted.push(Uncounted::from(&notice));
             }
         }
-        for found in std::mem::take(&mut self.correlated).into_values() {
+        for found in std::mem::take(&mut self.correlated.0).into_values() {
+            if self.is_excepted(&found, now) {
+                continue;
+            }
             let rule = self.rule(&found.rule);
-            self.finished.matches += 1;
-            self.progress.matches.fetch_add(1, Ordering::Relaxed);
-            self.tally(&rule, found.last);
-            if self.finished.matches > HITS_PER_HUNT_MAX as u64 {
+            self.count(&rule, found.last);
+            if self.recorded() > HITS_PER_HUNT_MAX as u64 {
                 self.finished.left_out += 1;
                 continue;
             }
@@ -559,4 +636,20 @@ fn cut(text: &str) -> String {
     }
     let kept = text.floor_char_boundary(SENTENCE_BYTES_MAX - "…".len());
     format!("{}…", text.get(..kept).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_of_correlations_beyond_what_is_recorded_are_given_back() {
+        let mut newest = Newest(BTreeMap::new());
+        for episode in 0..HITS_PER_HUNT_MAX as u64 {
+            assert_eq!(newest.keep(episode, 1), None);
+        }
+        assert_eq!(newest.keep(HITS_PER_HUNT_MAX as u64, 1), Some(1), "one past the limit");
+        assert_eq!(newest.keep(0, 2), None, "news of one that is kept");
+        assert_eq!((newest.0.len(), newest.0[&0]), (HITS_PER_HUNT_MAX, 2));
+    }
 }

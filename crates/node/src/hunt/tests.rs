@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod chosen;
 mod queue;
 mod restart;
 mod stop;
@@ -13,11 +14,31 @@ use std::time::Duration;
 use yagura_event::{Level, Record, StreamName, SystemClock, Transport};
 use yagura_intake::import::ImportSink;
 
+/// A node with the rules of one directory, if any, which raises alerts of every level.
 fn open(dir: &Path, rules: Option<&Path>) -> Node {
-    let mut options = NodeOptions { builtin_rules: false, ..NodeOptions::default() };
-    options.rule_dirs.extend(rules.map(Path::to_owned));
+    let rules = rules.map(Path::to_owned).into_iter().collect();
+    let options = NodeOptions { builtin_rules: false, rule_dirs: rules, ..NodeOptions::default() };
+    open_as(dir, options, Arc::new(SystemClock))
+}
+
+fn open_as(dir: &Path, mut options: NodeOptions, clock: Arc<dyn Clock>) -> Node {
     options.desk.min_level = Level::Informational;
-    Node::open(DataDir::new(dir), options, Arc::new(SystemClock)).unwrap()
+    Node::open(DataDir::new(dir), options, clock).unwrap()
+}
+
+/// A node, and events of which the first are in a file and the rest in memory.
+fn stored(node: &Node, in_file: &[&str], in_memory: &[&str]) {
+    append(node, in_file);
+    node.flush().unwrap();
+    append(node, in_memory);
+}
+
+/// A directory with one file of rules.
+fn rules_in(dir: &Path, text: &str) -> std::path::PathBuf {
+    let rules = dir.join("rules");
+    std::fs::create_dir_all(&rules).unwrap();
+    std::fs::write(rules.join("one.yml"), text).unwrap();
+    rules
 }
 
 fn append(node: &Node, lines: &[&str]) {
@@ -96,9 +117,7 @@ const ELSEWHERE: &str =
 fn a_new_indicator_is_hunted_backwards_and_found_as_events_come() {
     let dir = tempfile::tempdir().unwrap();
     let node = open(dir.path(), None);
-    append(&node, &[FAILED, ELSEWHERE]);
-    node.flush().unwrap();
-    append(&node, &[FAILED]);
+    stored(&node, &[FAILED, ELSEWHERE], &[FAILED]);
 
     let answer =
         node.hunter().add_indicators(indicators("203.0.113[.]9 # scanner"), "ann").unwrap();

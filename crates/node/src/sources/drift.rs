@@ -105,6 +105,11 @@ pub(crate) enum Change {
 }
 
 impl Drift {
+    /// When the window being counted began; `None` just after one has ended.
+    pub(crate) fn began(&self) -> Option<i64> {
+        self.began
+    }
+
     /// Whether enough is known to tell a change.
     pub(crate) fn has_learned(&self) -> bool {
         self.windows >= LEARN_WINDOWS

@@ -31,6 +31,9 @@ pub const FIELD_SETS_MAX: usize = 4_096;
 /// Most fields of one source and dataset; past it they are not watched.
 pub const FIELDS_PER_SET_MAX: usize = 384;
 
+/// Headers of files that are remembered over a restart, the newest.
+pub const LAYOUTS_KEPT_MAX: usize = 1_024;
+
 /// Drift notices that may wait for the audit log.
 pub const NOTICES_WAITING_MAX: usize = 256;
 

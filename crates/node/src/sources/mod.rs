@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use track::{Noticed, Source, SourceKey, Tracked};
 use yagura_desk::GapSeen;
 use yagura_event::{CommittedRun, EventBatch, Lang, Origin, StreamName, Transport, UtcMicros};
-use yagura_normalize::SourceBook;
+use yagura_normalize::{Normalizer, SourceBook};
 
 const DRIFTED: &str = "source.drifted";
 
@@ -112,6 +112,13 @@ impl Sources {
         self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells a normalizer what goes on from before the restart.
+    pub(crate) fn continue_in(&self, normalizer: &mut Normalizer) {
+        for (stream, peer, layout) in self.lock().continued() {
+            normalizer.continue_stream(&stream, &peer, layout.as_deref());
+        }
+    }
+
     /// Whether a run that the journal gives again was counted before.
     pub(crate) fn has_counted(&self, run: &CommittedRun) -> bool {
         let after = (run.batch, crate::correlation::next_index(run));
@@ -168,6 +175,26 @@ impl Sources {
     /// Hosts that fell silent while others of their stream went on talking.
     pub(crate) fn silent(&self, now: UtcMicros) -> Vec<GapSeen> {
         silence::silent(&self.lock(), now)
+    }
+
+    /// Sources whose newest window was not as usual, each with what was said of it last.
+    pub(crate) fn drifted(&self) -> Vec<GapSeen> {
+        let tracked = self.lock();
+        let notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest: HashMap<SourceKey, &Value> =
+            notices.iter().map(|notice| (key_of(notice), notice)).collect();
+        let drifted = tracked.sources.iter().filter_map(|source| {
+            let begin = UtcMicros::from_micros(source.changed?);
+            let notice = newest.get(&source.key)?;
+            let said = |key: &str| notice[key].as_str().unwrap_or_default().to_owned();
+            Some(GapSeen {
+                subject: format!("{} {}", source.key.stream, source.key.name()),
+                begin,
+                sentence_ja: said("drift.sentence_ja"),
+                sentence_en: said("drift.sentence_en"),
+            })
+        });
+        drifted.collect()
     }
 
     fn take_noticed(&self) -> Vec<Noticed> {
@@ -233,7 +260,7 @@ impl Node {
         let zone = self.zone_of_source(&source.key);
         let estimate = source.skew.estimate().filter(|_| !source.key.is_file());
         let proposal = estimate.and_then(|estimate| skew::proposal(estimate, &zone, newest));
-        let drift = match said {
+        let drift = match source.changed {
             Some(_) => "changed",
             None if source.key.is_file() => "file",
             None if source.drift.has_learned() => "steady",

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-use yagura_event::{StreamName, UtcMicros};
+use yagura_event::{StreamName, UtcMicros, Words};
 use yagura_intake::import::Written;
 use yagura_normalize::{Reading, SourceBook, SourceSetting};
 
@@ -126,7 +126,7 @@ impl RecordedSettings {
 }
 
 /// What [`Written`] means to those who read.
-fn reading_of(written: &Written) -> Result<Reading, String> {
+fn reading_of(written: &Written) -> Result<Reading, Words> {
     let Written { dataset, zone, encoding } = written;
     Reading::parse(dataset.as_deref(), zone.as_deref(), encoding.as_deref())
 }
@@ -145,7 +145,7 @@ impl StreamSettings {
         stream: &StreamName,
         written: &Written,
         now: UtcMicros,
-    ) -> Result<(), String> {
+    ) -> Result<(), Words> {
         let reading = reading_of(written)?;
         if self.book.stream(stream).as_ref() == Some(&reading) {
             return Ok(());
@@ -165,7 +165,7 @@ impl StreamSettings {
                 entry.insert(key.to_owned(), json!(value));
             }
         }
-        self.audit.write(&[entry]).map_err(|error| error.to_string())?;
+        self.audit.write(&[entry]).map_err(|error| error.words())?;
         self.book.set_stream(stream.clone(), reading);
         Ok(())
     }

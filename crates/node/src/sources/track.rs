@@ -4,7 +4,8 @@
 use super::drift::{Change, Drift, FieldSet};
 use super::limits::{
     DATASETS_PER_SOURCE_MAX, ENCODINGS_PER_SOURCE_MAX, FIELD_SETS_MAX, HOSTS_PER_PEER_MAX,
-    NAME_BYTES_MAX, NOTICES_WAITING_MAX, REASONS_PER_SOURCE_MAX, SAMPLE_CHARS_MAX, SOURCES_MAX,
+    LAYOUTS_KEPT_MAX, NAME_BYTES_MAX, NOTICES_WAITING_MAX, REASONS_PER_SOURCE_MAX,
+    SAMPLE_CHARS_MAX, SOURCES_MAX,
 };
 use super::skew::Skew;
 use crate::rhythm::Rhythm;
@@ -94,6 +95,9 @@ pub(crate) struct Source {
     /// When it last talked, as [`Rhythm`] counts it.
     #[serde(default)]
     talked: i64,
+    /// When it was last seen to have changed; `None` once a whole window since then was as usual.
+    #[serde(default)]
+    pub(crate) changed: Option<i64>,
 }
 
 /// A change that is to be recorded.
@@ -102,6 +106,19 @@ pub(crate) struct Noticed {
     pub(crate) at: i64,
     pub(crate) source: SourceKey,
     pub(crate) change: Change,
+}
+
+/// Stream, peer, and the header of columns in force.
+pub(crate) type Continued = (Arc<str>, Arc<str>, Option<Arc<str>>);
+
+/// The header in force of a file with columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct KeptLayout {
+    stream: Arc<str>,
+    /// Address without port, or the path of a file.
+    peer: Arc<str>,
+    /// As rows have it in `yagura.layout`.
+    layout: Arc<str>,
 }
 
 /// Who sends: stream, transport, peer.
@@ -122,6 +139,9 @@ pub(crate) struct Tracked {
     pub(crate) noticed: Vec<Noticed>,
     /// Per stream, what has been counted: batch, and the index after it.
     pub(crate) counted: BTreeMap<String, (u64, u32)>,
+    /// The headers that explain the rows that come, the newest last.
+    #[serde(default)]
+    layouts: Vec<KeptLayout>,
     /// From when on somebody listens, in microseconds: a silence from before it says nothing.
     #[serde(skip)]
     pub(crate) listens_since: i64,
@@ -217,7 +237,53 @@ impl Tracked {
         for group in &mut groups {
             self.settle(&batch, group);
         }
+        self.keep_layouts(&columns, &rows);
         corrected(batch, &rows, &groups, &of_row)
+    }
+
+    /// Remembers the last header of each stream and peer.
+    fn keep_layouts(&mut self, columns: &RecordBatch, rows: &Rows) {
+        let Some(layouts) = Words::of(columns, columns::LAYOUT) else { return };
+        let mut last = None;
+        for row in 0..rows.count {
+            let Some(layout) = layouts.value(row) else { continue };
+            let keys = (rows.stream.key(row), rows.peer.key(row), layouts.key(row));
+            if last.replace(keys) == Some(keys) {
+                continue;
+            }
+            let SourceKey { stream, peer, .. } = rows.source(row);
+            let is_it = |kept: &KeptLayout| kept.stream == stream && kept.peer == peer;
+            match self.layouts.iter().rposition(is_it) {
+                // The newest stand last.
+                Some(at) if self.layouts.get(at).is_some_and(|kept| *kept.layout == *layout) => {
+                    let kept = self.layouts.remove(at);
+                    self.layouts.push(kept);
+                }
+                known => {
+                    match known {
+                        Some(at) => drop(self.layouts.remove(at)),
+                        None if self.layouts.len() >= LAYOUTS_KEPT_MAX => {
+                            self.layouts.remove(0);
+                        }
+                        None => {}
+                    }
+                    self.layouts.push(KeptLayout { stream, peer, layout: layout.into() });
+                }
+            }
+        }
+    }
+
+    /// Stream and peer of all that goes on after a restart, and the header in force: files, whose next
+    /// record is not their first, and what has a header.
+    pub(crate) fn continued(&self) -> Vec<Continued> {
+        let files = self.sources.iter().filter(|source| source.key.is_file());
+        let files = files.map(|source| (source.key.stream.clone(), source.key.peer.clone(), None));
+        let layouts = self.layouts.iter().rev();
+        let layouts =
+            layouts.map(|kept| (kept.stream.clone(), kept.peer.clone(), Some(kept.layout.clone())));
+        let mut seen = std::collections::HashSet::new();
+        let all = layouts.chain(files);
+        all.filter(|(stream, peer, _)| seen.insert((stream.clone(), peer.clone()))).collect()
     }
 
     fn group(&mut self, rows: &Rows, row: usize) -> Group {
@@ -271,13 +337,20 @@ impl Tracked {
             return;
         }
         let now = group.last;
+        let window = source.drift.began().unwrap_or(now);
         let mut changes = source.drift.see(now, dataset, group.events, group.failures);
         let known = source.fields.contains_key(dataset);
         if known || self.field_sets < FIELD_SETS_MAX {
             self.field_sets += usize::from(!known);
             changes.extend(self.fields(batch, group, at));
         }
-        let Some(source) = self.sources.get(at) else { return };
+        let Some(source) = self.sources.get_mut(at) else { return };
+        let ended = source.drift.began().is_none();
+        if !changes.is_empty() {
+            source.changed = Some(now);
+        } else if ended && source.changed.is_some_and(|changed| window >= changed) {
+            source.changed = None;
+        }
         for change in changes {
             if self.noticed.len() < NOTICES_WAITING_MAX {
                 self.noticed.push(Noticed { at: now, source: source.key.clone(), change });
@@ -364,6 +437,7 @@ impl Source {
             fields: BTreeMap::new(),
             rhythm: Rhythm::default(),
             talked: i64::MIN,
+            changed: None,
         }
     }
 
@@ -586,137 +660,4 @@ fn corrected(batch: EventBatch, rows: &Rows<'_>, groups: &[Group], of_row: &[u32
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use yagura_event::{BatchBuilder, CommittedRun, Record};
-    use yagura_normalize::Normalizer;
-
-    const SECOND: i64 = 1_000_000;
-
-    /// One event: who sent it, the host it claims, and what else it has.
-    struct Sent<'a> {
-        peer: String,
-        host: &'a str,
-        fields: &'a [(&'a str, &'a str)],
-    }
-
-    fn batch(dataset: &str, sent: &[Sent<'_>]) -> EventBatch {
-        let record = |sent: &Sent<'_>| Record {
-            received: UtcMicros::from_micros(1_795_262_400 * SECOND),
-            transport: Transport::SyslogUdp,
-            peer: sent.peer.as_str().into(),
-            identity: "none".into(),
-            bytes: b"0123456789".to_vec().into(),
-        };
-        let run = CommittedRun {
-            stream: StreamName::new("syslog").unwrap(),
-            batch: 7,
-            batch_salt: [0; 32],
-            first_index: 0,
-            records: sent.iter().map(record).collect(),
-        };
-        let mut builder = BatchBuilder::new(dataset, Normalizer::embedded_dictionary());
-        for ((index, record), sent) in run.indexed().zip(sent) {
-            builder.begin_row(&run, index, record);
-            builder.set(HOST, sent.host);
-            sent.fields.iter().for_each(|(name, value)| builder.set(name, value));
-        }
-        builder.finish().unwrap()
-    }
-
-    fn one<'a>(host: &'a str, fields: &'a [(&'a str, &'a str)]) -> Sent<'a> {
-        Sent { peer: "192.0.2.1:514".into(), host, fields }
-    }
-
-    #[test]
-    fn each_event_is_counted_at_its_source_once() {
-        let mut tracked = Tracked::default();
-        let failed = [(columns::PARSE_ERROR, "no decoder knows this text"), (ENCODING, "cp932")];
-        let events = [one("a", &[]), one("b", &failed), one("a", &[]), one("b", &failed)];
-        tracked.see(batch("linux.syslog", &events), None);
-        let (a, b) = (tracked.find("a").clone(), tracked.find("b").clone());
-        assert_eq!((a.events, a.bytes, a.failures, &*a.key.peer), (2, 20, 0, "192.0.2.1"));
-        assert_eq!((b.events, b.failures, b.encodings["cp932"]), (2, 2, 2));
-        assert_eq!(b.reasons.len(), 1);
-        assert_eq!((b.reasons[0].count, &*b.reasons[0].event_id), (2, "syslog/7/1"));
-        assert_eq!(b.reasons[0].sample, "0123456789");
-        // Given again after a restart, up to the third.
-        let before = |stream: &str, batch: u64, index: u32| {
-            assert_eq!(stream, "syslog");
-            (batch, index) < (7, 3)
-        };
-        tracked.see(batch("linux.syslog", &events), Some(&before));
-        assert_eq!((tracked.find("a").events, tracked.find("b").events), (2, 3));
-    }
-
-    #[test]
-    fn sources_hosts_and_what_is_told_apart_of_them_are_bounded() {
-        let mut tracked = Tracked::default();
-        let hosts: Vec<String> = (0..=HOSTS_PER_PEER_MAX).map(|n| format!("h{n}")).collect();
-        let events: Vec<_> = hosts.iter().map(|host| one(host, &[])).collect();
-        tracked.see(batch("linux.syslog", &events), None);
-        assert_eq!((tracked.sources.len(), tracked.others), (HOSTS_PER_PEER_MAX, 1));
-
-        let mut tracked = Tracked::default();
-        let peers = (0..=SOURCES_MAX).map(|n| Sent {
-            peer: format!("2001:db8::{n:x}"),
-            host: "",
-            fields: &[],
-        });
-        tracked.see(batch("linux.syslog", &peers.collect::<Vec<_>>()), None);
-        assert_eq!((tracked.sources.len(), tracked.others), (SOURCES_MAX, 1));
-
-        let mut tracked = Tracked::default();
-        for number in 0..=DATASETS_PER_SOURCE_MAX.max(REASONS_PER_SOURCE_MAX) {
-            let (name, reason) = (format!("data.set{number}"), format!("reason {number}"));
-            let fields = [(columns::PARSE_ERROR, reason.as_str()), (ENCODING, name.as_str())];
-            tracked.see(batch(&name, &[one("a", &fields)]), None);
-        }
-        let source = tracked.find("a");
-        assert_eq!(source.datasets.len(), DATASETS_PER_SOURCE_MAX);
-        assert_eq!(source.reasons.len(), REASONS_PER_SOURCE_MAX);
-        assert_eq!(source.encodings.len(), ENCODINGS_PER_SOURCE_MAX);
-        assert_eq!(source.failures, source.events);
-        assert_eq!(cut(&"あ".repeat(200)).len(), NAME_BYTES_MAX / 3 * 3);
-    }
-
-    #[test]
-    fn a_stored_state_is_the_same_and_checks_itself() {
-        let mut tracked = Tracked::default();
-        tracked
-            .see(batch("linux.auth", &[one("a", &[("user.name", "tanaka")]), one("b", &[])]), None);
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("sources");
-        let bytes = super::super::state::encode(&tracked).unwrap();
-        super::super::state::write(&dir, &bytes).unwrap();
-        let path = dir.join(super::super::state::STATE_FILE);
-        let mut again = super::super::state::read(&path).unwrap();
-        assert_eq!(again.sources, tracked.sources);
-        again.see(batch("linux.auth", &[one("b", &[])]), None);
-        assert_eq!((again.sources.len(), again.find("b").events), (2, 2));
-        for place in [0, 16, 40, 90, bytes.len() / 2, bytes.len() - 1] {
-            let mut changed = bytes.clone();
-            changed[place] ^= 1;
-            std::fs::write(&path, changed).unwrap();
-            assert!(super::super::state::read(&path).is_err(), "byte {place}");
-        }
-        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        assert!(super::super::state::checked(&path).is_err());
-    }
-
-    /// The price of an event, printed for whoever asks (`--nocapture`).
-    #[test]
-    fn what_an_event_costs() {
-        let hosts: Vec<String> = (0..50).map(|number| format!("host{number}")).collect();
-        let fields = [("user.name", "tanaka"), ("event.code", "4624"), ("source.ip", "192.0.2.7")];
-        let events: Vec<_> = (0..8_000).map(|n| one(&hosts[n % 50], &fields)).collect();
-        let batch = batch("windows.security", &events);
-        let mut tracked = Tracked::default();
-        let began = std::time::Instant::now();
-        for _ in 0..20 {
-            tracked.see(batch.clone(), None);
-        }
-        println!("{} ns per event", began.elapsed().as_nanos() / 160_000);
-        assert_eq!(tracked.sources.iter().map(|source| source.events).sum::<u64>(), 160_000);
-    }
-}
+mod tests;

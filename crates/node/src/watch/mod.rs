@@ -1,9 +1,11 @@
-//! Looks again and again for what cannot be seen: rules that are off, sources that fell silent,
-//! fields that never come, detection that lags. What it finds becomes gaps of the desk.
+//! Looks again and again for what cannot be seen: rules that are off, sources that fell silent or changed
+//! what they send, fields that never come, detection that lags. What it finds becomes gaps of the desk.
 
 mod fields;
 mod lag;
 mod silence;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use fields::FieldWatch;
 
@@ -64,6 +66,7 @@ impl Node {
             }
         }
         self.record_drift()?;
+        set(GapKind::SourceDrifted, self.source_figures().drifted())?;
         let mut silent = watch.silence.silent(now, self.opened_at());
         silent.extend(self.source_figures().silent(now));
         set(GapKind::SourceSilent, silent)?;

@@ -87,6 +87,8 @@ impl Layouts {
             return;
         }
         *self = Layouts::default();
+        // What is noted was a header, whatever the rows come by now.
+        let reading = &Reading { is_file: true, ..*reading };
         for line in layout.lines() {
             let _ = self.header(line, reading);
         }

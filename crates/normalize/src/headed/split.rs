@@ -19,23 +19,13 @@ pub(super) enum Separator {
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 /// Splits lines, one after the other, in memory it keeps.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Splitter {
-    csv: (u8, csv_core::Reader),
+    /// Made when the first such line comes: it is large, and there is one for every file and sender.
+    csv: Option<(u8, Box<csv_core::Reader>)>,
     text: String,
     bytes: Vec<u8>,
     ends: Vec<usize>,
-}
-
-impl Default for Splitter {
-    fn default() -> Self {
-        Splitter {
-            csv: (b',', csv_core::Reader::new()),
-            text: String::new(),
-            bytes: Vec::new(),
-            ends: Vec::new(),
-        }
-    }
 }
 
 impl Splitter {
@@ -100,10 +90,9 @@ impl Splitter {
     }
 
     fn split_csv(&mut self, line: &str, delimiter: u8) -> Option<()> {
-        if self.csv.0 != delimiter {
-            self.csv = (delimiter, csv_core::ReaderBuilder::new().delimiter(delimiter).build());
-        }
-        let reader = &mut self.csv.1;
+        let known = self.csv.take().filter(|(known, _)| *known == delimiter);
+        let build = || csv_core::ReaderBuilder::new().delimiter(delimiter).build();
+        let (_, reader) = self.csv.insert(known.unwrap_or_else(|| (delimiter, Box::new(build()))));
         reader.reset();
         // What is read is never longer than the line.
         self.bytes.clear();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use yagura_event::{
     BatchBuilder, CommittedRun, EventBatch, FieldDictionary, Record, StreamName, Transport,
-    UtcMicros,
+    UtcMicros, Words,
 };
 use yagura_normalize::Normalizer;
 
@@ -39,17 +39,18 @@ pub(super) fn of_test(path: &Path, named: Option<&str>) -> Vec<(Sample, PathBuf)
 }
 
 /// Every event of a file as the text it would be received as.
-pub(super) fn read(sample: Sample, path: &Path) -> Result<Vec<Vec<u8>>, String> {
+pub(super) fn read(sample: Sample, path: &Path) -> Result<Vec<Vec<u8>>, Words> {
     let bytes = read_bytes(path, SAMPLE_FILE_BYTES_MAX)?;
     let records: Vec<Vec<u8>> = match sample {
         Sample::Evtx => {
             let settings = evtx::ParserSettings::default().num_threads(1).indent(false);
-            let parser = evtx::EvtxParser::from_buffer(bytes).map_err(|error| error.to_string())?;
+            let parser = evtx::EvtxParser::from_buffer(bytes)
+                .map_err(|error| Words::quoted(error.to_string()))?;
             let mut parser = parser.with_configuration(settings);
             let records = parser.records_json().take(SAMPLE_EVENTS_MAX + 1);
             let records: Result<_, _> =
                 records.map(|record| record.map(|record| record.data.into_bytes())).collect();
-            records.map_err(|error| error.to_string())?
+            records.map_err(|error| Words::quoted(error.to_string()))?
         }
         _ => {
             let values = serde_json::Deserializer::from_slice(&bytes)
@@ -57,14 +58,21 @@ pub(super) fn read(sample: Sample, path: &Path) -> Result<Vec<Vec<u8>>, String> 
                 .take(SAMPLE_EVENTS_MAX + 1);
             let values: Result<_, _> =
                 values.map(|value| value.map(|value| value.to_string().into_bytes())).collect();
-            values.map_err(|error| error.to_string())?
+            values.map_err(|error| Words::quoted(error.to_string()))?
         }
     };
     match records.len() {
-        0 => Err("it holds no event".into()),
-        count if count > SAMPLE_EVENTS_MAX => Err(format!("more than {SAMPLE_EVENTS_MAX} events")),
+        0 => Err(Words::new("it holds no event", "イベントがありません")),
+        count if count > SAMPLE_EVENTS_MAX => Err(too_many()),
         _ => Ok(records),
     }
+}
+
+fn too_many() -> Words {
+    Words::new(
+        format!("more than {SAMPLE_EVENTS_MAX} events"),
+        format!("イベントが{SAMPLE_EVENTS_MAX}件を超えています"),
+    )
 }
 
 /// The events of received texts.
@@ -139,7 +147,7 @@ impl Series {
         index: u32,
         normalizer: &mut Normalizer,
         stream: &StreamName,
-    ) -> Result<Vec<EventBatch>, String> {
+    ) -> Result<Vec<EventBatch>, Words> {
         let fill = |text: &str| {
             let number = (u64::from(number) + 1).to_string();
             text.replace("{n}", &number)
@@ -165,7 +173,10 @@ impl Series {
                 }
                 Ok(builder.finish().into_iter().collect())
             }
-            _ => Err("a series has either raw, or dataset and fields".into()),
+            _ => Err(Words::new(
+                "a series has either raw, or dataset and fields",
+                "events には raw か、dataset と fields を書いてください",
+            )),
         }
     }
 }
@@ -175,10 +186,10 @@ pub(super) fn of_series(
     normalizer: &mut Normalizer,
     stream: &StreamName,
     series: &[Series],
-) -> Result<Vec<EventBatch>, String> {
+) -> Result<Vec<EventBatch>, Words> {
     let events = series.iter().map(|series| u64::from(series.count)).sum::<u64>();
     if events > SAMPLE_EVENTS_MAX as u64 {
-        return Err(format!("more than {SAMPLE_EVENTS_MAX} events"));
+        return Err(too_many());
     }
     let mut batches = Vec::new();
     let mut index = 0;

@@ -5,7 +5,7 @@ use crate::limits::CONDITION_SELECTIONS_MAX;
 use rsigma_parser::{
     ConditionExpr, Detections, Quantifier, SelectorPattern, detection_name_matches,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where (keys that lead there), how bad, which kind, and in words.
 pub(super) type Found = (Vec<String>, Severity, &'static str, String);
@@ -60,27 +60,29 @@ fn detection(section: &str, detections: &Detections) -> Vec<Found> {
     if asked.is_empty() || asked.len() > CONDITION_SELECTIONS_MAX {
         return found;
     }
+    let mut truth = Truth::new(asked);
     for (condition, text) in detections.conditions.iter().zip(&detections.condition_strings) {
-        let holding = (0..1_usize << asked.len())
-            .filter(|chosen| {
-                holds(condition, &names, &|name| {
-                    asked
-                        .iter()
-                        .position(|asked| *asked == name)
-                        .is_some_and(|at| chosen >> at & 1 == 1)
-                })
-            })
-            .count();
+        let holding = truth.of(condition);
         let at = keys(&[section, "condition"]);
-        if holding == 0 {
-            let message = format!("the condition can never hold: {text}");
+        if truth.is_never(&holding) {
+            let message = format!("the condition can never hold: {}", shortened(text));
             found.push((at, Severity::Error, "never_holds", message));
-        } else if holding == 1 << asked.len() {
-            let message = format!("the condition holds for every event: {text}");
+        } else if truth.is_always(&holding) {
+            let message = format!("the condition holds for every event: {}", shortened(text));
             found.push((at, Severity::Error, "always_holds", message));
         }
     }
     found
+}
+
+/// Characters of a condition that are quoted.
+const QUOTED_CHARS_MAX: usize = 200;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 fn uses<'a>(condition: &ConditionExpr, names: &[&'a str], used: &mut BTreeSet<&'a str>) {
@@ -105,21 +107,98 @@ fn chooses(pattern: &SelectorPattern, name: &str) -> bool {
     }
 }
 
-fn holds(condition: &ConditionExpr, names: &[&str], selected: &impl Fn(&str) -> bool) -> bool {
-    match condition {
-        ConditionExpr::And(parts) => parts.iter().all(|part| holds(part, names, selected)),
-        ConditionExpr::Or(parts) => parts.iter().any(|part| holds(part, names, selected)),
-        ConditionExpr::Not(part) => !holds(part, names, selected),
-        ConditionExpr::Identifier(name) => selected(name),
-        ConditionExpr::Selector { quantifier, pattern } => {
-            let chosen: Vec<_> = names.iter().filter(|name| chooses(pattern, name)).collect();
-            let held = chosen.iter().filter(|name| selected(name)).count();
-            match quantifier {
-                Quantifier::Any => held > 0,
-                Quantifier::All => held == chosen.len(),
-                Quantifier::Count(count) => held as u64 >= *count,
+/// In which of all combinations of selections something holds, one bit each: so that a condition is
+/// gone through once, and not once for every combination.
+type Bits = Vec<u64>;
+
+struct Truth<'a> {
+    /// At most [`CONDITION_SELECTIONS_MAX`]; the selection of number n holds in the combinations whose
+    /// number has bit n.
+    names: Vec<&'a str>,
+    selectors: BTreeMap<String, Bits>,
+}
+
+impl<'a> Truth<'a> {
+    fn new(names: Vec<&'a str>) -> Self {
+        Truth { names, selectors: BTreeMap::new() }
+    }
+
+    fn combinations(&self) -> usize {
+        1 << self.names.len()
+    }
+
+    /// The combinations for which `holds` says so.
+    fn where_holds(&self, holds: impl Fn(usize) -> bool) -> Bits {
+        let mut bits = vec![0; self.combinations().div_ceil(64)];
+        for combination in (0..self.combinations()).filter(|combination| holds(*combination)) {
+            if let Some(word) = bits.get_mut(combination / 64) {
+                *word |= 1 << (combination % 64);
             }
         }
+        bits
+    }
+
+    fn of(&mut self, condition: &ConditionExpr) -> Bits {
+        match condition {
+            ConditionExpr::And(parts) => self.joined(parts, true),
+            ConditionExpr::Or(parts) => self.joined(parts, false),
+            ConditionExpr::Not(part) => self.of(part).into_iter().map(|word| !word).collect(),
+            ConditionExpr::Identifier(name) => {
+                self.selector(name.clone(), |other| other == name, |held, _| held > 0)
+            }
+            ConditionExpr::Selector { quantifier, pattern } => {
+                let key = format!("{quantifier:?} of {pattern}");
+                self.selector(
+                    key,
+                    |name| chooses(pattern, name),
+                    |held, chosen| match quantifier {
+                        Quantifier::Any => held > 0,
+                        Quantifier::All => held == chosen,
+                        Quantifier::Count(count) => u64::from(held) >= *count,
+                    },
+                )
+            }
+        }
+    }
+
+    fn joined(&mut self, parts: &[ConditionExpr], all: bool) -> Bits {
+        let none = if all { u64::MAX } else { 0 };
+        let mut bits = vec![none; self.combinations().div_ceil(64)];
+        for part in parts {
+            let part = self.of(part);
+            let pairs = bits.iter_mut().zip(part);
+            pairs.for_each(|(word, other)| if all { *word &= other } else { *word |= other });
+        }
+        bits
+    }
+
+    /// Where `holds` of how many of the chosen selections hold, and how many are chosen.
+    fn selector(
+        &mut self,
+        key: String,
+        chooses: impl Fn(&str) -> bool,
+        holds: impl Fn(u32, u32) -> bool,
+    ) -> Bits {
+        if let Some(known) = self.selectors.get(&key) {
+            return known.clone();
+        }
+        let chosen = self.names.iter().enumerate().filter(|(_, name)| chooses(name));
+        let chosen = chosen.fold(0_usize, |mask, (number, _)| mask | 1 << number);
+        let bits = self.where_holds(|combination| {
+            holds((combination & chosen).count_ones(), chosen.count_ones())
+        });
+        self.selectors.insert(key, bits.clone());
+        bits
+    }
+
+    fn is_never(&self, bits: &Bits) -> bool {
+        let all = self.where_holds(|_| true);
+        bits.iter().zip(all).all(|(word, all)| word & all == 0)
+    }
+
+    fn is_always(&self, bits: &Bits) -> bool {
+        let all = self.where_holds(|_| true);
+        bits.iter().zip(all).all(|(word, all)| word & all == all)
     }
 }
 
@@ -174,6 +253,28 @@ mod tests {
         assert_eq!(codes("condition: all of them and not 1 of b"), ["never_holds"]);
         assert_eq!(codes("condition: a"), ["unused_selection"]);
         assert_eq!(codes("condition: [a, b]"), [""; 0]);
+        assert_eq!(codes("condition: 2 of them and not all of them"), ["never_holds"]);
+        assert_eq!(codes("condition: 2 of them or not a or not b"), ["always_holds"]);
+    }
+
+    #[test]
+    fn a_long_condition_is_gone_through_once() {
+        let most = CONDITION_SELECTIONS_MAX;
+        let named: String = (0..most).map(|n| format!("  s{n}: {{x: {n}}}\n")).collect();
+        let rule = |condition: &str| {
+            format!(
+                "title: t\nid: x\nlogsource: {{product: any}}\ndetection:\n{named}  condition: {condition}\n"
+            )
+        };
+        // 64 KiB in which every combination has to be looked at.
+        let part: String = (0..most).map(|n| format!("(s0 and s{n}) or ")).collect();
+        let long = format!("{}s0", part.repeat(30_000 / part.len()));
+        let said = problems(&rule(&format!("({long}) and not ({long})")));
+        assert_eq!(said.iter().map(|(.., code, _)| *code).collect::<Vec<_>>(), ["never_holds"]);
+        assert!(said[0].3.chars().count() < 300, "{}", said[0].3);
+        assert_eq!(problems(&rule(&long)).len(), 0);
+        let selectors = "2 of s* or ".repeat(3_000);
+        assert_eq!(problems(&rule(&format!("{selectors} s0"))).len(), 0);
     }
 
     #[test]

@@ -18,6 +18,7 @@ fn phrase(code: &str) -> Option<&'static str> {
         "refused" => "このルールは使えません",
         "missing_id" => "IDがありません。アラートや例外から長く参照できません",
         "unused_selection" => "条件のどこからも使われていない selection です",
+        "unknown_field" => "イベントにない項目名です。書き間違いかもしれません",
         "never_holds" => "条件が成り立つことはありません",
         "always_holds" => "すべてのイベントで条件が成り立ちます",
         "bad_attack_tag" => "ATT&CKのタグの書き方が違います",

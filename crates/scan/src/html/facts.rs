@@ -576,18 +576,18 @@ fn unread(report: &ScanReport, lang: Lang) -> Vec<UnreadRow> {
     let problems = report.problems.iter().map(|problem| UnreadRow {
         path: visible(&problem.path.to_string_lossy()),
         place: whole(),
-        reason: visible(&problem.reason),
+        reason: visible(problem.reason.text(lang)),
     });
     let files = report.files.iter().flat_map(|file| {
         let skipped = file.skipped.as_ref().map(|reason| UnreadRow {
             path: visible(&file.path),
             place: whole(),
-            reason: visible(reason),
+            reason: visible(reason.text(lang)),
         });
         let damages = file.damages.iter().map(|damage| UnreadRow {
             path: visible(&file.path),
-            place: visible(&damage.place),
-            reason: visible(&damage.reason),
+            place: visible(damage.place.text(lang)),
+            reason: visible(damage.reason.text(lang)),
         });
         let more = file.damaged - file.damages.len() as u64;
         let more = (more > 0).then(|| UnreadRow {

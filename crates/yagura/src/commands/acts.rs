@@ -71,7 +71,7 @@ const SENTENCE: &str = "yagura.sentence";
 
 impl Acts {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.zone.zone()?;
+        let zone = self.zone.zone(lang)?;
         if self.expression.contains('|') && self.expression.contains("stats") {
             return Err(Misuse(match lang {
                 Lang::En => "acts can be filtered, not counted: leave `| stats` out".to_owned(),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 use yagura_event::{Lang, Level};
 
@@ -116,7 +117,7 @@ impl Alerts {
 
 impl List {
     async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.zone.zone()?;
+        let zone = self.zone.zone(lang)?;
         let backend = Backend::open(&self.place, lang).await?;
         let mut query = vec![("limit", self.limit.to_string())];
         if let Some(state) = self.state.and_then(|state| state.to_possible_value()) {
@@ -130,9 +131,9 @@ impl List {
         let found = found?;
         let alerts = found["alerts"].as_array().cloned().unwrap_or_default();
         if self.output == Format::Table {
-            print_table(&alerts, lang, &zone);
+            print_table(&alerts, lang, &zone)?;
         } else {
-            let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+            let mut writer = RowWriter::new(stdout().lock(), self.output, Vec::new());
             for alert in &alerts {
                 if let Value::Object(row) = alert {
                     writer.write(row.clone())?;
@@ -157,7 +158,7 @@ impl List {
 }
 
 /// Two lines an alert: what it is called, and the sentence of its first event.
-fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) {
+fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) -> io::Result<()> {
     for alert in alerts {
         let text = |key: &str| alert[key].as_str().unwrap_or_default().to_owned();
         let level = text("rule.level").parse::<Level>().unwrap_or_default();
@@ -165,7 +166,8 @@ fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) {
             (Lang::Ja, Some(name)) if !name.is_empty() => name.to_owned(),
             _ => text("rule.name"),
         };
-        println!(
+        writeln!(
+            stdout(),
             "{}  {}  {}  [{}]  {}  ×{}  {}",
             text("alert.id"),
             shown_in(zone, &text("last_seen")),
@@ -174,8 +176,27 @@ fn print_table(alerts: &[Value], lang: Lang, zone: &TimeZone) {
             visible(&name),
             alert["count"],
             visible(alert["entity"]["value"].as_str().unwrap_or_default()),
-        );
-        println!("    {}", visible(alert["sentence"][lang.as_str()].as_str().unwrap_or_default()));
+        )?;
+        writeln!(
+            stdout(),
+            "    {}",
+            visible(alert["sentence"][lang.as_str()].as_str().unwrap_or_default())
+        )?;
+    }
+    Ok(())
+}
+
+/// What was done to an alert.
+fn recorded(verb: &str, lang: Lang) -> &'static str {
+    match (verb, lang) {
+        ("acknowledge", Lang::En) => "acknowledged",
+        ("acknowledge", Lang::Ja) => "対応中にしました",
+        ("close", Lang::En) => "closed",
+        ("close", Lang::Ja) => "完了にしました",
+        ("reopen", Lang::En) => "open again",
+        ("reopen", Lang::Ja) => "再び未対応にしました",
+        (_, Lang::En) => "comment recorded",
+        (_, Lang::Ja) => "コメントを記録しました",
     }
 }
 
@@ -207,10 +228,7 @@ impl Act {
         let done = backend.act_on_alert(&on.id, verb, body).await;
         backend.close().await;
         done?;
-        match lang {
-            Lang::En => eprintln!("{}: {verb} recorded", on.id),
-            Lang::Ja => eprintln!("{}: {verb} を記録しました", on.id),
-        }
+        eprintln!("{}: {}", on.id, recorded(verb, lang));
         Ok(ExitCode::SUCCESS)
     }
 }

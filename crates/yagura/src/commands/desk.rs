@@ -1,13 +1,15 @@
 //! `yagura alerts explain|except|risk|gaps|quality`: the desk beside the list of alerts.
 
+use crate::Place;
 use crate::backend::Backend;
 use crate::output::{Format, RowWriter, visible};
+use crate::told::misuse;
 use crate::zone::{ZoneArgument, shown_in};
-use crate::{Misuse, Place};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 use yagura_desk::EntityKind;
 use yagura_event::{Lang, Level};
@@ -18,6 +20,9 @@ use yagura_node::{ExceptionRequest, NodeError, RemoveRequest};
 pub struct Explain {
     /// Id of the alert, such as A-000012
     id: String,
+    /// The text of the rule that matched, as it was then
+    #[arg(long)]
+    rule: bool,
     #[command(flatten)]
     zone: ZoneArgument,
     #[command(flatten)]
@@ -131,14 +136,21 @@ struct Add {
 
 impl Explain {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.zone.zone()?;
+        let zone = self.zone.zone(lang)?;
         let backend = Backend::open(&self.place, lang).await?;
         let (path, id) = (format!("/api/v1/alerts/{}", self.id), self.id.clone());
+        if self.rule {
+            let rule = backend
+                .ask(&format!("{path}/rule"), &[], move |node| node.rule_of_alert(&id))
+                .await;
+            backend.close().await;
+            return print_rule(rule?, self.output, lang);
+        }
         let alert = backend.ask(&path, &[], move |node| node.alert(&id)).await;
         backend.close().await;
         let alert = alert?;
         if self.output == Format::Table {
-            explain(&alert, lang, &zone);
+            explain(&alert, lang, &zone)?;
         } else {
             print_rows(vec![alert], self.output, &[])?;
         }
@@ -146,7 +158,25 @@ impl Explain {
     }
 }
 
-fn explain(alert: &Value, lang: Lang, zone: &TimeZone) {
+fn print_rule(rule: Value, output: Format, lang: Lang) -> Result<ExitCode> {
+    if output != Format::Table {
+        print_rows(vec![rule], output, &[])?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = |key: &str| rule[key].as_str().unwrap_or_default();
+    // Line by line: what a rule says must not steer the terminal.
+    for line in text("rule.text").lines() {
+        writeln!(stdout(), "{}", visible(line))?;
+    }
+    let (path, digest) = (visible(text("log.file.path")), visible(text("rule.digest")));
+    match lang {
+        Lang::En => eprintln!("{path}: as it was when it matched (digest {digest})"),
+        Lang::Ja => eprintln!("{path}: 一致した時点と同じ内容です（ダイジェスト {digest}）"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(alert: &Value, lang: Lang, zone: &TimeZone) -> io::Result<()> {
     let word = |ja: &'static str, en: &'static str| if lang == Lang::Ja { ja } else { en };
     let both =
         |value: &Value| visible(value[lang.as_str()].as_str().unwrap_or_default()).into_owned();
@@ -156,28 +186,30 @@ fn explain(alert: &Value, lang: Lang, zone: &TimeZone) {
         _ => text("rule.name"),
     };
     let level = text("rule.level").parse::<Level>().unwrap_or_default();
-    println!("{}  {}  {name}", text("alert.id"), level.label(lang));
-    println!("{}", both(&alert["sentence"]));
-    println!(
+    writeln!(stdout(), "{}  {}  {name}", text("alert.id"), level.label(lang))?;
+    writeln!(stdout(), "{}", both(&alert["sentence"]))?;
+    writeln!(
+        stdout(),
         "{} – {}  ×{}",
         shown_in(zone, &text("first_seen")),
         shown_in(zone, &text("last_seen")),
         alert["count"]
-    );
+    )?;
     let explanation = &alert["explanation"];
-    println!(
+    writeln!(
+        stdout(),
         "\n{}\n  {}",
         word("ルールが探すもの", "What the rule looks for"),
         both(&explanation["looks_for"])
-    );
+    )?;
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let held = list(&explanation["held"]);
     if !held.is_empty() {
-        println!("\n{}", word("一致した理由", "Why it matched"));
+        writeln!(stdout(), "\n{}", word("一致した理由", "Why it matched"))?;
     }
     for one in &held {
         let value = visible(one["value"].as_str().unwrap_or_default()).into_owned();
-        println!("  {} {}: {value}", both(&one["label"]), both(&one["because"]));
+        writeln!(stdout(), "  {} {}: {value}", both(&one["label"]), both(&one["because"]))?;
     }
     for (title, key) in [
         (word("次に確認すること", "What to check next"), "check"),
@@ -185,31 +217,32 @@ fn explain(alert: &Value, lang: Lang, zone: &TimeZone) {
     ] {
         let lines = list(&explanation[key]);
         if !lines.is_empty() {
-            println!("\n{title}");
+            writeln!(stdout(), "\n{title}")?;
         }
         for line in &lines {
-            println!("  - {}", both(line));
+            writeln!(stdout(), "  - {}", both(line))?;
         }
     }
-    print_precedent(alert, lang, zone);
+    print_precedent(alert, lang, zone)?;
     let risk = list(&alert["risk"]);
     if !risk.is_empty() {
-        println!("\n{}", word("リスク", "Risk"));
+        writeln!(stdout(), "\n{}", word("リスク", "Risk"))?;
     }
     for one in &risk {
-        println!("  {}", risk_line(one, lang));
+        writeln!(stdout(), "  {}", risk_line(one, lang))?;
     }
     let hours = alert["alert.hours"].as_object().cloned().unwrap_or_default();
     if hours.len() > 1 {
-        println!("\n{}", word("1時間ごとの件数", "Events per hour"));
+        writeln!(stdout(), "\n{}", word("1時間ごとの件数", "Events per hour"))?;
         for (hour, count) in &hours {
-            println!("  {}  {count}", shown_in(zone, hour));
+            writeln!(stdout(), "  {}  {count}", shown_in(zone, hour))?;
         }
     }
+    Ok(())
 }
 
-fn print_precedent(alert: &Value, lang: Lang, zone: &TimeZone) {
-    let Some(precedent) = alert.get("precedent") else { return };
+fn print_precedent(alert: &Value, lang: Lang, zone: &TimeZone) -> io::Result<()> {
+    let Some(precedent) = alert.get("precedent") else { return Ok(()) };
     let count = |key: &str| precedent["verdicts"][key].as_u64().unwrap_or(0);
     let counts = ["true_positive", "false_positive", "benign", "duplicate"]
         .into_iter()
@@ -220,16 +253,17 @@ fn print_precedent(alert: &Value, lang: Lang, zone: &TimeZone) {
         });
     let counts = counts.collect::<Vec<_>>().join(", ");
     match lang {
-        Lang::Ja => println!("\n前例（同じルール・同じ対象）\n  {counts}"),
-        Lang::En => println!("\nSeen before (same rule, same entity)\n  {counts}"),
+        Lang::Ja => writeln!(stdout(), "\n前例（同じルール・同じ対象）\n  {counts}")?,
+        Lang::En => writeln!(stdout(), "\nSeen before (same rule, same entity)\n  {counts}")?,
     }
     let last = &precedent["last"];
     if let Some(who) = last["user.name"].as_str() {
         let at = shown_in(zone, last["@timestamp"].as_str().unwrap_or_default());
         let note = visible(last["alert.note"].as_str().unwrap_or_default()).into_owned();
         let word = if lang == Lang::Ja { "最後の判定" } else { "last decided" };
-        println!("  {word}: {at}  {}  {note}", visible(who));
+        writeln!(stdout(), "  {word}: {at}  {}  {note}", visible(who))?;
     }
+    Ok(())
 }
 
 fn risk_line(one: &Value, lang: Lang) -> String {
@@ -277,7 +311,9 @@ impl Listing {
         let path = format!("/api/v1/risk?limit={limit}");
         let rows = self.rows(lang, &path, "entities", move |node| Ok(node.risk(limit))).await?;
         if self.output == Format::Table {
-            rows.iter().for_each(|row| println!("{}", risk_line(row, lang)));
+            for row in &rows {
+                writeln!(stdout(), "{}", risk_line(row, lang))?;
+            }
         } else {
             print_rows(rows.clone(), self.output, &[])?;
         }
@@ -298,7 +334,9 @@ impl Listing {
         let path = "/api/v1/rules/quality";
         let rows = self.rows(lang, path, "rules", |node| Ok(node.rule_quality())).await?;
         if self.output == Format::Table {
-            rows.iter().for_each(|row| print_quality(row, lang));
+            for row in &rows {
+                print_quality(row, lang)?;
+            }
         } else {
             print_rows(rows.clone(), self.output, &[])?;
         }
@@ -315,7 +353,7 @@ impl Listing {
     }
 }
 
-fn print_quality(row: &Value, lang: Lang) {
+fn print_quality(row: &Value, lang: Lang) -> io::Result<()> {
     let percent = |key: &str| row[key].as_f64().map(|share| share * 100.0);
     let measured = match (percent("rule.precision"), percent("rule.precision_low")) {
         (Some(precision), Some(low)) => {
@@ -339,22 +377,25 @@ fn print_quality(row: &Value, lang: Lang) {
             row["rule.alerts"], row["rule.alerts_7d"], row["rule.suppressed"]
         ),
     };
-    println!("{measured}  {}  ({counts})", visible(name));
+    writeln!(stdout(), "{measured}  {}  ({counts})", visible(name))?;
     let sentence = format!("sentence_{}", lang.as_str());
     if let Some(noise) = row["rule.noise"][&sentence].as_str() {
-        println!("    {}", visible(noise));
+        writeln!(stdout(), "    {}", visible(noise))?;
     }
+    Ok(())
 }
 
 impl Gaps {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.listing.zone.zone()?;
+        let zone = self.listing.zone.zone(lang)?;
         let (open, limit) = (self.open, self.listing.limit);
         let path = format!("/api/v1/gaps?open={open}&limit={limit}");
         let local = move |node: &yagura_node::Node| Ok(node.gaps(open, limit));
         let rows = self.listing.rows(lang, &path, "gaps", local).await?;
         if self.listing.output == Format::Table {
-            rows.iter().for_each(|row| print_gap(row, lang, &zone));
+            for row in &rows {
+                print_gap(row, lang, &zone)?;
+            }
         } else {
             print_rows(rows.clone(), self.listing.output, &[])?;
         }
@@ -371,7 +412,7 @@ impl Gaps {
     }
 }
 
-fn print_gap(row: &Value, lang: Lang, zone: &TimeZone) {
+fn print_gap(row: &Value, lang: Lang, zone: &TimeZone) -> io::Result<()> {
     let text = |key: &str| row[key].as_str().unwrap_or_default();
     let kind = serde_json::from_value::<yagura_desk::GapKind>(row["gap.kind"].clone());
     let kind = kind.map_or(text("gap.kind"), |kind| kind.label(lang)).to_owned();
@@ -380,8 +421,14 @@ fn print_gap(row: &Value, lang: Lang, zone: &TimeZone) {
         (None, Lang::En) => "still open".to_owned(),
         (None, Lang::Ja) => "継続中".to_owned(),
     };
-    println!("{}  {kind}  {} – {end}", text("gap.id"), shown_in(zone, text("gap.begin")));
-    println!("    {}", visible(text(&format!("gap.sentence_{}", lang.as_str()))));
+    writeln!(
+        stdout(),
+        "{}  {kind}  {} – {end}",
+        text("gap.id"),
+        shown_in(zone, text("gap.begin"))
+    )?;
+    writeln!(stdout(), "    {}", visible(text(&format!("gap.sentence_{}", lang.as_str()))))?;
+    Ok(())
 }
 
 impl Except {
@@ -422,11 +469,13 @@ impl Except {
 }
 
 async fn list_exceptions(listing: &Listing, lang: Lang) -> Result<ExitCode> {
-    let zone = listing.zone.zone()?;
+    let zone = listing.zone.zone(lang)?;
     let path = "/api/v1/exceptions";
     let rows = listing.rows(lang, path, "exceptions", |node| Ok(node.exceptions())).await?;
     if listing.output == Format::Table {
-        rows.iter().for_each(|row| print_exception(row, lang, &zone));
+        for row in &rows {
+            print_exception(row, lang, &zone)?;
+        }
     } else {
         print_rows(rows.clone(), listing.output, &[])?;
     }
@@ -442,7 +491,7 @@ async fn list_exceptions(listing: &Listing, lang: Lang) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_exception(row: &Value, lang: Lang, zone: &TimeZone) {
+fn print_exception(row: &Value, lang: Lang, zone: &TimeZone) -> io::Result<()> {
     let text = |key: &str| row[key].as_str().unwrap_or_default();
     let state = match (text("exception.state"), lang) {
         ("in_force", Lang::En) => "in force",
@@ -456,13 +505,14 @@ fn print_exception(row: &Value, lang: Lang, zone: &TimeZone) {
         (None, Lang::En) => "until removed".to_owned(),
         (None, Lang::Ja) => "取り消すまで".to_owned(),
     };
-    println!(
+    writeln!(
+        stdout(),
         "{}  [{state}]  – {end}  ×{}  {}: {}",
         text("exception.id"),
         row["exception.suppressed"],
         visible(text("user.name")),
         visible(text("exception.reason")),
-    );
+    )?;
     let names = ["rule.uuid", "rule.tags"].into_iter().flat_map(|key| row[key].as_array());
     let mut what: Vec<String> =
         names.flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
@@ -473,18 +523,24 @@ fn print_exception(row: &Value, lang: Lang, zone: &TimeZone) {
     if let Some(conditions) = row.get("exception.conditions") {
         what.push(conditions.to_string());
     }
-    println!("    {}", visible(&what.join("  ")));
+    writeln!(stdout(), "    {}", visible(&what.join("  ")))?;
+    Ok(())
 }
 
 impl Add {
     async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let entity = self.entity.as_deref().map(entity).transpose()?;
+        let entity = self.entity.as_deref().map(|text| entity(text, lang)).transpose()?;
         let mut conditions: Map<String, Value> = Map::new();
         for condition in &self.conditions {
             let Some((field, value)) = condition.split_once('=') else {
-                let text =
-                    format!("--where {condition:?} must be FIELD=VALUE, such as User=tanaka");
-                return Err(Misuse(text).into());
+                return Err(misuse(
+                    lang,
+                    format!("--where {condition:?} must be FIELD=VALUE, such as User=tanaka"),
+                    format!(
+                        "--where {condition:?} は 項目=値 の形で指定してください（例: User=tanaka）"
+                    ),
+                )
+                .into());
             };
             let values = conditions.entry(field.trim()).or_insert_with(|| json!([]));
             if let Some(values) = values.as_array_mut() {
@@ -502,7 +558,7 @@ impl Add {
                 eprintln!("{id}: 追加しました。yagura alerts except remove {id} で取り消せます")
             }
         }
-        println!("{id}");
+        writeln!(stdout(), "{id}")?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -524,8 +580,12 @@ impl Add {
             "until_removed": self.until_removed, "alert": self.alert,
         });
         let add = |node: &yagura_node::Node, body: Value, who: &str| {
-            let request: ExceptionRequest = serde_json::from_value(body)
-                .map_err(|error| NodeError::request(error.to_string(), error.to_string()))?;
+            let request: ExceptionRequest = serde_json::from_value(body).map_err(|error| {
+                NodeError::request(
+                    error.to_string(),
+                    format!("例外の内容に誤りがあります（{error}）"),
+                )
+            })?;
             node.add_exception(request, who)
         };
         backend.act("/api/v1/exceptions", body, add).await
@@ -533,21 +593,28 @@ impl Add {
 }
 
 /// `host:BK01` as the entity it means.
-fn entity(text: &str) -> Result<Value> {
+fn entity(text: &str, lang: Lang) -> Result<Value> {
     let parts = text.split_once(':').filter(|(_, value)| !value.trim().is_empty());
     let known = parts.and_then(|(kind, value)| Some((kind.parse::<EntityKind>().ok()?, value)));
     match known {
         Some((kind, value)) => Ok(json!({ "kind": kind, "value": value })),
-        None => Err(Misuse(format!(
-            "--entity {text:?} must be host:NAME, user:NAME, source_ip:ADDRESS or dataset:NAME"
-        ))
+        None => Err(misuse(
+            lang,
+            format!(
+                "--entity {text:?} must be host:NAME, user:NAME, source_ip:ADDRESS or dataset:NAME"
+            ),
+            format!(
+                "--entity {text:?} は host:名前、user:名前、source_ip:アドレス、dataset:名前 のどれかの形で\
+                 指定してください"
+            ),
+        )
         .into()),
     }
 }
 
 fn print_rows(rows: Vec<Value>, format: Format, columns: &[&str]) -> Result<()> {
     let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-    let mut writer = RowWriter::new(std::io::stdout().lock(), format, columns);
+    let mut writer = RowWriter::new(stdout().lock(), format, columns);
     for row in rows {
         if let Value::Object(row) = row {
             writer.write(row)?;

@@ -7,6 +7,7 @@ mod show;
 use crate::backend::Backend;
 use crate::hunting::Ask;
 use crate::output::{Format, visible};
+use crate::told::{either, misuse};
 use crate::{Misuse, Place};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -33,6 +34,7 @@ Examples:
   yagura hunt --indicators bundle.json --estimate
   yagura hunt list
   yagura hunt show H-000001
+  yagura hunt show H-000001 --query
   yagura hunt restart H-000001
   yagura hunt indicators add iocs.csv --source jpcert --valid-until 2027-01-01T00:00:00Z
   yagura hunt feed add https://taxii.example/api/ --collection 91a7b528-80eb-42ed-a74d-c6fbd5a26116")]
@@ -185,14 +187,19 @@ impl Start {
         }
         let (files, unread) = yagura_rulebook::from_dirs(&self.rules)?;
         for refusal in unread {
-            eprintln!("! {}", visible(&refusal.to_string()));
+            let said = either(
+                lang,
+                refusal.to_string(),
+                format!("{}: このルールは使えません（{}）", refusal.path, refusal.reason),
+            );
+            eprintln!("! {}", visible(&said));
         }
         let rules = files.into_iter().map(|file| HuntFile { name: file.path, text: file.text });
         Ok(HuntRequest {
             hypothesis: self.hypothesis.clone(),
             rules: rules.collect(),
             rule_ids: self.rule.clone(),
-            indicators: lists(&self.indicators)?,
+            indicators: lists(&self.indicators, lang)?,
             stored_indicators: self.indicators_in_use,
             expired: self.expired,
             from: self.from.clone(),
@@ -217,30 +224,38 @@ impl Start {
 }
 
 /// Reads lists of indicators.
-fn lists(paths: &[PathBuf]) -> Result<Vec<HuntFile>> {
-    paths.iter().map(|path| list(path)).collect()
+fn lists(paths: &[PathBuf], lang: Lang) -> Result<Vec<HuntFile>> {
+    paths.iter().map(|path| list(path, lang)).collect()
 }
 
-fn list(path: &Path) -> Result<HuntFile> {
+fn list(path: &Path, lang: Lang) -> Result<HuntFile> {
     let most = yagura_hunt::limits::FILE_BYTES_MAX as u64;
-    let named = || format!("cannot read {}", path.display());
+    let shown = path.display();
+    let named = || either(lang, format!("cannot read {shown}"), format!("{shown} を読めません"));
     let mut bytes = Vec::new();
     let name = if path == Path::new("-") {
         std::io::stdin().lock().take(most + 1).read_to_end(&mut bytes).with_context(named)?;
-        "standard input".to_owned()
+        either(lang, "standard input", "標準入力")
     } else {
         let file = std::fs::File::open(path).with_context(named)?;
         file.take(most + 1).read_to_end(&mut bytes).with_context(named)?;
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     };
     if bytes.len() as u64 > most {
-        return Err(
-            Misuse(format!("{} is larger than {most} bytes: split it", path.display())).into()
-        );
+        return Err(misuse(
+            lang,
+            format!("{shown} is larger than {most} bytes: split it"),
+            format!("{shown} は{most}バイトを超えています。分けてください"),
+        )
+        .into());
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Misuse(format!("{} is not UTF-8 at byte {at}: convert it first", path.display()))
+        misuse(
+            lang,
+            format!("{shown} is not UTF-8 at byte {at}: convert it first"),
+            format!("{shown} は{at}バイト目がUTF-8ではありません。UTF-8に変換してください"),
+        )
     })?;
     Ok(HuntFile { name, text })
 }

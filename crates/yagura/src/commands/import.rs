@@ -2,8 +2,8 @@ use crate::backend::{node_options, open_node};
 use crate::client::Client;
 use crate::config::Config;
 use crate::output::{Format, RowWriter, visible};
-use crate::{Misuse, Place};
-use anyhow::{Result, anyhow};
+use crate::{Misuse, Place, told};
+use anyhow::{Error, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use yagura_event::{Lang, Record, StreamName};
+use yagura_event::{Lang, Record, StreamName, Words};
 use yagura_intake::SinkError;
 use yagura_intake::import::{
     FileReport, Import as Importing, ImportOptions, ImportReport, ImportSink, Outcome, Plan,
@@ -68,14 +68,14 @@ impl Import {
                 told.store(true, Ordering::SeqCst);
             }
         });
-        let bar = Bar::new(plan.bytes(), self.quiet);
+        let bar = Bar::new(plan.bytes(), self.quiet, lang);
         let report = if let Some(server) = &self.place.server {
             let client = Client::new(server, self.place.token_file.as_deref(), lang)?;
-            let sink = RemoteSink { client, runtime: tokio::runtime::Handle::current() };
+            let sink = RemoteSink { client, runtime: tokio::runtime::Handle::current(), lang };
             run_on(plan.clone(), sink, bar, cancel, written).await?
         } else {
-            let data = DataDir::new(self.place.data_dir()?);
-            let mut config = Config::default();
+            let data = DataDir::new(self.place.data_dir(lang)?);
+            let mut config = Config { lang, ..Config::default() };
             config.rules.dirs = self.rules.clone();
             config.content.dirs = self.place.content.clone();
             let node = open_node(data, node_options(&config)?).await?;
@@ -89,10 +89,9 @@ impl Import {
     /// What the user says of the files, checked before anything is read.
     fn written(&self, lang: Lang) -> Result<Written> {
         let Import { zone, encoding, dataset, .. } = self;
-        let wrong = |error: String| Misuse(format!("--{error}"));
-        Reading::parse(None, zone.as_deref(), None).map_err(wrong)?;
-        Reading::parse(None, None, encoding.as_deref())
-            .map_err(|error| Misuse(format!("--encoding: {error}")))?;
+        // What is wrong begins with the name of the option.
+        let wrong = |words: Words| Misuse(format!("--{}", words.text(lang)));
+        Reading::parse(None, zone.as_deref(), encoding.as_deref()).map_err(wrong)?;
         if let Some(name) = dataset {
             let normalizer = Normalizer::new(Normalizer::embedded_dictionary())?;
             if !normalizer.has_dataset(name) {
@@ -113,42 +112,49 @@ impl Import {
     fn print(&self, plan: &Plan, report: &ImportReport, lang: Lang) -> Result<ExitCode> {
         let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
         for file in &report.files {
-            if let Value::Object(row) = row(file) {
+            if let Value::Object(row) = row(file, self.output, lang) {
                 writer.write(row)?;
             }
         }
         writer.finish()?;
         for file in &report.files {
             for damage in &file.damages {
-                eprintln!(
-                    "! {}: {}: {}",
-                    visible(&file.path),
-                    visible(&damage.place),
-                    visible(&damage.reason)
-                );
+                let place = format!("{}: {}", file.path, damage.place.text(lang));
+                eprintln!("! {}", visible(&line(&place, What::Damaged, &damage.reason, lang)));
             }
             if let Some(reason) = &file.skipped {
-                eprintln!("! {}: {}", visible(&file.path), visible(reason));
+                let what = if file.no_log { What::NoLog } else { What::NotRead };
+                eprintln!("! {}", visible(&line(&file.path, what, reason, lang)));
             }
         }
         for problem in &plan.problems {
             let path = problem.path.display().to_string();
-            eprintln!("! {}: {}", visible(&path), visible(&problem.reason));
+            eprintln!("! {}", visible(&line(&path, What::NotRead, &problem.reason, lang)));
         }
         let (added, there) = (report.records_added(), report.records_already_there());
         let (files, damaged) = (report.files.len(), report.damaged());
+        let unread = report.unread() + plan.problems.len();
         match lang {
             Lang::En => eprintln!(
-                "{files} files: {added} records added, {there} were there already, {damaged} damaged places"
+                "{files} files: {added} records added, {there} were there already, {damaged} damaged \
+                 places, {unread} not read"
             ),
             Lang::Ja => eprintln!(
-                "{files}ファイル: {added}件を追加、{there}件は取り込み済み、破損{damaged}か所"
+                "{files}ファイル: {added}件を追加、{there}件は取り込み済み、破損{damaged}か所、\
+                 読み取り不可{unread}件"
             ),
         }
         match &report.outcome {
-            Outcome::Done if damaged > 0 || !plan.problems.is_empty() => Ok(ExitCode::from(1)),
+            Outcome::Done if damaged > 0 || unread > 0 => Ok(ExitCode::from(1)),
             Outcome::Done => Ok(ExitCode::SUCCESS),
-            Outcome::Failed(error) => Err(anyhow!("{error}; run the same import again to go on")),
+            Outcome::Failed(error) => {
+                let error = error.text(lang);
+                Err(Error::msg(told::either(
+                    lang,
+                    format!("{error}; run the same import again to go on"),
+                    format!("{error}。同じコマンドで続きから再開します"),
+                )))
+            }
             _ => {
                 match lang {
                     Lang::En => eprintln!("interrupted; run the same import again to go on"),
@@ -160,7 +166,27 @@ impl Import {
     }
 }
 
-fn row(file: &FileReport) -> Value {
+/// What an import says of a file besides its counts.
+#[derive(Clone, Copy)]
+enum What {
+    Damaged,
+    NotRead,
+    NoLog,
+}
+
+/// One line about a file.
+fn line(place: &str, what: What, reason: &Words, lang: Lang) -> String {
+    match (lang, what) {
+        (Lang::En, _) => format!("{place}: {}", reason.en()),
+        (Lang::Ja, What::Damaged) => format!("{place}: 破損があります（{}）", reason.ja()),
+        (Lang::Ja, What::NotRead) => format!("{place}: 読み取れませんでした（{}）", reason.ja()),
+        (Lang::Ja, What::NoLog) => format!("{place}: ログではないため読み取っていません"),
+    }
+}
+
+fn row(file: &FileReport, output: Format, lang: Lang) -> Value {
+    // Only a table is for people.
+    let lang = if output == Format::Table { lang } else { Lang::En };
     json!({
         "log.file.path": file.path,
         "kind": file.kind,
@@ -168,7 +194,7 @@ fn row(file: &FileReport) -> Value {
         "records_already_there": file.records_already_there,
         "records_cut": file.records_cut,
         "damaged": file.damaged,
-        "skipped": file.skipped,
+        "skipped": file.skipped.as_ref().map(|why| why.text(lang)),
         "bytes": file.bytes,
         "file.hash.sha256": file.sha256,
         "stream": file.stream,
@@ -188,10 +214,10 @@ async fn run_on(
 }
 
 /// The progress bar: bytes, rate and remaining time, on standard error.
-struct Bar(ProgressBar);
+struct Bar(ProgressBar, Lang);
 
 impl Bar {
-    fn new(bytes: u64, quiet: bool) -> Self {
+    fn new(bytes: u64, quiet: bool, lang: Lang) -> Self {
         let target =
             if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(bytes), target);
@@ -199,7 +225,7 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Bar(bar)
+        Bar(bar, lang)
     }
 }
 
@@ -207,10 +233,11 @@ impl Progress for Bar {
     fn update(&self, state: &ProgressState<'_>) {
         self.0.set_position(state.bytes_done);
         let rate = state.records_per_second;
-        self.0.set_message(format!(
-            "{} records {rate:.0}/s {}",
-            state.records,
-            visible(state.file)
+        let (records, file) = (state.records, visible(state.file));
+        self.0.set_message(told::either(
+            self.1,
+            format!("{records} records {rate:.0}/s {file}"),
+            format!("{records}件 毎秒{rate:.0}件 {file}"),
         ));
     }
 }
@@ -225,6 +252,7 @@ impl Drop for Bar {
 struct RemoteSink {
     client: Client,
     runtime: tokio::runtime::Handle,
+    lang: Lang,
 }
 
 /// Most bytes of records sent at once.
@@ -232,7 +260,6 @@ const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl RemoteSink {
     fn send(&self, stream: &StreamName, records: &[Record], seal: bool) -> Result<(), SinkError> {
-        let failed = |error: anyhow::Error| SinkError::Closed(format!("{error:#}"));
         let at = self.stream_records(stream)?;
         let peer = records.first().map(|record| record.peer.to_string()).unwrap_or_default();
         let mut body = Vec::new();
@@ -248,7 +275,13 @@ impl RemoteSink {
             ("seal", seal.to_string()),
         ];
         let sent = self.client.post_bytes("/api/v1/import", &query, body);
-        self.runtime.block_on(sent).map(|_| ()).map_err(failed)
+        self.runtime.block_on(sent).map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    /// The server, or the way to it, is what failed, and not a journal of ours.
+    fn failed(&self, error: &anyhow::Error) -> SinkError {
+        // The client speaks the language of the person already.
+        SinkError::Failed(Words::quoted(told::error(error, self.lang)))
     }
 }
 
@@ -269,8 +302,13 @@ impl ImportSink for RemoteSink {
     fn stream_records(&self, stream: &StreamName) -> Result<u64, SinkError> {
         let path = format!("/api/v1/streams/{stream}");
         let answer = self.runtime.block_on(self.client.get(&path, &[]));
-        let answer = answer.map_err(|error| SinkError::Closed(format!("{error:#}")))?;
-        answer["records"].as_u64().ok_or_else(|| SinkError::Closed("no count".to_owned()))
+        let answer = answer.map_err(|error| self.failed(&error))?;
+        answer["records"].as_u64().ok_or_else(|| {
+            SinkError::Failed(Words::new(
+                "the server does not say how many records it has",
+                "サーバーの応答に件数がありません",
+            ))
+        })
     }
 
     fn describe(&self, stream: &StreamName, written: &Written) -> Result<(), SinkError> {
@@ -284,8 +322,7 @@ impl ImportSink for RemoteSink {
         let at = self.stream_records(stream)?;
         query.push(("at", at.to_string()));
         let sent = self.client.post_bytes("/api/v1/import", &query, Vec::new());
-        let failed = |error: anyhow::Error| SinkError::Closed(format!("{error:#}"));
-        self.runtime.block_on(sent).map(|_| ()).map_err(failed)
+        self.runtime.block_on(sent).map(|_| ()).map_err(|error| self.failed(&error))
     }
 
     fn seal(&self, stream: &StreamName) -> Result<(), SinkError> {

@@ -7,6 +7,7 @@ pub mod desk;
 pub mod hunt;
 pub mod import;
 pub mod inventory;
+pub mod lake;
 pub mod normalize;
 pub mod prove;
 pub mod reprocess;

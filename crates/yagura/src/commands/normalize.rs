@@ -1,9 +1,8 @@
 //! `yagura normalize`: how lines are read, for whoever writes a mapping.
 
 use crate::output::visible;
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
-use jiff::fmt::temporal::DateTimeParser;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -11,11 +10,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
-use yagura_event::{Clock, CommittedRun, Lang, Record, StreamName, SystemClock, columns};
+use yagura_event::{Clock, CommittedRun, Lang, Record, StreamName, SystemClock, Words, columns};
 use yagura_intake::SinkError;
-use yagura_intake::import::{
-    Import, ImportOptions, ImportSink, Outcome, Progress, ProgressState, plan,
-};
+use yagura_intake::import::{Import, ImportOptions, ImportSink, Progress, ProgressState, plan};
 use yagura_normalize::{Described, Normalizer};
 
 /// `yagura normalize`
@@ -60,13 +57,8 @@ enum Shape {
 
 impl Normalize {
     pub fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = DateTimeParser::new().parse_time_zone(&self.zone).map_err(|error| {
-            crate::Misuse(format!(
-                "--zone {:?}: {error}; write a name such as Asia/Tokyo or an offset such as +09:00",
-                self.zone
-            ))
-        })?;
-        let content = crate::content::read(&self.mappings)?;
+        let zone = crate::zone::named("--zone", &self.zone, lang)?;
+        let content = crate::content::read(&self.mappings, lang)?;
         let mut normalizer = Normalizer::with_content(&content)?;
         normalizer.set_default_zone(zone);
         let plan = plan(&self.paths);
@@ -78,6 +70,7 @@ impl Normalize {
             out: BufWriter::new(io::stdout()),
             counts: Counts::default(),
             streams: BTreeMap::new(),
+            failed: None,
         };
         let sink = Sink(Mutex::new(tried));
         let never = AtomicBool::new(false);
@@ -90,29 +83,25 @@ impl Normalize {
             eprintln!("! {}: {}", visible(path), visible(reason));
         };
         for problem in &plan.problems {
-            tell(&problem.path.display().to_string(), &problem.reason);
+            tell(&problem.path.display().to_string(), problem.reason.text(lang));
         }
         for file in &report.files {
             for damage in &file.damages {
-                tell(&file.path, &format!("{}: {}", damage.place, damage.reason));
+                let (place, reason) = (damage.place.text(lang), damage.reason.text(lang));
+                tell(&file.path, &format!("{place}: {reason}"));
             }
             if let Some(reason) = &file.skipped {
-                tell(&file.path, reason);
+                tell(&file.path, reason.text(lang));
             }
         }
         tried.counts.tell(lang);
-        match report.outcome {
-            Outcome::Failed(SinkError::Closed(ref reason)) if reason != ENOUGH => {
-                return Err(anyhow!(reason.clone()));
-            }
-            _ => {}
+        // Whoever reads the output may have gone.
+        if let Some(error) = tried.failed {
+            return Err(error.into());
         }
         Ok(ExitCode::from(u8::from(has_unread || tried.counts.unknown > 0)))
     }
 }
-
-/// Why the reading ended: as many records as were asked for.
-const ENOUGH: &str = "enough";
 
 struct Quiet;
 
@@ -130,6 +119,8 @@ struct Trying {
     counts: Counts,
     /// Records of each file so far.
     streams: BTreeMap<StreamName, u64>,
+    /// Why nothing more could be written.
+    failed: Option<io::Error>,
 }
 
 #[derive(Default)]
@@ -162,14 +153,17 @@ struct Sink(Mutex<Trying>);
 
 impl ImportSink for Sink {
     fn append(&self, stream: &StreamName, records: Vec<Record>) -> Result<(), SinkError> {
-        let closed = |reason: String| SinkError::Closed(reason);
+        let enough = || SinkError::Closed(Words::quoted("enough"));
         let mut tried = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for record in records {
             if tried.left == 0 {
-                return Err(closed(ENOUGH.to_owned()));
+                return Err(enough());
             }
             tried.left -= 1;
-            tried.record(stream, record).map_err(|error| closed(error.to_string()))?;
+            if let Err(error) = tried.record(stream, record) {
+                tried.failed = Some(error);
+                return Err(enough());
+            }
         }
         Ok(())
     }
@@ -272,7 +266,10 @@ fn why(read: &Described, lang: Lang) -> String {
         found.map(|(_, value)| visible(value).into_owned())
     };
     let (ja, en) = if let Some(problem) = field(columns::PARSE_ERROR) {
-        return problem;
+        return match lang {
+            Lang::Ja => format!("読み取りの問題：{problem}"),
+            Lang::En => problem,
+        };
     } else if let Some(layout) = field(columns::LAYOUT) {
         return match lang {
             Lang::Ja => format!("列の見出しによる：{layout}"),

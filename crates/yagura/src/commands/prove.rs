@@ -1,4 +1,5 @@
 use crate::backend::Backend;
+use crate::told::either;
 use crate::{Misuse, Place};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -28,15 +29,17 @@ pub struct Prove {
 
 impl Prove {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let id: EventId = self.id.parse().map_err(|error| Misuse(format!("{error}")))?;
+        let id: EventId = self.id.parse().map_err(|error| no_id(&self.id, &error, lang))?;
         let backend = Backend::open(&self.place, lang).await?;
         let proof = backend.prove(&id).await;
         backend.close().await;
         let proof = proof?;
         match &self.out {
             Some(path) => {
-                std::fs::write(path, proof)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
+                std::fs::write(path, proof).with_context(|| {
+                    let path = path.display();
+                    either(lang, format!("cannot write {path}"), format!("{path} に書き込めません"))
+                })?;
                 match lang {
                     Lang::En => eprintln!("proof of {id} written to {}", path.display()),
                     Lang::Ja => eprintln!("{id} の証明を {} に書き出しました", path.display()),
@@ -46,4 +49,12 @@ impl Prove {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What is no id of an event.
+pub fn no_id(text: &str, error: &impl std::fmt::Display, lang: Lang) -> Misuse {
+    Misuse(match lang {
+        Lang::En => format!("{text:?} is not an event id such as syslog/42/7: {error}"),
+        Lang::Ja => format!("{text:?} はイベントIDではありません（例: syslog/42/7）"),
+    })
 }

@@ -1,8 +1,9 @@
+use crate::Place;
 use crate::backend::Backend;
 use crate::output::{Format, RowWriter};
+use crate::told::{either, misuse};
 use crate::zone::{ZoneArgument, name_of};
-use crate::{Misuse, Place};
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -72,19 +73,26 @@ const PATH: &str = "/api/v1/reprocess";
 
 impl Reprocess {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let request = self.request()?;
+        let request = self.request(lang)?;
         let backend = Backend::open(&self.place, lang).await?;
         let done = self.reread(&backend, &request, lang).await;
         backend.close().await;
         self.print(&done?, lang)
     }
 
-    fn request(&self) -> Result<ReprocessRequest> {
+    fn request(&self, lang: Lang) -> Result<ReprocessRequest> {
         let mut query = self.query.clone();
         if let Some(dataset) = &self.dataset {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-*".contains(&byte);
             if dataset.is_empty() || !dataset.bytes().all(plain) {
-                return Err(Misuse(format!("--dataset: {dataset:?} is no dataset")).into());
+                return Err(misuse(
+                    lang,
+                    format!("--dataset: {dataset:?} is no dataset, such as linux.auth"),
+                    format!(
+                        "--dataset: {dataset:?} はデータセットの名前ではありません（例: linux.auth）"
+                    ),
+                )
+                .into());
             }
             query = match query.trim() {
                 "" => format!("event.dataset:{dataset}"),
@@ -98,7 +106,7 @@ impl Reprocess {
             from: self.from.clone(),
             to: self.to.clone(),
             last: self.last.clone(),
-            time_zone: name_of(&self.zone.zone()?),
+            time_zone: name_of(&self.zone.zone(lang)?),
             dry_run: self.dry_run,
         })
     }
@@ -182,7 +190,14 @@ impl Reprocess {
             ),
         }
         if let Some(error) = state["error"].as_str() {
-            return Err(anyhow!("{error}; what was done stays, run it again to go on"));
+            return Err(Error::msg(either(
+                lang,
+                format!("{error}; what was done stays, run it again to go on"),
+                format!(
+                    "読み直しの途中で失敗しました（{error}）。ここまでの結果は残ります。もう一度実行すると\
+                     続きから読み直します"
+                ),
+            )));
         }
         if state["cancelled"] == true {
             match lang {

@@ -3,13 +3,12 @@
 mod output;
 mod summary;
 
-use crate::Misuse;
 use crate::config::Config;
 use crate::output::visible;
+use crate::told::{either, misuse};
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::TimeZone;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -64,7 +63,8 @@ pub struct Scan {
     /// Directories (or files) of mappings, besides the built-in ones; see docs/mappings.md
     #[arg(long, value_name = "DIR", num_args = 1..)]
     content: Vec<PathBuf>,
-    /// Configuration file whose [enrich] names databases, networks and inventories
+    /// Configuration file whose [enrich] names databases, networks and inventories, and whose
+    /// rules.time_zone counts
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Leave out our own rules
@@ -89,6 +89,10 @@ pub struct Scan {
     /// or +09:00
     #[arg(long, value_name = "ZONE", default_value = "UTC", env = "YAGURA_TIME_ZONE")]
     time_zone: String,
+    /// Zone in which rules take the hour, day, week, ... of a time, such as Asia/Tokyo
+    /// [default: rules.time_zone of --config, or else UTC]
+    #[arg(long, value_name = "ZONE")]
+    rule_time_zone: Option<String>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -131,20 +135,14 @@ impl Scan {
         let format = self.format();
         // Not this machine's own zone unless it is asked for: a report must not depend on where it
         // was made.
-        let zone = DateTimeParser::new().parse_time_zone(&self.time_zone).map_err(|error| {
-            let zone = &self.time_zone;
-            Misuse(format!(
-                "--time-zone {zone:?}: {error}; write a name such as Asia/Tokyo or an offset such as \
-                 +09:00"
-            ))
-        })?;
-        let normalizer = Normalizer::with_content(&crate::content::read(&self.content)?)?;
+        let zone = crate::zone::named("--time-zone", &self.time_zone, lang)?;
+        let normalizer = Normalizer::with_content(&crate::content::read(&self.content, lang)?)?;
         let options = ScanOptions {
             lang,
             min_level: self.min_level,
-            from: self.from.as_deref().map(|at| time("--from", at, &zone)).transpose()?,
-            to: self.to.as_deref().map(|at| time("--to", at, &zone)).transpose()?,
-            threads: self.threads()?,
+            from: self.from.as_deref().map(|at| time("--from", at, &zone, lang)).transpose()?,
+            to: self.to.as_deref().map(|at| time("--to", at, &zone, lang)).transpose()?,
+            threads: self.threads(lang)?,
             zone: zone.clone(),
             normalizer: Some(Arc::new(normalizer)),
             // Nothing else says them.
@@ -157,7 +155,7 @@ impl Scan {
         if plan.files.is_empty() {
             plan.problems.iter().for_each(|problem| {
                 let path = problem.path.display().to_string();
-                eprintln!("! {}: {}", visible(&path), visible(&problem.reason));
+                eprintln!("! {}: {}", visible(&path), visible(problem.reason.text(lang)));
             });
             return Err(anyhow!(match lang {
                 Lang::En => "there is no file to read there",
@@ -165,7 +163,7 @@ impl Scan {
             }));
         }
         let mut out = self.open(&plan, lang)?;
-        let loaded = self.load()?;
+        let loaded = self.load(lang)?;
         let sources = self.sources(&loaded, lang);
         let dictionary = options.normalizer.as_ref().map(|one| one.dictionary().clone());
         let dictionary = dictionary.unwrap_or_else(Normalizer::embedded_dictionary);
@@ -196,8 +194,7 @@ impl Scan {
     /// What events are enriched with, if a configuration says so.
     fn enrichment(&self, lang: Lang) -> Result<Arc<Enrichment>> {
         let Some(path) = &self.config else { return Ok(Arc::default()) };
-        let mut config = Config::load(Some(path))?;
-        config.lang = lang;
+        let config = Config::load(Some(path), Some(lang), lang)?;
         let read = Enrichment::load(&config.enrichment());
         Ok(Arc::new(read.map_err(|error| anyhow!(error.text(lang)))?))
     }
@@ -217,16 +214,18 @@ impl Scan {
         end.is_some_and(|end| end.eq_ignore_ascii_case("csv"))
     }
 
-    fn threads(&self) -> Result<usize> {
+    fn threads(&self, lang: Lang) -> Result<usize> {
         match self.threads {
             None => {
                 Ok(std::thread::available_parallelism().map_or(1, |n| n.get()).min(THREADS_MAX))
             }
             Some(threads) if (1..=THREADS_MAX).contains(&threads) => Ok(threads),
-            Some(threads) => {
-                Err(Misuse(format!("--threads: {threads} is not between 1 and {THREADS_MAX}"))
-                    .into())
-            }
+            Some(threads) => Err(misuse(
+                lang,
+                format!("--threads: {threads} is not between 1 and {THREADS_MAX}"),
+                format!("--threads: {threads} は範囲外です（1～{THREADS_MAX}）"),
+            )
+            .into()),
         }
     }
 
@@ -240,31 +239,47 @@ impl Scan {
             let is_it = |file: &PathBuf| file.canonicalize().is_ok_and(|file| file == real);
             if plan.files.iter().any(|file| is_it(&file.path)) {
                 let path = path.display();
-                return Err(Misuse(match lang {
-                    Lang::En => format!(
+                return Err(misuse(
+                    lang,
+                    format!(
                         "--out {path} is among the files to be examined; name another file, outside \
                          of them"
                     ),
-                    Lang::Ja => format!(
+                    format!(
                         "--out {path} は調査対象のファイルです。対象の外の別のファイルを指定してください"
                     ),
-                })
+                )
                 .into());
             }
         }
-        let file = File::create(path).with_context(|| format!("--out {}", path.display()))?;
+        let file = File::create(path).with_context(|| {
+            let path = path.display();
+            either(
+                lang,
+                format!("--out: cannot write {path}"),
+                format!("--out: {path} に書き込めません"),
+            )
+        })?;
         Ok(Box::new(BufWriter::new(file)))
     }
 
-    fn load(&self) -> Result<Loaded> {
+    fn load(&self, lang: Lang) -> Result<Loaded> {
         let sources = RuleSources {
             builtin: !self.no_builtin,
             rules: self.rules.clone(),
             lists: self.lists.clone(),
             pipelines: self.pipelines.clone(),
-            ..RuleSources::default()
+            zone: self.rule_zone(lang)?,
         };
         Ok(sources.load()?)
+    }
+
+    fn rule_zone(&self, lang: Lang) -> Result<TimeZone> {
+        match (&self.rule_time_zone, &self.config) {
+            (Some(name), _) => Ok(crate::zone::named("--rule-time-zone", name, lang)?),
+            (None, Some(path)) => Config::load(Some(path), Some(lang), lang)?.rule_zone(),
+            (None, None) => Ok(TimeZone::UTC),
+        }
     }
 
     /// Which rules these are: our pack, then each place that was named.
@@ -324,17 +339,24 @@ fn facts(
 }
 
 /// A time as people write it: a day, a time of the day in `zone`, or an instant with its own zone.
-fn time(option: &str, text: &str, zone: &TimeZone) -> Result<UtcMicros> {
+fn time(option: &str, text: &str, zone: &TimeZone, lang: Lang) -> Result<UtcMicros> {
     if let Ok(instant) = text.parse::<UtcMicros>() {
         return Ok(instant);
     }
     let local = text.parse::<jiff::civil::DateTime>();
     let zoned = local.and_then(|local| local.to_zoned(zone.clone()));
     let zoned = zoned.map_err(|_| {
-        Misuse(format!(
-            "{option}: {text:?} is no time; write 2026-11-21, 2026-11-21T10:00, or \
-             2026-11-21T10:00:00Z"
-        ))
+        misuse(
+            lang,
+            format!(
+                "{option}: {text:?} is no time; write 2026-11-21, 2026-11-21T10:00, or \
+                 2026-11-21T10:00:00Z"
+            ),
+            format!(
+                "{option}: {text:?} は日時ではありません。2026-11-21、2026-11-21T10:00、\
+                 2026-11-21T10:00:00Z のように指定してください"
+            ),
+        )
     })?;
     Ok(zoned.timestamp().into())
 }
@@ -384,11 +406,11 @@ mod tests {
     #[test]
     fn times_are_read_as_people_write_them() {
         let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
-        let read = |text| time("--from", text, &tokyo).map(|at| at.to_string());
+        let read = |text| time("--from", text, &tokyo, Lang::En).map(|at| at.to_string());
         assert_eq!(read("2026-11-21").unwrap(), "2026-11-20T15:00:00.000000Z");
         assert_eq!(read("2026-11-21T10:00").unwrap(), "2026-11-21T01:00:00.000000Z");
         assert_eq!(read("2026-11-21 10:00:30").unwrap(), "2026-11-21T01:00:30.000000Z");
         assert_eq!(read("2026-11-21T10:00:00Z").unwrap(), "2026-11-21T10:00:00.000000Z");
-        assert!(read("yesterday").unwrap_err().is::<Misuse>());
+        assert!(read("yesterday").unwrap_err().is::<crate::Misuse>());
     }
 }

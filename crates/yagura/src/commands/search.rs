@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
 use yagura_event::Lang;
-use yagura_node::SearchQuery;
+use yagura_node::{Scanned, SearchQuery};
 
 /// `yagura search`
 #[derive(Args)]
@@ -50,6 +50,9 @@ pub struct Search {
     /// Keep going: print matching events as a server receives them
     #[arg(short, long, conflicts_with_all = ["from", "to", "last"])]
     follow: bool,
+    /// Say at the end how many files and rows were read, and why others were not
+    #[arg(long, conflicts_with = "follow")]
+    explain: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -70,9 +73,9 @@ enum EventFormat {
 
 impl Search {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.zone.zone()?;
-        if self.follow && self.place.is_directory() {
-            return Err(needs_a_server(lang).into());
+        let zone = self.zone.zone(lang)?;
+        if self.follow {
+            return self.follow(lang, zone).await;
         }
         let backend = Backend::open(&self.place, lang).await?;
         let query = SearchQuery {
@@ -85,11 +88,7 @@ impl Search {
             time_zone: name_of(&zone),
         };
         let mut printer = Printer::new(self.output, self.columns.clone(), lang, zone);
-        let found = if self.follow {
-            backend.follow(&query, |row| printer.print(row)).await
-        } else {
-            backend.search(&query, |row| printer.print(row)).await
-        };
+        let found = backend.search(&query, |row| printer.print(row)).await;
         backend.close().await;
         let end = found?;
         let rows = printer.finish()?;
@@ -100,8 +99,57 @@ impl Search {
             (_, true, Lang::Ja) => eprintln!("{rows}件で打ち切りました。すべて見るには --limit 0"),
             _ => {}
         }
+        if self.explain {
+            eprintln!("{}", explained(&end.scanned, lang));
+        }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// Prints events as a server receives them, until it stops.
+    async fn follow(self, lang: Lang, zone: TimeZone) -> Result<ExitCode> {
+        let client = self.place.client(lang)?.ok_or_else(|| needs_a_server(lang))?;
+        if self.output == EventFormat::Table {
+            return Err(no_table(lang).into());
+        }
+        let mut asked = vec![("query", self.expression.clone())];
+        asked.extend(name_of(&zone).map(|zone| ("time_zone", zone)));
+        let mut printer = Printer::new(self.output, self.columns.clone(), lang, zone);
+        let each = |row| printer.print(row).and_then(|()| printer.flush());
+        client.lines("/api/v1/tail", &asked, each).await?;
+        printer.finish()?;
+        match lang {
+            Lang::En => eprintln!("the server has stopped"),
+            Lang::Ja => eprintln!("サーバーが停止しました"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What was read and what was not, in words.
+fn explained(scanned: &Scanned, lang: Lang) -> String {
+    let Scanned { files, files_passed_by_log, files_passed_by_text, rows, .. } = *scanned;
+    let Scanned { rows_passed_by_log, rows_passed_by_text, files_without_index, .. } = *scanned;
+    let read = files.saturating_sub(files_passed_by_log + files_passed_by_text);
+    let rows_read = rows.saturating_sub(rows_passed_by_log + rows_passed_by_text);
+    let mut said = match lang {
+        Lang::En => format!(
+            "read at most {rows_read} of {rows} stored events, in {read} of {files} files\n\
+             passed over by dataset and time: {rows_passed_by_log} events, {files_passed_by_log} files\n\
+             passed over by the text index: {rows_passed_by_text} events, {files_passed_by_text} files"
+        ),
+        Lang::Ja => format!(
+            "読んだ範囲: 保管済み {rows} 件のうち最大 {rows_read} 件、{files} ファイルのうち {read} ファイル\n\
+             データセットと時刻で省いた分: {rows_passed_by_log} 件、{files_passed_by_log} ファイル\n\
+             テキスト索引で省いた分: {rows_passed_by_text} 件、{files_passed_by_text} ファイル"
+        ),
+    };
+    if files_without_index > 0 {
+        said += &match lang {
+            Lang::En => format!("\nwithout a usable text index: {files_without_index} files"),
+            Lang::Ja => format!("\nテキスト索引が使えなかったファイル: {files_without_index}"),
+        };
+    }
+    said
 }
 
 enum Printer {
@@ -173,6 +221,15 @@ impl Printer {
         }
     }
 
+    /// Shows what was printed so far, where the next row may be long in coming.
+    fn flush(&mut self) -> Result<()> {
+        match self {
+            Printer::Lines { .. } => std::io::stdout().flush()?,
+            Printer::Rows { writer, .. } => writer.flush()?,
+        }
+        Ok(())
+    }
+
     fn finish(self) -> Result<usize> {
         match self {
             Printer::Lines { rows, .. } => Ok(rows),
@@ -221,6 +278,18 @@ fn needs_a_server(lang: Lang) -> Misuse {
                      あるイベントを読むときは -f を付けないでください"
                 .to_owned()
         }
+    })
+}
+
+/// A table is drawn when its last row is known.
+fn no_table(lang: Lang) -> Misuse {
+    Misuse(match lang {
+        Lang::En => "a table is drawn when its last row is known, and -f has none: use --output \
+                     sentence, jsonl or csv"
+            .to_owned(),
+        Lang::Ja => "表は最後の行が決まってから描くため、-f では使えません。--output には \
+                     sentence、jsonl、csv のどれかを指定してください"
+            .to_owned(),
     })
 }
 

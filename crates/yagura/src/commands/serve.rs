@@ -1,5 +1,6 @@
 use crate::backend::{default_data_dir, node_options};
 use crate::config::Config;
+use crate::told::{either, in_lang};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use yagura_api::{Counting, HttpCounters, Listener, ServeOptions};
 use yagura_event::{Clock, Lang, SystemClock};
 use yagura_intake::stop_pair;
 use yagura_intake::syslog::{SyslogCounters, TcpOptions, UdpOptions, serve_tcp, serve_udp};
-use yagura_node::{DataDir, Node, ReloadRequest, SourceOptions};
+use yagura_node::{CompactOptions, DataDir, Node, ReloadRequest, SourceOptions};
 
 /// `yagura serve`
 #[derive(Args)]
@@ -69,8 +70,8 @@ const WAITING_CONNECTIONS_MAX: u32 = 4_096;
 const OWN_FILES: usize = 512;
 
 impl Serve {
-    pub async fn run(self, asked: Option<Lang>) -> Result<ExitCode> {
-        let mut config = Config::load_in(self.config.as_deref(), asked)?;
+    pub async fn run(self, asked: Option<Lang>, lang: Lang) -> Result<ExitCode> {
+        let mut config = Config::load(self.config.as_deref(), asked, lang)?;
         config.http.listen = self.http.unwrap_or(config.http.listen);
         if !self.syslog_tcp.is_empty() {
             config.syslog.tcp = self.syslog_tcp;
@@ -80,12 +81,14 @@ impl Serve {
         }
         config.rules.dirs.extend(self.rules);
         config.content.dirs.extend(self.content);
-        config.check()?;
+        config.check().map_err(|error| in_lang(error, config.lang))?;
         let data = match self.data {
             Some(dir) => dir,
-            None => default_data_dir()?,
+            None => default_data_dir(config.lang)?,
         };
-        serve(DataDir::new(data), config).await?;
+        let lang = config.lang;
+        let served = serve(DataDir::new(data), config).await;
+        served.map_err(|error| in_lang(error, lang))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -96,6 +99,10 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     options.sources = Some(SourceOptions { zone: config.zone()?, sources: config.source.clone() });
     options.enrich = Some(config.enrichment());
     options.rules_recorded_as = Some("yagura serve".to_owned());
+    options.compact = config.lake.compact.then(|| CompactOptions {
+        files_min: config.lake.compact_files_min,
+        ..CompactOptions::default()
+    });
     let (opening, opening_clock) = (data.clone(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || Node::open(opening, options, opening_clock));
     let node = Arc::new(opened.await??);
@@ -113,7 +120,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     let mut tasks = Vec::new();
     for address in &config.syslog.tcp {
         let listener = listen(*address)
-            .with_context(|| format!("cannot listen on {address} for syslog over TCP"))?;
+            .with_context(|| not_listening(address, "syslog (TCP)", config.lang))?;
         let counters = Arc::new(SyslogCounters::default());
         listeners.push(told(
             "syslog-tcp",
@@ -124,6 +131,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
             frame_bytes_max: config.syslog.message_bytes_max,
             connections_max: syslog_connections_max,
             idle_timeout: Duration::from_secs(config.syslog.idle_timeout_s),
+            ..TcpOptions::default()
         };
         let (sink, clock, signal) = (node.sink(), clock.clone(), signal.clone());
         tasks.push(tokio::spawn(serve_tcp(listener, sink, clock, options, counters, signal)));
@@ -131,7 +139,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     for address in &config.syslog.udp {
         let socket = UdpSocket::bind(address)
             .await
-            .with_context(|| format!("cannot listen on {address} for syslog over UDP"))?;
+            .with_context(|| not_listening(address, "syslog (UDP)", config.lang))?;
         let counters = Arc::new(SyslogCounters::default());
         listeners.push(told(
             "syslog-udp",
@@ -146,7 +154,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         tasks.push(tokio::spawn(serve_udp(socket, sink, clock, options, counters, signal)));
     }
     let http = listen(config.http.listen)
-        .with_context(|| format!("cannot listen on {} for HTTP", config.http.listen))?;
+        .with_context(|| not_listening(&config.http.listen, "HTTP", config.lang))?;
     let http_counters = Arc::new(HttpCounters::default());
     listeners.push(told("http", http.local_addr()?, Counting::Http(http_counters.clone())));
     let http_options = ServeOptions {
@@ -154,12 +162,22 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         idle_timeout: Duration::from_secs(config.http.idle_timeout_s),
         request_timeout: Duration::from_secs(config.http.request_timeout_s),
     };
-    let webhook = crate::commands::webhook::start(&config, &node)?;
+    let (webhook, sending) = crate::commands::webhook::start(&config, &node)?.unzip();
     let mut feeds_signal = signal.clone();
     let hunter = node.hunter().clone();
     tasks.push(tokio::spawn(hunter.keep_pulling(async move { feeds_signal.stopped().await })));
 
-    let app = yagura_api::router(node.clone(), listeners, &http_options, http_counters.clone());
+    let (counters, ending) = (http_counters.clone(), signal.clone());
+    let shown = config.shown()?.into();
+    let app = yagura_api::router(
+        node.clone(),
+        listeners,
+        &http_options,
+        counters,
+        ending,
+        webhook,
+        shown,
+    );
     tasks.push(tokio::spawn(yagura_api::serve(http, app, http_options, http_counters, signal)));
     match config.lang {
         Lang::En => eprintln!("ready; Ctrl-C stops. Data is in {}", data.root().display()),
@@ -177,14 +195,22 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     if ended.await.is_err() {
         tracing::warn!("connections were still open and are cut off");
     }
-    if let Some(webhook) = webhook {
-        webhook.abort();
+    if let Some(sending) = sending {
+        sending.abort();
     }
     watching.abort();
     refreshing.abort();
     restarting.abort();
     tokio::task::spawn_blocking(move || node.close()).await??;
     Ok(())
+}
+
+fn not_listening(address: &SocketAddr, what: &str, lang: Lang) -> String {
+    either(
+        lang,
+        format!("cannot listen on {address} for {what}"),
+        format!("{what} を {address} で待ち受けられません"),
+    )
 }
 
 /// Listens with room for a crowd: past the usual 128 waiting connections the kernel drops, and the

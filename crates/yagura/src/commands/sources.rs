@@ -40,7 +40,7 @@ pub struct Sources {
 impl Sources {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
         let zone = match self.output {
-            Format::Table => self.zone.zone()?,
+            Format::Table => self.zone.zone(lang)?,
             _ => TimeZone::UTC,
         };
         let backend = Backend::open(&self.place, lang).await?;

@@ -1,7 +1,8 @@
 use crate::Place;
 use crate::backend::Backend;
 use crate::output::{Format, RowWriter};
-use anyhow::Result;
+use crate::told::either;
+use anyhow::{Context, Result};
 use clap::Args;
 use std::io::Read;
 use std::process::ExitCode;
@@ -32,7 +33,10 @@ impl Sql {
         let mut statement = self.statement;
         if statement == "-" {
             statement.clear();
-            std::io::stdin().take(STATEMENT_BYTES_MAX).read_to_string(&mut statement)?;
+            let read = std::io::stdin().take(STATEMENT_BYTES_MAX).read_to_string(&mut statement);
+            read.with_context(|| {
+                either(lang, "cannot read the statement", "標準入力からSQLを読めません")
+            })?;
         }
         let backend = Backend::open(&self.place, lang).await?;
         let page = backend.sql(&statement).await;
@@ -42,10 +46,25 @@ impl Sql {
         for row in page.rows {
             writer.write(row)?;
         }
-        writer.finish()?;
+        let rows = writer.finish()?;
         if page.cut {
-            eprintln!("cut at {} rows", page.limit);
+            eprintln!("{}", cut(rows, page.limit, lang));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Why not all rows are there.
+fn cut(rows: usize, limit: usize, lang: Lang) -> String {
+    let mib = yagura_node::PAGE_BYTES_MAX / (1024 * 1024);
+    match lang {
+        Lang::En => format!(
+            "cut at {rows} rows: an answer has at most {limit} rows and {mib} MiB; ask for less, or \
+             use yagura search --limit 0, which prints events as they are found"
+        ),
+        Lang::Ja => format!(
+            "{rows}行で打ち切りました。1回の回答は{limit}行、{mib} MiBまでです。範囲を狭めるか、見つけた\
+             順に出力する yagura search --limit 0 をお使いください"
+        ),
     }
 }

@@ -10,7 +10,7 @@ use yagura_desk::{ChangeKind, Webhook, WebhookOptions, WebhookSecret};
 use yagura_node::Node;
 
 /// Starts sending, if a webhook is configured: first what an earlier process left undelivered.
-pub fn start(config: &Config, node: &Arc<Node>) -> Result<Option<JoinHandle<()>>> {
+pub fn start(config: &Config, node: &Arc<Node>) -> Result<Option<(Webhook, JoinHandle<()>)>> {
     let Some(section) = &config.webhook else { return Ok(None) };
     let options = WebhookOptions {
         url: section.url.clone(),
@@ -23,7 +23,8 @@ pub fn start(config: &Config, node: &Arc<Node>) -> Result<Option<JoinHandle<()>>
     let webhook = Webhook::new(desk.clone(), options)?;
     let mut changes = desk.subscribe();
     webhook.deliver_missed();
-    Ok(Some(tokio::spawn(async move {
+    let sending = webhook.clone();
+    let task = tokio::spawn(async move {
         loop {
             match changes.recv().await {
                 Ok(change) if matches!(change.kind, ChangeKind::Raised) => {
@@ -34,5 +35,6 @@ pub fn start(config: &Config, node: &Arc<Node>) -> Result<Option<JoinHandle<()>>
                 Err(RecvError::Closed) => return,
             }
         }
-    })))
+    });
+    Ok(Some((sending, task)))
 }

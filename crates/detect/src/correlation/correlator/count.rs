@@ -172,6 +172,7 @@ impl Correlator {
         let mut fed = Vec::new();
         let mut raised: Vec<(u64, Window)> = Vec::new();
         let mut newest: HashMap<u64, Measure> = HashMap::new();
+        let mut forgotten: Vec<Episode> = Vec::new();
         for window in windows {
             let Some(last) = window.end.checked_sub(1).and_then(|end| group.hits.get(end)) else {
                 continue;
@@ -193,14 +194,14 @@ impl Correlator {
                 None => {
                     let id = self.next_episode;
                     self.next_episode += 1;
-                    group.remember(Episode {
+                    forgotten.extend(group.remember(Episode {
                         id,
                         from: start,
                         first_held: time,
                         last_held: time,
                         events: (window.end - window.start) as u64,
                         told: 0,
-                    });
+                    }));
                     raised.push((id, window));
                     newest.insert(id, window.measure);
                 }
@@ -209,12 +210,23 @@ impl Correlator {
                 fed.push((hit, (group.key.values(), reached.is_none())));
             }
         }
+        if !forgotten.is_empty() {
+            let values = || group.key.values().into_iter().map(Option::unwrap_or_default);
+            let example = || values().collect::<Vec<_>>().join(", ");
+            let count = forgotten.len() as u64;
+            self.notices.add(NoticeKind::Forgotten, &correlation.info, count, example);
+        }
         let mut episodes = std::mem::take(&mut group.episodes);
-        for episode in &mut episodes {
-            let window = raised.iter().find(|(id, _)| *id == episode.id).map(|(_, window)| window);
+        // What is forgotten is told a last time, and also where it was raised just now.
+        let last = forgotten.iter_mut().map(|episode| (true, episode));
+        for (is_last, episode) in last.chain(episodes.iter_mut().map(|episode| (false, episode))) {
+            // Their numbers rise.
+            let window = raised.binary_search_by_key(&episode.id, |(id, _)| *id);
+            let window = window.ok().and_then(|at| raised.get(at)).map(|(_, window)| window);
             let is_news = episode.events >= episode.told.saturating_mul(2);
             let news = match window {
                 Some(_) => News::Raised,
+                None if is_last && episode.events > episode.told => News::Updated,
                 None if newest.contains_key(&episode.id) && is_news => News::Updated,
                 None => continue,
             };

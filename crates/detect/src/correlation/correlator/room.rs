@@ -1,6 +1,6 @@
 //! State stays within its limits: what expires is forgotten, what finds no room is refused and said.
 
-use super::Correlator;
+use super::{Correlator, share};
 use crate::correlation::compile::{Correlation, Kind};
 use crate::correlation::group::{Episode, Group};
 use crate::correlation::hit::Hit;
@@ -11,7 +11,7 @@ use crate::limits::{CORRELATION_HITS_MAX, CORRELATION_SORTED_HITS_MAX};
 impl Correlator {
     pub(super) fn has_room(&mut self, position: usize, bytes: usize) -> bool {
         let most = self.options.state_bytes_max;
-        let share = if self.stores.len() > 1 { most / 2 } else { most };
+        let share = share(most, self.stores.len());
         let fits = |this: &Self| {
             let own = this.stores.get(position).map_or(0, |store| store.groups.bytes);
             this.bytes + bytes <= most && own + bytes <= share
@@ -45,14 +45,18 @@ impl Correlator {
             if let Some(allowance) = self.options.allowance_micros {
                 let reach = allowance.saturating_add(correlation.span);
                 let oldest = group.newest.saturating_sub(reach);
-                group.prune(oldest);
+                // What an alert has to tell is in its hits: it speaks before they go.
                 let told = &mut self.last_words;
                 self.stats.updated += last_words(correlation, group, oldest, told);
                 group.episodes.retain(|episode| episode.last_held >= oldest);
+                group.prune(oldest);
             }
             let most = hits_max(correlation.kind);
             if group.hits.len() > most {
                 let gone = group.hits.len() - most / 4 * 3;
+                let kept = group.hits.get(gone).map_or(i64::MAX, |hit| hit.time);
+                let told = &mut self.last_words;
+                self.stats.updated += last_words(correlation, group, kept, told);
                 group.hits.drain(..gone);
                 self.stats.let_go += gone as u64;
                 let example = || {

@@ -53,7 +53,14 @@ impl Correlator {
             let middle = batches.len() / 2;
             let (_, middle, _) = batches.select_nth_unstable(middle);
             let middle = *middle;
+            let before = self.positions.len();
             self.positions.retain(|_, (batch, _)| *batch > middle);
+            let gone = (before - self.positions.len()) as u64;
+            // It concerns each of them; the first speaks for all.
+            if let Some(correlation) = self.ruleset.compiled_correlations().first() {
+                let kind = NoticeKind::Forgotten;
+                self.notices.add(kind, &correlation.info, gone, || stream.to_owned());
+            }
         }
         let name: Arc<str> = stream.into();
         self.positions.insert(name.clone(), place);

@@ -95,13 +95,29 @@ fn a_hunt_that_was_killed_starts_again_and_counts_each_match_once() {
     assert!(node.hunter().restart("H-1", "ann").is_err(), "it has ended");
     node.close().unwrap();
     drop(node);
-    assert_eq!(kept(dir.path()), Vec::<String>::new(), "nothing is kept of what has ended");
+    assert_eq!(kept(dir.path()), ["000001.json"], "the question stays beside the answer");
     assert_verified(dir.path());
 
     // The records alone lead to the same.
     let node = open(dir.path(), None);
     node.hunter().restart_interrupted();
     assert_eq!(node.hunter().show("H-1", 0, 10).unwrap(), hunt);
+    let asked = node.hunter().query("h-1").unwrap();
+    assert_eq!(asked["hunt.query"]["request"]["indicators"][0]["text"], "203.0.113.9");
+    assert_eq!(asked["hunt.query"]["from"], hunt["hunt.from"]);
+    assert!(matches!(node.hunter().query("H-2"), Err(NodeError::NotFound { .. })));
+    node.close().unwrap();
+    drop(node);
+
+    // A changed question is none.
+    let path = dir.path().join("hunts/000001.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("203.0.113.9", "203.0.113.8")).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let report = verify_dir(&DataDir::new(dir.path()), &VerifyScope::default(), &clock).unwrap();
+    assert_eq!(report.findings[0].place, "hunts/000001.json");
+    let node = open(dir.path(), None);
+    assert!(node.hunter().query("H-1").unwrap_err().to_string().contains("SHA-256"));
     node.close().unwrap();
 }
 
@@ -182,7 +198,25 @@ fn what_is_interrupted_time_and_again_waits_for_a_person() {
     assert_eq!(state("H-3"), "cancelled");
     drop(shared);
     node.close().unwrap();
-    assert_eq!(kept(dir.path()), Vec::<String>::new());
+    assert_eq!(kept(dir.path()), ["000001.json", "000002.json", "000003.json"]);
+}
+
+#[test]
+fn a_question_goes_when_its_hunt_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = open(dir.path(), None);
+    let asked = request("203.0.113.9");
+    died_in_the_midst(&node, &asked);
+    died_in_the_midst(&node, &asked);
+    let shared = &node.hunter().shared;
+    shared.fold().last = limits::HUNTS_MAX as u64 - 1;
+    ended(&node, &node.hunter().start(&asked, "ann").unwrap()["hunt.id"]);
+    assert_eq!(kept(dir.path()), ["000001.json", "000002.json", "010000.json"]);
+    ended(&node, &node.hunter().start(&asked, "ann").unwrap()["hunt.id"]);
+    assert_eq!(kept(dir.path()), ["000002.json", "010000.json", "010001.json"]);
+    node.close().unwrap();
+    drop(node);
+    assert_verified(dir.path());
 }
 
 #[test]
@@ -191,7 +225,7 @@ fn what_a_crash_left_of_a_request_is_put_in_order() {
     let path = |name: &str| dir.path().join("hunts").join(name);
     let node = open(dir.path(), None);
     append(&node, &[FAILED]);
-    // A request whose hunt was never recorded; one whose hunt ended; one that waits.
+    // One whose hunt ended; one that waits; a request whose hunt was never recorded.
     let hunter = node.hunter();
     let asked = request("203.0.113.9");
     let plan = hunter.plan(&asked).unwrap();
@@ -209,7 +243,7 @@ fn what_a_crash_left_of_a_request_is_put_in_order() {
     assert_verified(dir.path());
     assert_eq!(kept(dir.path()), ["000001.json", "000002.json", "000003.json"]);
     let node = open(dir.path(), None);
-    assert_eq!(kept(dir.path()), ["000002.json"]);
+    assert_eq!(kept(dir.path()), ["000001.json", "000002.json"]);
     node.close().unwrap();
     drop(node);
     assert_verified(dir.path());
@@ -229,7 +263,7 @@ fn what_a_crash_left_of_a_request_is_put_in_order() {
     let error = node.hunter().restart("H-2", "ann").unwrap_err().to_string();
     assert!(error.contains("H-000002") && error.contains("changed"), "{error}");
     assert!(!error.contains("embedded"), "{error}");
-    assert_eq!(kept(dir.path()), ["000002.json", "000009.json"]);
+    assert_eq!(kept(dir.path()), ["000001.json", "000002.json", "000009.json"]);
     node.close().unwrap();
 }
 
@@ -257,7 +291,7 @@ fn a_cancelled_hunt_that_was_killed_before_its_end_stays_cancelled() {
             "{hunt}"
         );
         assert!(hunt["hunt.restarts"].is_null());
-        assert_eq!(kept(dir.path()), Vec::<String>::new());
+        assert_eq!(kept(dir.path()), ["000001.json"]);
         node.close().unwrap();
     }
 }
@@ -290,5 +324,24 @@ fn only_a_request_that_is_gone_makes_a_new_hunt_necessary() {
     std::fs::rename(&aside, &path).unwrap();
     restart().unwrap();
     assert_eq!(ended(&node, &json!(id))["hunt.state"], "done");
+    node.close().unwrap();
+}
+
+#[test]
+fn what_is_asked_for_is_kept_up_to_a_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = open(dir.path(), None);
+    let request = request("203.0.113.9");
+    let plan = node.hunter().plan(&request).unwrap();
+    let asked = Asked::request(&request, &plan);
+    let bytes = serde_json::to_vec(&asked).unwrap().len() as u64;
+    let kept_files = || kept(dir.path());
+    let write = |bytes_max| node.hunter().shared.kept.write_within(HuntId(7), &asked, bytes_max);
+    let refused = write(bytes - 1).unwrap_err();
+    assert!(matches!(refused, NodeError::Request { .. }), "{refused}");
+    assert!(refused.words().ja().contains("分けて実行してください"), "{}", refused.words().ja());
+    assert!(kept_files().is_empty(), "{:?}", kept_files());
+    write(bytes).unwrap();
+    assert_eq!(kept_files(), ["000007.json"]);
     node.close().unwrap();
 }

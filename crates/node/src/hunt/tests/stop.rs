@@ -43,10 +43,8 @@ fn a_stopped_hunt_raises_no_alert_from_a_part_of_what_it_counts() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(StoppingClock::default());
     let options = NodeOptions { builtin_rules: false, ..NodeOptions::default() };
-    let node = Node::open(DataDir::new(dir.path()), options, clock.clone()).unwrap();
-    append(&node, &[FAILED, FAILED]);
-    node.flush().unwrap();
-    append(&node, &[FAILED]);
+    let node = open_as(dir.path(), options, clock.clone());
+    stored(&node, &[FAILED, FAILED], &[FAILED]);
     let rules = vec![list("guessing.yml", GUESSING)];
     let request = HuntRequest { rules, raise: true, ..HuntRequest::default() };
     let plan = node.hunter().plan(&request).unwrap();

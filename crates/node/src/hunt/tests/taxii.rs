@@ -83,17 +83,96 @@ async fn objects(
     answer(&body, last.as_deref())
 }
 
+/// One object, whenever it was added.
+async fn object(
+    State(server): State<Server>,
+    headers: HeaderMap,
+    axum::extract::Path(id): axum::extract::Path<String>,
+) -> Response {
+    if let Some(refused) = refused(&headers) {
+        return refused;
+    }
+    let all = server.objects.lock().unwrap().clone();
+    let of_it: Vec<_> =
+        all.into_iter().map(|(_, o)| o).filter(|o| o["id"] == id.as_str()).collect();
+    match of_it.is_empty() {
+        true => StatusCode::NOT_FOUND.into_response(),
+        false => answer(&json!({ "objects": of_it }), None),
+    }
+}
+
 async fn serve(server: Server) -> String {
     let app = Router::new()
         .route("/taxii2/", get(discovery))
         .route("/api/", get(root))
         .route("/api/collections/", get(collections))
         .route("/api/collections/c-1/objects/", get(objects))
+        .route("/api/collections/c-1/objects/{id}/", get(object))
         .with_state(server);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
     format!("http://{address}/taxii2/")
+}
+
+/// A marking of the server's own: STIX 2.1 lets everybody define some.
+fn marking(number: usize, tlp: &str) -> Value {
+    json!({
+        "type": "marking-definition", "spec_version": "2.1", "id": format!("marking-definition--{number}"),
+        "definition_type": "tlp", "definition": {"tlp": tlp},
+    })
+}
+
+fn marked(number: usize, marking: usize) -> Value {
+    let mut indicator = indicator(number);
+    indicator["object_marking_refs"] = json!([format!("marking-definition--{marking}")]);
+    indicator
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn indicators_of_a_feed_keep_the_tlp_that_another_page_or_pull_defines() {
+    let day = |number: usize, object| (format!("2026-11-0{number}T00:00:00Z"), object);
+    // Two a page: a definition before its indicator's page, and one after it.
+    let objects = vec![
+        day(1, marking(1, "amber")),
+        day(2, marked(1, 2)),
+        day(3, marked(2, 1)),
+        day(4, marking(2, "red")),
+        day(5, marked(3, 9)),
+    ];
+    let server = Server { objects: Arc::new(Mutex::new(objects)) };
+    let url = serve(server.clone()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "secret\n").unwrap();
+    let data = dir.path().join("data");
+    let node = tokio::task::spawn_blocking(move || open(&data, None)).await.unwrap();
+    let hunter = node.hunter();
+    let request = FeedRequest {
+        url,
+        user: Some("me".to_owned()),
+        password_file: Some(secret.display().to_string()),
+        ..FeedRequest::default()
+    };
+    hunter.add_feed(request, "ann").await.unwrap();
+    let tlp = || {
+        let found = hunter.indicators(&IndicatorQuery::default());
+        let one = |one: &Value| {
+            let text = |key: &str| one[key].as_str().unwrap_or("none").to_owned();
+            (text("threat.indicator.name"), text("threat.indicator.marking.tlp"))
+        };
+        let mut all: Vec<_> = found["indicators"].as_array().unwrap().iter().map(one).collect();
+        all.sort();
+        all.into_iter().map(|(_, tlp)| tlp).collect::<Vec<_>>()
+    };
+    hunter.pull_feed("ours").await.unwrap();
+    assert_eq!(tlp(), ["red", "amber", "none"]);
+    // Its definition came with the first pull.
+    server.objects.lock().unwrap().push(day(6, marked(4, 2)));
+    let pulled = hunter.pull_feed("ours").await.unwrap();
+    assert_eq!(pulled["feed.objects"], 1);
+    assert_eq!(tlp(), ["red", "amber", "none", "red"]);
+    tokio::task::spawn_blocking(move || node.close()).await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,7 +117,7 @@ impl Indicators {
 impl Add {
     async fn run(self, lang: Lang) -> Result<ExitCode> {
         let request = IndicatorRequest {
-            files: lists(&self.files)?,
+            files: lists(&self.files, lang)?,
             source: self.source,
             kind: self.kind,
             valid_until: self.valid_until,

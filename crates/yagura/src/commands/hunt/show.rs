@@ -5,6 +5,7 @@ use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 use yagura_event::{Lang, Level};
 
@@ -30,7 +31,7 @@ impl List {
         let hunts = found["hunts"].as_array().cloned().unwrap_or_default();
         if self.output == Format::Table {
             for hunt in &hunts {
-                println!("{}", summary(hunt, lang));
+                writeln!(stdout(), "{}", summary(hunt, lang))?;
             }
             if hunts.is_empty() {
                 match lang {
@@ -40,7 +41,7 @@ impl List {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+        let mut writer = RowWriter::new(stdout().lock(), self.output, Vec::new());
         for hunt in hunts {
             if let Value::Object(row) = hunt {
                 writer.write(row)?;
@@ -59,6 +60,9 @@ pub struct Show {
     /// At most so many matches
     #[arg(long, default_value_t = 100)]
     limit: usize,
+    /// What was asked for, as JSON, instead of what was found
+    #[arg(long, conflicts_with_all = ["limit", "output"])]
+    query: bool,
     /// How matches are written
     #[arg(long, value_enum, default_value = "table")]
     output: Format,
@@ -69,10 +73,19 @@ pub struct Show {
 impl Show {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
         let backend = Backend::open(&self.place, lang).await?;
-        let shown = print_hunt(&backend, &self.id, self.limit, self.output, lang).await;
+        let shown = match self.query {
+            true => print_query(&backend, &self.id).await,
+            false => print_hunt(&backend, &self.id, self.limit, self.output, lang).await,
+        };
         backend.close().await;
         shown
     }
+}
+
+async fn print_query(backend: &Backend, id: &str) -> Result<ExitCode> {
+    let asked = backend.hunter(Ask::Query { id: id.to_owned() }).await?;
+    writeln!(stdout(), "{}", serde_json::to_string_pretty(&asked["hunt.query"])?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `yagura hunt cancel`
@@ -105,7 +118,7 @@ pub fn state_label(state: &str, lang: Lang) -> &str {
         (Lang::Ja, "running") => "実行中",
         (Lang::Ja, "cancelling") => "取り消し中",
         (Lang::Ja, "done") => "完了",
-        (Lang::Ja, "gaps") => "完了（読めないファイルあり）",
+        (Lang::Ja, "gaps") => "完了（調べられなかったものあり）",
         (Lang::Ja, "cancelled") => "取り消し",
         (Lang::Ja, "failed") => "失敗",
         (Lang::Ja, "interrupted") => "中断",
@@ -129,10 +142,24 @@ fn summary(hunt: &Value, lang: Lang) -> String {
         text("@timestamp"),
         visible(text("user.name")),
     );
-    if !text("hunt.hypothesis").is_empty() {
-        line.push_str(&format!("\n    {}", visible(text("hunt.hypothesis"))));
+    let hypothesis = hypothesis(hunt, lang);
+    if !hypothesis.is_empty() {
+        line.push_str(&format!("\n    {}", visible(&hypothesis)));
     }
     line
+}
+
+/// What a hunt was to find out. Those of new indicators are recorded in two languages.
+fn hypothesis(hunt: &Value, lang: Lang) -> String {
+    if hunt["hunt.automatic"].as_bool() != Some(true) {
+        return hunt["hunt.hypothesis"].as_str().unwrap_or_default().to_owned();
+    }
+    let (count, source) = (&hunt["hunt.indicators"], &hunt["hunt.sources"][0]["file.name"]);
+    let source = source.as_str().unwrap_or_default();
+    match lang {
+        Lang::En => format!("{count} new indicators of {source}"),
+        Lang::Ja => format!("新しい侵害指標 {count}件: {source}"),
+    }
 }
 
 fn what(hunt: &Value, lang: Lang) -> String {
@@ -172,7 +199,10 @@ pub fn print_estimate(estimate: &Value, lang: Lang) {
     let refused = estimate["hunt.refused"].as_u64().unwrap_or_default();
     let listed = estimate["refused"].as_array().cloned().unwrap_or_default();
     for reason in listed.iter().filter_map(Value::as_str).take(20) {
-        eprintln!("! {}", visible(reason));
+        match lang {
+            Lang::En => eprintln!("! {}", visible(reason)),
+            Lang::Ja => eprintln!("! 使えません: {}", visible(reason)),
+        }
     }
     if refused > 20 {
         match lang {
@@ -207,9 +237,9 @@ pub async fn print_hunt(
         }
     };
     if output == Format::Table {
-        print_people(&hunt, &hits, lang);
+        print_people(&hunt, &hits, lang)?;
     } else {
-        let mut writer = RowWriter::new(std::io::stdout().lock(), output, Vec::new());
+        let mut writer = RowWriter::new(stdout().lock(), output, Vec::new());
         for hit in &hits {
             writer.write(row(&hunt, hit, lang))?;
         }
@@ -246,33 +276,35 @@ fn row(hunt: &Value, hit: &Value, lang: Lang) -> Row {
     row
 }
 
-fn print_people(hunt: &Value, hits: &[Value], lang: Lang) {
-    println!("{}", summary(hunt, lang));
+fn print_people(hunt: &Value, hits: &[Value], lang: Lang) -> io::Result<()> {
+    writeln!(stdout(), "{}", summary(hunt, lang))?;
     for source in hunt["hunt.sources"].as_array().into_iter().flatten().take(10) {
         let digest = source["file.hash.sha256"].as_str().unwrap_or_default();
         let name = source["file.name"].as_str().unwrap_or_default();
-        println!("    {}  sha256:{}", visible(name), visible(digest));
+        writeln!(stdout(), "    {}  sha256:{}", visible(name), visible(digest))?;
     }
     for tally in hunt["hunt.found"].as_array().into_iter().flatten().take(50) {
         let uuid = tally["rule.uuid"].as_str().unwrap_or_default();
         let level = tally["rule.level"].as_str().unwrap_or_default();
         let level = level.parse::<Level>().unwrap_or_default().label(lang);
-        println!(
+        writeln!(
+            stdout(),
             "  ×{}  {level}  {}  {} … {}",
             tally["hunt.count"],
             visible(name_of(hunt, uuid, lang)),
             tally["hunt.first_seen"].as_str().unwrap_or_default(),
             tally["hunt.last_seen"].as_str().unwrap_or_default(),
-        );
+        )?;
     }
     for hit in hits {
         let text = |key: &str| visible(hit[key].as_str().unwrap_or_default()).into_owned();
-        println!("{}  {}  {}", text("@timestamp"), text("event.id"), text("host.name"));
-        println!("    {}", text(&format!("hunt.sentence_{lang}")));
+        writeln!(stdout(), "{}  {}  {}", text("@timestamp"), text("event.id"), text("host.name"))?;
+        writeln!(stdout(), "    {}", text(&format!("hunt.sentence_{lang}")))?;
         if !hit["hunt.field"].is_null() {
-            println!("    {}: {}", text("hunt.field"), text("hunt.value"));
+            writeln!(stdout(), "    {}: {}", text("hunt.field"), text("hunt.value"))?;
         }
     }
+    Ok(())
 }
 
 /// How it ended, on standard error.
@@ -321,6 +353,31 @@ fn print_end(hunt: &Value, shown: usize, lang: Lang) {
             ),
         }
     }
+    let excepted = number("hunt.excepted");
+    if excepted > 0 {
+        match lang {
+            Lang::En => eprintln!(
+                "{excepted} more matches are excepted and count for nothing; see `yagura alerts except list`"
+            ),
+            Lang::Ja => eprintln!(
+                "ほかに{excepted}件が一致しましたが、例外により除きました（yagura alerts except list）"
+            ),
+        }
+    }
+    let left_out = number("hunt.matches_left_out");
+    if left_out > 0 && hunt["hunt.raise"].as_bool() == Some(true) {
+        let raised = matches.saturating_sub(left_out);
+        match lang {
+            Lang::En => eprintln!(
+                "! only the first {raised} matches became alerts; {left_out} are counted only: hunt in \
+                 shorter times (--from, --to) to raise them"
+            ),
+            Lang::Ja => eprintln!(
+                "! アラートにしたのは最初の{raised}件だけで、残りの{left_out}件は数えただけです。--from と --to で\
+                 期間を分けてください"
+            ),
+        }
+    }
     let alerts = number("hunt.alerts");
     if alerts > 0 {
         match lang {
@@ -334,7 +391,23 @@ fn print_end(hunt: &Value, shown: usize, lang: Lang) {
             Lang::Ja => eprintln!("! 調べられませんでした: {}", visible(unread)),
         }
     }
+    for one in hunt["hunt.uncounted"].as_array().into_iter().flatten() {
+        let text = |key: &str| one[key].as_str().unwrap_or_default();
+        let name = match (lang, one["rule.name_ja"].as_str()) {
+            (Lang::Ja, Some(name)) => name,
+            _ => text("rule.name"),
+        };
+        let (name, count) = (visible(name), &one["hunt.count"]);
+        let sentence = text(if lang == Lang::Ja { "hunt.sentence_ja" } else { "hunt.sentence_en" });
+        match lang {
+            Lang::En => eprintln!("! “{name}”: {} (×{count})", visible(sentence)),
+            Lang::Ja => eprintln!("! 「{name}」：{}（{count}件）", visible(sentence)),
+        }
+    }
     if let Some(error) = hunt["error.message"].as_str() {
-        eprintln!("! {}", visible(error));
+        match lang {
+            Lang::En => eprintln!("! {}", visible(error)),
+            Lang::Ja => eprintln!("! 失敗の理由: {}", visible(error)),
+        }
     }
 }

@@ -3,6 +3,7 @@ use crate::output::{Format, RowWriter, visible};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yagura_event::Lang;
@@ -37,7 +38,7 @@ pub struct Check {
 
 impl Check {
     pub fn run(self, lang: Lang) -> Result<ExitCode> {
-        let mut sources = self.sources.read();
+        let mut sources = self.sources.read(lang)?;
         // What is checked comes first: of two rules with one id the later one is refused.
         let mut checked = sources.clone();
         checked.builtin = false;
@@ -45,12 +46,14 @@ impl Check {
         let files = checked.load()?.files;
         sources.rules = [self.paths, sources.rules].concat();
         let compiled = sources.compile(Normalizer::embedded_dictionary())?;
-        let mut problems = lint::check(&files, &compiled.report);
+        let mut problems = lint::check(&files, &compiled);
         problems.retain(|problem| self.hints || problem.severity != Severity::Hint);
         if self.output == Format::Table {
-            problems.iter().for_each(|problem| println!("{}", line(problem, lang)));
+            for problem in &problems {
+                writeln!(stdout(), "{}", line(problem, lang))?;
+            }
         } else {
-            let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+            let mut writer = RowWriter::new(stdout().lock(), self.output, Vec::new());
             for problem in &problems {
                 if let Value::Object(row) = row(problem) {
                     writer.write(row)?;
@@ -70,7 +73,7 @@ impl Check {
 }
 
 /// `path:line: severity[code]: message`, which editors and CI systems read.
-fn line(problem: &Problem, lang: Lang) -> String {
+pub(super) fn line(problem: &Problem, lang: Lang) -> String {
     let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!(
         "{}{line}: {}[{}]: {}",
@@ -81,7 +84,7 @@ fn line(problem: &Problem, lang: Lang) -> String {
     )
 }
 
-fn row(problem: &Problem) -> Value {
+pub(super) fn row(problem: &Problem) -> Value {
     json!({
         "log.file.path": problem.path,
         "line": problem.line,

@@ -5,6 +5,7 @@ use crate::{Misuse, Place};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yagura_event::Lang;
@@ -62,10 +63,9 @@ impl Coverage {
         backend.close().await;
         let techniques = measured?;
         if self.output == Output::Navigator {
-            println!("{:#}", navigator_layer(&techniques, lang));
+            writeln!(stdout(), "{:#}", navigator_layer(&techniques, lang))?;
         } else {
-            let mut writer =
-                RowWriter::new(std::io::stdout().lock(), self.output.format(), Vec::new());
+            let mut writer = RowWriter::new(stdout().lock(), self.output.format(), Vec::new());
             for technique in &techniques {
                 writer.write(row(technique, self.output == Output::Table, lang))?;
             }
@@ -117,7 +117,7 @@ impl Coverage {
             Backend::Local(node, _) => {
                 let present = node.data_present(self.last.clone()).await;
                 let present = present.map_err(|error| said(error, lang))?;
-                let sources = self.sources.read();
+                let sources = self.sources.read(lang)?;
                 let compiled = sources.compile(Normalizer::embedded_dictionary())?;
                 let results = cases::run_beside(&sources, &self.tests, &compiled)?;
                 Ok(coverage(&compiled.ruleset, &present, &results))

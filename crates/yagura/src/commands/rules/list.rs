@@ -46,7 +46,7 @@ impl List {
             backend.close().await;
             listed?["rules"].take()
         } else {
-            let compiled = self.sources.read().compile(Normalizer::embedded_dictionary())?;
+            let compiled = self.sources.read(lang)?.compile(Normalizer::embedded_dictionary())?;
             let rows =
                 yagura_rulebook::listing::rows(&compiled.ruleset, &compiled.report, |_| Vec::new());
             json!(rows)
@@ -107,6 +107,7 @@ fn short(row: &Row, lang: Lang) -> Row {
         ("", 0) => String::new(),
         ("", _) if lang == Lang::Ja => format!("絞り込み{overlays}件"),
         ("", _) => format!("{overlays} over it"),
+        (reason, _) if lang == Lang::Ja => format!("このルールは使えません（{reason}）"),
         (reason, _) => reason.to_owned(),
     };
     let mut short = Row::new();

@@ -8,6 +8,7 @@ mod test;
 mod tune;
 mod update;
 
+use crate::Misuse;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -56,23 +57,29 @@ pub struct Sources {
     /// Without our own rules
     #[arg(long)]
     no_builtin: bool,
+    /// Zone in which rules take the hour, day, week, ... of a time, as rules.time_zone of a server
+    #[arg(long, value_name = "ZONE", default_value = UTC)]
+    rule_time_zone: String,
 }
+
+const UTC: &str = "UTC";
 
 impl Sources {
     /// Whether nothing but the default is asked for.
     fn is_default(&self) -> bool {
         let places = [&self.rules, &self.lists, &self.pipelines];
-        !self.no_builtin && places.iter().all(|places| places.is_empty())
+        let is_utc = self.rule_time_zone == UTC;
+        !self.no_builtin && is_utc && places.iter().all(|places| places.is_empty())
     }
 
-    fn read(&self) -> RuleSources {
-        RuleSources {
+    fn read(&self, lang: Lang) -> Result<RuleSources, Misuse> {
+        Ok(RuleSources {
             builtin: !self.no_builtin,
             rules: self.rules.clone(),
             lists: self.lists.clone(),
             pipelines: self.pipelines.clone(),
-            ..RuleSources::default()
-        }
+            zone: crate::zone::named("--rule-time-zone", &self.rule_time_zone, lang)?,
+        })
     }
 }
 

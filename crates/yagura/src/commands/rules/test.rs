@@ -3,6 +3,7 @@ use crate::output::{Format, RowWriter, visible};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yagura_event::Lang;
@@ -38,7 +39,7 @@ pub struct Test {
 
 impl Test {
     pub fn run(self, lang: Lang) -> Result<ExitCode> {
-        let mut sources = self.sources.read();
+        let mut sources = self.sources.read(lang)?;
         if sources.rules.is_empty() {
             sources.rules = self.paths.clone();
         }
@@ -47,10 +48,10 @@ impl Test {
         let results = cases::run(&files, &compiled.ruleset, &compiled.report, |_| {})?;
         if self.output == Format::Table {
             for result in results.iter().filter(|result| self.all || result.outcome.is_wrong()) {
-                println!("{}", line(result, lang));
+                writeln!(stdout(), "{}", line(result, lang))?;
             }
         } else {
-            let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+            let mut writer = RowWriter::new(stdout().lock(), self.output, Vec::new());
             for result in &results {
                 if let Value::Object(row) = row(result, lang) {
                     writer.write(row)?;

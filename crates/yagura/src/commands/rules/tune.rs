@@ -1,14 +1,16 @@
 use crate::Place;
 use crate::backend::Backend;
-use crate::output::{Format, Row, RowWriter};
+use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Write, stdout};
 use std::process::ExitCode;
+use yagura_detect::literal;
 use yagura_event::Lang;
 use yagura_node::SearchQuery;
-use yagura_rulebook::tune::{Hits, Noisy};
+use yagura_rulebook::tune::{Hits, Noisy, Suggestion};
 
 /// `yagura rules tune`
 #[derive(Args)]
@@ -70,6 +72,18 @@ impl Tune {
             }
         }
         writer.finish()?;
+        if self.output == Format::Table && found.iter().any(|noisy| !noisy.suggestions.is_empty()) {
+            let title = match lang {
+                Lang::En => "To make one of these exceptions, once you know the reason:",
+                Lang::Ja => "例外を作るには（理由を確かめてから）:",
+            };
+            writeln!(stdout(), "\n{title}")?;
+            let all =
+                found.iter().flat_map(|noisy| noisy.suggestions.iter().map(move |s| (noisy, s)));
+            for (noisy, one) in all {
+                writeln!(stdout(), "  {}", visible(&command(&noisy.rule_id, one, lang)))?;
+            }
+        }
         match (found.len(), lang) {
             (0, Lang::En) => eprintln!("no rule has {} hits or more", self.min_hits),
             (0, Lang::Ja) => eprintln!("{}件以上検知したルールはありません", self.min_hits),
@@ -94,8 +108,21 @@ impl Tune {
         noisiest.sort_by_key(|(_, rule)| std::cmp::Reverse(rule.hits.hits()));
         noisiest.truncate(self.limit);
         let mut found = Vec::new();
+        let listed = backend.rules().await?;
+        let of_events = |row: &&Value| row["kind"] == "rule";
+        let about_events: BTreeSet<&str> = listed["rules"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(of_events)
+            .filter_map(|row| row["rule.uuid"].as_str())
+            .collect();
         for (id, mut rule) in noisiest {
-            self.read_events(backend, &mut rule).await?;
+            if about_events.contains(id.as_str()) {
+                self.read_events(backend, &mut rule).await?;
+            } else {
+                rule.hits.entities_only();
+            }
             let title = match lang {
                 Lang::Ja if !rule.title_ja.is_empty() => &rule.title_ja,
                 _ => &rule.title,
@@ -154,10 +181,39 @@ impl Tune {
     }
 }
 
+/// The command that makes an exception, for a shell.
+fn command(rule: &str, suggestion: &Suggestion, lang: Lang) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let (field, value) = (suggestion.field.as_str(), suggestion.value.as_str());
+    let kind = match field {
+        "host.name" => Some("host"),
+        "user.name" => Some("user"),
+        "source.ip" => Some("source_ip"),
+        "event.dataset" => Some("dataset"),
+        _ => None,
+    };
+    let about = match kind.filter(|_| suggestion.entity) {
+        Some(kind) => format!("--entity {}", quoted(&format!("{kind}:{value}"))),
+        None => format!("--where {}", quoted(&format!("{field}={}", literal(value)))),
+    };
+    let reason = match lang {
+        Lang::En => "WHY",
+        Lang::Ja => "理由",
+    };
+    format!("yagura alerts except add --rule {} {about} --reason '{reason}'", quoted(rule))
+}
+
 fn rows(noisy: &Noisy, table: bool, lang: Lang) -> Vec<Row> {
     if !table {
         return match serde_json::to_value(noisy) {
-            Ok(Value::Object(row)) => vec![row],
+            Ok(Value::Object(mut row)) => {
+                if let Some(Value::Array(suggestions)) = row.get_mut("suggestions") {
+                    for (shown, one) in suggestions.iter_mut().zip(&noisy.suggestions) {
+                        shown["command"] = json!(command(&noisy.rule_id, one, lang));
+                    }
+                }
+                vec![row]
+            }
             _ => Vec::new(),
         };
     }
@@ -186,4 +242,28 @@ fn rows(noisy: &Noisy, table: bool, lang: Lang) -> Vec<Row> {
             row(number == 0, what, format!("{:.0} %", suggestion.share * 100.0))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_of_a_suggestion_says_exactly_its_value() {
+        let one = |entity, field: &str, value: &str| Suggestion {
+            entity,
+            field: field.to_owned(),
+            value: value.to_owned(),
+            share: 1.0,
+            removed: 1,
+            of: 1,
+        };
+        let said = command("r", &one(true, "host.name", "BK01"), Lang::En);
+        assert_eq!(said, "yagura alerts except add --rule 'r' --entity 'host:BK01' --reason 'WHY'");
+        let said = command("r", &one(false, "file.path", r"C:\o'neil\*"), Lang::Ja);
+        assert_eq!(
+            said,
+            r"yagura alerts except add --rule 'r' --where 'file.path=C:\o'\''neil\\\*' --reason '理由'"
+        );
+    }
 }

@@ -1,16 +1,20 @@
+use super::check;
 use super::list::told;
 use crate::Misuse;
 use crate::client::Client;
-use crate::output::{Format, Row, RowWriter};
+use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
-use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::io::{BufRead, IsTerminal, Write, stdout};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use yagura_event::{Clock, Lang, SystemClock};
+use yagura_normalize::Normalizer;
+use yagura_rulebook::RuleSources;
 use yagura_rulebook::changes::{Change, ChangeKind};
 use yagura_rulebook::library::{Library, Update as Done};
+use yagura_rulebook::lint::{self, Problem, Severity};
 
 /// `yagura rules update`
 #[derive(Args)]
@@ -30,6 +34,12 @@ pub struct Update {
     /// The directory of the rules in use
     #[arg(long, value_name = "DIR")]
     rules: PathBuf,
+    /// Values for placeholders, with which the new rules are checked
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    lists: Vec<PathBuf>,
+    /// Processing pipelines, likewise
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pipelines: Vec<PathBuf>,
     /// Go ahead without asking
     #[arg(long)]
     yes: bool,
@@ -59,11 +69,18 @@ impl Update {
         let who = std::env::var("USER").unwrap_or_else(|_| "local".to_owned());
         let time = SystemClock.now().to_string();
         let done = match &self.from {
-            None => library.undo(&who, &time)?,
+            None => {
+                let done = library.undo(&who, &time)?;
+                told_kept(&done.kept, lang);
+                done
+            }
             Some(from) => {
-                let changes = library.changes(from)?;
-                self.print(&changes, lang)?;
-                if changes.is_empty() {
+                let preview = library.preview(from)?;
+                // Before anything is replaced: whoever agrees knows what will not be used.
+                let problems = self.problems(from)?;
+                self.print(&preview.changes, &problems, lang)?;
+                told_kept(&preview.kept, lang);
+                if preview.changes.is_empty() {
                     say(lang, "nothing changes", "変更はありません");
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -98,7 +115,25 @@ impl Update {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn print(&self, changes: &[Change], lang: Lang) -> Result<()> {
+    /// What is wrong with the new rules: they are compiled and looked at as `yagura rules check` does.
+    fn problems(&self, from: &Path) -> Result<Vec<Problem>> {
+        let checked = RuleSources {
+            builtin: false,
+            rules: vec![from.to_owned()],
+            lists: self.lists.clone(),
+            pipelines: self.pipelines.clone(),
+            ..RuleSources::default()
+        };
+        let files = checked.load()?.files;
+        // They may count and filter our own.
+        let sources = RuleSources { builtin: true, ..checked };
+        let compiled = sources.compile(Normalizer::embedded_dictionary())?;
+        let mut problems = lint::check(&files, &compiled);
+        problems.retain(|problem| problem.severity != Severity::Hint);
+        Ok(problems)
+    }
+
+    fn print(&self, changes: &[Change], problems: &[Problem], lang: Lang) -> Result<()> {
         let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
         for change in changes {
             writer.write(match self.output {
@@ -109,7 +144,28 @@ impl Update {
                 },
             })?;
         }
+        for problem in problems.iter().filter(|_| self.output != Format::Table) {
+            if let Value::Object(mut row) = check::row(problem) {
+                row.insert("kind".to_owned(), json!("problem"));
+                writer.write(row)?;
+            }
+        }
         writer.finish()?;
+        for problem in problems.iter().filter(|_| self.output == Format::Table) {
+            writeln!(stdout(), "! {}", check::line(problem, lang))?;
+        }
+        let count = |severity| problems.iter().filter(|p| p.severity == severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        match (problems.is_empty(), lang) {
+            (true, _) => {}
+            (false, Lang::En) => eprintln!(
+                "the new rules have {errors} errors and {warnings} warnings; what is in error will not \
+                 be used"
+            ),
+            (false, Lang::Ja) => eprintln!(
+                "新しいルールに誤り{errors}件、注意{warnings}件があります。誤りのあるルールは使われません"
+            ),
+        }
         Ok(())
     }
 
@@ -120,6 +176,17 @@ impl Update {
         }
         writer.finish()?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Names the filters that stay although the new rules do not have them.
+fn told_kept(kept: &[String], lang: Lang) {
+    for path in kept {
+        let path = visible(path);
+        match lang {
+            Lang::En => eprintln!("kept: {path} (filters that the new rules do not have)"),
+            Lang::Ja => eprintln!("維持: {path}（新しいルールにないフィルター）"),
+        }
     }
 }
 
@@ -162,7 +229,7 @@ fn short(change: &Change, lang: Lang) -> Row {
     row
 }
 
-fn agreed(rules: &std::path::Path, lang: Lang) -> Result<bool> {
+fn agreed(rules: &Path, lang: Lang) -> Result<bool> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return Err(Misuse(match lang {

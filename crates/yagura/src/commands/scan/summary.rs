@@ -229,16 +229,18 @@ const UNREAD_LINES: usize = 200;
 pub fn print_unread(report: &ScanReport, lang: Lang) {
     let mut lines = Vec::new();
     for problem in &report.problems {
-        lines.push((problem.path.display().to_string(), problem.reason.clone()));
+        let reason = problem.reason.text(lang).to_owned();
+        lines.push((problem.path.display().to_string(), reason));
     }
     let mut no_logs = 0;
     for file in &report.files {
         if let (Some(reason), false) = (&file.skipped, file.no_log) {
-            lines.push((file.path.clone(), reason.clone()));
+            lines.push((file.path.clone(), reason.text(lang).to_owned()));
         }
         no_logs += u64::from(file.no_log);
         for damage in &file.damages {
-            lines.push((file.path.clone(), format!("{}: {}", damage.place, damage.reason)));
+            let (place, reason) = (damage.place.text(lang), damage.reason.text(lang));
+            lines.push((file.path.clone(), format!("{place}: {reason}")));
         }
         let more = file.damaged - file.damages.len() as u64;
         if more > 0 {

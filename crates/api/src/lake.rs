@@ -1,0 +1,46 @@
+//! The table: what it takes, compacting it, removing what is left over.
+
+use crate::extract::Said;
+use crate::{Api, ApiError, blocking};
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::Value;
+use yagura_node::{CompactRequest, VacuumRequest};
+
+/// Who acts, until there are accounts.
+const LOCAL_USER: &str = "local";
+
+pub(crate) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/api/v1/lake/stats", get(stats))
+        .route("/api/v1/lake/compact", get(state).post(start))
+        .route("/api/v1/lake/compact/cancel", post(cancel))
+        .route("/api/v1/lake/vacuum", post(vacuum))
+}
+
+async fn stats(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.lake_sizes()?))).await
+}
+
+async fn state(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(api.node.compacting()))
+}
+
+async fn start(
+    State(api): State<Api>,
+    Said(request): Said<CompactRequest>,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.compact(&request, LOCAL_USER)?))).await
+}
+
+async fn cancel(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(api.node.cancel_compacting()))
+}
+
+async fn vacuum(
+    State(api): State<Api>,
+    Said(request): Said<VacuumRequest>,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.vacuum(&request, LOCAL_USER)?))).await
+}

@@ -1,0 +1,99 @@
+//! What is stored, and what was received of it: by dataset and by column, from the files' footers.
+
+use crate::LakeError;
+use crate::columns::unescape;
+use crate::file::{FileEntry, Order};
+use crate::lake::Lake;
+use crate::read::{corrupt, guarded, open};
+use crate::writer::RECEIVED_KEY;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use yagura_event::columns as envelope;
+
+/// What the files of a dataset take.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DatasetSize {
+    /// Parquet files.
+    pub files: u64,
+    /// Those of them that were compacted.
+    pub compacted: u64,
+    /// Row groups of all files.
+    pub row_groups: u64,
+    /// Events.
+    pub rows: u64,
+    /// Bytes of the events as they were received.
+    pub received: u64,
+    /// Bytes of the files and of their text indexes.
+    pub stored: u64,
+    /// Bytes of the text indexes.
+    pub text_index: u64,
+    /// Each column by its field's name.
+    pub columns: BTreeMap<String, ColumnSize>,
+}
+
+/// What a column takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ColumnSize {
+    /// Bytes in the files.
+    pub stored: u64,
+    /// Bytes before compression, encoded.
+    pub encoded: u64,
+    /// Rows with a value; `None` where no file says.
+    pub values: Option<u64>,
+}
+
+impl Lake {
+    /// Every dataset of the table, with what its files take. Reads the end of every file.
+    ///
+    /// # Errors
+    /// [`LakeError`], which names the first file that does not read.
+    pub fn sizes(&self) -> Result<BTreeMap<Arc<str>, DatasetSize>, LakeError> {
+        let mut sizes: BTreeMap<Arc<str>, DatasetSize> = BTreeMap::new();
+        for file in self.files() {
+            let size = sizes.entry(file.dataset.clone()).or_default();
+            add(size, &self.directory().join(&file.path), &file)?;
+        }
+        Ok(sizes)
+    }
+}
+
+fn add(size: &mut DatasetSize, path: &Path, file: &FileEntry) -> Result<(), LakeError> {
+    let metadata = guarded(path, || {
+        ArrowReaderMetadata::load(&open(path)?, Default::default())
+            .map_err(|error| corrupt(path, error))
+    })?;
+    let bytes = |number: i64| u64::try_from(number).unwrap_or_default();
+    size.files += 1;
+    size.compacted += u64::from(file.order == Order::Source);
+    size.rows += file.rows;
+    let text_index = file.text_index.as_ref().map_or(0, |index| index.bytes);
+    size.stored += file.bytes + text_index;
+    size.text_index += text_index;
+    let stated = metadata.metadata().file_metadata().key_value_metadata();
+    let stated = stated.and_then(|pairs| pairs.iter().find(|pair| pair.key == RECEIVED_KEY));
+    let stated: Option<u64> = stated.and_then(|pair| pair.value.as_deref()?.parse().ok());
+    size.received += stated.unwrap_or_default();
+    for group in metadata.metadata().row_groups() {
+        size.row_groups += 1;
+        for chunk in group.columns() {
+            let stored_name = chunk.column_path().parts().join(".");
+            let name = unescape(&stored_name);
+            if name == envelope::ORIGINAL && stated.is_none() {
+                // Written before files said so: each value has its length before it, 4 bytes.
+                let lengths = bytes(chunk.num_values()) * 4;
+                size.received += bytes(chunk.uncompressed_size()).saturating_sub(lengths);
+            }
+            let column = size.columns.entry(name).or_default();
+            column.stored += bytes(chunk.compressed_size());
+            column.encoded += bytes(chunk.uncompressed_size());
+            let nulls = chunk.statistics().and_then(|statistics| statistics.null_count_opt());
+            if let Some(nulls) = nulls {
+                let values = bytes(chunk.num_values()).saturating_sub(nulls);
+                *column.values.get_or_insert(0) += values;
+            }
+        }
+    }
+    Ok(())
+}

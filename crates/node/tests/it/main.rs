@@ -1,0 +1,12 @@
+//! The public face of the crate, in one program: what it links is linked once.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod compaction;
+mod correlation;
+#[path = "../../../enrich/tests/common/mod.rs"]
+mod databases;
+mod enrichment;
+mod reopen;
+mod rules;
+mod sources;

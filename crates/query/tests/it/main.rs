@@ -1,0 +1,10 @@
+//! The public face of the crate, in one program: what it links is linked once.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod commands;
+mod guarded_sql;
+mod japanese;
+mod parsing;
+mod searching;
+mod support;

@@ -1,0 +1,7 @@
+//! The public face of the crate, in one program: what it links is linked once.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod corpora;
+mod events;
+mod scan;

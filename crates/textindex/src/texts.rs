@@ -1,0 +1,122 @@
+//! What the text of an event is.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+/// Hands every text of an event to `look` until it breaks: the raw bytes as UTF-8, the same with
+/// JSON's escapes undone, and the message where it is not a part of the raw bytes anyway. Raw JSON
+/// with escapes is looked at without them only: `\n` in it is a line break, not an `n`.
+pub fn each_text(raw: &[u8], message: Option<&str>, mut look: impl FnMut(&str) -> ControlFlow<()>) {
+    let json = matches!(raw.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['));
+    let escaped = memchr::memchr(b'\\', raw).is_some();
+    if !(json && escaped) && look(&text_of(raw)).is_break() {
+        return;
+    }
+    if escaped && look(&text_of(&unescape(raw))).is_break() {
+        return;
+    }
+    if let Some(message) = message
+        && memchr::memmem::find(raw, message.as_bytes()).is_none()
+    {
+        let _ = look(message);
+    }
+}
+
+/// Bytes as text. The quick check first: nearly all are UTF-8.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
+/// The text with JSON's escapes (RFC 8259 section 7) undone; what is no escape stays.
+fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(b'\\', raw) else { return Cow::Borrowed(raw) };
+    let mut plain = raw[..first].to_vec();
+    let mut rest = &raw[first..];
+    while let [b'\\', escape, tail @ ..] = rest {
+        let simple = match escape {
+            b'"' | b'\\' | b'/' => Some(*escape),
+            b'n' => Some(b'\n'),
+            b't' => Some(b'\t'),
+            b'r' => Some(b'\r'),
+            b'b' => Some(8),
+            b'f' => Some(12),
+            _ => None,
+        };
+        rest = tail;
+        match (simple, *escape == b'u', code_unit(tail)) {
+            (Some(byte), ..) => plain.push(byte),
+            (None, true, Some(unit)) => {
+                rest = &tail[4..];
+                let pair = match rest {
+                    [b'\\', b'u', low @ ..] => code_unit(low),
+                    _ => None,
+                };
+                let text = match pair {
+                    Some(low) => char::decode_utf16([unit, low]).collect::<Vec<_>>(),
+                    None => char::decode_utf16([unit]).collect(),
+                };
+                match text.as_slice() {
+                    [Ok(c)] => {
+                        plain.extend(c.encode_utf8(&mut [0; 4]).bytes());
+                        if pair.is_some() {
+                            rest = &rest[6..];
+                        }
+                    }
+                    [first, ..] => {
+                        let c = first.as_ref().copied().unwrap_or(char::REPLACEMENT_CHARACTER);
+                        plain.extend(c.encode_utf8(&mut [0; 4]).bytes());
+                    }
+                    [] => {}
+                }
+            }
+            _ => plain.extend([b'\\', *escape]),
+        }
+        let next = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+        plain.extend_from_slice(&rest[..next]);
+        rest = &rest[next..];
+    }
+    plain.extend_from_slice(rest);
+    Cow::Owned(plain)
+}
+
+fn code_unit(digits: &[u8]) -> Option<u16> {
+    let digits = std::str::from_utf8(digits.get(..4)?).ok()?;
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts(raw: &[u8], message: Option<&str>) -> Vec<String> {
+        let mut texts = Vec::new();
+        each_text(raw, message, |text| {
+            texts.push(text.to_owned());
+            ControlFlow::Continue(())
+        });
+        texts
+    }
+
+    #[test]
+    fn escapes_are_undone_and_messages_are_not_looked_at_twice() {
+        assert_eq!(texts(b"sshd: failed", Some("failed")), ["sshd: failed"]);
+        assert_eq!(texts(b"\x83T", Some("down")), ["\u{fffd}T", "down"]);
+        let json = br#"{"m":"a\n\u9375 \ud842\udfb7 \ud800"}"#;
+        assert_eq!(texts(json, None), ["{\"m\":\"a\n鍵 𠮷 \u{fffd}\"}"]);
+        assert_eq!(texts(b"opened C:\\new", None), ["opened C:\\new", "opened C:\new"]);
+    }
+
+    proptest! {
+        #[test]
+        fn unescaping_never_panics_and_leaves_plain_text(raw in prop::collection::vec(any::<u8>(), 0..64)) {
+            let plain = unescape(&raw);
+            if !raw.contains(&b'\\') {
+                prop_assert_eq!(&*plain, &raw[..]);
+            }
+        }
+    }
+}

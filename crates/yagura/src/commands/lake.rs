@@ -1,0 +1,456 @@
+//! `yagura lake`: the table of events as files.
+
+use crate::Place;
+use crate::backend::Backend;
+use crate::output::{Format, Row, RowWriter, visible};
+use anyhow::{Result, anyhow};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::time::Duration;
+use yagura_event::Lang;
+use yagura_node::{CompactRequest, Node, VacuumRequest};
+
+/// `yagura lake`
+#[derive(Args)]
+#[command(after_help = "\
+The events lie in one Delta table of Parquet files, by dataset and day of receipt, below lake/events in
+the data directory. docs/lake.md tells what becomes of them.
+
+Examples:
+  yagura lake stats
+  yagura lake stats --columns --dataset windows.security
+  yagura lake compact
+  yagura lake compact --day 2026-11-21 --server http://127.0.0.1:8440
+  yagura lake vacuum --dry-run")]
+pub struct LakeCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Rewrite files sorted and compressed harder, verified against the ledger before they count
+    Compact(Compact),
+    /// Show what was received and what it takes: by dataset, or by column
+    Stats(Stats),
+    /// Remove files that left the table and that no question needs any more
+    Vacuum(Vacuum),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Events, their order in the ledger and every answer stay the same; files become fewer and smaller. Every
+batch is read back from the new files and must give the root it was sealed with, or the old files stay,
+the audit log says so, and the exit code is 1. Stopped or killed at any moment, the table is whole: run
+it again to go on. The old files stay on disk for 15 minutes, for questions that began before.
+
+Exit codes: 0 done, 1 something did not verify or it could not be done, 2 misuse.
+
+Examples:
+  yagura lake compact
+  yagura lake compact --dataset linux.auth --day 2026-11-21
+  yagura lake compact --due --output json")]
+struct Compact {
+    /// Only this dataset, such as windows.security
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// Only what was received on this UTC day, such as 2026-11-21
+    #[arg(long, value_name = "DAY")]
+    day: Option<String>,
+    /// Only what the server would compact by itself: many files, or a day that is over
+    #[arg(long)]
+    due: bool,
+    /// How the result is written
+    #[arg(long, value_enum, default_value = "table")]
+    output: Format,
+    /// No progress bar
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Received: bytes of the events as they came. Stored: bytes of the Parquet files. Events that are in
+memory only are not counted.
+
+Examples:
+  yagura lake stats
+  yagura lake stats --columns
+  yagura lake stats --columns --dataset linux.auth --output csv")]
+struct Stats {
+    /// By column instead of by dataset
+    #[arg(long)]
+    columns: bool,
+    /// Only this dataset
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// How rows are written
+    #[arg(long, value_enum, default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+A file that left the table stays for 15 minutes, because a question that began before may still read
+it; a server removes it then by itself. Opening a directory removes what is left over in any case.
+Files of which the table has not every record are never removed: yagura verify names them.
+
+Examples:
+  yagura lake vacuum --dry-run
+  yagura lake vacuum --server http://127.0.0.1:8440")]
+struct Vacuum {
+    /// Only list what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// How rows are written
+    #[arg(long, value_enum, default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// How often a server is asked how far it is.
+const POLL: Duration = Duration::from_millis(150);
+
+const COMPACT: &str = "/api/v1/lake/compact";
+
+impl LakeCommand {
+    pub async fn run(self, lang: Lang) -> Result<ExitCode> {
+        match self.action {
+            Action::Compact(compact) => compact.run(lang).await,
+            Action::Stats(stats) => stats.run(lang).await,
+            Action::Vacuum(vacuum) => vacuum.run(lang).await,
+        }
+    }
+}
+
+impl Compact {
+    async fn run(self, lang: Lang) -> Result<ExitCode> {
+        let backend = Backend::open(&self.place, lang).await?;
+        let done = self.compact(&backend, lang).await;
+        backend.close().await;
+        self.print(&done?, lang)
+    }
+
+    async fn compact(&self, backend: &Backend, lang: Lang) -> Result<Value> {
+        let request =
+            CompactRequest { dataset: self.dataset.clone(), day: self.day.clone(), due: self.due };
+        let begin = |node: &Node, body: Value, who: &str| {
+            // Proof: it was made from one.
+            let request: CompactRequest = serde_json::from_value(body).unwrap_or_default();
+            node.compact(&request, who)
+        };
+        backend.act(COMPACT, serde_json::to_value(request)?, begin).await?;
+        let target =
+            if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(1), target);
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% {eta} {msg}") {
+            bar.set_style(style);
+        }
+        let mut cancelled = false;
+        loop {
+            let state = backend.ask(COMPACT, &[], |node| Ok(node.compacting())).await?;
+            let count = |key: &str| state[key].as_u64().unwrap_or_default();
+            bar.set_length(count("rows_total").max(1));
+            bar.set_position(count("rows_now"));
+            bar.set_message(match lang {
+                Lang::En => format!("{} events compacted", count("rows_done")),
+                Lang::Ja => format!("{}件を処理", count("rows_done")),
+            });
+            if state["running"] != true {
+                bar.finish_and_clear();
+                return Ok(state);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                interrupted = tokio::signal::ctrl_c(), if !cancelled => {
+                    interrupted?;
+                    cancelled = true;
+                    let cancel = |node: &Node, _: Value, _: &str| Ok(node.cancel_compacting());
+                    backend.act("/api/v1/lake/compact/cancel", json!({}), cancel).await?;
+                }
+            }
+        }
+    }
+
+    fn print(&self, state: &Value, lang: Lang) -> Result<ExitCode> {
+        let count = |key: &str| state[key].as_u64().unwrap_or_default();
+        let row = match self.output {
+            Format::Json | Format::Jsonl => {
+                let keys = [
+                    "rows_done",
+                    "batches",
+                    "files_before",
+                    "files_after",
+                    "bytes_before",
+                    "bytes_after",
+                    "cancelled",
+                    "failures",
+                    "error",
+                ];
+                keys.into_iter().map(|key| (key.to_owned(), state[key].clone())).collect()
+            }
+            format => {
+                let size = |key: &str| bytes(&state[key], format);
+                named(
+                    vec![
+                        ("イベント", "events", state["rows_done"].clone()),
+                        ("照合したバッチ", "batches verified", state["batches"].clone()),
+                        ("元のファイル", "files before", state["files_before"].clone()),
+                        ("新しいファイル", "files after", state["files_after"].clone()),
+                        ("元のサイズ", "size before", size("bytes_before")),
+                        ("新しいサイズ", "size after", size("bytes_after")),
+                    ],
+                    lang,
+                )
+            }
+        };
+        let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+        writer.write(row)?;
+        writer.finish()?;
+        let failures = state["failures"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for failure in failures {
+            let reason = visible(failure["error.message"].as_str().unwrap_or_default());
+            match lang {
+                Lang::En => eprintln!("✗ {reason}: left as it was; run yagura verify"),
+                Lang::Ja => eprintln!(
+                    "✗ {reason}: 元のファイルを残しました。yagura verify で確認してください"
+                ),
+            }
+        }
+        if let Some(error) = state["error"].as_str() {
+            return Err(match lang {
+                Lang::En => anyhow!("{error}; what was compacted stays, run it again to go on"),
+                Lang::Ja => anyhow!(
+                    "{error}。終わった分はそのまま残ります。もう一度実行すると続きから進みます"
+                ),
+            });
+        }
+        if state["cancelled"] == true {
+            match lang {
+                Lang::En => eprintln!("stopped; run it again to go on"),
+                Lang::Ja => eprintln!("中止しました。もう一度実行すると続きから進みます"),
+            }
+            return Ok(ExitCode::from(1));
+        }
+        if failures.is_empty() && count("files_before") == 0 {
+            match lang {
+                Lang::En => eprintln!("nothing to compact"),
+                Lang::Ja => eprintln!("コンパクションが必要なファイルはありません"),
+            }
+        }
+        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+}
+
+impl Stats {
+    async fn run(self, lang: Lang) -> Result<ExitCode> {
+        let backend = Backend::open(&self.place, lang).await?;
+        let answer = backend.ask("/api/v1/lake/stats", &[], Node::lake_sizes).await;
+        backend.close().await;
+        self.print(&answer?, lang)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn print(&self, answer: &Value, lang: Lang) -> Result<()> {
+        let list = &answer[if self.columns { "columns" } else { "datasets" }];
+        let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+        for row in list.as_array().into_iter().flatten() {
+            if self.dataset.as_deref().is_some_and(|name| row["event.dataset"] != name) {
+                continue;
+            }
+            let row = match (self.output, self.columns) {
+                // Programs get everything as it is.
+                (Format::Json | Format::Jsonl, _) => row.as_object().cloned().unwrap_or_default(),
+                (format, true) => column(row, format, lang),
+                (format, false) => dataset(row, format, lang),
+            };
+            writer.write(row)?;
+        }
+        writer.finish()?;
+        let total = &answer["total"];
+        let size = |value: &Value| bytes(value, Format::Table);
+        let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
+        let (received, stored) = (text(size(&total["received"])), text(size(&total["stored"])));
+        let ratio = text(ratio(&total["ratio"], Format::Table));
+        let (events, files) = (&total["events"], &total["files"]);
+        match lang {
+            Lang::En => {
+                eprintln!(
+                    "{events} events, {received} received, {stored} stored in {files} files ({ratio})"
+                );
+            }
+            Lang::Ja => eprintln!(
+                "イベント{events}件、受信{received}に対し保存{stored}（{ratio}、{files}ファイル）"
+            ),
+        }
+        let waiting = &answer["replaced"];
+        if waiting["files"] != 0 {
+            let (files, size) = (&waiting["files"], text(size(&waiting["bytes"])));
+            match lang {
+                Lang::En => {
+                    eprintln!(
+                        "besides, {files} files ({size}) that left the table and go within 15 minutes"
+                    );
+                }
+                Lang::Ja => eprintln!(
+                    "ほかに、置き換えられて15分以内に削除されるファイルが{files}個（{size}）あります"
+                ),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Vacuum {
+    async fn run(self, lang: Lang) -> Result<ExitCode> {
+        let backend = Backend::open(&self.place, lang).await?;
+        let request = serde_json::to_value(VacuumRequest { dry_run: self.dry_run })?;
+        let vacuum = |node: &Node, body: Value, who: &str| {
+            // Proof: it was made from one.
+            let request: VacuumRequest = serde_json::from_value(body).unwrap_or_default();
+            node.vacuum(&request, who)
+        };
+        let answer = backend.act("/api/v1/lake/vacuum", request, vacuum).await;
+        backend.close().await;
+        self.print(&answer?, lang)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn print(&self, answer: &Value, lang: Lang) -> Result<()> {
+        let files = answer["files"].as_array().cloned().unwrap_or_default();
+        let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
+        let (mut goes, mut stays, mut freed) = (0, 0, 0);
+        for file in &files {
+            if file["removable"] == true {
+                goes += 1;
+                freed += file["file.size"].as_u64().unwrap_or_default();
+            } else {
+                stays += 1;
+            }
+            let row = match self.output {
+                Format::Json | Format::Jsonl => file.as_object().cloned().unwrap_or_default(),
+                format => vacuumed(file, format, lang),
+            };
+            writer.write(row)?;
+        }
+        writer.finish()?;
+        let freed = bytes(&json!(freed), Format::Table);
+        let freed = freed.as_str().unwrap_or_default();
+        match (lang, self.dry_run) {
+            (Lang::En, true) => eprintln!("{goes} files ({freed}) would be removed, {stays} stay"),
+            (Lang::En, false) => eprintln!("{goes} files ({freed}) removed, {stays} stay"),
+            (Lang::Ja, true) => {
+                eprintln!("{goes}個（{freed}）を削除する見込みです。{stays}個は残ります");
+            }
+            (Lang::Ja, false) => {
+                eprintln!("{goes}個（{freed}）を削除しました。{stays}個は残しました");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Named in the user's language; the order is that of the columns.
+fn named(cells: Vec<(&str, &str, Value)>, lang: Lang) -> Row {
+    let name = |ja: &str, en: &str| if lang == Lang::Ja { ja.to_owned() } else { en.to_owned() };
+    cells.into_iter().map(|(ja, en, value)| (name(ja, en), value)).collect()
+}
+
+fn dataset(row: &Value, format: Format, lang: Lang) -> Row {
+    named(
+        vec![
+            ("データセット", "dataset", row["event.dataset"].clone()),
+            ("イベント", "events", row["events"].clone()),
+            ("受信", "received", bytes(&row["received"], format)),
+            ("保存", "stored", bytes(&row["stored"], format)),
+            ("うち索引", "text index", bytes(&row["text_index"], format)),
+            ("比率", "ratio", ratio(&row["ratio"], format)),
+            ("ファイル", "files", row["files"].clone()),
+            ("コンパクション済み", "compacted", row["files.compacted"].clone()),
+            ("行グループ", "row groups", row["row_groups"].clone()),
+        ],
+        lang,
+    )
+}
+
+fn column(row: &Value, format: Format, lang: Lang) -> Row {
+    let share = match format {
+        Format::Table => json!(format!("{:.1}%", row["share"].as_f64().unwrap_or_default())),
+        _ => row["share"].clone(),
+    };
+    named(
+        vec![
+            ("データセット", "dataset", row["event.dataset"].clone()),
+            ("列", "column", row["column"].clone()),
+            ("値", "values", row["values"].clone()),
+            ("保存", "stored", bytes(&row["stored"], format)),
+            ("圧縮前", "encoded", bytes(&row["encoded"], format)),
+            ("割合", "share", share),
+        ],
+        lang,
+    )
+}
+
+fn vacuumed(row: &Value, format: Format, lang: Lang) -> Row {
+    let kind = match (row["kind"].as_str().unwrap_or_default(), lang) {
+        ("replaced", Lang::En) => "left the table",
+        ("replaced", Lang::Ja) => "置き換え済み",
+        (_, Lang::En) => "left by a crash",
+        (_, Lang::Ja) => "中断の残り",
+    };
+    let fate = match (row["removed"] == true, row["removable"] == true, lang) {
+        (true, _, Lang::En) => "removed",
+        (true, _, Lang::Ja) => "削除",
+        (false, true, Lang::En) => "would be removed",
+        (false, true, Lang::Ja) => "削除対象",
+        (false, false, Lang::En) => "stays",
+        (false, false, Lang::Ja) => "残す",
+    };
+    named(
+        vec![
+            ("ファイル", "file", row["file.path"].clone()),
+            ("サイズ", "size", bytes(&row["file.size"], format)),
+            ("種類", "kind", json!(kind)),
+            ("結果", "fate", json!(fate)),
+        ],
+        lang,
+    )
+}
+
+/// `1.5 MiB` in a table, the number elsewhere.
+fn bytes(value: &Value, format: Format) -> Value {
+    let (Format::Table, Some(bytes)) = (format, value.as_u64()) else { return value.clone() };
+    json!(indicatif::BinaryBytes(bytes).to_string())
+}
+
+/// `1/96` in a table, the number elsewhere.
+fn ratio(value: &Value, format: Format) -> Value {
+    match (format, value.as_f64()) {
+        (Format::Table, Some(ratio)) if ratio >= 10.0 => json!(format!("1/{ratio:.0}")),
+        (Format::Table, Some(ratio)) => json!(format!("1/{ratio:.1}")),
+        (Format::Table, None) => json!("–"),
+        _ => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_people_say_them() {
+        let told = |value: Value| value.as_str().unwrap().to_owned();
+        assert_eq!(told(bytes(&json!(1_572_864), Format::Table)), "1.50 MiB");
+        assert_eq!(bytes(&json!(1_572_864), Format::Csv), 1_572_864);
+        assert_eq!(told(ratio(&json!(95.7), Format::Table)), "1/96");
+        assert_eq!(told(ratio(&json!(7.36), Format::Table)), "1/7.4");
+        assert_eq!(told(ratio(&Value::Null, Format::Table)), "–");
+    }
+}

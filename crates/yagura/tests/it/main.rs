@@ -1,0 +1,25 @@
+//! The public face of the crate, in one program: what it links is linked once.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod acts;
+mod bad_input;
+mod common;
+mod contract;
+mod corpora;
+mod crash;
+#[path = "../../../enrich/tests/common/mod.rs"]
+mod databases;
+mod desk;
+mod enrichment;
+mod http;
+mod hunt;
+mod lake;
+mod language;
+mod mappings;
+mod rules;
+mod scan;
+mod senders;
+mod sources;
+mod spine;
+mod tamper;
