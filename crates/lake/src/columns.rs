@@ -2,6 +2,7 @@
 
 use crate::LakeError;
 use crate::limits::TABLE_COLUMNS_MAX;
+use crate::packed::HIDDEN;
 use crate::provider::DATASET;
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, StringArray};
 use arrow::compute::cast;
@@ -86,7 +87,7 @@ impl TableColumns {
         let mut columns = TableColumns {
             list: Vec::new(),
             by_name: HashMap::new(),
-            taken: PARTITIONS.iter().map(|name| (*name).to_owned()).collect(),
+            taken: PARTITIONS.iter().chain(&HIDDEN).map(|name| (*name).to_owned()).collect(),
         };
         for (name, kind) in ENVELOPE {
             columns.insert(name, escape(name, Escape::Illegal), kind);
@@ -112,6 +113,11 @@ impl TableColumns {
     /// The column of a field.
     pub fn get(&self, name: &str) -> Option<&TableColumn> {
         self.by_name.get(name).and_then(|&position| self.list.get(position))
+    }
+
+    /// The column that files have under this name.
+    pub(crate) fn get_stored(&self, stored_name: &str) -> Option<&TableColumn> {
+        self.get(&unescape(stored_name)).filter(|column| *column.stored_name == *stored_name)
     }
 
     /// Whether only the overflow column could still be added.
@@ -333,6 +339,18 @@ mod tests {
                 prop_assert_eq!(stored.find(illegal), None);
                 prop_assert_eq!(unescape(&stored), name.clone());
             }
+        }
+    }
+
+    #[test]
+    fn fields_cannot_take_the_names_of_hidden_columns() {
+        let mut columns = TableColumns::envelope();
+        for name in HIDDEN {
+            let stored = columns.admit(name, &DataType::Binary).unwrap().stored_name.clone();
+            assert_ne!(&*stored, name);
+            assert_eq!(unescape(&stored), name);
+            assert_eq!(&*columns.get_stored(&stored).unwrap().name, name);
+            assert!(columns.get_stored(name).is_none());
         }
     }
 

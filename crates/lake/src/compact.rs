@@ -7,12 +7,11 @@ use crate::file::{BatchRows, FileEntry, Order};
 use crate::lake::{FileWritten, Lake};
 use crate::limits::{COMPACT_FILES_MIN, COMPACTED_FILE_BYTES, COMPACTED_FILE_ROWS, SORT_BYTES_MAX};
 use crate::read::{
-    Source, StoredBatch, Wanted, corrupt, guarded, merge_batches, open, rows_at_once,
+    FileRows, RowsToTake, Source, StoredBatch, Wanted, corrupt, merge_batches, open,
 };
 use crate::sort::Sorter;
 use crate::swap::{SwapStep, Swapped};
-use crate::writer::{FinishedFile, NewFile, Place};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use crate::writer::{FinishedFile, Layout, NewFile, Place};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Read;
@@ -280,16 +279,9 @@ impl Lake {
         for file in &job.files {
             let path = self.root.join(&file.path);
             check_digest(&path, file)?;
-            let mut reader = guarded(&path, || {
-                let builder = ParquetRecordBatchReaderBuilder::try_new(open(&path)?)
-                    .map_err(|error| corrupt(&path, error))?;
-                let rows = rows_at_once(builder.metadata());
-                builder.with_batch_size(rows).build().map_err(|error| corrupt(&path, error))
-            })?;
+            let mut reader = FileRows::with_columns(&path, &|_| true, &RowsToTake::default())?;
             let mut rows = 0;
-            while let Some(part) =
-                guarded(&path, || reader.next().transpose().map_err(|error| corrupt(&path, error)))?
-            {
+            while let Some(part) = reader.next_rows()? {
                 rows += part.num_rows() as u64;
                 sorter.push(&part)?;
                 tell(watch, CompactStep::Read(part.num_rows() as u64))?;
@@ -300,6 +292,7 @@ impl Lake {
             }
         }
         let mut sorted = sorter.finish()?;
+        let layout = Layout::Source(self.keep_raw());
         let mut output: Option<NewFile> = None;
         let mut number = 0;
         while let Some(part) = sorted.next_rows()? {
@@ -310,7 +303,7 @@ impl Lake {
                     let name = format!("{name}-{number}");
                     number += 1;
                     let schema = part.schema();
-                    output.insert(NewFile::create(&self.root, place, &name, schema, Order::Source)?)
+                    output.insert(NewFile::create(&self.root, place, &name, schema, layout)?)
                 }
             };
             file.write(&part)?;

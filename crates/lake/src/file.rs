@@ -1,6 +1,7 @@
 //! What the table's log says of one Parquet file.
 
 use crate::LakeError;
+use crate::packed::{PACKED_KEY as PACKED, Packed};
 use crate::text_index::TextIndexFile;
 use deltalake_core::kernel::Add;
 use std::collections::HashMap;
@@ -51,6 +52,8 @@ pub struct FileEntry {
     pub order: Order,
     /// Its text index; `None` for a file written before there were any, or by another writer.
     pub text_index: Option<TextIndexFile>,
+    /// Which of its texts are rebuilt from other columns; `None` for a file with all of them.
+    pub packed: Option<Arc<Packed>>,
 }
 
 const BATCHES: &str = "yagura.batches";
@@ -77,6 +80,9 @@ impl FileEntry {
         }
         if let Some(index) = &self.text_index {
             tags.insert(TEXT_INDEX.to_owned(), Some(index.tag()));
+        }
+        if let Some(packed) = &self.packed {
+            tags.insert(PACKED.to_owned(), Some(packed.text()));
         }
         tags
     }
@@ -107,6 +113,10 @@ impl FileEntry {
             None => Vec::new(),
             Some(text) => decode_batches(text).ok_or_else(|| damaged(BATCHES, text))?,
         };
+        let packed = match tag(PACKED) {
+            None => None,
+            Some(text) => Some(Packed::from_text(text).ok_or_else(|| damaged(PACKED, text))?),
+        };
         let stats: Option<serde_json::Value> =
             add.stats.as_deref().and_then(|stats| serde_json::from_str(stats).ok());
         let rows = stats.and_then(|stats| stats.get("numRecords")?.as_u64());
@@ -125,6 +135,7 @@ impl FileEntry {
                 _ => Order::Ledger,
             },
             text_index: tag(TEXT_INDEX).and_then(TextIndexFile::from_tag),
+            packed: packed.map(Arc::new),
         })
     }
 

@@ -10,14 +10,12 @@ use crate::file::FileEntry;
 use crate::hot::Piece;
 use crate::lake::Lake;
 use crate::limits::HISTORY_ROWS;
-use crate::read::{corrupt, guarded, open};
+use crate::packed::{Packed, stands_for};
+use crate::read::{FileRows, RowsToTake, corrupt, guarded, open};
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
-};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,11 +132,16 @@ impl HistoryPart {
                 let builder = reader_of(path)?;
                 let schema = builder.parquet_schema();
                 let fields = schema.root_schema().get_fields().iter().enumerate();
+                let packed = Packed::of_footer(path, builder.metadata())?;
+                let needed = packed.as_ref().map(|it| it.needs(&|name| wanted(&unescape(name))));
+                let needed = needed.unwrap_or_default();
                 for (position, field) in fields {
                     let name = unescape(field.name());
-                    let asked = wanted(&name);
+                    let hidden = packed.is_some() && stands_for(field.name()).is_some();
+                    let asked = !hidden && wanted(&name);
                     size.columns += usize::from(asked);
-                    if !asked && !ALWAYS.contains(&name.as_str()) {
+                    let read = asked || needed.contains(field.name());
+                    if !read && !ALWAYS.contains(&name.as_str()) {
                         continue;
                     }
                     let groups = builder.metadata().row_groups().iter();
@@ -192,28 +195,10 @@ impl HistoryPart {
                 Ok(HistoryRows { dataset, source: Rows::Hot(Some(rows)) })
             }
             Source::File { path, .. } => {
-                let reader = guarded(path, || {
-                    let mut builder = reader_of(path)?;
-                    let schema = builder.parquet_schema();
-                    // By position: a name with dots would be taken for a path into nested columns.
-                    let fields = schema.root_schema().get_fields().iter().enumerate();
-                    let kept = fields.filter(|(_, field)| wanted(&unescape(field.name())));
-                    let mask = ProjectionMask::roots(schema, kept.map(|(position, _)| position));
-                    if let Some(positions) = positions {
-                        let total = builder.metadata().file_metadata().num_rows();
-                        let total = usize::try_from(total).unwrap_or_default();
-                        let ranges = positions
-                            .iter()
-                            .filter_map(|position| usize::try_from(*position).ok())
-                            .filter(|position| *position < total)
-                            .map(|position| position..position + 1);
-                        let selection = RowSelection::from_consecutive_ranges(ranges, total);
-                        builder = builder.with_row_selection(selection);
-                    }
-                    let builder = builder.with_projection(mask).with_batch_size(HISTORY_ROWS);
-                    builder.build().map_err(|error| corrupt(path, error))
-                })?;
-                Ok(HistoryRows { dataset, source: Rows::File(path.clone(), Box::new(reader)) })
+                let rows = RowsToTake { positions, at_once: Some(HISTORY_ROWS), batches: None };
+                let wanted = |name: &str| wanted(&unescape(name));
+                let rows = FileRows::with_columns(path, &wanted, &rows)?;
+                Ok(HistoryRows { dataset, source: Rows::File(Box::new(rows)) })
             }
         }
     }
@@ -231,7 +216,7 @@ pub struct HistoryRows {
 
 enum Rows {
     Hot(Option<RecordBatch>),
-    File(PathBuf, Box<ParquetRecordBatchReader>),
+    File(Box<FileRows>),
 }
 
 impl Iterator for HistoryRows {
@@ -249,12 +234,10 @@ impl Iterator for HistoryRows {
                 *rows = rows.slice(count, rows.num_rows() - count);
                 Ok(first)
             }
-            Rows::File(path, reader) => {
-                match guarded(path, || reader.next().transpose().map_err(|e| corrupt(path, e))) {
-                    Ok(rows) => Ok(rows?),
-                    Err(error) => Err(error),
-                }
-            }
+            Rows::File(rows) => match rows.next_rows() {
+                Ok(rows) => Ok(rows?),
+                Err(error) => Err(error),
+            },
         };
         Some(rows.and_then(|rows| as_it_arrived(&self.dataset, &rows)))
     }

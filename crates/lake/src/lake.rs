@@ -4,6 +4,7 @@ use crate::durable::UNFINISHED;
 use crate::file::FileEntry;
 use crate::hot::{HotSet, Piece, batch_numbers, split_by};
 use crate::limits::{HOT_BYTES_DEFAULT, SUBSCRIBER_LAG_MAX};
+use crate::packer::KeepRaw;
 use crate::provider::EventsTable;
 use crate::read::{self, StoredBatch};
 use crate::swap::Replaced;
@@ -30,6 +31,9 @@ pub struct LakeOptions {
     pub flush_age_max_micros: i64,
     /// Put before the paths of a [`FlushReport`], such as `lake/events`.
     pub path_prefix: String,
+    /// Streams of which compacted files keep the received bytes and messages as they are. Elsewhere
+    /// what the other columns say is not stored again.
+    pub keep_raw: KeepRaw,
 }
 
 impl Default for LakeOptions {
@@ -39,6 +43,7 @@ impl Default for LakeOptions {
             flush_bytes_min: HOT_BYTES_DEFAULT / 2,
             flush_age_max_micros: 300_000_000,
             path_prefix: "lake/events".to_owned(),
+            keep_raw: KeepRaw::default(),
         }
     }
 }
@@ -516,6 +521,10 @@ impl Lake {
             columns: state.columns.len() as u64,
             version: state.version,
         }
+    }
+
+    pub(crate) fn keep_raw(&self) -> &KeepRaw {
+        &self.options.keep_raw
     }
 
     /// The table's directory.

@@ -51,3 +51,10 @@ pub const READ_SORT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Files in the order of the ledger that make a partition of the current day due for compaction,
 /// unless another number is asked for.
 pub const COMPACT_FILES_MIN: usize = 8;
+
+/// Bytes of received texts that are taken apart together, in bytes: with their columns, about four
+/// times as much lies in memory. Never more rows than a row group has.
+pub const PACK_BYTES: usize = 48 * 1024 * 1024;
+
+/// Bytes of texts that are rebuilt at once, about.
+pub const UNPACK_BYTES: usize = 32 * 1024 * 1024;

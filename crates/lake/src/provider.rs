@@ -5,6 +5,7 @@ use crate::counts::{Counter, ScanCounts};
 use crate::event_id::EventIdFunction;
 use crate::file::FileEntry;
 use crate::hot::{Piece, conform};
+use crate::packed_scan::{PackedFile, PackedFilesExec};
 use crate::prune::{Known, may_match};
 use crate::text_index::{IndexCache, MESSAGE};
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
@@ -24,6 +25,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::datasource::{TableProvider, TableType};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, ScalarUDF, TableProviderFilterPushDown};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, expressions};
@@ -314,20 +316,35 @@ impl EventsTable {
         let table_schema =
             TableSchema::builder(stored.clone()).with_table_partition_cols(vec![dataset]).build();
         let url = ObjectStoreUrl::local_filesystem();
-        let reader = CachedParquetFileReaderFactory::new(
-            state.runtime_env().object_store(&url)?,
-            state.runtime_env().cache_manager.get_file_metadata_cache(),
-        );
-        let source = ParquetSource::new(table_schema)
-            .with_parquet_file_reader_factory(Arc::new(reader))
-            .with_metadata_size_hint(FOOTER_BYTES_HINT)
-            .with_pushdown_filters(true)
-            .with_reorder_filters(true);
+        let source = parquet_source(table_schema, state.runtime_env())?;
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_projection_indices(Some(projection.to_vec()))?
             .build();
         Ok(Some(DataSourceExec::from_data_source(scan)))
+    }
+
+    /// Files whose texts are rebuilt.
+    fn packed_plan(
+        &self,
+        mut files: Vec<(Arc<FileEntry>, RowsToRead)>,
+        full: &SchemaRef,
+        projection: &[usize],
+        partitions: usize,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if files.is_empty() {
+            return Ok(None);
+        }
+        files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
+        let mut parts = vec![Vec::new(); partitions.clamp(1, files.len())];
+        let count = parts.len();
+        for (number, (entry, rows)) in files.into_iter().enumerate() {
+            let Some(packed) = entry.packed.clone() else { continue };
+            let (path, file) = (self.root.join(&entry.path), self.partitioned_file(&entry, rows)?);
+            parts[number % count].push(PackedFile { path, packed, file });
+        }
+        let schema = Arc::new(full.project(projection)?);
+        Ok(Some(Arc::new(PackedFilesExec::new(self.columns.clone(), parts, schema))))
     }
 
     fn partitioned_file(&self, file: &FileEntry, rows: RowsToRead) -> Result<PartitionedFile> {
@@ -352,6 +369,19 @@ impl EventsTable {
         let selection = RowSelection::from_consecutive_ranges(rows, file_rows);
         Ok(file.with_extension(ParquetRowSelection::new(selection)))
     }
+}
+
+/// Reads Parquet files of the table, deciding there what a filter decides.
+pub(crate) fn parquet_source(schema: TableSchema, runtime: &RuntimeEnv) -> Result<ParquetSource> {
+    let reader = CachedParquetFileReaderFactory::new(
+        runtime.object_store(ObjectStoreUrl::local_filesystem())?,
+        runtime.cache_manager.get_file_metadata_cache(),
+    );
+    Ok(ParquetSource::new(schema)
+        .with_parquet_file_reader_factory(Arc::new(reader))
+        .with_metadata_size_hint(FOOTER_BYTES_HINT)
+        .with_pushdown_filters(true)
+        .with_reorder_filters(true))
 }
 
 fn mentions_id(filter: &Expr) -> bool {
@@ -410,10 +440,19 @@ impl TableProvider for EventsTable {
         let hot = self.hot_plan(&stored, &full, predicate.as_ref(), &inner.indices, partitions)?;
         let files = self.known_files(&full, predicate.as_ref());
         let files = self.indexed_files(files, partitions).await?;
-        let cold = self.file_plan(state, &stored, files, &inner.indices, partitions)?;
-        let plan = match cold {
-            Some(cold) => UnionExec::try_new(vec![hot, cold])?,
-            None => hot,
+        let names: Vec<&str> = inner.names.iter().map(String::as_str).collect();
+        let rebuilds = |(file, _): &(Arc<FileEntry>, RowsToRead)| {
+            file.packed.as_ref().is_some_and(|packed| packed.concerns(names.iter().copied()))
+        };
+        let (packed, whole) = files.into_iter().partition(rebuilds);
+        let cold = self.file_plan(state, &stored, whole, &inner.indices, partitions)?;
+        let packed = self.packed_plan(packed, &full, &inner.indices, partitions)?;
+        let mut parts = vec![hot];
+        parts.extend(cold);
+        parts.extend(packed);
+        let plan = match parts.len() {
+            1 => parts.swap_remove(0),
+            _ => UnionExec::try_new(parts)?,
         };
         inner.expose(state, plan, &projected)
     }

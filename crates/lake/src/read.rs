@@ -7,13 +7,16 @@ use crate::LakeError;
 use crate::file::{BatchRows, Order, decode_batches};
 use crate::hot::{batch_numbers, longs, micros};
 use crate::limits::READ_SORT_BYTES_MAX;
+use crate::packed::{Packed, stands_for};
 use crate::sort::{Sorted, Sorter};
 use crate::writer::BATCHES_KEY;
 use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 use std::collections::BTreeSet;
@@ -297,37 +300,102 @@ fn only_wanted(
     }
 }
 
-/// The record columns of a file, decoded part by part.
+/// Rows of a file that are to be read.
+#[derive(Default)]
+pub(crate) struct RowsToTake<'a> {
+    /// Only row groups that may hold such a batch.
+    pub(crate) batches: Option<&'a Wanted<'a>>,
+    /// Only the rows at these positions, ascending, counted from the file's first row.
+    pub(crate) positions: Option<&'a [u64]>,
+    /// Most rows at once; otherwise as many as memory allows.
+    pub(crate) at_once: Option<usize>,
+}
+
+/// The rows of a file, decoded part by part, with every text as it was before it was packed.
 pub(crate) struct FileRows {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
+    packed: Option<Unpacking>,
+}
+
+/// How packed rows come back.
+struct Unpacking {
+    packed: Arc<Packed>,
+    /// The columns that were asked for, without those that are read only to rebuild texts.
+    kept: BTreeSet<String>,
 }
 
 impl FileRows {
-    /// Opens a file; with `wanted`, only row groups that may hold such a batch.
+    /// Opens a file for the columns that make a record; with `wanted`, only row groups that may hold
+    /// such a batch.
     pub(crate) fn open(path: &Path, wanted: Option<&Wanted<'_>>) -> Result<Self, LakeError> {
-        let reader = guarded(path, || {
+        let rows = RowsToTake { batches: wanted, ..RowsToTake::default() };
+        FileRows::with_columns(path, &|name| RECORD_COLUMNS.contains(&name), &rows)
+    }
+
+    /// Opens a file for the columns that `wanted` names, by their stored names.
+    pub(crate) fn with_columns(
+        path: &Path,
+        wanted: &dyn Fn(&str) -> bool,
+        rows: &RowsToTake<'_>,
+    ) -> Result<Self, LakeError> {
+        guarded(path, || {
             let mut builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?)
                 .map_err(|error| corrupt(path, error))?;
+            let packed = Packed::of_footer(path, builder.metadata())?;
+            let needed = packed.as_ref().map(|packed| packed.needs(wanted)).unwrap_or_default();
             let schema = builder.parquet_schema();
             // By position: a name with dots would be taken for a path into nested columns.
             let roots = schema.root_schema().get_fields().iter().enumerate();
-            let roots = roots.filter(|(_, field)| RECORD_COLUMNS.contains(&field.name()));
-            let mask = ProjectionMask::roots(schema, roots.map(|(position, _)| position));
-            if let Some(wanted) = wanted {
+            let hidden = |name: &str| packed.is_some() && stands_for(name).is_some();
+            let asked = |name: &str| wanted(name) && !hidden(name);
+            let read =
+                roots.filter(|(_, field)| asked(field.name()) || needed.contains(field.name()));
+            let (positions, names): (Vec<usize>, Vec<&str>) =
+                read.map(|(position, field)| (position, field.name())).unzip();
+            let kept = names.iter().filter(|name| asked(name)).map(|name| (*name).to_owned());
+            let kept: BTreeSet<String> = kept.collect();
+            let packed = packed.filter(|_| !needed.is_empty());
+            let packed = packed.map(|packed| Unpacking { packed, kept });
+            let mask = ProjectionMask::roots(schema, positions);
+            let mut at_once = rows.at_once.unwrap_or_else(|| rows_at_once(builder.metadata()));
+            if let Some(unpacking) = &packed {
+                at_once = at_once.min(unpacking.packed.rows_at_once());
+            }
+            if let Some(wanted) = rows.batches {
                 let groups = row_groups_with(&builder, wanted);
                 builder = builder.with_row_groups(groups);
             }
-            let rows = rows_at_once(builder.metadata());
-            let builder = builder.with_projection(mask).with_batch_size(rows);
-            builder.build().map_err(|error| corrupt(path, error))
-        })?;
-        Ok(FileRows { path: path.to_path_buf(), reader })
+            if let Some(positions) = rows.positions {
+                let total = builder.metadata().file_metadata().num_rows();
+                let total = usize::try_from(total).unwrap_or_default();
+                let ranges = positions
+                    .iter()
+                    .filter_map(|position| usize::try_from(*position).ok())
+                    .filter(|position| *position < total)
+                    .map(|position| position..position + 1);
+                let selection = RowSelection::from_consecutive_ranges(ranges, total);
+                builder = builder.with_row_selection(selection);
+            }
+            let builder = builder.with_projection(mask).with_batch_size(at_once);
+            let reader = builder.build().map_err(|error| corrupt(path, error))?;
+            Ok(FileRows { path: path.to_path_buf(), reader, packed })
+        })
     }
 
     pub(crate) fn next_rows(&mut self) -> Result<Option<RecordBatch>, LakeError> {
-        let FileRows { path, reader } = self;
-        guarded(path, || reader.next().transpose().map_err(|error| corrupt(path, error)))
+        let FileRows { path, reader, packed } = self;
+        guarded(path, || {
+            let rows = reader.next().transpose().map_err(|error| corrupt(path, error))?;
+            let (Some(rows), Some(unpacking)) = (&rows, packed) else { return Ok(rows) };
+            let whole = unpacking.packed.unpacked(path, rows)?;
+            let fields = whole.schema_ref().fields().iter().enumerate();
+            let kept: Vec<usize> = fields
+                .filter(|(_, field)| unpacking.kept.contains(field.name()))
+                .map(|(position, _)| position)
+                .collect();
+            Ok(Some(whole.project(&kept)?))
+        })
     }
 }
 
@@ -359,7 +427,7 @@ pub(crate) fn corrupt(path: &Path, reason: impl std::fmt::Display) -> LakeError 
 }
 
 /// Rows of a file to decode at once: fewer where they are large.
-pub(crate) fn rows_at_once(metadata: &ParquetMetaData) -> usize {
+fn rows_at_once(metadata: &ParquetMetaData) -> usize {
     let row_bytes = |group: &RowGroupMetaData| group.total_byte_size() / group.num_rows().max(1);
     let largest = metadata.row_groups().iter().map(row_bytes).max().unwrap_or_default();
     let largest = usize::try_from(largest).unwrap_or_default();

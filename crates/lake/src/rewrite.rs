@@ -4,16 +4,15 @@
 
 use crate::LakeError;
 use crate::columns::fit;
-use crate::file::FileEntry;
+use crate::file::{FileEntry, Order};
 use crate::hot::{batch_numbers, conform, longs, micros, split_by, union_schema};
 use crate::lake::{FileWritten, Lake};
 use crate::limits::HISTORY_ROWS;
-use crate::read::{FileRows, Wanted, corrupt, guarded, open, rows_at_once};
-use crate::writer::{FileRows as NewRows, FinishedFile, NewFile, Place, finished_file};
+use crate::read::{FileRows, RowsToTake, Wanted};
+use crate::writer::{FileRows as NewRows, FinishedFile, Layout, NewFile, Place, finished_file};
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::{cast, filter_record_batch, interleave_record_batch};
 use arrow::datatypes::DataType;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -147,16 +146,13 @@ impl Lake {
         name: &str,
     ) -> Result<Option<FinishedFile>, LakeError> {
         let path = self.root.join(&file.path);
-        let mut reader = guarded(&path, || {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(open(&path)?)
-                .map_err(|error| corrupt(&path, error))?;
-            let rows = rows_at_once(builder.metadata());
-            builder.with_batch_size(rows).build().map_err(|error| corrupt(&path, error))
-        })?;
+        let mut reader = FileRows::with_columns(&path, &|_| true, &RowsToTake::default())?;
+        let layout = match file.order {
+            Order::Ledger => Layout::Ledger,
+            Order::Source => Layout::Source(self.keep_raw()),
+        };
         let mut left: Option<NewFile> = None;
-        while let Some(part) =
-            guarded(&path, || reader.next().transpose().map_err(|error| corrupt(&path, error)))?
-        {
+        while let Some(part) = reader.next_rows()? {
             let part = places.leave(part)?;
             if part.num_rows() == 0 {
                 continue;
@@ -166,7 +162,7 @@ impl Lake {
                 None => {
                     let place = Place { dataset: file.dataset.clone(), day: file.day.clone() };
                     let schema = part.schema();
-                    left.insert(NewFile::create(&self.root, place, name, schema, file.order)?)
+                    left.insert(NewFile::create(&self.root, place, name, schema, layout)?)
                 }
             };
             left.write(&part)?;

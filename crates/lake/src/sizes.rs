@@ -4,6 +4,7 @@ use crate::LakeError;
 use crate::columns::unescape;
 use crate::file::{FileEntry, Order};
 use crate::lake::Lake;
+use crate::packed::{Packed, TARGETS, stands_for};
 use crate::read::{corrupt, guarded, open};
 use crate::writer::RECEIVED_KEY;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
@@ -42,6 +43,8 @@ pub struct ColumnSize {
     pub encoded: u64,
     /// Rows with a value; `None` where no file says.
     pub values: Option<u64>,
+    /// Rows of which it is rebuilt from the other columns; what that takes is in `stored`.
+    pub rebuilt: u64,
 }
 
 impl Lake {
@@ -75,11 +78,20 @@ fn add(size: &mut DatasetSize, path: &Path, file: &FileEntry) -> Result<(), Lake
     let stated = stated.and_then(|pairs| pairs.iter().find(|pair| pair.key == RECEIVED_KEY));
     let stated: Option<u64> = stated.and_then(|pair| pair.value.as_deref()?.parse().ok());
     size.received += stated.unwrap_or_default();
+    let packed = Packed::of_footer(path, metadata.metadata())?;
+    for column in TARGETS.map(|target| target.column) {
+        let rebuilt = packed.as_ref().map_or(0, |packed| packed.rows_of(column));
+        if rebuilt > 0 {
+            size.columns.entry(column.to_owned()).or_default().rebuilt += rebuilt;
+        }
+    }
     for group in metadata.metadata().row_groups() {
         size.row_groups += 1;
         for chunk in group.columns() {
             let stored_name = chunk.column_path().parts().join(".");
-            let name = unescape(&stored_name);
+            // What rebuilds a text is counted with it.
+            let hidden = packed.as_ref().and_then(|_| stands_for(&stored_name));
+            let name = hidden.map_or_else(|| unescape(&stored_name), str::to_owned);
             if name == envelope::ORIGINAL && stated.is_none() {
                 // Written before files said so: each value has its length before it, 4 bytes.
                 let lengths = bytes(chunk.num_values()) * 4;
@@ -88,6 +100,9 @@ fn add(size: &mut DatasetSize, path: &Path, file: &FileEntry) -> Result<(), Lake
             let column = size.columns.entry(name).or_default();
             column.stored += bytes(chunk.compressed_size());
             column.encoded += bytes(chunk.uncompressed_size());
+            if hidden.is_some() {
+                continue;
+            }
             let nulls = chunk.statistics().and_then(|statistics| statistics.null_count_opt());
             if let Some(nulls) = nulls {
                 let values = bytes(chunk.num_values()).saturating_sub(nulls);

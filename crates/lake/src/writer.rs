@@ -4,6 +4,8 @@ use crate::durable::{UNFINISHED, sync_directory};
 use crate::file::{BatchRows, FileEntry, Order, encode_batches};
 use crate::hot::{Piece, conform, longs, time_range};
 use crate::limits::{COMPACTED_ZSTD_LEVEL, PAGE_BYTES, ROW_GROUP_MEMORY_BYTES, ROW_GROUP_ROWS};
+use crate::packed::{PACKED_KEY, stands_for};
+use crate::packer::{KeepRaw, Packer};
 use crate::text_index::{NewIndex, remove_with_index, text_index_path, unfinished_index_path};
 use crate::{LakeError, columns::TableColumns};
 use arrow::array::{AsArray, RecordBatch};
@@ -53,7 +55,7 @@ pub(crate) fn finished_file(
 ) -> Result<FinishedFile, LakeError> {
     let schema = occupied_schema(&rows.parts);
     let place = Place { dataset: rows.dataset.clone(), day: rows.day.clone() };
-    let mut file = NewFile::create(root, place, flush, schema, Order::Ledger)?;
+    let mut file = NewFile::create(root, place, flush, schema, Layout::Ledger)?;
     for part in &rows.parts {
         file.write(part)?;
     }
@@ -68,6 +70,15 @@ pub(crate) struct Place {
     pub(crate) day: String,
 }
 
+/// How the rows of a new file lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Layout<'a> {
+    /// [`Order::Ledger`], with every text.
+    Ledger,
+    /// [`Order::Source`]; texts that can be rebuilt from the columns are, but for these streams.
+    Source(&'a KeepRaw),
+}
+
 /// A file that is being written, under its unfinished name. Dropped, it is gone again.
 pub(crate) struct NewFile {
     root: PathBuf,
@@ -77,6 +88,7 @@ pub(crate) struct NewFile {
     schema: SchemaRef,
     path: String,
     writer: Option<(ArrowWriter<BufWriter<HashingFile>>, NewIndex)>,
+    packer: Option<Packer>,
     counts: BTreeMap<u64, u32>,
     time: Option<(i64, i64)>,
     rows: u64,
@@ -91,8 +103,12 @@ impl NewFile {
         place: Place,
         flush: &str,
         schema: SchemaRef,
-        order: Order,
+        layout: Layout<'_>,
     ) -> Result<Self, LakeError> {
+        let (order, packer) = match layout {
+            Layout::Ledger => (Order::Ledger, None),
+            Layout::Source(keep) => (Order::Source, Packer::new(&schema, keep)),
+        };
         let directory = format!("dataset={}/day={}", partition_value(&place.dataset), place.day);
         let path = format!("{directory}/part-{flush}.parquet");
         let mut file = NewFile {
@@ -103,6 +119,7 @@ impl NewFile {
             schema,
             path,
             writer: None,
+            packer,
             counts: BTreeMap::new(),
             time: None,
             rows: 0,
@@ -112,8 +129,9 @@ impl NewFile {
             create_directories(root, &directory)?;
             let target = HashingFile::create(&file.unfinished())?;
             let buffered = BufWriter::with_capacity(256 * 1024, target);
-            let properties = properties(&file.schema, order);
-            let writer = ArrowWriter::try_new(buffered, file.schema.clone(), Some(properties))?;
+            let schema = file.packer.as_ref().map_or(&file.schema, Packer::schema);
+            let properties = properties(schema, order);
+            let writer = ArrowWriter::try_new(buffered, schema.clone(), Some(properties))?;
             Ok((writer, NewIndex::create(root, &file.path)?))
         })();
         file.writer = Some(begun.map_err(|error| {
@@ -138,16 +156,33 @@ impl NewFile {
         if let Some(records) = records.and_then(|column| column.as_binary_view_opt()) {
             self.received += records.lengths().map(u64::from).sum::<u64>();
         }
-        let conformed = conform(part, &self.schema)?;
-        let Some((writer, index)) = &mut self.writer else { return Ok(()) };
-        let written = writer.write(&conformed).and_then(|()| {
-            match writer.memory_size() >= ROW_GROUP_MEMORY_BYTES {
-                true => writer.flush(),
-                false => Ok(()),
-            }
-        });
-        let written = written.map_err(io::Error::from).and_then(|()| index.add(part));
-        written.map_err(|error| self.failed(error))
+        if let Some((_, index)) = &mut self.writer {
+            let indexed = index.add(part);
+            indexed.map_err(|error| self.failed(error))?;
+        }
+        let rows = conform(part, &self.schema)?;
+        let ready = match &mut self.packer {
+            Some(packer) => packer.push(rows)?,
+            None => vec![rows],
+        };
+        self.store(&ready)
+    }
+
+    /// Writes rows with the columns that the file has.
+    fn store(&mut self, ready: &[RecordBatch]) -> Result<(), LakeError> {
+        for rows in ready {
+            let schema = self.packer.as_ref().map_or(&self.schema, Packer::schema);
+            let rows = conform(rows, schema)?;
+            let Some((writer, _)) = &mut self.writer else { return Ok(()) };
+            let written = writer.write(&rows).and_then(|()| {
+                match writer.memory_size() >= ROW_GROUP_MEMORY_BYTES {
+                    true => writer.flush(),
+                    false => Ok(()),
+                }
+            });
+            written.map_err(|error| self.failed(error.into()))?;
+        }
+        Ok(())
     }
 
     /// Rows so far.
@@ -162,6 +197,11 @@ impl NewFile {
 
     /// Writes the ends of the file and of its text index, and synchronises both.
     pub(crate) fn finish(mut self) -> Result<FinishedFile, LakeError> {
+        if let Some(packer) = &mut self.packer {
+            let ready = packer.take()?;
+            self.store(&ready)?;
+        }
+        let packed = self.packer.take().map(|packer| Arc::new(packer.finish()));
         let counts = std::mem::take(&mut self.counts);
         let batches: Vec<_> =
             counts.into_iter().map(|(batch, rows)| BatchRows { batch, rows }).collect();
@@ -173,6 +213,10 @@ impl NewFile {
         writer.append_key_value_metadata(KeyValue::new(BATCHES_KEY.to_owned(), list));
         let received = KeyValue::new(RECEIVED_KEY.to_owned(), self.received.to_string());
         writer.append_key_value_metadata(received);
+        if let Some(packed) = &packed {
+            let packed = KeyValue::new(PACKED_KEY.to_owned(), packed.text());
+            writer.append_key_value_metadata(packed);
+        }
         let ended = (|| {
             let file = writer.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
             let (sha256, bytes) = file.finish()?;
@@ -196,6 +240,7 @@ impl NewFile {
             flush: self.flush.clone(),
             order: self.order,
             text_index: Some(text_index),
+            packed,
         };
         Ok(FinishedFile { root: self.root.clone(), entry, published: false })
     }
@@ -328,6 +373,9 @@ fn properties(schema: &SchemaRef, order: Order) -> WriterProperties {
         .set_column_statistics_enabled(column(envelope::TIMESTAMP), EnabledStatistics::Page);
     for field in schema.fields() {
         properties = match field.data_type() {
+            // A few templates for many rows, which nobody asks for by value.
+            DataType::Dictionary(_, _) if stands_for(field.name()).is_some() => properties
+                .set_column_statistics_enabled(column(field.name()), EnabledStatistics::None),
             // Long values that do not repeat: a dictionary or a minimum would only cost.
             DataType::BinaryView | DataType::Utf8View => properties
                 .set_column_dictionary_enabled(column(field.name()), false)

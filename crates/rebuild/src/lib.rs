@@ -37,3 +37,4 @@ pub use encode::{Encoded, encode};
 pub use error::RebuildError;
 pub use pack::{pack, unpack};
 pub use target::{MESSAGE, ORIGINAL, Target};
+pub use template::referred;

@@ -1,5 +1,6 @@
 //! Templates: what the texts of one kind have in common. `docs/format/rebuild.md` is the format.
 
+use crate::RebuildError;
 use crate::columns::Columns;
 use crate::escape::Style;
 use crate::limits::{PATTERN_BYTES_MAX, SLOTS_MAX, TEMPLATE_BYTES_MAX};
@@ -103,6 +104,14 @@ impl Template {
     /// Reads a stored template. Otherwise says where it is damaged: also where it names a column
     /// that is not there.
     pub(crate) fn read(bytes: &[u8], columns: &Columns) -> Result<Self, usize> {
+        Self::read_with(bytes, &mut |name| columns.position(name))
+    }
+
+    /// The same with other numbers for columns: `position` is asked for each name.
+    fn read_with<'a>(
+        bytes: &'a [u8],
+        position: &mut dyn FnMut(&'a str) -> Option<usize>,
+    ) -> Result<Self, usize> {
         if bytes.len() > TEMPLATE_BYTES_MAX {
             return Err(TEMPLATE_BYTES_MAX);
         }
@@ -116,7 +125,7 @@ impl Template {
         let mut slots = 0;
         while !cursor.rest().is_empty() {
             let at = cursor.at();
-            let piece = read_piece(&mut cursor, columns, slots).ok_or(at)?;
+            let piece = read_piece(&mut cursor, position, slots).ok_or(at)?;
             slots += usize::from(matches!(piece, Piece::Slot(_)));
             if slots > SLOTS_MAX {
                 return Err(at);
@@ -127,11 +136,27 @@ impl Template {
     }
 }
 
-fn read_piece(cursor: &mut Cursor<'_>, columns: &Columns, slots: usize) -> Option<Piece> {
-    let column = |cursor: &mut Cursor<'_>| {
-        let name = std::str::from_utf8(cursor.run()?).ok()?;
-        columns.position(name)
+/// The columns that a stored template refers to, in order, repeated where it does.
+///
+/// # Errors
+/// [`RebuildError::Template`] where it is damaged; the row is then 0.
+pub fn referred(template: &[u8]) -> Result<Vec<&str>, RebuildError> {
+    let mut names = Vec::new();
+    let mut note = |name| {
+        names.push(name);
+        Some(names.len() - 1)
     };
+    let read = Template::read_with(template, &mut note);
+    read.map_err(|at| RebuildError::Template { row: 0, at })?;
+    Ok(names)
+}
+
+fn read_piece<'a>(
+    cursor: &mut Cursor<'a>,
+    position: &mut dyn FnMut(&'a str) -> Option<usize>,
+    slots: usize,
+) -> Option<Piece> {
+    let mut column = |cursor: &mut Cursor<'a>| position(std::str::from_utf8(cursor.run()?).ok()?);
     Some(Piece::Slot(match cursor.byte()? {
         LITERAL => return Some(Piece::Literal(cursor.run()?.into())),
         STORED => Usual::Stored,
@@ -207,5 +232,8 @@ mod tests {
         ] {
             assert_eq!(Template::read(bytes, &columns).map(|_| ()), read, "{bytes:?}");
         }
+        assert_eq!(referred(&[1, 0, 0, 3, 1, b'u', 1, 4, 1, b't']), Ok(vec!["u", "t"]));
+        let damaged = referred(&[1, 0, 0, 1, 6, 1]);
+        assert_eq!(damaged, Err(RebuildError::Template { row: 0, at: 4 }));
     }
 }

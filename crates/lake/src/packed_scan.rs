@@ -1,0 +1,236 @@
+//! Reads files whose texts are rebuilt from other columns, for queries that ask for such a text.
+//!
+//! Each file is read with the columns that its own templates refer to, and no others: a table may
+//! have thousands. Whatever can be decided without the texts is decided by the Parquet reader, so
+//! texts are rebuilt only for rows that are left; what asks for the texts themselves is decided above,
+//! on the rebuilt ones.
+
+use crate::columns::{ColumnKind, TableColumns};
+use crate::packed::{Packed, is_target, stands_for};
+use crate::provider::{DATASET, parquet_source};
+use crate::read::{corrupt, guarded};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::utils::{collect_columns, conjunction, reassign_expr_columns};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+    ReplaceChildrenOptions,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A file and the rows of it that are to be read.
+#[derive(Debug, Clone)]
+pub(crate) struct PackedFile {
+    pub(crate) path: PathBuf,
+    pub(crate) packed: Arc<Packed>,
+    pub(crate) file: PartitionedFile,
+}
+
+/// Scans packed files, one behind the other in each partition.
+#[derive(Debug, Clone)]
+pub(crate) struct PackedFilesExec {
+    columns: Arc<TableColumns>,
+    partitions: Arc<Vec<Vec<PackedFile>>>,
+    /// What is handed up: stored names, and the dataset.
+    schema: SchemaRef,
+    /// What the Parquet reader may decide, over `schema`.
+    predicate: Option<Arc<dyn PhysicalExpr>>,
+    properties: Arc<PlanProperties>,
+}
+
+impl PackedFilesExec {
+    pub(crate) fn new(
+        columns: Arc<TableColumns>,
+        partitions: Vec<Vec<PackedFile>>,
+        schema: SchemaRef,
+    ) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema.clone()),
+            Partitioning::UnknownPartitioning(partitions.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        PackedFilesExec {
+            columns,
+            partitions: Arc::new(partitions),
+            schema,
+            predicate: None,
+            properties: Arc::new(properties),
+        }
+    }
+
+    /// The columns that must be read of a file, then the dataset.
+    fn file_schema(&self, file: &PackedFile) -> Result<TableSchema> {
+        let asked = |name: &str| self.schema.field_with_name(name).is_ok();
+        let mut fields: Vec<Field> = Vec::new();
+        let handed_up = self.schema.fields().iter().filter(|field| field.name() != DATASET);
+        fields.extend(handed_up.map(|field| field.as_ref().clone()));
+        for name in file.packed.needs(&asked) {
+            if fields.iter().any(|field| *field.name() == *name) {
+                continue;
+            }
+            if stands_for(&name).is_some() {
+                fields.push(Field::new(&*name, DataType::BinaryView, true));
+                continue;
+            }
+            let column = self.columns.get_stored(&name).ok_or_else(|| {
+                let reason = format!("its texts are made of {name:?}, which the table has not");
+                DataFusionError::External(corrupt(&file.path, reason).into())
+            })?;
+            fields.push(column.stored_field());
+        }
+        let dataset = Arc::new(Field::new(DATASET, ColumnKind::Keyword.arrow(), true));
+        Ok(TableSchema::builder(Arc::new(Schema::new(fields)))
+            .with_table_partition_cols(vec![dataset])
+            .build())
+    }
+
+    fn open(
+        &self,
+        file: PackedFile,
+        context: &Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let schema = self.file_schema(&file)?;
+        let mut source = parquet_source(schema.clone(), &context.runtime_env())?;
+        if let Some(predicate) = &self.predicate {
+            let predicate = reassign_expr_columns(predicate.clone(), schema.table_schema())?;
+            source = source.with_predicate(predicate);
+        }
+        let url = ObjectStoreUrl::local_filesystem();
+        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(vec![FileGroup::new(vec![file.file.clone()])])
+            .build();
+        let rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
+        let (wanted, at_once) = (self.schema.clone(), file.packed.rows_at_once());
+        let parts = rows.map_ok(move |rows| {
+            let count = rows.num_rows();
+            let starts = (0..count).step_by(at_once);
+            let part = |at: usize| rows.slice(at, at_once.min(count - at));
+            let parts: Vec<Result<RecordBatch>> = starts.map(|at| Ok(part(at))).collect();
+            stream::iter(parts)
+        });
+        let parts = parts.try_flatten().map(move |part| {
+            let part: RecordBatch = part?;
+            let whole = guarded(&file.path, || file.packed.unpacked(&file.path, &part));
+            let whole = whole.map_err(|error| DataFusionError::External(error.into()))?;
+            handed_up(&whole, &wanted)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), parts)))
+    }
+}
+
+/// The columns of `schema` from rows that have them.
+fn handed_up(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let positions = schema.fields().iter().map(|field| rows.schema_ref().index_of(field.name()));
+    let positions: Vec<usize> = positions.collect::<Result<_, _>>()?;
+    let rows = rows.project(&positions)?;
+    Ok(rows.with_schema(schema.clone())?)
+}
+
+impl DisplayAs for PackedFilesExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: usize = self.partitions.iter().map(Vec::len).sum();
+        write!(f, "PackedFilesExec: files={files}, partitions={}", self.partitions.len())?;
+        match &self.predicate {
+            Some(predicate) => write!(f, ", predicate={predicate}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for PackedFilesExec {
+    fn name(&self) -> &'static str {
+        "PackedFilesExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        match &self.predicate {
+            Some(predicate) => f(predicate),
+            None => Ok(TreeNodeRecursion::Continue),
+        }
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let files = self.partitions.get(partition).cloned().unwrap_or_default();
+        let scan = self.clone();
+        // A file is opened when the one before it has been read.
+        let rows = stream::iter(files).map(move |file| scan.open(file, &context)).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
+    }
+
+    /// What does not ask for a text goes down to the Parquet reader, which may leave rows that do not
+    /// match: whoever asks keeps the filter.
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        child_pushdown_result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let filters = child_pushdown_result.parent_filters;
+        let mut all: Vec<Arc<dyn PhysicalExpr>> = self.predicate.iter().cloned().collect();
+        let before = all.len();
+        for filter in &filters {
+            let columns = collect_columns(&filter.filter);
+            if !columns.iter().any(|column| is_target(column.name())) {
+                all.push(filter.filter.clone());
+            }
+        }
+        let answer = FilterPushdownPropagation::with_parent_pushdown_result(vec![
+            PushedDown::No;
+            filters.len()
+        ]);
+        if all.len() == before {
+            return Ok(answer);
+        }
+        let scan = PackedFilesExec { predicate: Some(conjunction(all)), ..self.clone() };
+        Ok(answer.with_updated_node(Arc::new(scan)))
+    }
+}
