@@ -8,7 +8,7 @@ use crate::LakeError;
 use crate::limits::UNPACK_BYTES;
 use crate::read::corrupt;
 use crate::text_index::MESSAGE as MESSAGE_COLUMN;
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use parquet::file::metadata::ParquetMetaData;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -152,8 +152,14 @@ impl Packed {
                 return Err(corrupt(path, format!("it lacks the column {:?}", target.template)));
             }
         }
-        let unpacked = unpack(rows);
-        unpacked.map_err(|error| corrupt(path, format!("a text does not come back: {error}")))
+        let whole = unpack(rows)
+            .map_err(|error| corrupt(path, format!("a text does not come back: {error}")))?;
+        // Nothing is received without bytes.
+        let original = self.original.as_ref().and_then(|_| whole.column_by_name(ORIGINAL.column));
+        if original.is_some_and(|original| original.null_count() > 0) {
+            return Err(corrupt(path, "a row has neither its bytes nor how they are rebuilt"));
+        }
+        Ok(whole)
     }
 }
 

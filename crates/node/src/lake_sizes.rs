@@ -67,6 +67,7 @@ impl Node {
                     "event.dataset": name,
                     "column": column,
                     "values": taken.values,
+                    "rebuilt": taken.rebuilt,
                     "stored": taken.stored,
                     "encoded": taken.encoded,
                     "share": ratio(taken.stored * 100, size.stored),

@@ -52,3 +52,4 @@ pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
 pub use sink::JournalSink;
 pub use sources::SourceOptions;
 pub use verify::{VerifyReport, VerifyScope, verify_dir};
+pub use yagura_lake::KeepRaw;

@@ -20,7 +20,7 @@ use yagura_desk::{Desk, DeskOptions};
 use yagura_detect::{CorrelatorOptions, Engine};
 use yagura_event::{Clock, EventId, FieldDictionary, UtcMicros};
 use yagura_journal::{DirLock, Journal, JournalOptions, RecoveryReport};
-use yagura_lake::{Lake, LakeOptions};
+use yagura_lake::{KeepRaw, Lake, LakeOptions};
 use yagura_ledger::{EventProof, Log, SigningKey, VerifierKey};
 use yagura_normalize::{ContentFile, Described, Normalizer, PARSER_VERSION};
 use yagura_query::Searcher;
@@ -60,6 +60,8 @@ pub struct NodeOptions {
     pub flush_interval: Duration,
     /// How the table is compacted by itself; `None` where it is only on request.
     pub compact: Option<crate::CompactOptions>,
+    /// Streams of which compacted files keep received bytes and messages as they are.
+    pub keep_raw: KeepRaw,
     /// Alerts.
     pub desk: DeskOptions,
     /// What correlations may keep, and how late events may come.
@@ -82,6 +84,7 @@ impl Default for NodeOptions {
             hot_bytes_max: 256 * 1024 * 1024,
             flush_interval: Duration::from_secs(300),
             compact: None,
+            keep_raw: KeepRaw::default(),
             desk: DeskOptions::default(),
             correlations: CorrelatorOptions::default(),
         }
@@ -201,6 +204,7 @@ impl Node {
             flush_age_max_micros: i64::try_from(options.flush_interval.as_micros())
                 .unwrap_or(i64::MAX),
             path_prefix: data.relative(&data.lake().join("events")),
+            keep_raw: options.keep_raw.clone(),
         };
         let lake = Lake::open(&data.lake().join("events"), lake_options, clock.clone())?;
         let lake = Arc::new(lake);

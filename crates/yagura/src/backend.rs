@@ -14,8 +14,8 @@ use std::sync::Arc;
 use yagura_enrich::Kind;
 use yagura_event::{Clock, EventId, Lang, SystemClock};
 use yagura_node::{
-    ActsFound, ActsQuery, DataDir, Node, NodeError, NodeOptions, Page, SearchEnd, SearchQuery,
-    VerifyScope,
+    ActsFound, ActsQuery, DataDir, KeepRaw, Node, NodeError, NodeOptions, Page, SearchEnd,
+    SearchQuery, VerifyScope,
 };
 
 /// A place that is open.
@@ -329,6 +329,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         hot_bytes_max: config.lake.hot_mib * 1024 * 1024,
         flush_interval: seconds(config.lake.flush_interval_s),
         compact: None,
+        keep_raw: KeepRaw::new(config.lake.keep_raw.iter().cloned()),
         desk: yagura_desk::DeskOptions {
             min_level: config.alerts.min_level,
             window_micros: i64::try_from(config.alerts.group_window_h * 3_600_000_000)?,

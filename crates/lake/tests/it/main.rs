@@ -4,6 +4,8 @@
 
 mod compaction;
 mod hot_and_cold_are_one_table;
+mod packed;
+mod packed_corpora;
 mod restart_and_damage;
 mod rewritten_rows;
 mod support;

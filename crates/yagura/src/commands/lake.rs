@@ -390,6 +390,7 @@ fn column(row: &Value, format: Format, lang: Lang) -> Row {
             ("データセット", "dataset", row["event.dataset"].clone()),
             ("列", "column", row["column"].clone()),
             ("値", "values", row["values"].clone()),
+            ("復元", "rebuilt", row["rebuilt"].clone()),
             ("保存", "stored", bytes(&row["stored"], format)),
             ("圧縮前", "encoded", bytes(&row["encoded"], format)),
             ("割合", "share", share),
