@@ -5,6 +5,7 @@ use crate::counts::{Counter, ScanCounts};
 use crate::event_id::EventIdFunction;
 use crate::file::FileEntry;
 use crate::hot::{Piece, conform};
+use crate::limits::ROW_GROUP_ROWS;
 use crate::packed_scan::{PackedFile, PackedFilesExec};
 use crate::prune::{Known, may_match};
 use crate::text_index::{IndexCache, MESSAGE};
@@ -336,12 +337,21 @@ impl EventsTable {
             return Ok(None);
         }
         files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
-        let mut parts = vec![Vec::new(); partitions.clamp(1, files.len())];
-        let count = parts.len();
-        for (number, (entry, rows)) in files.into_iter().enumerate() {
+        // Fewer files than partitions are read by several at once.
+        let pieces = partitions.max(1).div_ceil(files.len());
+        let mut list = Vec::new();
+        for (entry, rows) in files {
             let Some(packed) = entry.packed.clone() else { continue };
-            let (path, file) = (self.root.join(&entry.path), self.partitioned_file(&entry, rows)?);
-            parts[number % count].push(PackedFile { path, packed, file });
+            for rows in cut(rows, entry.rows, pieces) {
+                let path = self.root.join(&entry.path);
+                let file = self.partitioned_file(&entry, rows)?;
+                list.push(PackedFile { path, packed: packed.clone(), file });
+            }
+        }
+        let mut parts = vec![Vec::new(); partitions.clamp(1, list.len().max(1))];
+        let count = parts.len();
+        for (number, file) in list.into_iter().enumerate() {
+            parts[number % count].push(file);
         }
         let schema = Arc::new(full.project(projection)?);
         Ok(Some(Arc::new(PackedFilesExec::new(self.columns.clone(), parts, schema))))
@@ -369,6 +379,23 @@ impl EventsTable {
         let selection = RowSelection::from_consecutive_ranges(rows, file_rows);
         Ok(file.with_extension(ParquetRowSelection::new(selection)))
     }
+}
+
+/// The rows to read of a file of `total`, in at most so many pieces of whole row groups.
+fn cut(rows: RowsToRead, total: u64, pieces: usize) -> Vec<RowsToRead> {
+    let group = ROW_GROUP_ROWS as u64;
+    if pieces < 2 || total <= group {
+        return vec![rows];
+    }
+    let piece = total.div_ceil(group).div_ceil(pieces as u64) * group;
+    let stretches = rows.unwrap_or_else(|| std::iter::once(0..total).collect());
+    let starts = (0..total.div_ceil(piece)).map(|number| number * piece);
+    let within = |start: u64| {
+        let stretches = stretches.iter();
+        let within = stretches.map(|rows| rows.start.max(start)..rows.end.min(start + piece));
+        within.filter(|rows| rows.start < rows.end).collect::<Vec<_>>()
+    };
+    starts.map(within).filter(|rows| !rows.is_empty()).map(Some).collect()
 }
 
 /// Reads Parquet files of the table, deciding there what a filter decides.
@@ -525,5 +552,24 @@ impl InnerProjection {
             exprs.push((expr, exposed.field().name().clone()));
         }
         Ok(Arc::new(ProjectionExec::try_new(exprs, plan)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "one stretch is meant")]
+    fn a_file_is_cut_between_row_groups_and_loses_no_row() {
+        let group = ROW_GROUP_ROWS as u64;
+        assert_eq!(cut(None, group, 4), [None]);
+        assert_eq!(cut(None, group + 1, 1), [None]);
+        let cut_in_two = cut(None, group + 1, 2);
+        assert_eq!(cut_in_two, [Some(vec![0..group]), Some(vec![group..group + 1])]);
+        let rows = Some(vec![5..9, group - 1..group * 2 + 3]);
+        let first = Some(vec![5..9, group - 1..group * 2]);
+        assert_eq!(cut(rows, group * 4, 2), [first, Some(vec![group * 2..group * 2 + 3])]);
+        assert_eq!(cut(Some(vec![3..4]), group * 9, 4), [Some(vec![3..4])]);
     }
 }

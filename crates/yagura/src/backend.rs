@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use yagura_enrich::Kind;
-use yagura_event::{Clock, EventId, Lang, SystemClock};
+use yagura_event::{Clock, EventId, Lang, StreamName, SystemClock};
 use yagura_node::{
     ActsFound, ActsQuery, DataDir, KeepRaw, Node, NodeError, NodeOptions, Page, SearchEnd,
     SearchQuery, VerifyScope,
@@ -306,6 +306,23 @@ impl Backend {
     }
 }
 
+/// The streams of `lake.keep_raw`.
+pub fn keep_raw(config: &Config) -> Result<KeepRaw> {
+    let no_stream = |name: &&String| *name != "*" && StreamName::new(name).is_err();
+    let Some(name) = config.lake.keep_raw.iter().find(no_stream) else {
+        return Ok(KeepRaw::new(config.lake.keep_raw.iter().cloned()));
+    };
+    let said = match config.lang {
+        Lang::En => format!(
+            "lake.keep_raw: {name:?} is not the name of a stream (such as \"syslog\"; \"*\" for all)"
+        ),
+        Lang::Ja => format!(
+            "lake.keep_raw: {name:?} はストリーム名として使えません（例: \"syslog\"、すべてなら \"*\"）"
+        ),
+    };
+    Err(anyhow::Error::msg(said))
+}
+
 /// What the configuration says of the node.
 pub fn node_options(config: &Config) -> Result<NodeOptions> {
     let defaults = NodeOptions::default();
@@ -329,7 +346,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         hot_bytes_max: config.lake.hot_mib * 1024 * 1024,
         flush_interval: seconds(config.lake.flush_interval_s),
         compact: None,
-        keep_raw: KeepRaw::new(config.lake.keep_raw.iter().cloned()),
+        keep_raw: keep_raw(config)?,
         desk: yagura_desk::DeskOptions {
             min_level: config.alerts.min_level,
             window_micros: i64::try_from(config.alerts.group_window_h * 3_600_000_000)?,

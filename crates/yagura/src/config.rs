@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use yagura_desk::{RiskOptions, Webhook, WebhookSecret};
 use yagura_detect::CorrelatorOptions;
-use yagura_event::{Lang, Level, StreamName, Words};
+use yagura_event::{Lang, Level, Words};
 use yagura_normalize::limits::SOURCE_SETTINGS_MAX;
 use yagura_normalize::{Normalizer, SourceSetting, SourceText};
 
@@ -136,8 +136,7 @@ pub struct LakeSection {
     /// Files of a dataset and day that make it due while the day goes on (2 to 1000); when the day is
     /// over, it is due whatever it has.
     pub compact_files_min: usize,
-    /// Streams of which compacted files keep received bytes and messages as they are, instead of
-    /// rebuilding them from the other columns; `*` for all.
+    /// Streams of which compacted files keep received bytes and messages as they are; `*` for all.
     pub keep_raw: Vec<String>,
 }
 
@@ -344,18 +343,7 @@ impl Config {
         range("lake.hot_mib", self.lake.hot_mib, 16, 65_536)?;
         span("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
         range("lake.compact_files_min", self.lake.compact_files_min, 2, 1_000)?;
-        let no_stream = |name: &&String| *name != "*" && StreamName::new(name).is_err();
-        if let Some(name) = self.lake.keep_raw.iter().find(no_stream) {
-            return Err(in_words(
-                lang,
-                format!(
-                    "lake.keep_raw: {name:?} is not the name of a stream (such as \"syslog\"; \"*\" for all)"
-                ),
-                format!(
-                    "lake.keep_raw: {name:?} はストリーム名として使えません（例: \"syslog\"、すべてなら \"*\"）"
-                ),
-            ));
-        }
+        crate::backend::keep_raw(self)?;
         range("correlations.state_mib", self.correlations.state_mib, 16, 65_536)?;
         span("correlations.allowance_s", self.correlations.allowance_s.into(), 0, 604_800)?;
         span("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;
