@@ -11,9 +11,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use yagura_event::columns as envelope;
-use yagura_rebuild::{MESSAGE, Target, pack, referred};
+use yagura_rebuild::{MESSAGE, RebuildError, Target, pack, referred};
 
 /// Streams of which compacted files keep every text as it is, for whoever reads the files without us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,20 +155,29 @@ impl Packer {
 
     /// The rows without the texts that can be rebuilt.
     fn packed(&mut self, rows: RecordBatch) -> RecordBatch {
-        let done = pack(&rows, &self.targets).and_then(|packed| {
-            let mut columns = Vec::with_capacity(self.targets.len());
-            for target in &self.targets {
-                columns.push(columns_of(&packed, target)?);
-            }
-            Ok((packed, columns))
-        });
-        let (packed, columns) = match done {
-            Ok(done) => done,
-            Err(error) => {
-                tracing::warn!(%error, "texts could not be taken apart: they are stored as they are");
-                return rows;
-            }
+        let taken_apart = || {
+            let packed = pack(&rows, &self.targets)?;
+            let columns = self.targets.iter().map(|target| columns_of(&packed, target));
+            Ok::<_, RebuildError>((columns.collect::<Result<Vec<_>, _>>()?, packed))
         };
+        // What was received is worth more than room: whatever goes wrong, it is stored as it is.
+        let done = catch_unwind(AssertUnwindSafe(taken_apart));
+        let reason = match done {
+            Ok(Ok((columns, packed))) => return self.noted(&rows, columns, packed),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "a fault of ours".to_owned(),
+        };
+        tracing::warn!(reason, "texts could not be taken apart: they are stored as they are");
+        rows
+    }
+
+    /// Notes what the file must say of rows that were packed.
+    fn noted(
+        &mut self,
+        rows: &RecordBatch,
+        columns: Vec<BTreeSet<Arc<str>>>,
+        packed: RecordBatch,
+    ) -> RecordBatch {
         for ((target, text), names) in self.targets.iter().zip(&mut self.texts).zip(columns) {
             text.columns.extend(names);
             let template = packed.column_by_name(target.template);
@@ -192,10 +202,7 @@ impl Packer {
 }
 
 /// The columns that the templates of a packed text refer to.
-fn columns_of(
-    packed: &RecordBatch,
-    target: &Target,
-) -> Result<BTreeSet<Arc<str>>, yagura_rebuild::RebuildError> {
+fn columns_of(packed: &RecordBatch, target: &Target) -> Result<BTreeSet<Arc<str>>, RebuildError> {
     let template = packed.column_by_name(target.template);
     let template = template.and_then(|template| template.as_dictionary_opt::<Int32Type>());
     let Some(values) = template.and_then(|template| template.values().as_binary_opt::<i32>())
@@ -220,4 +227,61 @@ fn longest_text(texts: &dyn Array) -> Option<usize> {
         }
     };
     longest.map(|length| length as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, BinaryViewArray, StringArray};
+
+    fn rows(stream: &str, texts: &[&[u8]]) -> RecordBatch {
+        let streams = StringArray::from(vec![stream; texts.len()]);
+        let streams = cast(&streams, &keyword()).unwrap();
+        let texts: ArrayRef = Arc::new(BinaryViewArray::from_iter_values(texts));
+        RecordBatch::try_from_iter([(envelope::STREAM, streams), (envelope::ORIGINAL, texts)])
+            .unwrap()
+    }
+
+    fn packer() -> Packer {
+        let keep = KeepRaw::new(["kept".to_owned()]);
+        Packer::new(&rows("kept", &[b""]).schema(), &keep).unwrap()
+    }
+
+    fn written(ready: &[RecordBatch]) -> Vec<usize> {
+        ready.iter().map(RecordBatch::num_rows).collect()
+    }
+
+    #[test]
+    fn rows_wait_until_there_are_enough() {
+        let mut packer = packer();
+        let many = rows("kept", &vec![&b"x"[..]; ROW_GROUP_ROWS - 1]);
+        assert!(packer.push(many).unwrap().is_empty());
+        assert_eq!(written(&packer.push(rows("kept", &[b"x"])).unwrap()), [ROW_GROUP_ROWS]);
+        let half = vec![b'x'; PACK_BYTES / 2];
+        assert!(packer.push(rows("kept", &[&half, &half[1..]])).unwrap().is_empty());
+        assert_eq!(written(&packer.push(rows("kept", &[b"x"])).unwrap()), [3]);
+        assert!(packer.take().unwrap().is_empty());
+        assert!(packer.push(rows("kept", &[b"x"])).unwrap().is_empty());
+        assert_eq!(written(&packer.take().unwrap()), [1]);
+    }
+
+    #[test]
+    fn streams_that_are_kept_lie_whole_between_those_that_are_not() {
+        let mut packer = packer();
+        let texts: [&[u8]; 2] = [b"number 1", b"number 22"];
+        for stream in ["a", "kept", "b", "b"] {
+            assert!(packer.push(rows(stream, &texts)).unwrap().is_empty());
+        }
+        let ready = packer.take().unwrap();
+        assert_eq!(written(&ready), [2, 2, 4]);
+        let absent =
+            |rows: &RecordBatch| rows.column_by_name(envelope::ORIGINAL).unwrap().null_count();
+        assert_eq!(ready.iter().map(absent).collect::<Vec<_>>(), [2, 0, 4]);
+        let said = packer.finish();
+        assert_eq!(said.rows_of(envelope::ORIGINAL), 6);
+        assert_eq!(said.rows_at_once(), crate::limits::UNPACK_BYTES / "number 22".len());
+        assert!(Packer::new(&rows("a", &texts).schema(), &KeepRaw::All).is_none());
+        let without = rows("a", &texts).project(&[0]).unwrap();
+        assert!(Packer::new(&without.schema(), &KeepRaw::default()).is_none());
+    }
 }

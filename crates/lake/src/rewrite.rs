@@ -9,10 +9,12 @@ use crate::hot::{batch_numbers, conform, longs, micros, split_by, union_schema};
 use crate::lake::{FileWritten, Lake};
 use crate::limits::HISTORY_ROWS;
 use crate::read::{FileRows, RowsToTake, Wanted};
+use crate::text_index::MESSAGE;
 use crate::writer::{FileRows as NewRows, FinishedFile, Layout, NewFile, Place, finished_file};
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch, interleave_record_batch};
 use arrow::datatypes::DataType;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -152,6 +154,7 @@ impl Lake {
             Order::Source => Layout::Source(self.keep_raw()),
         };
         let mut left: Option<NewFile> = None;
+        let mut texts = Texts::default();
         while let Some(part) = reader.next_rows()? {
             let part = places.leave(part)?;
             if part.num_rows() == 0 {
@@ -165,9 +168,56 @@ impl Lake {
                     left.insert(NewFile::create(&self.root, place, name, schema, layout)?)
                 }
             };
+            texts.add(&part)?;
             left.write(&part)?;
         }
-        left.map(NewFile::finish).transpose()
+        let Some(left) = left.map(NewFile::finish).transpose()? else { return Ok(None) };
+        if left.entry.packed.is_some() {
+            // Nobody judges these records before the old file goes.
+            let mut again = Texts::default();
+            let path = left.unfinished();
+            let wanted = |name: &str| Texts::COLUMNS.contains(&name);
+            let mut rows = FileRows::with_columns(&path, &wanted, &RowsToTake::default())?;
+            while let Some(part) = rows.next_rows()? {
+                again.add(&part)?;
+            }
+            if again.0.finalize() != texts.0.finalize() {
+                let reason = format!("rows of {} do not come back as they were", file.path);
+                return Err(LakeError::NotVerified { batch: 0, reason });
+            }
+        }
+        Ok(Some(left))
+    }
+}
+
+/// A digest of the texts of rows, in the order in which they lie.
+#[derive(Default)]
+struct Texts(Sha256);
+
+impl Texts {
+    const COLUMNS: [&str; 4] = [envelope::BATCH, envelope::INDEX, envelope::ORIGINAL, MESSAGE];
+
+    fn add(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
+        let (batches, indexes) = (batch_numbers(rows)?, longs(rows, envelope::INDEX)?);
+        let column = |name: &str, kind: &DataType| {
+            rows.column_by_name(name).map(|column| cast(column, kind)).transpose()
+        };
+        let original = column(envelope::ORIGINAL, &DataType::BinaryView)?;
+        let message = column(MESSAGE, &DataType::Utf8View)?;
+        for (row, batch) in batches.into_iter().enumerate() {
+            self.0.update(batch.to_le_bytes());
+            self.0.update(indexes.value(row).to_le_bytes());
+            let original = original.as_ref().filter(|array| array.is_valid(row));
+            let message = message.as_ref().filter(|array| array.is_valid(row));
+            let original = original.map(|array| array.as_binary_view().value(row));
+            let message = message.map(|array| array.as_string_view().value(row).as_bytes());
+            for text in [original, message] {
+                let length = text.map_or(u64::MAX, |text| text.len() as u64);
+                self.0.update(length.to_le_bytes());
+                self.0.update(text.unwrap_or_default());
+            }
+        }
+        Ok(())
     }
 }
 
