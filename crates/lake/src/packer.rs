@@ -4,7 +4,7 @@ use crate::LakeError;
 use crate::columns::ColumnKind;
 use crate::hot::concat;
 use crate::limits::{PACK_BYTES, ROW_GROUP_ROWS};
-use crate::packed::{Packed, PackedText, TARGETS};
+use crate::packed::{Packed, PackedText, TARGETS, stands_for};
 use crate::text_index::MESSAGE as MESSAGE_COLUMN;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -84,7 +84,9 @@ pub(crate) struct Packer {
 impl Packer {
     /// For rows with the columns of `schema`; `None` where no text can be taken apart.
     pub(crate) fn new(schema: &SchemaRef, keep: &KeepRaw) -> Option<Self> {
-        if *keep == KeepRaw::All {
+        // A table from before these names were ours may have given them away.
+        let taken = schema.fields().iter().any(|field| stands_for(field.name()).is_some());
+        if *keep == KeepRaw::All || taken {
             return None;
         }
         let fits = |target: &&Target| {
@@ -277,10 +279,12 @@ mod tests {
         let absent =
             |rows: &RecordBatch| rows.column_by_name(envelope::ORIGINAL).unwrap().null_count();
         assert_eq!(ready.iter().map(absent).collect::<Vec<_>>(), [2, 0, 4]);
+        let taken = packer.schema().clone();
         let said = packer.finish();
         assert_eq!(said.rows_of(envelope::ORIGINAL), 6);
         assert_eq!(said.rows_at_once(), crate::limits::UNPACK_BYTES / "number 22".len());
         assert!(Packer::new(&rows("a", &texts).schema(), &KeepRaw::All).is_none());
+        assert!(Packer::new(&taken, &KeepRaw::default()).is_none());
         let without = rows("a", &texts).project(&[0]).unwrap();
         assert!(Packer::new(&without.schema(), &KeepRaw::default()).is_none());
     }
