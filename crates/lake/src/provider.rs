@@ -5,6 +5,7 @@ use crate::counts::{Counter, ScanCounts};
 use crate::event_id::EventIdFunction;
 use crate::file::FileEntry;
 use crate::hot::{Piece, conform};
+use crate::progress::{ScanWatch, WatchedReaders};
 use crate::prune::{Known, may_match};
 use crate::text_index::{IndexCache, MESSAGE};
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
@@ -137,6 +138,11 @@ impl EventsTable {
     /// it has been planned.
     pub fn counts(&self) -> ScanCounts {
         self.counter.counts()
+    }
+
+    /// The same while they run, and how far they are.
+    pub fn watch(&self) -> ScanWatch {
+        ScanWatch(self.counter.clone())
     }
 
     /// Every column of the table as stored, without the two that are computed.
@@ -307,6 +313,7 @@ impl EventsTable {
         files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
         let mut groups = vec![Vec::new(); partitions.clamp(1, files.len())];
         let count = groups.len();
+        self.counter.reading.plan(files.iter().map(|(file, _)| &**file));
         for (number, (file, rows)) in files.into_iter().enumerate() {
             groups[number % count].push(self.partitioned_file(&file, rows)?);
         }
@@ -318,6 +325,7 @@ impl EventsTable {
             state.runtime_env().object_store(&url)?,
             state.runtime_env().cache_manager.get_file_metadata_cache(),
         );
+        let reader = WatchedReaders::new(reader, self.counter.clone());
         let source = ParquetSource::new(table_schema)
             .with_parquet_file_reader_factory(Arc::new(reader))
             .with_metadata_size_hint(FOOTER_BYTES_HINT)
