@@ -156,7 +156,7 @@ impl Node {
                 "last と from・to は同時に指定できません",
             ));
         }
-        // Whatever is saved can be run: its expression, times and zone are understood.
+        // Fields come with events: whether those of the expression exist is seen when it is run.
         self.understood(&search.query())?;
         let now = self.clock().now();
         if let Some(schedule) = &search.schedule {

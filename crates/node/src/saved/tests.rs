@@ -366,7 +366,7 @@ async fn a_run_that_fails_is_a_gap_and_its_time_belongs_to_the_next() {
 async fn rows_of_a_table_are_shown_by_an_event_behind_each() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::open(dir.path(), start());
-    let query = "failed | stats count() as n by source.ip | where n > 1";
+    let query = "failed | stats count() as n by source.ip | where n>1";
     house.save(every_five("Many", query, 0)).unwrap();
     house.pass(1);
     let from = |address: &str| format!("Failed password for root from {address} port 40022 ssh2");
@@ -424,7 +424,7 @@ async fn a_run_tells_the_desk_of_events_and_rows_up_to_its_limits() {
     house.save(every_five("Events", "failed", 0)).unwrap();
     let by_address = "failed | stats count() as n by source.ip";
     house.save(every_five("Rows", by_address, 0)).unwrap();
-    house.save(every_five("Silence", "nobody | stats count() as n | where n < 1", 0)).unwrap();
+    house.save(every_five("Silence", "nobody | stats count() as n | where n<1", 0)).unwrap();
     let count = |name: &str| -> u64 {
         let of_rule = rule_id(name);
         let alerts = house.alerts();

@@ -232,7 +232,7 @@ impl Add {
     async fn run(self, lang: Lang) -> Result<()> {
         let zone = name_of(&self.zone.zone(lang)?);
         let is_scheduled = self.every.is_some() || self.daily.is_some() || self.cron.is_some();
-        let schedule = is_scheduled.then(|| Schedule {
+        let schedule = is_scheduled.then_some(Schedule {
             every_minutes: self.every,
             daily: self.daily,
             cron: self.cron,

@@ -100,7 +100,8 @@ impl Search {
             ..SearchQuery::default()
         };
         if self.link {
-            println!("{}", self.link_to(&query, lang).await?);
+            let link = self.link_to(&query, lang).await?;
+            writeln!(std::io::stdout(), "{link}")?;
             return Ok(ExitCode::SUCCESS);
         }
         let backend = Backend::open(&self.place, lang).await?;
