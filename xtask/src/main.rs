@@ -18,7 +18,9 @@ cargo xtask demo [--lang ja]  builds Yagura and plays an intrusion through its r
 cargo xtask build             the page and the optimised binary, in target/release/yagura
 cargo xtask bench [NAME...]   benchmarks on real data; see BENCHMARKS.md
 cargo xtask bench detect      the engine and correlations alone, scans beside the bare parser
-cargo xtask bench normalize   decoders and mappings alone";
+cargo xtask bench normalize   decoders and mappings alone
+cargo xtask bench lake        what is stored of what was received, and how soon questions are
+                              answered (--help: more and less of it, other stores beside it)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -116,13 +118,17 @@ fn bench(arguments: &[String]) -> Result<(), Failed> {
         return Ok(());
     }
     ensure_web()?;
+    let (chore, rest) = match arguments.split_first() {
+        Some((name, rest)) if name == "lake" => ("lake", rest),
+        _ => ("bench", arguments),
+    };
     run(cargo(
         "build",
         &["build", "--release", "--package", "yagura", "--package", "yagura-stage"],
     ))?;
     let release = steps::target_dir().join("release");
-    let load = Step::new("bench", release.join("yagura-stage")).arg("bench").arg("--yagura");
-    run(load.arg(release.join("yagura")).args(arguments)).map(|_| ())
+    let load = Step::new("bench", release.join("yagura-stage")).arg(chore).arg("--yagura");
+    run(load.arg(release.join("yagura")).args(rest)).map(|_| ())
 }
 
 /// The engine alone, correlations alone, and scans of event logs beside the bare parser.

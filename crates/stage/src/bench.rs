@@ -6,6 +6,7 @@
 
 use crate::load;
 use crate::server::Server;
+use crate::usage::{Usage, usage};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -117,7 +118,8 @@ fn joined(done: Option<Result<Result<u64>, tokio::task::JoinError>>) -> Result<u
     done.context("no request was waiting")??
 }
 
-async fn post_until_taken(http: reqwest::Client, url: String, body: String) -> Result<u64> {
+/// Posts a bulk body until the server takes it; answers how often it said 429.
+pub async fn post_until_taken(http: reqwest::Client, url: String, body: String) -> Result<u64> {
     for refused in 0..10_000 {
         let answer = http
             .post(&url)
@@ -375,22 +377,4 @@ async fn sealed(server: &Server, events: u64, began: Instant) -> Result<f64> {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-struct Usage {
-    cpu_s: f64,
-    peak_mib: f64,
-}
-
-/// CPU seconds (user and system) and peak resident memory of the server, from `/proc`.
-fn usage(server: &Server) -> Result<Usage> {
-    let pid = server.pid().context("the server has ended")?;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    let memory = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    // Linux counts 100 ticks a second on every machine this runs on (USER_HZ).
-    Ok(Usage { cpu_s: (ticks(11) + ticks(12)) / 100.0, peak_mib: peak.unwrap_or(0.0) / 1024.0 })
 }

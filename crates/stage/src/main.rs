@@ -8,11 +8,13 @@ mod demo;
 mod dice;
 mod hospital;
 mod intrusion;
+mod lake;
 mod load;
 mod ordinary;
 mod play;
 mod server;
 mod timeline;
+mod usage;
 mod windows;
 
 use clap::Parser;
@@ -47,6 +49,8 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// Measures what the lake stores and how it answers (needs YAGURA_CORPORA).
+    Lake(lake::Lake),
 }
 
 #[tokio::main]
@@ -56,5 +60,6 @@ async fn main() -> anyhow::Result<()> {
             demo::run(&yagura, &lang, seconds, exit).await
         }
         Command::Bench { yagura, names, seconds } => bench::run(&yagura, &names, seconds).await,
+        Command::Lake(asked) => lake::run(&asked).await,
     }
 }

@@ -99,7 +99,8 @@ async fn everything(lake: &Lake) -> (Vec<String>, BTreeMap<u64, StoredBatch>) {
     let rows = sql(lake.events(), "select * from events order by \"event.id\"").await;
     let mut text = Vec::new();
     for part in rows {
-        let shown = arrow::util::pretty::pretty_format_batches(&[part.clone()]).unwrap();
+        let shown =
+            arrow::util::pretty::pretty_format_batches(std::slice::from_ref(&part)).unwrap();
         assert!(part.num_columns() > 15);
         text.extend(
             shown
