@@ -22,6 +22,8 @@ export class Mock {
   exceptions: Exception[] = [];
   readonly posts: { path: string; marked: boolean; body: unknown }[] = [];
   verified: { at: string; ok: boolean; findings: number } | null = null;
+  /** Searches that do not end, by their ids. */
+  readonly held = new Map<string, ServerResponse>();
   private readonly tails = new Set<ServerResponse>();
   private server: Server | undefined;
   private port = 0;
@@ -54,6 +56,11 @@ export class Mock {
     const url = new URL(request.url ?? "/", this.origin);
     const { searchParams: parameters, pathname } = url;
     if (!pathname.startsWith("/api/")) return file(pathname, response);
+    const running = /^\/api\/v1\/search\/([^/]+)$/.exec(pathname);
+    if (running !== null) {
+      this.watched(running[1] ?? "", request, response);
+      return;
+    }
     if (pathname === "/api/v1/search") {
       this.search(parameters, response);
       return;
@@ -105,8 +112,28 @@ export class Mock {
     json(response, 404, { error: { code: "not_found", message: "no such thing", message_ja: "見つかりません" } });
   }
 
+  /** How far a search is that never ends by itself, and its end. */
+  private watched(id: string, request: IncomingMessage, response: ServerResponse): void {
+    const held = this.held.get(id);
+    if (held === undefined) {
+      json(response, 404, { error: { code: "not-found", message: "no such search", message_ja: "その検索はありません" } });
+      return;
+    }
+    if (request.method === "DELETE") {
+      this.held.delete(id);
+      json(held, 409, { error: { code: "cancelled", message: "the search was cancelled", message_ja: "検索は取り消されました" } });
+    }
+    json(response, 200, {
+      search_id: id, phase: "running", files: 7, files_done: 2, row_groups: 40, row_groups_done: 11, rows_scanned: 1_441_792, rows_found: 12, elapsed_ms: 3_200,
+    });
+  }
+
   private search(parameters: URLSearchParams, response: ServerResponse): void {
     const query = parameters.get("query") ?? "";
+    if (query === "endless") {
+      this.held.set(parameters.get("search_id") ?? "", response);
+      return;
+    }
     const open = [...query].indexOf("(");
     if (open !== -1 && !query.includes(")")) {
       const columns = [...query].slice(0, open).reduce((sum, character) => sum + (character > "\u2e80" ? 2 : 1), 0);

@@ -122,6 +122,71 @@ describe("the page of the real server", () => {
     expect((await act({ "Yagura-Request": "1", Origin: yagura.origin })).status).not.toBe(403);
   });
 
+  it("copies a link that stays, saves a search, runs it by itself, removes it and takes that back", async () => {
+    const watch = await open(browser, yagura.origin);
+    const { page } = watch;
+    const rows = page.locator(".rows tbody tr");
+    const box = page.getByRole("searchbox");
+    await box.fill("sshd user.name:tanaka");
+    await box.press("Enter");
+    await expect.poll(() => rows.count()).toBe(1);
+    await page.getByText("Times, columns, order").click();
+    await page.getByLabel("Columns").fill("user.name, source.ip");
+    await page.getByRole("button", { name: "Apply" }).click();
+    await page.getByRole("columnheader", { name: "source.ip" }).waitFor();
+    await expect.poll(() => rows.first().locator(".column").allTextContents()).toEqual(["tanaka", "10.1.2.3"]);
+
+    await page.getByRole("button", { name: "Copy link" }).click();
+    const link = await page.getByLabel("Link to this search").inputValue();
+    expect(link.startsWith(`${yagura.origin}/?`)).toBe(true);
+    expect(new URL(link).searchParams.get("as_of")).toMatch(/^\d{4}-\d\d-\d\dT/);
+    expect(new URL(link).searchParams.has("last")).toBe(false);
+    await yagura.syslog([line("web02", "sshd", "Accepted publickey for tanaka from 10.1.2.4 port 51023 ssh2: ED25519 SHA256:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")]);
+    await expect.poll(() => rows.count(), { timeout: 30_000 }).toBe(2);
+    const other = await open(browser, yagura.origin, {}, link.slice(yagura.origin.length));
+    await other.page.getByText("As it was at").waitFor();
+    await expect.poll(() => other.page.locator(".rows tbody tr .column").allTextContents()).toEqual(["tanaka", "10.1.2.3"]);
+    await other.page.getByRole("button", { name: "Show everything received" }).click();
+    await expect.poll(() => other.page.locator(".rows tbody tr").count()).toBe(2);
+    await other.page.context().close();
+
+    await page.getByRole("button", { name: "Save search" }).click();
+    const form = page.getByRole("form", { name: "Save search" });
+    await form.getByLabel("Name").fill("田中のログオン");
+    await form.getByLabel("What it is for").fill("<b>毎朝</b>の確認");
+    await form.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved: 田中のログオン").waitFor();
+
+    // As another day: the page anew, everything from the server.
+    await page.goto(yagura.origin);
+    await page.getByRole("button", { name: "Saved searches" }).click();
+    const saved = page.getByRole("region", { name: "Saved searches" });
+    const card = saved.getByRole("listitem").filter({ hasText: "田中のログオン" });
+    await card.getByText("<b>毎朝</b>の確認").waitFor();
+    await card.getByRole("button", { name: "Open" }).click();
+    await page.getByRole("columnheader", { name: "source.ip" }).waitFor();
+    expect(await box.inputValue()).toBe("sshd user.name:tanaka");
+    await expect.poll(() => rows.count()).toBe(2);
+
+    await card.getByRole("button", { name: "Schedule" }).click();
+    const schedule = saved.getByRole("form", { name: "Schedule of 田中のログオン" });
+    await schedule.getByLabel("Schedule").selectOption("every");
+    await schedule.getByLabel("Minutes").fill("15");
+    await schedule.getByLabel("Level").selectOption("high");
+    await schedule.getByRole("button", { name: "Save" }).click();
+    await card.getByText("every 15 minutes; above 0 rows: High").waitFor();
+    await card.getByText("Next:").waitFor();
+    await shot(page, "real-en-saved");
+
+    await card.getByRole("button", { name: "Remove" }).click();
+    await saved.getByText("No saved searches").waitFor();
+    await saved.getByRole("button", { name: "Undo" }).click();
+    await card.getByText("every 15 minutes; above 0 rows: High").waitFor();
+    await card.getByRole("button", { name: "Remove" }).click();
+    await saved.getByText("No saved searches").waitFor();
+    expect(noted(watch)).toEqual(SOUND);
+  });
+
   it("shows hostile lines as text: no dialog, no report of the CSP, nothing hidden", async () => {
     const lines = [...XSS_LINES, ...FORGING_LINES];
     const watch = await open(browser, yagura.origin);

@@ -199,6 +199,30 @@ describe("the page", () => {
     expect(await box.inputValue()).toBe("バックアップ");
   });
 
+  it("shows how far a long search is, and ends it when asked", async () => {
+    ordinaryDay();
+    const { page } = await open(browser, mock.origin);
+    await page.locator("tbody tr").first().waitFor();
+    const box = page.getByRole("searchbox");
+    await box.fill("endless");
+    await box.press("Enter");
+    const progress = page.getByRole("group", { name: "Progress of the search" });
+    await progress.getByText("2 of 7 files, 1,441,792 events read, 12 rows found, 3 s").waitFor();
+    expect(await progress.getByRole("progressbar").getAttribute("value")).toBe("11");
+    await progress.getByRole("button", { name: "Cancel" }).click();
+    await page.locator(".error").getByText("the search was cancelled").waitFor();
+    expect(await progress.count()).toBe(0);
+    expect(mock.held.size).toBe(0);
+    // Another question ends the one before by leaving it.
+    await box.press("Enter");
+    await expect.poll(() => mock.held.size).toBe(1);
+    const left = [...mock.held.values()][0];
+    await box.fill("tanaka");
+    await box.press("Enter");
+    await page.locator("tbody tr").first().waitFor();
+    await expect.poll(() => left?.destroyed === true || left?.closed === true).toBe(true);
+  });
+
   it("leaves the Enter that confirms kanji to the input method", async () => {
     ordinaryDay();
     const { page } = await open(browser, mock.origin);

@@ -1,13 +1,13 @@
 import { useCallback, useEffect, useState } from "react";
 import { actEvents, acts, type Act, type ActsAnswer, type Range } from "./api";
+import type { Question } from "./question";
 import { Hostile } from "./Hostile";
 import { useWords } from "./i18n";
 import { SENTENCE_CHARS_MAX } from "./limits";
 import { Time } from "./Time";
 
 interface Props {
-  query: string;
-  range: Range;
+  question: Question;
   now: Date;
   ask: (query: string, range: Range) => void;
 }
@@ -18,17 +18,17 @@ interface Told {
 }
 
 /** The acts of the time and the expression that the list of events is about. Of other ones it is another table: give it a key. */
-export function ActTable({ query, range, now, ask }: Props) {
+export function ActTable({ question, now, ask }: Props) {
   const { lang, t } = useWords();
   const [told, setTold] = useState<Told>({ answer: undefined, error: undefined });
   useEffect(() => {
     const abort = new AbortController();
-    acts(query, range, abort.signal).then(
+    acts(question, abort.signal).then(
       (answer) => { if (!abort.signal.aborted) setTold({ answer, error: undefined }); },
       (error: unknown) => { if (!abort.signal.aborted) setTold({ answer: undefined, error }); },
     );
     return () => { abort.abort(); };
-  }, [query, range]);
+  }, [question]);
   const open = useCallback((act: Act) => {
     actEvents(act).then((found) => { ask(found, "all"); }, (error: unknown) => { setTold({ answer: undefined, error }); });
   }, [ask]);

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { AlertDetails } from "./AlertDetails";
 import { useAlerts } from "./AlertPanel";
-import { ApiError, ledger, status, RANGES, type Alert, type Level, type Range, type Row } from "./api";
+import { ApiError, ledger, status, type Alert, type Level, type Range, type Row } from "./api";
 import { DeskPanel } from "./DeskPanel";
 import { EventDetails } from "./EventDetails";
 import { EventList } from "./EventList";
@@ -11,7 +11,10 @@ import { catalogues, initialLang, LANGS, storedLang, storeLang, WordsContext, ty
 import { highest } from "./LevelBadge";
 import { LedgerState } from "./LedgerState";
 import { HIDDEN_TAIL_MS, LEDGER_POLL_MS } from "./limits";
+import { addressOf, plain, questionOf, type Question } from "./question";
 import { SearchBar } from "./SearchBar";
+import { SearchTools } from "./SearchTools";
+import { ZoneContext } from "./zone";
 
 export function App() {
   const [lang, setLang] = useState<Lang>(() => initialLang(storedLang(), navigator.languages));
@@ -27,20 +30,28 @@ export function App() {
   const events = useSyncExternalStore(feed.subscribe, feed.snapshot);
   const [opened, setOpened] = useState<Row>();
   const [alertId, setAlertId] = useState<string>();
-  const [text, setText] = useState(() => askedBy(location.search).query);
+  const [text, setText] = useState(() => questionOf(location.search).query);
   const searchBox = useRef<HTMLInputElement>(null);
 
-  const ask = useCallback(
-    (query: string, range: Range) => {
-      history.replaceState(null, "", address(query, range));
-      setText(query);
-      feed.ask(query, range);
+  const askAll = useCallback(
+    (question: Question) => {
+      history.replaceState(null, "", addressOf(question));
+      setText(question.query);
+      feed.ask(question.query, "all", question);
     },
     [feed],
   );
+  // Another question and time, in the same zone, columns and order.
+  const ask = useCallback(
+    (query: string, range: Range) => {
+      const { zone, columns, sort } = feed.snapshot().question;
+      askAll({ ...plain(query, range), zone, columns, sort });
+    },
+    [askAll, feed],
+  );
   useEffect(() => {
-    const asked = askedBy(location.search);
-    feed.ask(asked.query, asked.range);
+    const question = questionOf(location.search);
+    feed.ask(question.query, "all", question);
     return () => {
       feed.stop();
     };
@@ -110,6 +121,7 @@ export function App() {
 
   return (
     <WordsContext value={words}>
+    <ZoneContext value={events.question.zone}>
       <a className="skip" href="#events">
         {t.skipToEvents}
       </a>
@@ -140,10 +152,11 @@ export function App() {
           <strong>{t.serverGone}</strong> {t.serverGoneHint}
         </div>
       ) : null}
-      <SearchBar events={events} ask={ask} text={text} setText={setText} searchBox={searchBox} />
+      <SearchBar events={events} ask={ask} askAll={askAll} text={text} setText={setText} searchBox={searchBox} />
+      <SearchTools events={events} feed={feed} now={now} askAll={askAll} />
       <main>
         <EventList events={events} feed={feed} now={now} levels={levels} opened={opened} open={open} ask={ask} storeEmpty={sealed.value?.events.size === 0} listeners={server.value?.listeners ?? []} />
-        <DeskPanel now={now} ask={ask} openAlert={openAlert} alerts={alerts} />
+        <DeskPanel now={now} ask={ask} askAll={askAll} openAlert={openAlert} alerts={alerts} />
       </main>
       {alertId === undefined ? null : <AlertDetails key={alertId} id={alertId} now={now} close={close} ask={ask} openAlert={openAlert} changed={alerts.refresh} />}
       {opened === undefined ? null : <EventDetails key={opened["event.id"]} row={opened} now={now} close={close} ask={ask} />}
@@ -151,6 +164,7 @@ export function App() {
         <span>{t.keysHint}</span>
         {server.value === undefined ? null : <span>Yagura {server.value.version}</span>}
       </footer>
+    </ZoneContext>
     </WordsContext>
   );
 }
@@ -162,16 +176,6 @@ function levelsOf(alerts: readonly Alert[]): ReadonlyMap<string, Level> {
     for (const id of alert["event.ids"]) levels.set(id, highest([levels.get(id), alert["rule.level"]]) ?? alert["rule.level"]);
   }
   return levels;
-}
-
-function askedBy(locationSearch: string): { query: string; range: Range } {
-  const parameters = new URLSearchParams(locationSearch);
-  const range = RANGES.find((one) => one === parameters.get("last"));
-  return { query: parameters.get("query") ?? "", range: range ?? "24h" };
-}
-
-function address(query: string, range: Range): string {
-  return `/?${new URLSearchParams(query === "" ? { last: range } : { query, last: range }).toString()}`;
 }
 
 function moveFocus(by: 1 | -1): void {

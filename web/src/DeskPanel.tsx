@@ -6,10 +6,12 @@ import { usePolled } from "./hooks";
 import { useWords, type Catalogue } from "./i18n";
 import { LevelBadge } from "./LevelBadge";
 import { LEDGER_POLL_MS, SENTENCE_CHARS_MAX } from "./limits";
+import type { Question } from "./question";
 import { RiskList } from "./RiskList";
+import { SavedPanel } from "./SavedPanel";
 import { Time } from "./Time";
 
-type View = "alerts" | "risk" | "gaps" | "rules" | "exceptions";
+type View = "alerts" | "risk" | "gaps" | "rules" | "exceptions" | "saved";
 const KINDS: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["rule_refused", "gapRuleRefused"],
   ["rule_disabled", "gapRuleDisabled"],
@@ -30,12 +32,13 @@ const STATES: ReadonlyMap<string, keyof Catalogue> = new Map([
 interface Props {
   now: Date;
   ask: (query: string, range: Range) => void;
+  askAll: (question: Question) => void;
   openAlert: (id: string) => void;
   alerts: Alerts;
 }
 
 /** The desk: alerts, and what surrounds them. */
-export function DeskPanel({ now, ask, openAlert, alerts }: Props) {
+export function DeskPanel({ now, ask, askAll, openAlert, alerts }: Props) {
   const { lang, t } = useWords();
   const [view, setView] = useState<View>("alerts");
   const gaps = usePolled(askGaps, LEDGER_POLL_MS);
@@ -46,6 +49,7 @@ export function DeskPanel({ now, ask, openAlert, alerts }: Props) {
     { view: "gaps", word: open === 0 ? t.gaps : t.gapsOpen(open.toLocaleString(lang)) },
     { view: "rules", word: t.rules },
     { view: "exceptions", word: t.exceptions },
+    { view: "saved", word: t.savedSearches },
   ];
   return (
     <div className="panel alerts">
@@ -61,6 +65,7 @@ export function DeskPanel({ now, ask, openAlert, alerts }: Props) {
       {view === "gaps" ? <GapList gaps={gaps.value?.gaps} now={now} /> : null}
       {view === "rules" ? <RuleList /> : null}
       {view === "exceptions" ? <ExceptionList now={now} /> : null}
+      {view === "saved" ? <SavedPanel now={now} askAll={askAll} /> : null}
     </div>
   );
 }

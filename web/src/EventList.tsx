@@ -8,6 +8,7 @@ import { Hostile } from "./Hostile";
 import { useWords } from "./i18n";
 import { highest, LevelBadge } from "./LevelBadge";
 import { LIST_ROWS_MAX, SENTENCE_CHARS_MAX } from "./limits";
+import { valueText } from "./rows";
 import { Time } from "./Time";
 import { zoneOffset } from "./time";
 
@@ -28,6 +29,7 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
   const { lang, t } = useWords();
   const { rows } = events;
   const { groups } = events;
+  const { columns } = events.question;
   const [asActs, setAsActs] = useState(false);
   const empty = rows.length === 0 && groups === undefined && events.phase === "done";
   return (
@@ -35,7 +37,7 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
       <div className="panel-head">
         <h2>{t.events}</h2>
         <output>{summary(events, t, lang)}</output>
-        {events.phase === "failed" || groups !== undefined ? null : <span className={`live live-${events.paused ? "paused" : events.live}`}>
+        {events.phase === "failed" || groups !== undefined || events.live === "off" ? null : <span className={`live live-${events.paused ? "paused" : events.live}`}>
           {events.live === "lost" ? t.liveLost : events.paused ? t.livePaused : t.liveNow}
         </span>}
         <button type="button" className="pause" title={t.actsTitle} aria-pressed={asActs} onClick={() => { setAsActs(!asActs); }}>
@@ -45,7 +47,7 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
           type="button"
           className="pause"
           title="p"
-          hidden={groups !== undefined}
+          hidden={groups !== undefined || events.live === "off"}
           onClick={() => {
             if (events.paused) feed.resume();
             else feed.pause();
@@ -57,9 +59,8 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
       {asActs ? (
         <div className="rows" tabIndex={-1}>
           <ActTable
-            key={`${events.range} ${events.query}`}
-            query={events.query}
-            range={events.range}
+            key={JSON.stringify(events.question)}
+            question={events.question}
             now={now}
             ask={(query, range) => {
               setAsActs(false);
@@ -76,10 +77,15 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
             <thead>
               <tr>
                 <th scope="col">
-                  {t.time} <span className="zone">{zoneOffset(now)}</span>
+                  {t.time} <span className="zone">{zoneOffset(now, events.question.zone)}</span>
                 </th>
                 <th scope="col">{t.level}</th>
                 <th scope="col">{t.host}</th>
+                {columns.map((column) => (
+                  <th key={column} scope="col">
+                    <Hostile text={column} max={200} />
+                  </th>
+                ))}
                 <th scope="col">{t.sentence}</th>
               </tr>
             </thead>
@@ -91,6 +97,7 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
                   level={highest([levels.get(row["event.id"]), ...(row.alerts ?? []).map((alert) => alert["rule.level"])])}
                   now={now}
                   open={open}
+                  columns={columns}
                   current={row["event.id"] === opened?.["event.id"]}
                 />
               ))}
@@ -125,11 +132,12 @@ interface RowProps {
   level: Level | undefined;
   now: Date;
   open: (row: Row) => void;
+  columns: readonly string[];
   current: boolean;
 }
 
 /** Drawn again only when it changes itself: a busy live view replaces few of its rows at a time. */
-const EventRow = memo(function EventRow({ row, level, now, open, current }: RowProps) {
+const EventRow = memo(function EventRow({ row, level, now, open, columns, current }: RowProps) {
   const { lang, t } = useWords();
   return (
     <tr
@@ -146,6 +154,11 @@ const EventRow = memo(function EventRow({ row, level, now, open, current }: RowP
       <td className="host">
         <Hostile text={row["host.name"] ?? ""} max={80} />
       </td>
+      {columns.map((column) => (
+        <td key={column} className="column">
+          <Hostile text={valueText(row.fields[column] ?? (row as unknown as Record<string, unknown>)[column] ?? "")} max={200} />
+        </td>
+      ))}
       <td className="sentence">
         <button type="button" className="row-open" id={`row ${row["event.id"]}`} aria-expanded={current}>
           <Hostile text={row.sentence[lang]} max={SENTENCE_CHARS_MAX} />

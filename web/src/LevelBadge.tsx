@@ -1,7 +1,8 @@
 import type { Level } from "./api";
 import { useWords, type Catalogue } from "./i18n";
 
-const WORD: Readonly<Record<Level, keyof Catalogue>> = {
+/** The words of levels. */
+export const LEVEL_WORD: Readonly<Record<Level, keyof Catalogue>> = {
   informational: "levelInformational",
   low: "levelLow",
   medium: "levelMedium",
@@ -18,5 +19,5 @@ export function highest(levels: readonly (Level | undefined)[]): Level | undefin
 /** A level by word first, by colour second. */
 export function LevelBadge({ level }: { level: Level }) {
   const { t } = useWords();
-  return <span className={`level level-${level}`}>{t[WORD[level]] as string}</span>;
+  return <span className={`level level-${level}`}>{t[LEVEL_WORD[level]] as string}</span>;
 }

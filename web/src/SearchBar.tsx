@@ -4,6 +4,7 @@ import { caretOf } from "./caret";
 import type { FeedState } from "./feed";
 import { takenByIme } from "./hooks";
 import { useWords, type Catalogue } from "./i18n";
+import { rangeOf, type Question } from "./question";
 import { visibleText } from "./visible";
 
 const RANGE_WORD: Readonly<Record<Range, keyof Catalogue>> = {
@@ -17,12 +18,13 @@ const RANGE_WORD: Readonly<Record<Range, keyof Catalogue>> = {
 interface Props {
   events: FeedState;
   ask: (query: string, range: Range) => void;
+  askAll: (question: Question) => void;
   text: string;
   setText: (text: string) => void;
   searchBox: RefObject<HTMLInputElement | null>;
 }
 
-export function SearchBar({ events, ask, text, setText, searchBox }: Props) {
+export function SearchBar({ events, ask, askAll, text, setText, searchBox }: Props) {
   const { t } = useWords();
   const failed = events.phase === "failed" ? events.error : undefined;
 
@@ -32,7 +34,7 @@ export function SearchBar({ events, ask, text, setText, searchBox }: Props) {
         role="search"
         onSubmit={(event) => {
           event.preventDefault();
-          ask(text.trim(), events.range);
+          askAll({ ...events.question, query: text.trim() });
         }}
       >
         <input
@@ -56,11 +58,16 @@ export function SearchBar({ events, ask, text, setText, searchBox }: Props) {
         />
         <select
           aria-label={t.range}
-          value={events.range}
+          value={rangeOf(events.question) ?? "other"}
           onChange={(event) => {
             ask(text.trim(), RANGES.find((one) => one === event.target.value) ?? "24h");
           }}
         >
+          {rangeOf(events.question) === undefined ? (
+            <option value="other" disabled>
+              {events.question.last === undefined ? t.rangeOther : t.lastSpan(events.question.last)}
+            </option>
+          ) : null}
           {RANGES.map((range) => (
             <option key={range} value={range}>
               {t[RANGE_WORD[range]] as string}

@@ -1,4 +1,5 @@
-import { ACT_EVENTS_SHOWN_MAX, ALERTS_MAX, PAGE_ROWS, REQUEST_TIMEOUT_MS } from "./limits";
+import { ACT_EVENTS_SHOWN_MAX, ALERTS_MAX, PAGE_ROWS, REQUEST_TIMEOUT_MS, SEARCH_TIMEOUT_MS } from "./limits";
+import { parametersOf, type Question } from "./question";
 
 /** A sentence in both languages. */
 export interface Sentence {
@@ -222,15 +223,113 @@ export class ApiError extends Error {
 export const RANGES = ["15m", "1h", "24h", "7d", "all"] as const;
 export type Range = (typeof RANGES)[number];
 
-export function search(query: string, range: Range, offset: number, signal: AbortSignal): Promise<SearchAnswer> {
-  const parameters = new URLSearchParams({ query, limit: String(PAGE_ROWS), offset: String(offset) });
-  if (range !== "all") parameters.set("last", range);
-  return request<SearchAnswer>(`/api/v1/search?${parameters.toString()}`, { signal });
+export function search(question: Question, offset: number, id: string, signal: AbortSignal): Promise<SearchAnswer> {
+  const parameters = parametersOf(question);
+  parameters.set("limit", String(PAGE_ROWS));
+  parameters.set("offset", String(offset));
+  parameters.set("search_id", id);
+  return request<SearchAnswer>(`/api/v1/search?${parameters.toString()}`, { signal }, SEARCH_TIMEOUT_MS);
 }
 
-export function acts(query: string, range: Range, signal: AbortSignal): Promise<ActsAnswer> {
+/** An id for a search, by which it can be watched and ended. */
+export function newSearchId(): string {
+  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** How far a search is. */
+export interface SearchProgress {
+  phase: string;
+  files: number;
+  files_done: number;
+  row_groups: number;
+  row_groups_done: number;
+  rows_scanned: number;
+  rows_found: number;
+  elapsed_ms: number;
+}
+
+export function searchProgress(id: string, signal: AbortSignal): Promise<SearchProgress> {
+  return request<SearchProgress>(`/api/v1/search/${id}`, { signal });
+}
+
+export function cancelSearch(id: string): Promise<unknown> {
+  return request(`/api/v1/search/${id}`, { method: "DELETE", headers: { "Yagura-Request": "1" } });
+}
+
+/** Names and values of the address that gives the rows of this moment whenever it is opened. */
+export function permalink(question: Question): Promise<{ parameters: Record<string, string> }> {
+  return request(`/api/v1/permalink?${parametersOf(question).toString()}`, {});
+}
+
+/** When a saved search runs by itself. */
+export interface Schedule {
+  every_minutes?: number;
+  daily?: string;
+  cron?: string;
+  time_zone?: string;
+  rows_over: number;
+  level: Level;
+}
+
+export interface SavedRun {
+  "@timestamp": string;
+  "search.outcome": string;
+  "search.rows": number;
+  "search.duration_ms": number;
+  "search.alerts": number;
+  "search.missed"?: number;
+  "error.message"?: string;
+  "error.message_ja"?: string;
+}
+
+/** A search under a name, as it is saved. */
+export interface SavedSearch {
+  name: string;
+  query: string;
+  description?: string | undefined;
+  from?: string | undefined;
+  to?: string | undefined;
+  last?: string | undefined;
+  time_zone?: string | undefined;
+  columns?: readonly string[] | undefined;
+  sort?: "newest" | "oldest" | undefined;
+  schedule?: Schedule | undefined;
+}
+
+/** A saved search as it is listed. */
+export interface SavedListed extends SavedSearch {
+  owner: string;
+  changed?: string | null;
+  next_run?: string | null;
+  last_run?: SavedRun | null;
+}
+
+export function savedSearches(signal: AbortSignal): Promise<{ searches: SavedListed[]; total: number }> {
+  return request("/api/v1/saved", { signal });
+}
+
+export function savedSearch(name: string, signal: AbortSignal): Promise<SavedListed & { runs: SavedRun[] }> {
+  return request(`/api/v1/saved/${encodeURIComponent(name)}`, { signal });
+}
+
+export function saveSearch(search: SavedSearch, replace: boolean): Promise<SavedListed> {
+  return send("/api/v1/saved", { search, replace });
+}
+
+export function removeSaved(name: string): Promise<unknown> {
+  return send(`/api/v1/saved/${encodeURIComponent(name)}/remove`, {});
+}
+
+export function restoreSaved(name: string): Promise<unknown> {
+  return send(`/api/v1/saved/${encodeURIComponent(name)}/restore`, {});
+}
+
+export function acts(question: Question, signal: AbortSignal): Promise<ActsAnswer> {
+  const { query, last, from, to, zone } = question;
   const parameters = new URLSearchParams({ query, limit: String(PAGE_ROWS) });
-  if (range !== "all") parameters.set("last", range);
+  for (const [name, value] of [["last", last], ["from", from], ["to", to], ["time_zone", zone]] as const) {
+    if (value !== undefined) parameters.set(name, value);
+  }
   return request<ActsAnswer>(`/api/v1/acts?${parameters.toString()}`, { signal });
 }
 
@@ -245,8 +344,8 @@ export async function actEvents(act: Act): Promise<string> {
   return `event.id:(${ids.slice(0, ACT_EVENTS_SHOWN_MAX).join(" or ")})`;
 }
 
-export function tailAddress(query: string): string {
-  return `/api/v1/tail?${new URLSearchParams({ query }).toString()}`;
+export function tailAddress(query: string, zone?: string): string {
+  return `/api/v1/tail?${new URLSearchParams({ query, ...(zone === undefined ? {} : { time_zone: zone }) }).toString()}`;
 }
 
 export function proofAddress(eventId: string): string {
@@ -324,8 +423,8 @@ function send<T>(address: string, body: unknown): Promise<T> {
   });
 }
 
-async function request<T>(address: string, init: RequestInit): Promise<T> {
-  const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+async function request<T>(address: string, init: RequestInit, timeoutMs = REQUEST_TIMEOUT_MS): Promise<T> {
+  const timeout = AbortSignal.timeout(timeoutMs);
   const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
   let response: Response;
   let text: string;

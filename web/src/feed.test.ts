@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Row, SearchAnswer } from "./api";
 import { Feed } from "./feed";
 import { LIST_ROWS_MAX, LOAD_PAGES_MAX } from "./limits";
+import { plain } from "./question";
 
 const row = (id: number): Row => ({ "event.id": `s/1/${id}`, "@timestamp": "2026-11-21T19:30:00Z", sentence: { ja: "あ", en: "a" }, fields: {} });
 
@@ -206,5 +207,29 @@ describe("the feed", () => {
     expect(tails[0]?.closed).toBe(true);
     expect(ids()).toEqual([]);
     expect(feed.snapshot()).toMatchObject({ phase: "failed", error: { status: 400, body: { place: 3 } } });
+  });
+
+  it("opens no live view on times that do not move, and shows what they have", async () => {
+    pages["x 0"] = [row(1)];
+    feed.ask("x", "all", { ...plain("x", "all"), asOf: "2026-11-21T20:00:00Z" });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(tails).toHaveLength(0);
+    expect(feed.snapshot()).toMatchObject({ phase: "done", live: "off", range: "all", searchId: undefined });
+    feed.sleep();
+    feed.wake();
+    expect(tails).toHaveLength(0);
+  });
+
+  it("ends the search that runs by its id", () => {
+    const asked: { address: URL; method: string }[] = [];
+    vi.stubGlobal("fetch", (address: string, init: RequestInit) => {
+      asked.push({ address: new URL(address, "http://yagura.test"), method: init.method ?? "GET" });
+      return new Promise<Response>(() => undefined);
+    });
+    feed.ask("slow", "24h");
+    feed.cancel();
+    const id = asked[0]?.address.searchParams.get("search_id") ?? "";
+    expect(id).toMatch(/^[0-9a-f]{24}$/);
+    expect([asked[1]?.address.pathname, asked[1]?.method]).toEqual([`/api/v1/search/${id}`, "DELETE"]);
   });
 });

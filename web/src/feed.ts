@@ -1,11 +1,16 @@
-import { ApiError, search, tailAddress, type Group, type Range, type Row, type SearchAnswer } from "./api";
+import { ApiError, cancelSearch, newSearchId, search, tailAddress, type Group, type Range, type Row, type SearchAnswer } from "./api";
 import { BEHIND_MS, LIST_ROWS_MAX, LOAD_PAGES_MAX, TAIL_DRAW_MS } from "./limits";
+import { isLive, plain, rangeOf, type Question } from "./question";
 import { append, isEvent, parseRow, prepend, saysMissed } from "./rows";
 
 /** What the page shows of one question: a page of the past, and what arrives since. */
 export interface FeedState {
   query: string;
+  /** The time as the list of ranges has it; all time where it has not. */
   range: Range;
+  question: Question;
+  /** The search that runs, by which it is watched and ended. */
+  searchId: string | undefined;
   rows: readonly Row[];
   /** The answer when it is groups (`... | stats`) instead of events; it is not live. */
   groups: readonly Group[] | undefined;
@@ -20,7 +25,7 @@ export interface FeedState {
   paused: boolean;
   /** Rows that arrived since the pause. */
   waiting: number;
-  live: "connecting" | "open" | "lost";
+  live: "connecting" | "open" | "lost" | "off";
 }
 
 /** Opens the live view; `EventSource` in the page, something tame in tests. */
@@ -35,7 +40,7 @@ const RETRY_MS = 3_000;
  */
 export class Feed {
   private state: FeedState = {
-    query: "", range: "24h", rows: [], groups: undefined, fetched: 0, cut: false, limit: 0, tookMs: 0, phase: "running", error: undefined,
+    query: "", range: "24h", question: plain("", "24h"), searchId: undefined, rows: [], groups: undefined, fetched: 0, cut: false, limit: 0, tookMs: 0, phase: "running", error: undefined,
     paused: false, waiting: 0, live: "connecting",
   };
   private readonly listeners = new Set<() => void>();
@@ -64,11 +69,12 @@ export class Feed {
   readonly snapshot = (): FeedState => this.state;
 
   /** Asks a new question; the earlier one is dropped. */
-  ask(query: string, range: Range): void {
+  ask(query: string, range: Range, question: Question = plain(query, range)): void {
     this.stop();
     this.abort = new AbortController();
-    this.change({ query, range, rows: [], groups: undefined, fetched: 0, cut: false, phase: "running", error: undefined, paused: false, waiting: 0, live: "connecting" });
-    this.listen();
+    const live = isLive(question) ? "connecting" : "off";
+    this.change({ query, range: rangeOf(question) ?? "all", question, rows: [], groups: undefined, fetched: 0, cut: false, phase: "running", error: undefined, paused: false, waiting: 0, live });
+    if (live !== "off") this.listen();
     void this.page();
   }
 
@@ -80,7 +86,7 @@ export class Feed {
 
   resume(): void {
     if (this.gapAbove) {
-      this.ask(this.state.query, this.state.range);
+      this.ask(this.state.query, this.state.range, this.state.question);
       return;
     }
     this.change({ paused: false });
@@ -106,7 +112,7 @@ export class Feed {
   wake(): void {
     if (!this.asleep) return;
     this.asleep = false;
-    if (this.state.groups !== undefined || this.refused()) return;
+    if (this.state.groups !== undefined || this.state.live === "off" || this.refused()) return;
     this.change({ live: "lost" });
     this.listen();
   }
@@ -125,22 +131,31 @@ export class Feed {
     this.asleep = false;
   }
 
+  /** Ends the search that runs; its refusal then says so. */
+  cancel(): void {
+    const { searchId } = this.state;
+    // It may have ended at this moment, which is as good.
+    if (searchId !== undefined) cancelSearch(searchId).catch(() => undefined);
+  }
+
   private async page(): Promise<void> {
     const { signal } = this.abort;
-    const { query, range } = this.state;
+    const { question } = this.state;
     try {
       // Rows that came live stand above those the search gave, so an older page may hold nothing new.
       for (let pages = 0; pages < LOAD_PAGES_MAX; pages += 1) {
         const offset = this.state.fetched;
-        const answer = await search(query, range, offset, signal);
+        const id = newSearchId();
+        this.change({ searchId: id });
+        const answer = await search(question, offset, id, signal);
         if (signal.aborted) return;
         const shown = this.show(answer, offset);
         if (shown || !answer.cut || answer.rows.length === 0) break;
       }
-      this.change({ phase: "done", error: undefined });
+      this.change({ phase: "done", error: undefined, searchId: undefined });
     } catch (error) {
       if (signal.aborted) return;
-      this.change({ phase: "failed", error });
+      this.change({ phase: "failed", error, searchId: undefined });
     }
   }
 
@@ -166,9 +181,9 @@ export class Feed {
    */
   private async catchUp(rowsMissed = false): Promise<void> {
     const { signal } = this.abort;
-    const { query, range } = this.state;
+    const { question } = this.state;
     try {
-      const answer = await search(query, range, 0, signal);
+      const answer = await search(question, 0, newSearchId(), signal);
       if (signal.aborted) return;
       const events = answer.rows.filter(isEvent);
       const fresh = events.filter((row) => !this.known(row));
@@ -186,7 +201,7 @@ export class Feed {
   private listen(): void {
     this.tail?.close();
     let interrupted = false;
-    const tail = this.openTail(tailAddress(this.state.query));
+    const tail = this.openTail(tailAddress(this.state.query, this.state.question.zone));
     this.tail = tail;
     tail.onopen = () => {
       const wasLost = interrupted || this.state.live === "lost";

@@ -24,5 +24,15 @@ export const ALERTS_POLL_MS = 2_000;
 export const LEDGER_POLL_MS = 5_000;
 /** Live rows are gathered this long before the list is drawn again, in milliseconds. */
 export const TAIL_DRAW_MS = 250;
+/** A search may run a minute and wait for others before; it is given up after this many milliseconds. */
+export const SEARCH_TIMEOUT_MS = 150_000;
+/** A search that has run this long shows how far it is, in milliseconds. */
+export const PROGRESS_AFTER_MS = 1_000;
+/** Between two looks at how far a search is, in milliseconds. */
+export const PROGRESS_POLL_MS = 500;
+/** How long a removal can be taken back with one click, in milliseconds. */
+export const UNDO_MS = 10_000;
+/** Between two looks at the saved searches, in milliseconds. */
+export const SAVED_POLL_MS = 10_000;
 /** A request without an answer is given up after this many milliseconds. */
 export const REQUEST_TIMEOUT_MS = 15_000;

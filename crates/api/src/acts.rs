@@ -64,6 +64,7 @@ async fn answer(api: &Api, asked: ActsParameters) -> Result<Json<ActsFound>, Api
         limit: asked.limit.unwrap_or(PAGE_ROWS),
         offset: asked.offset,
         time_zone: asked.time_zone,
+        ..SearchQuery::default()
     };
     let query = ActsQuery { search, kinds, events: asked.events };
     Ok(Json(api.node.acts(&query).await?))

@@ -164,6 +164,12 @@ impl From<NodeError> for ApiError {
                 }
             }
             NodeError::NotFound { message, message_ja } => ApiError::not_found(message, message_ja),
+            NodeError::Busy { message, message_ja } => ApiError::bad_request(message, message_ja)
+                .with(StatusCode::TOO_MANY_REQUESTS, "busy"),
+            NodeError::Cancelled => {
+                ApiError::bad_request("the search was cancelled", "検索は取り消されました")
+                    .with(StatusCode::CONFLICT, "cancelled")
+            }
             other => ApiError::internal(&other),
         }
     }

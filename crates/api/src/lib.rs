@@ -20,6 +20,7 @@ mod lake;
 mod ledger;
 pub mod limits;
 mod rules;
+mod saved;
 mod search;
 mod server;
 mod sources;
@@ -116,6 +117,9 @@ pub fn router(
     let inner = Router::new()
         .route("/", get(root).head(elastic::probe))
         .route("/api/v1/search", get(search::search))
+        .route("/api/v1/search/{id}", get(search::progress).delete(search::cancel))
+        .route("/api/v1/permalink", get(search::permalink))
+        .route("/api/v1/searches", get(search::running))
         .route("/api/v1/acts", get(acts::asked).post(acts::said))
         .route("/api/v1/tail", get(search::tail))
         .route("/api/v1/sql", post(search::sql))
@@ -140,6 +144,7 @@ pub fn router(
         .merge(sources::routes())
         .merge(inventory::routes())
         .merge(desk::routes())
+        .merge(saved::routes())
         .merge(elastic_routes())
         .route("/assets/{*path}", get(assets::file))
         .fallback_service(not_found.into_service())

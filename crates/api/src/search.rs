@@ -2,17 +2,17 @@ use crate::extract::{Asked, Said};
 use crate::{Api, ApiError};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt, stream};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::time::Instant;
 use yagura_node::{
-    NodeError, PAGE_BYTES_MAX, Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery,
+    NodeError, PAGE_BYTES_MAX, Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery, SortOrder,
 };
 
 /// Rows of one page when the caller names no limit.
@@ -20,6 +20,9 @@ const PAGE_ROWS: usize = 100;
 
 /// Most rows of one page; more are had by streaming or by the next page.
 const PAGE_ROWS_MAX: usize = 10_000;
+
+/// Header of an answer with the id of its search.
+const SEARCH_ID: HeaderName = HeaderName::from_static("yagura-search-id");
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -36,9 +39,51 @@ pub(crate) struct SearchParameters {
     offset: usize,
     /// Zone of times without one; UTC if not named.
     time_zone: Option<String>,
+    /// `newest` (default) or `oldest` first.
+    #[serde(default)]
+    sort: SortOrder,
+    /// As it was at this instant: `now` means it, and events received since are left out.
+    as_of: Option<String>,
+    /// The id by which it is watched and ended; one of ours by default, in the header of the answer.
+    search_id: Option<String>,
+    /// Columns to show, separated by commas: of no meaning but for the page.
+    columns: Option<String>,
     /// Accepted and not needed: rows carry both languages.
     #[serde(default, rename = "lang")]
     _lang: Option<String>,
+}
+
+impl SearchParameters {
+    fn query(self) -> SearchQuery {
+        SearchQuery {
+            query: self.query,
+            from: self.from,
+            to: self.to,
+            last: self.last,
+            limit: self.limit.unwrap_or_default(),
+            offset: self.offset,
+            time_zone: self.time_zone,
+            sort: self.sort,
+            as_of: self.as_of,
+            id: self.search_id,
+        }
+    }
+}
+
+/// `GET /api/v1/permalink`: the names and values of the page's address that gives the rows of this moment
+/// whenever it is opened. Relative times become absolute here, by the clock that stamps receipt.
+pub(crate) async fn permalink(
+    State(api): State<Api>,
+    Asked(asked): Asked<SearchParameters>,
+) -> Result<Json<Value>, ApiError> {
+    let columns = asked.columns.clone().unwrap_or_default();
+    let columns: Vec<String> =
+        columns.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let fixed = api.node.permalink(&asked.query())?;
+    let pairs = fixed.address(&columns).into_iter();
+    let parameters: serde_json::Map<_, _> =
+        pairs.map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
+    Ok(Json(json!({ "parameters": parameters })))
 }
 
 /// `GET /api/v1/search`: one page as JSON, or with `Accept: application/x-ndjson` all rows, one a
@@ -57,19 +102,13 @@ pub(crate) async fn search(
         Some(limit) => limit.clamp(1, PAGE_ROWS_MAX),
         None => PAGE_ROWS,
     };
-    let query = SearchQuery {
-        query: asked.query,
-        from: asked.from,
-        to: asked.to,
-        last: asked.last,
-        limit,
-        offset: asked.offset,
-        time_zone: asked.time_zone,
-    };
+    let query = SearchQuery { limit, ..asked.query() };
     let mut rows = api.node.search(&query).await?;
+    let id = rows.id().to_owned();
     if streaming {
         let body = Body::from_stream(lines(rows));
-        return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());
+        let headers = [(header::CONTENT_TYPE, NDJSON), (SEARCH_ID, &*id)];
+        return Ok((headers, body).into_response());
     }
     let (page, full) = page_of(&mut rows, PAGE_BYTES_MAX).await?;
     let end = rows.end();
@@ -77,9 +116,30 @@ pub(crate) async fn search(
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let body = json!({
         "rows": page, "cut": end.cut, "total_known": !end.cut, "limit": limit, "took_ms": took_ms,
-        "scanned": end.scanned,
+        "scanned": end.scanned, "search_id": id,
     });
-    Ok(Json(body).into_response())
+    Ok(([(SEARCH_ID, id)], Json(body)).into_response())
+}
+
+/// `GET /api/v1/searches`: every search that runs or waits.
+pub(crate) async fn running(State(api): State<Api>) -> Json<Value> {
+    Json(api.node.running_searches())
+}
+
+/// `GET /api/v1/search/{id}`: how far it is.
+pub(crate) async fn progress(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(api.node.search_progress(&id)?))
+}
+
+/// `DELETE /api/v1/search/{id}`: ends it.
+pub(crate) async fn cancel(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(api.node.cancel_search(&id)?))
 }
 
 /// The rows of a page, and whether there were more than it has memory for.
@@ -103,10 +163,16 @@ fn lines(rows: RowStream) -> impl Stream<Item = Result<String, Infallible>> {
         let mut rows = rows?;
         match rows.next().await {
             Some(Ok(row)) => Some((Ok(line(&row)), Some(rows))),
-            // Without its last line the caller knows that rows are missing.
+            // The last line says that rows are missing, and why.
             Some(Err(error)) => {
                 tracing::warn!(%error, "a streamed search broke off");
-                None
+                let cancelled = matches!(error, NodeError::Cancelled);
+                let said = error.words();
+                let end = json!({
+                    "cut": true, "cancelled": cancelled, "scanned": rows.end().scanned,
+                    "error": { "message": said.en(), "message_ja": said.ja() },
+                });
+                Some((Ok(format!("{}\n", json!({ "end": end }))), None))
             }
             None => Some((Ok(format!("{}\n", json!({ "end": rows.end() }))), None)),
         }

@@ -1,6 +1,7 @@
 //! What a query looked at and what it could pass over.
 
 use crate::file::FileEntry;
+use crate::progress::Reading;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,7 @@ pub(crate) struct Counter {
     rows: AtomicU64,
     rows_by_log: AtomicU64,
     rows_by_text: AtomicU64,
+    pub(crate) reading: Reading,
 }
 
 impl Counter {

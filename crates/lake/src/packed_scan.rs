@@ -6,6 +6,7 @@
 //! on the rebuilt ones.
 
 use crate::columns::{ColumnKind, TableColumns};
+use crate::counts::Counter;
 use crate::packed::{Packed, is_target, stands_for};
 use crate::provider::{DATASET, parquet_source};
 use crate::read::{corrupt, guarded};
@@ -54,6 +55,7 @@ pub(crate) struct PackedFilesExec {
     /// What the Parquet reader may decide, over `schema`.
     predicate: Option<Arc<dyn PhysicalExpr>>,
     properties: Arc<PlanProperties>,
+    counter: Arc<Counter>,
 }
 
 impl PackedFilesExec {
@@ -61,6 +63,7 @@ impl PackedFilesExec {
         columns: Arc<TableColumns>,
         partitions: Vec<Vec<PackedFile>>,
         schema: SchemaRef,
+        counter: Arc<Counter>,
     ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
@@ -74,6 +77,7 @@ impl PackedFilesExec {
             schema,
             predicate: None,
             properties: Arc::new(properties),
+            counter,
         }
     }
 
@@ -109,7 +113,7 @@ impl PackedFilesExec {
         context: &Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let schema = self.file_schema(&file)?;
-        let mut source = parquet_source(schema.clone(), &context.runtime_env())?;
+        let mut source = parquet_source(schema.clone(), &context.runtime_env(), &self.counter)?;
         if let Some(predicate) = &self.predicate {
             let predicate = reassign_expr_columns(predicate.clone(), schema.table_schema())?;
             source = source.with_predicate(predicate);

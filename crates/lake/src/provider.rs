@@ -7,6 +7,7 @@ use crate::file::FileEntry;
 use crate::hot::{Piece, conform};
 use crate::limits::ROW_GROUP_ROWS;
 use crate::packed_scan::{PackedFile, PackedFilesExec};
+use crate::progress::{ScanWatch, WatchedReaders};
 use crate::prune::{Known, may_match};
 use crate::text_index::{IndexCache, MESSAGE};
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
@@ -140,6 +141,11 @@ impl EventsTable {
     /// it has been planned.
     pub fn counts(&self) -> ScanCounts {
         self.counter.counts()
+    }
+
+    /// The same while they run, and how far they are.
+    pub fn watch(&self) -> ScanWatch {
+        ScanWatch(self.counter.clone())
     }
 
     /// Every column of the table as stored, without the two that are computed.
@@ -310,6 +316,7 @@ impl EventsTable {
         files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
         let mut groups = vec![Vec::new(); partitions.clamp(1, files.len())];
         let count = groups.len();
+        self.counter.reading.plan(files.iter().map(|(file, _)| &**file));
         for (number, (file, rows)) in files.into_iter().enumerate() {
             groups[number % count].push(self.partitioned_file(&file, rows)?);
         }
@@ -317,7 +324,7 @@ impl EventsTable {
         let table_schema =
             TableSchema::builder(stored.clone()).with_table_partition_cols(vec![dataset]).build();
         let url = ObjectStoreUrl::local_filesystem();
-        let source = parquet_source(table_schema, state.runtime_env())?;
+        let source = parquet_source(table_schema, state.runtime_env(), &self.counter)?;
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_projection_indices(Some(projection.to_vec()))?
@@ -337,6 +344,7 @@ impl EventsTable {
             return Ok(None);
         }
         files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
+        self.counter.reading.plan(files.iter().map(|(file, _)| &**file));
         // Fewer files than partitions are read by several at once.
         let pieces = partitions.max(1).div_ceil(files.len());
         let mut list = Vec::new();
@@ -354,7 +362,8 @@ impl EventsTable {
             parts[number % count].push(file);
         }
         let schema = Arc::new(full.project(projection)?);
-        Ok(Some(Arc::new(PackedFilesExec::new(self.columns.clone(), parts, schema))))
+        let counter = self.counter.clone();
+        Ok(Some(Arc::new(PackedFilesExec::new(self.columns.clone(), parts, schema, counter))))
     }
 
     fn partitioned_file(&self, file: &FileEntry, rows: RowsToRead) -> Result<PartitionedFile> {
@@ -399,11 +408,17 @@ fn cut(rows: RowsToRead, total: u64, pieces: usize) -> Vec<RowsToRead> {
 }
 
 /// Reads Parquet files of the table, deciding there what a filter decides.
-pub(crate) fn parquet_source(schema: TableSchema, runtime: &RuntimeEnv) -> Result<ParquetSource> {
+/// Tells `counter` how far it is.
+pub(crate) fn parquet_source(
+    schema: TableSchema,
+    runtime: &RuntimeEnv,
+    counter: &Arc<Counter>,
+) -> Result<ParquetSource> {
     let reader = CachedParquetFileReaderFactory::new(
         runtime.object_store(ObjectStoreUrl::local_filesystem())?,
         runtime.cache_manager.get_file_metadata_cache(),
     );
+    let reader = WatchedReaders::new(reader, counter.clone());
     Ok(ParquetSource::new(schema)
         .with_parquet_file_reader_factory(Arc::new(reader))
         .with_metadata_size_hint(FOOTER_BYTES_HINT)

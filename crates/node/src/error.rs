@@ -23,6 +23,17 @@ pub enum NodeError {
         /// In Japanese.
         message_ja: String,
     },
+    /// What may be right at another moment: too much is going on. Shown to the caller.
+    #[error("{message}")]
+    Busy {
+        /// In English.
+        message: String,
+        /// In Japanese.
+        message_ja: String,
+    },
+    /// Somebody ended the search.
+    #[error("the search was cancelled")]
+    Cancelled,
     /// A rule file or directory could not be read.
     #[error("rules: {}: {reason}", path.display())]
     Rules {
@@ -70,7 +81,10 @@ impl NodeError {
                 let place = place.as_ref().map(|place| format!("\n{place}")).unwrap_or_default();
                 format!("{message_ja}{place}")
             }
-            NodeError::NotFound { message_ja, .. } => message_ja.clone(),
+            NodeError::NotFound { message_ja, .. } | NodeError::Busy { message_ja, .. } => {
+                message_ja.clone()
+            }
+            NodeError::Cancelled => "検索は取り消されました".to_owned(),
             NodeError::Rules { path, reason } => {
                 format!("{}: ルールを読めません（{}）", path.display(), reason.ja())
             }

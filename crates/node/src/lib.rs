@@ -23,11 +23,14 @@ pub mod hunt;
 mod lake_sizes;
 mod limits;
 mod node;
+mod permalink;
 mod pipeline;
 mod reprocess;
 mod rhythm;
 mod rows;
 mod rules;
+pub mod saved;
+mod searches;
 mod sink;
 pub mod sources;
 mod verify;
@@ -46,9 +49,12 @@ pub use node::{Node, NodeOptions};
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
 pub use rows::{
-    Page, PageRoom, Row, RowStream, Scanned, SearchEnd, SearchQuery, from_base64, row_bytes,
+    Page, PageRoom, Row, RowStream, Scanned, SearchEnd, SearchQuery, SortOrder, from_base64,
+    row_bytes,
 };
 pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
+pub use saved::{SaveRequest, SavedSearch, Schedule};
+pub use searches::new_search_id;
 pub use sink::JournalSink;
 pub use sources::SourceOptions;
 pub use verify::{VerifyReport, VerifyScope, verify_dir};

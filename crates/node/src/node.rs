@@ -111,11 +111,14 @@ pub struct Node {
     lake: Arc<Lake>,
     desk: Arc<Desk>,
     searcher: Searcher,
+    searches: Arc<crate::searches::Searches>,
+    saved: crate::saved::SavedSearches,
     hunter: Arc<Hunter>,
     correlating: Arc<crate::correlation::Correlating>,
     pipeline: Mutex<Pipeline>,
     recovery: RecoveryReport,
     alerts_changed: tokio::sync::watch::Receiver<u64>,
+    alerts_change: tokio::sync::watch::Sender<u64>,
     verified: Mutex<Option<Value>>,
     opened_at: UtcMicros,
     fields: Arc<crate::watch::FieldWatch>,
@@ -175,6 +178,7 @@ impl Node {
         let mut source_settings = RecordedSettings::default();
         let mut source_notices = RecordedNotices::default();
         let mut enrichment = RecordedEnrichment::default();
+        let mut saved = crate::saved::Fold::default();
         for entry in &entries {
             desk.replay(entry);
             hunts.replay(entry);
@@ -182,6 +186,7 @@ impl Node {
             source_settings.replay(entry);
             source_notices.replay(entry);
             enrichment.replay(entry);
+            saved.replay(entry);
         }
         drop(entries);
         // A crash may have come between an alert and the chain it completed.
@@ -264,7 +269,7 @@ impl Node {
             desk: desk.clone(),
             lake: lake.clone(),
             audit: audit.clone(),
-            alerts_changed: alerts_changed_sender,
+            alerts_changed: alerts_changed_sender.clone(),
             indicators: hunter.live(),
             dictionary: dictionary.clone(),
             fields: fields.clone(),
@@ -284,6 +289,7 @@ impl Node {
             hot_bytes_max: options.hot_bytes_max,
         };
         let compacting = Compacting::start(compactor, options.compact)?;
+        let saved = crate::saved::SavedSearches::new(audit.clone(), saved);
         Ok(Node {
             data,
             clock,
@@ -303,11 +309,14 @@ impl Node {
             lake,
             desk,
             searcher,
+            searches: Arc::default(),
+            saved,
             hunter: Arc::new(hunter),
             correlating,
             pipeline: Mutex::new(pipeline),
             recovery,
             alerts_changed,
+            alerts_change: alerts_changed_sender,
             verified: Mutex::new(None),
             opened_at,
             fields,
@@ -415,6 +424,18 @@ impl Node {
         self.pipeline.lock().unwrap_or_else(PoisonError::into_inner).counters.clone()
     }
 
+    pub(crate) fn saved(&self) -> &crate::saved::SavedSearches {
+        &self.saved
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(crate) fn searches(&self) -> &Arc<crate::searches::Searches> {
+        &self.searches
+    }
+
     pub(crate) fn searcher(&self) -> &Searcher {
         &self.searcher
     }
@@ -457,6 +478,10 @@ impl Node {
     /// Told whenever alerts change; the number itself means nothing.
     pub fn alerts_changed(&self) -> tokio::sync::watch::Receiver<u64> {
         self.alerts_changed.clone()
+    }
+
+    pub(crate) fn tell_alerts_changed(&self) {
+        self.alerts_change.send_modify(|number| *number += 1);
     }
 
     /// Seals what is open and writes it to the table. Blocks.

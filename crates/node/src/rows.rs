@@ -1,6 +1,7 @@
 //! What people see of events: found rows, in words and fields, with their ids.
 
 use crate::limits::{PAGE_BYTES_MAX, ROWS_AT_ONCE};
+use crate::searches::Place;
 use crate::{Node, NodeError};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -22,7 +23,7 @@ use yagura_event::{
     CommittedRun, EventBatch, Lang, Record, StreamName, Transport, UtcMicros, columns,
 };
 use yagura_lake::ScanCounts;
-use yagura_query::{Answer, Expr, QueryError, SearchRequest};
+use yagura_query::{Answer, Expr, Order, QueryError, SearchRequest};
 
 /// One row: names and values, in order.
 pub type Row = Map<String, Value>;
@@ -57,6 +58,32 @@ pub struct SearchQuery {
     pub offset: usize,
     /// Zone of times written without one: an IANA name or an offset; `None` for UTC.
     pub time_zone: Option<String>,
+    /// Order of events; an expression's own `sort` wins.
+    pub sort: SortOrder,
+    /// As it was at this instant: `now` means it, and events received since are left out.
+    pub as_of: Option<String>,
+    /// The id by which it can be watched and ended while it runs; one of ours by default.
+    pub id: Option<String>,
+}
+
+/// Order of the events of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SortOrder {
+    /// Latest `@timestamp` first.
+    #[default]
+    Newest,
+    /// Earliest `@timestamp` first.
+    Oldest,
+}
+
+impl From<SortOrder> for Order {
+    fn from(sort: SortOrder) -> Self {
+        match sort {
+            SortOrder::Newest => Order::NewestFirst,
+            SortOrder::Oldest => Order::OldestFirst,
+        }
+    }
 }
 
 /// How a search ended.
@@ -126,6 +153,10 @@ impl Node {
         let (parsed, from, to) = self.understood(asked)?;
         let mut request = SearchRequest::new(parsed);
         (request.from, request.to) = (from, to);
+        request.received.1 = self.as_of(asked)?;
+        request.order = asked.sort.into();
+        let running = request.running.clone();
+        let place = self.searches().enter(asked.id.as_deref(), &asked.query, running)?;
         request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
         request.offset = asked.offset;
         // The header that explains a row's columns is there only where rows have one.
@@ -135,7 +166,8 @@ impl Node {
         let answer = self.searcher().search(request).await.map_err(wrong_query)?;
         let fields = answer.schema();
         let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
-        Ok(RowStream { node: self.clone(), answer, events, batch: None, waiting: VecDeque::new() })
+        let waiting = VecDeque::new();
+        Ok(RowStream { node: self.clone(), answer, events, batch: None, waiting, place })
     }
 
     /// The expression of a question, and the time it is about.
@@ -144,8 +176,8 @@ impl Node {
         asked: &SearchQuery,
     ) -> Result<(Expr, Option<UtcMicros>, Option<UtcMicros>), NodeError> {
         let zone = zone_of(asked.time_zone.as_deref())?;
-        let now = self.clock().now();
-        let parsed = self.parse(&asked.query, &zone)?;
+        let now = self.as_of(asked)?.unwrap_or_else(|| self.clock().now());
+        let parsed = parse(&asked.query, now, &zone)?;
         let instant = |text: &Option<String>| match text {
             None => Ok(None),
             Some(text) => match yagura_query::parse_instant(text, now, &zone) {
@@ -163,13 +195,25 @@ impl Node {
         Ok((parsed, from, instant(&asked.to)?))
     }
 
+    /// The instant as of which a question is asked.
+    fn as_of(&self, asked: &SearchQuery) -> Result<Option<UtcMicros>, NodeError> {
+        let Some(text) = &asked.as_of else { return Ok(None) };
+        let instant = text.parse::<jiff::Timestamp>();
+        instant.map(|at| Some(at.into())).map_err(|_| {
+            NodeError::request(
+                format!("as_of {text:?} is no instant: write 2026-11-21T09:00:00Z"),
+                format!("as_of {text:?} は時刻として読めません（例: 2026-11-21T09:00:00Z）"),
+            )
+        })
+    }
+
     /// Events that match, as they arrive. `time_zone` is that of [`SearchQuery`].
     pub async fn tail(
         self: &Arc<Self>,
         query: &str,
         time_zone: Option<&str>,
     ) -> Result<impl Stream<Item = Row> + Send + 'static, NodeError> {
-        let parsed = self.parse(query, &zone_of(time_zone)?)?;
+        let parsed = parse(query, self.clock().now(), &zone_of(time_zone)?)?;
         let live = self.searcher().live(&parsed).map_err(wrong_query)?;
         let (sender, receiver) = tokio::sync::mpsc::channel(TAIL_WAITING_MAX);
         let mut arriving = self.lake().subscribe();
@@ -224,12 +268,6 @@ impl Node {
         }
         page.cut = answer.truncated();
         Ok(page)
-    }
-
-    fn parse(&self, query: &str, zone: &TimeZone) -> Result<Expr, NodeError> {
-        let now = self.clock().now();
-        let parsed = yagura_query::parse(query, now, zone);
-        parsed.map_err(|error| wrong_query(QueryError::Parse(error)))
     }
 
     fn matching(&self, live: &yagura_query::Live, batch: &EventBatch) -> Vec<Row> {
@@ -290,6 +328,11 @@ impl Node {
         };
         Some(shown)
     }
+}
+
+fn parse(query: &str, now: UtcMicros, zone: &TimeZone) -> Result<Expr, NodeError> {
+    let parsed = yagura_query::parse(query, now, zone);
+    parsed.map_err(|error| wrong_query(QueryError::Parse(error)))
 }
 
 /// The bytes of a row's `event.original.base64`.
@@ -354,9 +397,15 @@ pub struct RowStream {
     /// What the engine handed over last, and how many of its rows were put into words.
     batch: Option<(RecordBatch, usize)>,
     waiting: VecDeque<Row>,
+    place: Place,
 }
 
 impl RowStream {
+    /// The id by which it is listed while it runs.
+    pub fn id(&self) -> &str {
+        self.place.id()
+    }
+
     /// How it ended; final once the stream has.
     pub fn end(&self) -> SearchEnd {
         SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned().into() }
@@ -471,7 +520,7 @@ impl Envelope {
 }
 
 /// Rows of a statistic or an SQL answer.
-fn plain_rows(batch: &RecordBatch) -> Vec<Row> {
+pub(crate) fn plain_rows(batch: &RecordBatch) -> Vec<Row> {
     let mut rows = vec![Row::new(); batch.num_rows()];
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         for (row, shown) in rows.iter_mut().enumerate() {
@@ -574,6 +623,7 @@ pub(crate) fn wrong_query(error: QueryError) -> NodeError {
             }
         }
         QueryError::Failed(_) => NodeError::Query(error),
+        QueryError::Cancelled => NodeError::Cancelled,
         _ => NodeError::request(error.render(Lang::En), error.render(Lang::Ja)),
     }
 }

@@ -1,5 +1,6 @@
 use crate::QueryError;
 use crate::limits::SECONDS_MAX;
+use crate::running::Running;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{FutureExt, Stream, StreamExt};
@@ -18,6 +19,7 @@ pub struct Answer {
     schema: SchemaRef,
     rows: mpsc::Receiver<Result<RecordBatch, QueryError>>,
     truncated: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
     scanned: ScanCounts,
 }
 
@@ -51,7 +53,13 @@ impl Stream for Answer {
     type Item = Result<RecordBatch, QueryError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.rows.poll_recv(context)
+        match self.rows.poll_recv(context) {
+            // Told once, after the rows that were there before.
+            Poll::Ready(None) if self.cancelled.swap(false, Ordering::AcqRel) => {
+                Poll::Ready(Some(Err(QueryError::Cancelled)))
+            }
+            next => next,
+        }
     }
 }
 
@@ -59,12 +67,21 @@ impl Stream for Answer {
 pub(crate) struct Rows {
     sender: mpsc::Sender<Result<RecordBatch, QueryError>>,
     truncated: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
 }
 
 pub(crate) fn answer(schema: SchemaRef, scanned: ScanCounts, ahead: usize) -> (Answer, Rows) {
     let (sender, rows) = mpsc::channel(ahead);
     let truncated = Arc::new(AtomicBool::new(false));
-    (Answer { schema, rows, truncated: truncated.clone(), scanned }, Rows { sender, truncated })
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let answer = Answer {
+        schema,
+        rows,
+        truncated: truncated.clone(),
+        cancelled: cancelled.clone(),
+        scanned,
+    };
+    (answer, Rows { sender, truncated, cancelled })
 }
 
 impl Rows {
@@ -74,6 +91,7 @@ impl Rows {
         self,
         mut rows: impl Stream<Item = datafusion::error::Result<RecordBatch>> + Unpin,
         limit: usize,
+        running: &Running,
     ) {
         // Only the time the query itself takes counts, not that of a slow reader.
         let mut time_left = Duration::from_secs(SECONDS_MAX);
@@ -81,7 +99,16 @@ impl Rows {
         loop {
             let asked = tokio::time::Instant::now();
             let next = AssertUnwindSafe(rows.next()).catch_unwind();
-            let next = tokio::time::timeout(time_left, next).await;
+            let next = tokio::select! {
+                biased;
+                // Nobody reads any more: a search that finds nothing would go on for long.
+                () = self.sender.closed() => return,
+                () = running.cancelled() => {
+                    self.cancelled.store(true, Ordering::Release);
+                    return;
+                }
+                next = tokio::time::timeout(time_left, next) => next,
+            };
             time_left = time_left.saturating_sub(asked.elapsed());
             let next = match next {
                 Err(_) => Err(QueryError::Timeout(SECONDS_MAX)),
@@ -103,9 +130,20 @@ impl Rows {
                     (Ok(rows), false)
                 }
             };
+            running.found(part.as_ref().map_or(0, RecordBatch::num_rows));
             let empty = matches!(&part, Ok(rows) if rows.num_rows() == 0);
-            if !empty && self.sender.send(part).await.is_err() {
-                return;
+            if !empty {
+                // A reader that is slow, or waits, keeps no cancelled search at work.
+                let sent = tokio::select! {
+                    sent = self.sender.send(part) => sent.is_ok(),
+                    () = running.cancelled() => {
+                        self.cancelled.store(true, Ordering::Release);
+                        false
+                    }
+                };
+                if !sent {
+                    return;
+                }
             }
             if end {
                 return;

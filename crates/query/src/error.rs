@@ -113,6 +113,9 @@ pub enum QueryError {
     /// It needed more memory than all queries may use.
     #[error("the query needs too much memory; narrow the time range or group by fewer fields")]
     Memory,
+    /// Somebody ended it.
+    #[error("the search was cancelled")]
+    Cancelled,
     /// Reading or computing failed; a damaged file is named.
     #[error("query failed: {0}")]
     Failed(String),
@@ -131,6 +134,7 @@ impl QueryError {
             (QueryError::Memory, Lang::Ja) => {
                 "メモリが足りません。期間を絞るか、集計する項目を減らしてください。".to_owned()
             }
+            (QueryError::Cancelled, Lang::Ja) => "検索は取り消されました。".to_owned(),
             (QueryError::Failed(reason), Lang::Ja) => format!("検索に失敗しました: {reason}"),
             (error, Lang::En) => error.to_string(),
         }

@@ -25,6 +25,7 @@ mod need;
 mod parse;
 mod pipes;
 mod plan;
+mod running;
 mod scalar;
 mod searcher;
 mod sql;
@@ -42,6 +43,8 @@ pub use ast::{
 pub use error::{ParseError, QueryError};
 pub use live::Live;
 pub use parse::parse;
+pub use running::{Phase, Progress, Running};
 pub use searcher::{Order, SearchRequest, Searcher};
 pub use suggest::closest;
 pub use time::parse_instant;
+pub use yagura_textindex::fold;

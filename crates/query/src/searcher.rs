@@ -1,10 +1,12 @@
 use crate::answer::{Answer, answer};
 use crate::ast::Expr;
 use crate::limits::{
-    BATCHES_AHEAD, MEMORY_BYTES_MAX, QUERIES_MAX, ROWS_MAX, SQL_OPERATORS_MAX, STACK_BYTES,
+    BATCHES_AHEAD, MEMORY_BYTES_MAX, QUERIES_MAX, ROWS_MAX, SECONDS_MAX, SQL_OPERATORS_MAX,
+    STACK_BYTES,
 };
 use crate::need;
 use crate::plan::{Planner, column, one_event, timestamp};
+use crate::running::{Ending, Phase, Running};
 use crate::steps::{Step, Steps};
 use crate::{Live, QueryError};
 use arrow::array::{Array, RecordBatch};
@@ -20,6 +22,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use yagura_event::{EventBatch, EventId, FieldDictionary, UtcMicros, columns as envelope};
 use yagura_lake::{DATASET, EVENT_ID, EventsTable, Lake};
@@ -68,6 +71,12 @@ pub struct SearchRequest {
     /// Columns of the answer where the expression does not choose them (`fields`, `stats`); empty
     /// for `event.id`, `@timestamp`, `event.dataset`, `message` and `event.original`.
     pub columns: Vec<String>,
+    /// Only events that were received at or after the first and before the second.
+    pub received: (Option<UtcMicros>, Option<UtcMicros>),
+    /// Whether nobody waits for it: it then leaves room to others, and uses one core at a time.
+    pub background: bool,
+    /// The hand on it.
+    pub running: Running,
 }
 
 impl SearchRequest {
@@ -81,6 +90,9 @@ impl SearchRequest {
             offset: 0,
             order: Order::default(),
             columns: Vec::new(),
+            received: (None, None),
+            background: false,
+            running: Running::new(),
         }
     }
 }
@@ -123,7 +135,10 @@ impl Searcher {
     async fn answer_search(&self, request: SearchRequest) -> Result<Answer, QueryError> {
         let limit = request.limit.min(ROWS_MAX);
         let inner = self.inner.clone();
-        self.run(limit, async move { inner.plan(request, limit).await }).await
+        let running = request.running.clone();
+        let background = request.background;
+        let plan = async move { inner.plan(request, limit).await };
+        self.run_watched(limit, running, background, plan).await
     }
 
     /// The events with these ids, all columns, as batches by dataset; unknown ids are left out.
@@ -177,35 +192,66 @@ impl Searcher {
         limit: usize,
         plan: impl Future<Output = Result<(DataFrame, EventsTable), QueryError>> + Send + 'static,
     ) -> Result<Answer, QueryError> {
+        self.run_watched(limit, Running::new(), false, plan).await
+    }
+
+    /// The same, of a search that is watched and may be ended; a `background` one waits until others
+    /// have room.
+    async fn run_watched(
+        &self,
+        limit: usize,
+        watched: Running,
+        background: bool,
+        plan: impl Future<Output = Result<(DataFrame, EventsTable), QueryError>> + Send + 'static,
+    ) -> Result<Answer, QueryError> {
         let stopped = || QueryError::Failed("the searcher is shutting down".to_owned());
         let runtime = self.inner.runtime.as_ref().ok_or_else(stopped)?;
-        let (send_answer, receive_answer) = tokio::sync::oneshot::channel();
-        let running = self.inner.running.clone();
+        let (mut send_answer, receive_answer) = tokio::sync::oneshot::channel();
+        let places = self.inner.running.clone();
         runtime.spawn(async move {
-            let Ok(_permit) = running.acquire_owned().await else { return };
-            if send_answer.is_closed() {
-                return;
-            }
+            let _ending = Ending(watched.clone());
             let started = async {
+                if background {
+                    leave_room(&places).await;
+                }
+                let place = places.acquire_owned().await.map_err(|_| stopped())?;
+                watched.enter(Phase::Planning);
                 let (frame, table) = plan.await?;
+                watched.scans(table.watch());
                 let schema = Arc::new(frame.schema().as_arrow().clone());
                 // One row more than wanted tells whether there are more.
                 let stream = frame.execute_stream().await?;
-                Ok::<_, QueryError>((schema, table.counts(), stream))
+                Ok::<_, QueryError>((place, schema, table.counts(), stream))
             };
-            match started.await {
+            let started = tokio::select! {
+                biased;
+                // Whoever asked has gone.
+                () = send_answer.closed() => return,
+                () = watched.cancelled() => Err(QueryError::Cancelled),
+                started = started => started,
+            };
+            match started {
                 Err(error) => {
                     let _ = send_answer.send(Err(error));
                 }
-                Ok((schema, scanned, stream)) => {
+                Ok((_place, schema, scanned, stream)) => {
                     let (answer, rows) = answer(schema, scanned, BATCHES_AHEAD);
+                    watched.enter(Phase::Running);
                     if send_answer.send(Ok(answer)).is_ok() {
-                        rows.send_all(stream, limit).await;
+                        rows.send_all(stream, limit, &watched).await;
                     }
                 }
             }
         });
         receive_answer.await.map_err(|_| QueryError::Failed("the planner gave up".to_owned()))?
+    }
+}
+
+/// Waits until half of the places are free, or long enough.
+async fn leave_room(places: &Semaphore) {
+    let until = tokio::time::Instant::now() + Duration::from_secs(SECONDS_MAX);
+    while places.available_permits() < QUERIES_MAX / 2 && tokio::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -259,7 +305,16 @@ fn by_dataset(rows: &RecordBatch) -> Result<Vec<EventBatch>, arrow::error::Arrow
 impl Inner {
     /// A session that knows no tables, files or variables.
     pub(crate) fn context(&self) -> SessionContext {
-        let config = SessionConfig::new()
+        self.context_of(SessionConfig::new())
+    }
+
+    /// The same on one core at a time.
+    fn background_context(&self) -> SessionContext {
+        self.context_of(SessionConfig::new().with_target_partitions(1))
+    }
+
+    fn context_of(&self, config: SessionConfig) -> SessionContext {
+        let config = config
             .with_information_schema(false)
             // Our own count of tokens is the limit; the parser's would refuse less than that.
             .set_usize("datafusion.sql_parser.recursion_limit", SQL_OPERATORS_MAX * 2);
@@ -282,7 +337,8 @@ impl Inner {
         limit: usize,
     ) -> Result<(DataFrame, EventsTable), QueryError> {
         let table = self.lake.events();
-        let SearchRequest { expr, from, to, offset, order, columns, .. } = request;
+        let SearchRequest { expr, from, to, offset, order, columns, received, background, .. } =
+            request;
         let mut planner = Planner::new(&expr, table.columns(), &self.dictionary, false);
         let mut steps = Steps::new(&mut planner, order);
         if let Some(from) = from {
@@ -290,6 +346,15 @@ impl Inner {
         }
         if let Some(to) = to {
             steps.keep(column(envelope::TIMESTAMP).lt(timestamp(to)));
+        }
+        if let Some(from) = received.0 {
+            steps.keep(column(envelope::INGESTED).gt_eq(timestamp(from)));
+        }
+        if let Some(to) = received.1 {
+            steps.keep(column(envelope::INGESTED).lt(timestamp(to)));
+        }
+        if received != (None, None) {
+            steps.planner.needed.insert(envelope::INGESTED.to_owned());
         }
         let filter = steps.planner.filter(&expr.filter, false)?;
         steps.keep(filter);
@@ -316,7 +381,8 @@ impl Inner {
         let needed = std::mem::take(&mut planner.needed);
         let need = need::of(&expr.filter, &planner);
         let narrow = table.narrowed(needed.iter().map(String::as_str)).where_text_has(need);
-        let mut frame = self.context().read_table(Arc::new(narrow))?;
+        let context = if background { self.background_context() } else { self.context() };
+        let mut frame = context.read_table(Arc::new(narrow))?;
         for step in list {
             frame = step.apply(frame)?;
         }

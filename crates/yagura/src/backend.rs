@@ -7,7 +7,6 @@ use crate::output::Row;
 use crate::told::{self, misuse};
 use crate::{Misuse, Place};
 use anyhow::Result;
-use futures::StreamExt;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use yagura_enrich::Kind;
 use yagura_event::{Clock, EventId, Lang, StreamName, SystemClock};
 use yagura_node::{
     ActsFound, ActsQuery, DataDir, KeepRaw, Node, NodeError, NodeOptions, Page, SearchEnd,
-    SearchQuery, VerifyScope,
+    SearchQuery, SortOrder, VerifyScope,
 };
 
 /// A place that is open.
@@ -38,6 +37,11 @@ impl Place {
     /// Whether a server or a directory is named at all.
     pub fn is_named(&self) -> bool {
         self.server.is_some() || self.data.is_some()
+    }
+
+    /// The server's address, where one is named.
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
     }
 
     /// Whether no server is named.
@@ -124,7 +128,7 @@ impl Backend {
     pub async fn search(
         &self,
         query: &SearchQuery,
-        mut each: impl FnMut(Row) -> Result<()>,
+        each: impl FnMut(Row) -> Result<()>,
     ) -> Result<SearchEnd> {
         match self {
             Backend::Remote(client) => {
@@ -135,20 +139,20 @@ impl Backend {
                     ("to", &query.to),
                     ("last", &query.last),
                     ("time_zone", &query.time_zone),
+                    ("as_of", &query.as_of),
+                    ("search_id", &query.id),
                 ];
                 for (name, value) in times {
                     asked.extend(value.clone().map(|value| (name, value)));
                 }
+                if query.sort == SortOrder::Oldest {
+                    asked.push(("sort", "oldest".to_owned()));
+                }
                 let end = client.lines("/api/v1/search", &asked, each).await?;
+                client.whole(&end["end"])?;
                 Ok(serde_json::from_value(end["end"].clone())?)
             }
-            Backend::Local(node, lang) => {
-                let mut rows = node.search(query).await.map_err(|error| said(error, *lang))?;
-                while let Some(row) = rows.next().await {
-                    each(row.map_err(|error| said(error, *lang))?)?;
-                }
-                Ok(rows.end())
-            }
+            Backend::Local(node, lang) => crate::searching::local(node, query, *lang, each).await,
         }
     }
 

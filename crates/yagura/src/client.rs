@@ -53,6 +53,22 @@ impl Client {
         self.json(self.request(reqwest::Method::GET, path).query(query)).await
     }
 
+    pub async fn delete(&self, path: &str) -> Result<Value> {
+        self.json(self.request(reqwest::Method::DELETE, path)).await
+    }
+
+    /// Refuses a streamed answer that ended before all its rows were there, with the reason.
+    pub fn whole(&self, end: &Value) -> Result<()> {
+        let key = if self.lang == Lang::Ja { "message_ja" } else { "message" };
+        match end["error"][key].as_str() {
+            None => Ok(()),
+            Some(reason) => Err(self.said(
+                format!("rows are missing, the search broke off: {reason}"),
+                format!("検索が途中で終わり、足りない行があります: {reason}"),
+            )),
+        }
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let request = self.request(reqwest::Method::POST, path).json(body);
         self.json(request).await

@@ -14,6 +14,7 @@ mod content;
 mod help;
 mod hunting;
 mod output;
+mod searching;
 mod told;
 mod zone;
 
@@ -61,6 +62,8 @@ enum Command {
     Import(commands::import::Import),
     /// Find events
     Search(commands::search::Search),
+    /// Keep searches under a name, and have them run by themselves
+    Saved(commands::saved::SavedCommand),
     /// Find acts: what several events together say, such as a file save or a logon session
     Acts(commands::acts::Acts),
     /// Ask in SQL; the table is called events
@@ -170,6 +173,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Serve(serve) => serve.run(asked, lang).await,
         Command::Import(import) => import.run(lang).await,
         Command::Search(search) => search.run(lang).await,
+        Command::Saved(saved) => saved.run(lang).await,
         Command::Acts(acts) => acts.run(lang).await,
         Command::Sql(sql) => sql.run(lang).await,
         Command::Scan(scan) => scan.run(lang).await,

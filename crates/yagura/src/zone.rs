@@ -17,6 +17,13 @@ pub struct ZoneArgument {
 }
 
 impl ZoneArgument {
+    /// Takes this zone where none was given.
+    pub fn unless_given(&mut self, name: Option<String>) {
+        if self.time_zone.is_none() {
+            self.time_zone = name;
+        }
+    }
+
     pub fn zone(&self, lang: Lang) -> Result<TimeZone, Misuse> {
         match &self.time_zone {
             None => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),

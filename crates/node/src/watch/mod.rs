@@ -44,7 +44,9 @@ impl Node {
         let desk = self.desk();
         desk.expire_exceptions().map_err(not_recorded)?;
         let set = |kind, seen| desk.set_gaps(kind, seen).map(drop).map_err(not_recorded);
-        set(GapKind::RuleRefused, self.refused_rules(now))?;
+        let mut refused = self.refused_rules(now);
+        refused.extend(self.failing_searches());
+        set(GapKind::RuleRefused, refused)?;
         set(GapKind::RuleDisabled, rules_off(self))?;
         let (committed, read, findings_lost) = self.progress();
         let behind = watch.lag.look(now, committed, read);

@@ -6,5 +6,6 @@ mod commands;
 mod guarded_sql;
 mod japanese;
 mod parsing;
+mod running;
 mod searching;
 mod support;

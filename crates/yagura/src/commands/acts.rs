@@ -88,6 +88,7 @@ impl Acts {
             limit: self.limit,
             offset: 0,
             time_zone: name_of(&zone),
+            ..SearchQuery::default()
         };
         let query = ActsQuery { search, kinds: self.kind.clone(), events: self.events };
         let found = backend.acts(&query).await;

@@ -12,6 +12,7 @@ pub mod normalize;
 pub mod prove;
 pub mod reprocess;
 pub mod rules;
+pub mod saved;
 pub mod scan;
 pub mod search;
 pub mod serve;

@@ -1,5 +1,7 @@
 use crate::backend::Backend;
 use crate::output::{Format, Row, RowWriter, visible};
+use crate::searching::{self, Ended};
+use crate::told::misuse;
 use crate::zone::{ZoneArgument, name_of, shown_in};
 use crate::{Misuse, Place};
 use anyhow::Result;
@@ -9,7 +11,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
 use yagura_event::Lang;
-use yagura_node::{Scanned, SearchQuery};
+use yagura_node::{SavedSearch, Scanned, SearchQuery, SortOrder};
 
 /// `yagura search`
 #[derive(Args)]
@@ -19,6 +21,7 @@ Examples:
   yagura search 'カルテ' --output sentence
   yagura search 'user.name:tanaka | stats count() as n by host.name | sort -n'
   yagura search -f 'event.dataset:linux.auth' --server http://127.0.0.1:8440
+  yagura search 'event.code:4625' --last 24h --link --server http://127.0.0.1:8440
   yagura search --from '2026-11-21 09:00' --time-zone Asia/Tokyo
   yagura search '*' --output csv --columns @timestamp,host.name,user.name,event.code")]
 pub struct Search {
@@ -53,10 +56,18 @@ pub struct Search {
     /// Say at the end how many files and rows were read, and why others were not
     #[arg(long, conflicts_with = "follow")]
     explain: bool,
+    /// The earliest events first
+    #[arg(long, conflicts_with = "follow")]
+    oldest_first: bool,
+    /// Print a link to the page of --server instead, which gives the rows of this moment whenever it
+    /// is opened
+    #[arg(long, conflicts_with = "follow")]
+    link: bool,
 }
 
+/// How events are written.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum EventFormat {
+pub enum EventFormat {
     /// Who did what, in words
     Sentence,
     /// A table
@@ -77,7 +88,6 @@ impl Search {
         if self.follow {
             return self.follow(lang, zone).await;
         }
-        let backend = Backend::open(&self.place, lang).await?;
         let query = SearchQuery {
             query: self.expression.clone(),
             from: self.from.clone(),
@@ -86,23 +96,84 @@ impl Search {
             limit: self.limit,
             offset: 0,
             time_zone: name_of(&zone),
+            sort: if self.oldest_first { SortOrder::Oldest } else { SortOrder::Newest },
+            ..SearchQuery::default()
         };
+        if self.link {
+            let link = self.link_to(&query, lang).await?;
+            writeln!(std::io::stdout(), "{link}")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let backend = Backend::open(&self.place, lang).await?;
         let mut printer = Printer::new(self.output, self.columns.clone(), lang, zone);
-        let found = backend.search(&query, |row| printer.print(row)).await;
+        let found = searching::search(&backend, query, lang, |row| printer.print(row)).await;
         backend.close().await;
-        let end = found?;
+        let end = match found? {
+            Ended::Done(end) => end,
+            Ended::Interrupted => {
+                eprintln!("{}", searching::interrupted(printer.finish()?, lang));
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
+        };
         let rows = printer.finish()?;
         match (rows, end.cut, lang) {
             (0, _, Lang::En) => eprintln!("nothing found"),
             (0, _, Lang::Ja) => eprintln!("見つかりませんでした"),
-            (_, true, Lang::En) => eprintln!("cut at {rows}; see all with --limit 0"),
-            (_, true, Lang::Ja) => eprintln!("{rows}件で打ち切りました。すべて見るには --limit 0"),
+            (_, true, lang) => eprintln!("{}", cut(rows, self.limit, lang)),
             _ => {}
         }
         if self.explain {
             eprintln!("{}", explained(&end.scanned, lang));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The search that was saved, as if it had been typed.
+    pub fn of_saved(
+        saved: SavedSearch,
+        place: Place,
+        mut zone: ZoneArgument,
+        limit: usize,
+        output: EventFormat,
+    ) -> Search {
+        zone.unless_given(saved.time_zone);
+        Search {
+            expression: saved.query,
+            place,
+            zone,
+            from: saved.from,
+            to: saved.to,
+            last: saved.last,
+            limit,
+            columns: saved.columns,
+            output,
+            follow: false,
+            explain: false,
+            oldest_first: saved.sort == SortOrder::Oldest,
+            link: false,
+        }
+    }
+
+    /// The address of the page with this search as of now.
+    async fn link_to(&self, query: &SearchQuery, lang: Lang) -> Result<reqwest::Url> {
+        let server = self.place.server().ok_or_else(|| {
+            misuse(
+                lang,
+                "a link is to the page of a server: name it, for example --server \
+                 http://127.0.0.1:8440",
+                "リンク先になるサーバーを --server http://127.0.0.1:8440 のように指定してください",
+            )
+        })?;
+        let mut url = reqwest::Url::parse(server)?;
+        if let Some(client) = self.place.client(lang)? {
+            // The server's own clock says what now is.
+            let asked = query.address(&self.columns);
+            let fixed = client.get("/api/v1/permalink", &asked).await?;
+            let pairs = fixed["parameters"].as_object().into_iter().flatten();
+            let pairs = pairs.filter_map(|(name, value)| Some((name, value.as_str()?)));
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        Ok(url)
     }
 
     /// Prints events as a server receives them, until it stops.
@@ -122,6 +193,20 @@ impl Search {
             Lang::Ja => eprintln!("サーバーが停止しました"),
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Why not all rows are there.
+fn cut(rows: usize, limit: usize, lang: Lang) -> String {
+    match (limit, lang) {
+        (0, Lang::En) => {
+            format!("cut at {rows}, the most an answer has: narrow the time range or the question")
+        }
+        (0, Lang::Ja) => {
+            format!("1回の検索の上限である{rows}件で打ち切りました。期間か条件を絞ってください")
+        }
+        (_, Lang::En) => format!("cut at {rows}; see all with --limit 0"),
+        (_, Lang::Ja) => format!("{rows}件で打ち切りました。すべて見るには --limit 0"),
     }
 }
 
@@ -169,6 +254,9 @@ enum Printer {
         zone: Option<TimeZone>,
     },
 }
+
+/// Exit code of a search that Ctrl-C ended, as shells have it: 128 and SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// Column with the sentence in the user's language.
 const SENTENCE: &str = "yagura.sentence";

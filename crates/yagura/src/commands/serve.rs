@@ -166,6 +166,9 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     let mut feeds_signal = signal.clone();
     let hunter = node.hunter().clone();
     tasks.push(tokio::spawn(hunter.keep_pulling(async move { feeds_signal.stopped().await })));
+    let mut scheduled_signal = signal.clone();
+    let scheduled = node.clone().keep_scheduled(async move { scheduled_signal.stopped().await });
+    tasks.push(tokio::spawn(scheduled));
 
     let (counters, ending) = (http_counters.clone(), signal.clone());
     let shown = config.shown()?.into();

@@ -18,6 +18,7 @@ mod lake;
 mod language;
 mod mappings;
 mod rules;
+mod saved;
 mod scan;
 mod senders;
 mod sources;

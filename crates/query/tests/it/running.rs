@@ -1,0 +1,126 @@
+//! A search that runs: how far it is, and how it is ended.
+
+use crate::support;
+use std::sync::Arc;
+use support::{LINES, NOON, batches, dictionary, expr, lines, searcher};
+use yagura_event::{ManualClock, UtcMicros};
+use yagura_lake::{Lake, LakeOptions};
+use yagura_query::limits::QUERIES_MAX;
+use yagura_query::{Answer, Order, Phase, QueryError, Running, SearchRequest, Searcher};
+
+/// Many small pieces in memory: more than an answer computes ahead of its reader.
+fn many_pieces(directory: &std::path::Path) -> Searcher {
+    let clock = ManualClock::at(UtcMicros::from_micros(NOON));
+    let lake = Lake::open(directory, LakeOptions::default(), Arc::new(clock)).unwrap();
+    for batch in 1..=64 {
+        lake.add(batches(batch, &LINES[..1], 0)).unwrap();
+    }
+    Searcher::new(Arc::new(lake), dictionary()).unwrap()
+}
+
+fn request(running: &Running) -> SearchRequest {
+    let mut request = SearchRequest::new(expr(""));
+    request.order = Order::Any;
+    request.running = running.clone();
+    request
+}
+
+/// A search that holds its place, since nobody reads what it finds.
+async fn unread(searcher: &Searcher) -> (Running, Answer) {
+    let running = Running::new();
+    let answer = searcher.search(request(&running)).await.unwrap();
+    assert_eq!(running.progress().phase, Phase::Running);
+    (running, answer)
+}
+
+async fn ended(running: &Running) {
+    while running.progress().phase != Phase::Ended {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_search_says_so_and_never_looks_complete() {
+    let directory = tempfile::tempdir().unwrap();
+    let searcher = many_pieces(directory.path());
+    let (running, answer) = unread(&searcher).await;
+    running.cancel();
+    ended(&running).await;
+    assert!(running.progress().cancelled && running.progress().found < 64);
+    assert!(matches!(answer.collect().await, Err(QueryError::Cancelled)));
+    // Before it began, as well.
+    let running = Running::new();
+    running.cancel();
+    let refused = searcher.search(request(&running)).await;
+    assert!(matches!(refused, Err(QueryError::Cancelled)));
+}
+
+#[tokio::test]
+async fn a_search_that_is_cancelled_or_left_gives_its_place_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let searcher = many_pieces(directory.path());
+    let mut all = Vec::new();
+    for _ in 0..QUERIES_MAX {
+        all.push(unread(&searcher).await);
+    }
+    // All places are taken: one more can only wait, and be cancelled while it does.
+    let waiting = Running::new();
+    let (asking, hand) = (searcher.clone(), waiting.clone());
+    let asked = tokio::spawn(async move { asking.search(request(&hand)).await.map(drop) });
+    assert_eq!(waiting.progress().phase, Phase::Waiting);
+    waiting.cancel();
+    assert!(matches!(asked.await.unwrap(), Err(QueryError::Cancelled)));
+    // The reader goes away, as when a connection closes.
+    let (left, answer) = all.pop().unwrap();
+    drop(answer);
+    ended(&left).await;
+    let next = unread(&searcher).await;
+    // Someone cancels another; its reader still holds it.
+    let (cancelled, _unread) = all.pop().unwrap();
+    cancelled.cancel();
+    let last = unread(&searcher).await;
+    drop((all, next, last));
+}
+
+#[tokio::test]
+async fn what_was_read_is_counted_up_to_all_that_was_planned() {
+    let directory = tempfile::tempdir().unwrap();
+    let searcher = searcher(directory.path());
+    let running = Running::new();
+    let answer = searcher.search(request(&running)).await.unwrap();
+    let (rows, _) = answer.collect().await.unwrap();
+    assert_eq!(rows.iter().map(|rows| rows.num_rows()).sum::<usize>(), LINES.len());
+    ended(&running).await;
+    let progress = running.progress();
+    let scanned = progress.scanned;
+    // Two datasets of four lines lie in files.
+    assert_eq!((scanned.files, scanned.files_done), (2, 2), "{scanned:?}");
+    assert_eq!((scanned.row_groups, scanned.row_groups_done), (2, 2), "{scanned:?}");
+    assert_eq!((scanned.rows, progress.found), (4, 8), "{scanned:?}");
+}
+
+#[tokio::test]
+async fn events_are_chosen_by_when_they_were_received() {
+    let directory = tempfile::tempdir().unwrap();
+    let searcher = searcher(directory.path());
+    let at = |micros: i64| Some(UtcMicros::from_micros(NOON + micros));
+    for (received, found) in [
+        ((at(0), at(1)), LINES.len()),
+        ((at(1), None), 0),
+        ((None, at(0)), 0),
+        ((None, at(1)), LINES.len()),
+    ] {
+        for background in [false, true] {
+            let request = SearchRequest { received, background, ..request(&Running::new()) };
+            let (rows, _) = searcher.search(request).await.unwrap().collect().await.unwrap();
+            let rows: usize = rows.iter().map(|rows| rows.num_rows()).sum();
+            assert_eq!(rows, found, "{received:?} {background}");
+        }
+    }
+    // Also where the answer has no such column.
+    let mut counted = SearchRequest::new(expr("| stats count() as n"));
+    counted.received = (at(1), None);
+    let rows = support::table(searcher.search(counted).await.unwrap()).await;
+    assert_eq!(rows, [["0"]]);
+    assert_eq!(lines(&searcher, "sshd").await, [2, 3], "others are as before");
+}
