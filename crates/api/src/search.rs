@@ -1,3 +1,4 @@
+use crate::export::{self, ExportParameters};
 use crate::extract::{Asked, Said};
 use crate::{Api, ApiError};
 use axum::Json;
@@ -12,7 +13,7 @@ use serde_json::json;
 use std::convert::Infallible;
 use std::time::Instant;
 use yagura_node::{
-    NodeError, PAGE_BYTES_MAX, Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery,
+    ExportOf, NodeError, PAGE_BYTES_MAX, Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery,
 };
 
 /// Rows of one page when the caller names no limit.
@@ -36,13 +37,17 @@ pub(crate) struct SearchParameters {
     offset: usize,
     /// Zone of times without one; UTC if not named.
     time_zone: Option<String>,
-    /// Accepted and not needed: rows carry both languages.
-    #[serde(default, rename = "lang")]
-    _lang: Option<String>,
+    /// For a file; pages carry both languages.
+    lang: Option<String>,
+    /// A file instead of a page: `parquet`, `csv`, `jsonl` or `ocsf`.
+    format: Option<String>,
+    /// Columns of the file, separated by commas.
+    #[serde(default)]
+    columns: String,
 }
 
 /// `GET /api/v1/search`: one page as JSON, or with `Accept: application/x-ndjson` all rows, one a
-/// line, and `{"end": ...}` as the last line.
+/// line, and `{"end": ...}` as the last line; with `format=` a file.
 pub(crate) async fn search(
     State(api): State<Api>,
     Asked(asked): Asked<SearchParameters>,
@@ -51,9 +56,10 @@ pub(crate) async fn search(
     let began = Instant::now();
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let streaming = accept.is_some_and(|kinds| kinds.contains(NDJSON));
+    let exported = asked.format.is_some();
     let limit = match asked.limit {
-        Some(limit) if streaming => limit,
-        None if streaming => 0,
+        Some(limit) if streaming || exported => limit,
+        None if streaming || exported => 0,
         Some(limit) => limit.clamp(1, PAGE_ROWS_MAX),
         None => PAGE_ROWS,
     };
@@ -66,6 +72,11 @@ pub(crate) async fn search(
         offset: asked.offset,
         time_zone: asked.time_zone,
     };
+    if exported {
+        let SearchParameters { format, columns, lang, .. } = asked;
+        let wanted = ExportParameters { format, columns, lang };
+        return export::answer(&api, ExportOf::Search(query), &wanted).await;
+    }
     let mut rows = api.node.search(&query).await?;
     if streaming {
         let body = Body::from_stream(lines(rows));
@@ -156,14 +167,25 @@ pub(crate) async fn tail(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Statement {
     sql: String,
+    /// As in a search.
+    format: Option<String>,
+    #[serde(default)]
+    columns: String,
+    lang: Option<String>,
 }
 
 /// `POST /api/v1/sql`
 pub(crate) async fn sql(
     State(api): State<Api>,
     Said(statement): Said<Statement>,
-) -> Result<Json<Page>, ApiError> {
-    Ok(Json(api.node.sql(&statement.sql).await?))
+) -> Result<Response, ApiError> {
+    let Statement { sql, format, columns, lang } = statement;
+    if format.is_some() {
+        let wanted = ExportParameters { format, columns, lang };
+        return export::answer(&api, ExportOf::Sql(sql), &wanted).await;
+    }
+    let page: Page = api.node.sql(&sql).await?;
+    Ok(Json(page).into_response())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use yagura_event::{
     CommittedRun, EventBatch, Lang, Record, StreamName, Transport, UtcMicros, columns,
 };
 use yagura_lake::ScanCounts;
-use yagura_query::{Answer, Expr, QueryError, SearchRequest};
+use yagura_query::{Answer, Expr, Order, QueryError, SearchRequest};
 
 /// One row: names and values, in order.
 pub type Row = Map<String, Value>;
@@ -123,11 +123,21 @@ impl Node {
     /// other one events: `event.id`, `@timestamp`, `event.dataset`, `sentence`, `fields`,
     /// `event.original`.
     pub async fn search(self: &Arc<Self>, asked: &SearchQuery) -> Result<RowStream, NodeError> {
+        self.search_in(asked, Order::NewestFirst).await
+    }
+
+    /// [`Node::search`] with the events in this order.
+    pub(crate) async fn search_in(
+        self: &Arc<Self>,
+        asked: &SearchQuery,
+        order: Order,
+    ) -> Result<RowStream, NodeError> {
         let (parsed, from, to) = self.understood(asked)?;
         let mut request = SearchRequest::new(parsed);
         (request.from, request.to) = (from, to);
         request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
         request.offset = asked.offset;
+        request.order = order;
         // The header that explains a row's columns is there only where rows have one.
         let wanted = RECORD_COLUMNS.into_iter().chain([columns::LAYOUT]).map(str::to_owned);
         // So are those that were added; they do not follow from the bytes.
@@ -226,7 +236,7 @@ impl Node {
         Ok(page)
     }
 
-    fn parse(&self, query: &str, zone: &TimeZone) -> Result<Expr, NodeError> {
+    pub(crate) fn parse(&self, query: &str, zone: &TimeZone) -> Result<Expr, NodeError> {
         let now = self.clock().now();
         let parsed = yagura_query::parse(query, now, zone);
         parsed.map_err(|error| wrong_query(QueryError::Parse(error)))
@@ -357,6 +367,11 @@ pub struct RowStream {
 }
 
 impl RowStream {
+    /// Whether its rows are events, not those of a statistic.
+    pub(crate) fn finds_events(&self) -> bool {
+        self.events
+    }
+
     /// How it ended; final once the stream has.
     pub fn end(&self) -> SearchEnd {
         SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned().into() }
