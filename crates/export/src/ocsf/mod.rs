@@ -36,6 +36,16 @@ const CLASSIFICATION: [&str; 7] = [
     "@timestamp",
 ];
 
+/// Attributes that only we say, whatever fields an event has.
+const OURS: [&str; 6] = [
+    "metadata.uid",
+    "metadata.logged_time",
+    "metadata.version",
+    "metadata.profiles",
+    "raw_data",
+    "time",
+];
+
 /// Writes events as OCSF.
 pub struct Ocsf {
     dictionary: Arc<FieldDictionary>,
@@ -82,6 +92,10 @@ impl Ocsf {
         for (name, value) in fields {
             let text = plain(Some(value));
             if text.is_empty() || CLASSIFICATION.contains(&name.as_str()) {
+                continue;
+            }
+            // Said beside the fields, and from there.
+            if name == columns::INGESTED && row.get(name) == Some(value) {
                 continue;
             }
             match self.order.get(name) {
@@ -134,7 +148,7 @@ impl Event<'_> {
     /// Puts a field in its place; where it has none, into `unmapped`.
     fn place(&mut self, name: &str, path: &str, text: String) {
         let (root, _) = path.split_once('.').unwrap_or((path, ""));
-        let value = match self.class.takes(root) {
+        let value = match self.class.takes(root) && !OURS.contains(&path) {
             true => value_at(path, &text),
             false => None,
         };

@@ -168,10 +168,11 @@ async fn a_bulk_answer_is_read_event_by_event() {
         refused,
         [Refused { id: "syslog/1/2".to_owned(), reason: "400: mapper".to_owned() }]
     );
-    let requests = requests.lock().unwrap();
-    assert_eq!(requests.len(), 2);
-    assert!(requests[1].2.contains("syslog/1/3") && !requests[1].2.contains("syslog/1/2"));
-    drop(requests);
+    {
+        let requests = requests.lock().unwrap();
+        assert_eq!(requests.len(), 2);
+        assert!(requests[1].2.contains("syslog/1/3") && !requests[1].2.contains("syslog/1/2"));
+    }
     let (url, _) = receiver(&[(200, &answer(&[item(503, "busy")]))]).await;
     let mut target = crate::target(&settings(Kind::Elasticsearch, &url)).unwrap();
     assert!(target.send_some(&events[..1]).await.unwrap_err().to_string().contains("busy"));

@@ -35,7 +35,15 @@ const SAVE_EVERY: Duration = Duration::from_millis(500);
 /// The targets of a node.
 pub struct Forwarding {
     targets: Vec<Arc<One>>,
-    places: Mutex<(Places, Option<Instant>)>,
+    written: Mutex<Written>,
+}
+
+/// The places as they are to be written.
+struct Written {
+    places: Places,
+    /// Whether they are others than in the file.
+    changed: bool,
+    at: Option<Instant>,
 }
 
 /// One target.
@@ -93,7 +101,14 @@ impl Node {
         let targets = self.forward_targets(&settings, lang)?;
         let path = state::path(self.data());
         let mut places = state::read(&path).map_err(|error| {
-            NodeError::Content(format!("{}: {error}", self.data().relative(&path)))
+            let place = self.data().relative(&path);
+            NodeError::request(
+                format!("{place}: {error}"),
+                format!(
+                    "{place}: 転送の到達位置として使えません（{error}）。サーバーを止めてこのファイルを\
+                     消すと、どの転送先も start の位置から始まります"
+                ),
+            )
         })?;
         let now = self.logs().0.size();
         let mut is_new = false;
@@ -104,7 +119,7 @@ impl Node {
             let place = place.or_insert(Place { next: begin, ..Place::default() });
             if place.next > now {
                 tracing::warn!(
-                    target = one.name,
+                    forward = one.name,
                     place = place.next,
                     log = now,
                     "the log is shorter than where forwarding had come to: it goes on with what comes now"
@@ -134,7 +149,8 @@ impl Node {
             Arc::new(One { settings, receiver: target.receiver().to_owned(), live })
         };
         let ones = settings.into_iter().zip(&targets).map(with_place).collect();
-        let forwarding = Arc::new(Forwarding { targets: ones, places: Mutex::new((places, None)) });
+        let written = Written { places, changed: false, at: None };
+        let forwarding = Arc::new(Forwarding { targets: ones, written: Mutex::new(written) });
         self.set_forwarding(forwarding.clone());
         Ok((forwarding, targets))
     }
@@ -142,11 +158,12 @@ impl Node {
     /// Each target: where it has come to, how far it is behind, what was refused.
     pub fn forward_status(&self) -> Value {
         let Some(forwarding) = self.forwarding() else { return json!({ "targets": [] }) };
-        let targets: Vec<Value> = forwarding.targets.iter().map(|one| self.shown(one)).collect();
+        let targets: Vec<Value> =
+            forwarding.targets.iter().map(|one| self.target_shown(one)).collect();
         json!({ "targets": targets })
     }
 
-    fn shown(&self, one: &One) -> Value {
+    fn target_shown(&self, one: &One) -> Value {
         let waiting = self.waiting(one.live().place.next);
         let live = one.live();
         let refusals = live
@@ -220,19 +237,19 @@ impl Forwarding {
     /// Writes down how far a target has come; not more often than needed, unless it is the end.
     fn save(&self, node: &Node, one: &One, at_once: bool) -> Result<(), NodeError> {
         let place = one.live().place;
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.0.insert(one.settings.name.clone(), place);
-        let recent = places.1.is_some_and(|at| at.elapsed() < SAVE_EVERY);
-        if recent && !at_once {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = written.places.insert(one.settings.name.clone(), place);
+        written.changed |= before != Some(place);
+        let recent = written.at.is_some_and(|at| at.elapsed() < SAVE_EVERY);
+        if !written.changed || recent && !at_once {
             return Ok(());
         }
-        state::write(node.data(), &places.0)?;
-        places.1 = Some(Instant::now());
+        state::write(node.data(), &written.places)?;
+        written.changed = false;
+        written.at = Some(Instant::now());
         Ok(())
     }
-}
 
-impl Forwarding {
     /// Writes down how far every target has come.
     pub(crate) fn save_all(&self, node: &Node) {
         for one in &self.targets {

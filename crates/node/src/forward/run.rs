@@ -84,7 +84,9 @@ impl Forwarding {
                 }
                 Ok(None) => {
                     // What was not written down yet is, while there is time.
-                    self.write_down(node, one, false).await?;
+                    if let Err(error) = self.write_down(node, one, false).await {
+                        self.failed(node, one, error.to_string());
+                    }
                     tokio::time::sleep(LOOK_EVERY).await;
                     continue;
                 }
@@ -122,7 +124,7 @@ impl Forwarding {
             }
             if window.missed > 0 {
                 tracing::warn!(
-                    target = one.settings.name,
+                    forward = one.settings.name,
                     events = window.missed,
                     "events had left the store before they were forwarded"
                 );
@@ -174,7 +176,7 @@ impl Forwarding {
             })).collect::<Vec<_>>(),
         });
         tracing::warn!(
-            target = one.settings.name,
+            forward = one.settings.name,
             events = refused.len(),
             first = refused.first().map(|first| first.id.as_str()),
             "the receiver refused events"
@@ -190,7 +192,7 @@ impl Forwarding {
         live.failures += 1;
         if live.failures.is_power_of_two() {
             tracing::warn!(
-                target = one.settings.name,
+                forward = one.settings.name,
                 receiver = one.receiver,
                 failures = live.failures,
                 reason,
