@@ -9,7 +9,7 @@ use serde_json::json;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use yagura_event::Lang;
-use yagura_node::{ExportFormat, ExportOf, ExportRequest, SearchQuery};
+use yagura_node::{ExportFormat, ExportOf, ExportRequest, NodeError, SearchQuery};
 
 /// Where an answer is written.
 #[derive(Args, Clone)]
@@ -122,7 +122,7 @@ impl Export {
                 let writing = move || {
                     let mut out = BufWriter::with_capacity(1 << 20, out);
                     let rows = export.run(&mut out, &runtime)?;
-                    Ok((rows, out.flush()))
+                    Ok::<_, NodeError>((rows, out.flush()))
                 };
                 let done = tokio::task::spawn_blocking(writing).await?;
                 let (rows, flushed) = done.map_err(|error| said(error, lang))?;
