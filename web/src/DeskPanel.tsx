@@ -21,6 +21,7 @@ const KINDS: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["field_missing", "gapFieldMissing"],
   ["findings_lost", "gapFindingsLost"],
   ["correlation_limit", "gapCorrelationLimit"],
+  ["forward_behind", "gapForwardBehind"],
   ["stopped", "gapStopped"],
 ]);
 const STATES: ReadonlyMap<string, keyof Catalogue> = new Map([

@@ -1,10 +1,12 @@
+use crate::export::{self, ExportParameters};
 use crate::extract::{Asked, Said};
 use crate::{Api, ApiError};
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use yagura_event::Words;
-use yagura_node::{ActsFound, ActsQuery, SearchQuery};
+use yagura_node::{ActsFound, ActsQuery, ExportOf, SearchQuery};
 
 /// Acts of one answer when the caller names no limit.
 const PAGE_ROWS: usize = 100;
@@ -28,16 +30,20 @@ pub(crate) struct ActsParameters {
     /// Whether each act comes with the ids of its events.
     #[serde(default)]
     events: bool,
-    /// Accepted and not needed: rows carry both languages.
-    #[serde(default, rename = "lang")]
-    _lang: Option<String>,
+    /// For a file; pages carry both languages.
+    lang: Option<String>,
+    /// A file instead of a page: `parquet`, `csv` or `jsonl`.
+    format: Option<String>,
+    /// Columns of the file, separated by commas.
+    #[serde(default)]
+    columns: String,
 }
 
 /// `GET /api/v1/acts`
 pub(crate) async fn asked(
     State(api): State<Api>,
     Asked(asked): Asked<ActsParameters>,
-) -> Result<Json<ActsFound>, ApiError> {
+) -> Result<Response, ApiError> {
     answer(&api, asked).await
 }
 
@@ -45,11 +51,11 @@ pub(crate) async fn asked(
 pub(crate) async fn said(
     State(api): State<Api>,
     Said(asked): Said<ActsParameters>,
-) -> Result<Json<ActsFound>, ApiError> {
+) -> Result<Response, ApiError> {
     answer(&api, asked).await
 }
 
-async fn answer(api: &Api, asked: ActsParameters) -> Result<Json<ActsFound>, ApiError> {
+async fn answer(api: &Api, asked: ActsParameters) -> Result<Response, ApiError> {
     let words = asked.kind.split(',').map(str::trim).filter(|word| !word.is_empty());
     let kinds = words.map(str::parse).collect::<Result<Vec<_>, Words>>();
     let kinds = kinds.map_err(|words| {
@@ -61,11 +67,17 @@ async fn answer(api: &Api, asked: ActsParameters) -> Result<Json<ActsFound>, Api
         from: asked.from,
         to: asked.to,
         last: asked.last,
-        limit: asked.limit.unwrap_or(PAGE_ROWS),
+        limit: asked.limit.unwrap_or(if asked.format.is_some() { 0 } else { PAGE_ROWS }),
         offset: asked.offset,
         time_zone: asked.time_zone,
         ..SearchQuery::default()
     };
     let query = ActsQuery { search, kinds, events: asked.events };
-    Ok(Json(api.node.acts(&query).await?))
+    if asked.format.is_some() {
+        let ActsParameters { format, columns, lang, .. } = asked;
+        let wanted = ExportParameters { format, columns, lang };
+        return export::answer(api, ExportOf::Acts(Box::new(query)), &wanted).await;
+    }
+    let found: ActsFound = api.node.acts(&query).await?;
+    Ok(Json(found).into_response())
 }

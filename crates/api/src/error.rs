@@ -121,7 +121,7 @@ impl ApiError {
         &self.message
     }
 
-    fn with(mut self, status: StatusCode, code: &'static str) -> Self {
+    pub(crate) fn with(mut self, status: StatusCode, code: &'static str) -> Self {
         self.status = status;
         self.code = code;
         self

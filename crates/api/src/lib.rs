@@ -11,6 +11,7 @@ mod counters;
 mod desk;
 mod elastic;
 mod error;
+mod export;
 mod extract;
 mod guard;
 mod hunts;
@@ -64,6 +65,8 @@ pub struct Api {
     config: Arc<str>,
     /// Whose one permit a verification holds: it reads the whole store.
     verifying: Arc<Semaphore>,
+    /// A permit of which each export holds.
+    exporting: Arc<Semaphore>,
 }
 
 impl FromRef<Api> for Bodies {
@@ -113,6 +116,7 @@ pub fn router(
         config,
         stop,
         verifying: Arc::new(Semaphore::new(limits::VERIFICATIONS_AT_ONCE_MAX)),
+        exporting: Arc::new(Semaphore::new(limits::EXPORTS_AT_ONCE_MAX)),
     };
     let inner = Router::new()
         .route("/", get(root).head(elastic::probe))
@@ -138,6 +142,7 @@ pub fn router(
         .route("/api/v1/config", get(status::config))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::health))
+        .route("/api/v1/forward", get(status::forward))
         .route("/metrics", get(status::metrics))
         .merge(hunts::routes())
         .merge(lake::routes())

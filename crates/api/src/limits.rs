@@ -19,6 +19,16 @@ pub const BODIES_AT_ONCE_MAX: usize = 2;
 /// Verifications that run at once: each reads the whole store, and two find what one does.
 pub const VERIFICATIONS_AT_ONCE_MAX: usize = 1;
 
+/// Exports that are under way at once; each holds one of the places of running queries for as long
+/// as its reader takes.
+pub const EXPORTS_AT_ONCE_MAX: usize = 2;
+
+/// Bytes of an export that leave at once.
+pub const EXPORT_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Chunks of an export that wait for its reader.
+pub const EXPORT_CHUNKS_AHEAD: usize = 4;
+
 /// Slowest pace of a body, in bytes per second, once its first half minute is over.
 pub const BODY_BYTES_PER_SECOND_MIN: u64 = 1024;
 

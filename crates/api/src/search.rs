@@ -1,3 +1,4 @@
+use crate::export::{self, ExportParameters};
 use crate::extract::{Asked, Said};
 use crate::{Api, ApiError};
 use axum::Json;
@@ -12,7 +13,8 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::time::Instant;
 use yagura_node::{
-    NodeError, PAGE_BYTES_MAX, Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery, SortOrder,
+    ExportOf, NodeError, PAGE_BYTES_MAX, Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery,
+    SortOrder,
 };
 
 /// Rows of one page when the caller names no limit.
@@ -46,11 +48,13 @@ pub(crate) struct SearchParameters {
     as_of: Option<String>,
     /// The id by which it is watched and ended; one of ours by default, in the header of the answer.
     search_id: Option<String>,
-    /// Columns to show, separated by commas: of no meaning but for the page.
-    columns: Option<String>,
-    /// Accepted and not needed: rows carry both languages.
-    #[serde(default, rename = "lang")]
-    _lang: Option<String>,
+    /// For a file; pages carry both languages.
+    lang: Option<String>,
+    /// A file instead of a page: `parquet`, `csv`, `jsonl` or `ocsf`.
+    format: Option<String>,
+    /// Columns of the file, or those the page shows, separated by commas.
+    #[serde(default)]
+    columns: String,
 }
 
 impl SearchParameters {
@@ -76,7 +80,7 @@ pub(crate) async fn permalink(
     State(api): State<Api>,
     Asked(asked): Asked<SearchParameters>,
 ) -> Result<Json<Value>, ApiError> {
-    let columns = asked.columns.clone().unwrap_or_default();
+    let columns = asked.columns.clone();
     let columns: Vec<String> =
         columns.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let fixed = api.node.permalink(&asked.query())?;
@@ -87,7 +91,7 @@ pub(crate) async fn permalink(
 }
 
 /// `GET /api/v1/search`: one page as JSON, or with `Accept: application/x-ndjson` all rows, one a
-/// line, and `{"end": ...}` as the last line.
+/// line, and `{"end": ...}` as the last line; with `format=` a file.
 pub(crate) async fn search(
     State(api): State<Api>,
     Asked(asked): Asked<SearchParameters>,
@@ -96,12 +100,22 @@ pub(crate) async fn search(
     let began = Instant::now();
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let streaming = accept.is_some_and(|kinds| kinds.contains(NDJSON));
+    let exported = asked.format.is_some();
     let limit = match asked.limit {
-        Some(limit) if streaming => limit,
-        None if streaming => 0,
+        Some(limit) if streaming || exported => limit,
+        None if streaming || exported => 0,
         Some(limit) => limit.clamp(1, PAGE_ROWS_MAX),
         None => PAGE_ROWS,
     };
+    if exported {
+        let wanted = ExportParameters {
+            format: asked.format.clone(),
+            columns: asked.columns.clone(),
+            lang: asked.lang.clone(),
+        };
+        let query = SearchQuery { limit, ..asked.query() };
+        return export::answer(&api, ExportOf::Search(query), &wanted).await;
+    }
     let query = SearchQuery { limit, ..asked.query() };
     let mut rows = api.node.search(&query).await?;
     let id = rows.id().to_owned();
@@ -222,14 +236,25 @@ pub(crate) async fn tail(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Statement {
     sql: String,
+    /// As in a search.
+    format: Option<String>,
+    #[serde(default)]
+    columns: String,
+    lang: Option<String>,
 }
 
 /// `POST /api/v1/sql`
 pub(crate) async fn sql(
     State(api): State<Api>,
     Said(statement): Said<Statement>,
-) -> Result<Json<Page>, ApiError> {
-    Ok(Json(api.node.sql(&statement.sql).await?))
+) -> Result<Response, ApiError> {
+    let Statement { sql, format, columns, lang } = statement;
+    if format.is_some() {
+        let wanted = ExportParameters { format, columns, lang };
+        return export::answer(&api, ExportOf::Sql(sql), &wanted).await;
+    }
+    let page: Page = api.node.sql(&sql).await?;
+    Ok(Json(page).into_response())
 }
 
 #[cfg(test)]

@@ -62,6 +62,11 @@ pub(crate) async fn status(State(api): State<Api>) -> Result<Json<Value>, ApiErr
     .await
 }
 
+/// `GET /api/v1/forward`: how far each target of forwarding has come.
+pub(crate) async fn forward(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.forward_status()))).await
+}
+
 /// The configuration in force, as the text of a configuration file.
 pub(crate) async fn config(State(api): State<Api>) -> Json<Value> {
     Json(json!({ "toml": *api.config }))

@@ -33,6 +33,8 @@ pub enum GapKind {
     FindingsLost,
     /// A correlation reached a limit of its state.
     CorrelationLimit,
+    /// Events wait too long to be forwarded to another system.
+    ForwardBehind,
     /// Yagura itself was not running.
     Stopped,
 }
@@ -235,6 +237,7 @@ impl GapKind {
         GapKind::FieldMissing,
         GapKind::FindingsLost,
         GapKind::CorrelationLimit,
+        GapKind::ForwardBehind,
         GapKind::Stopped,
     ];
 
@@ -250,6 +253,7 @@ impl GapKind {
             (En, GapKind::FieldMissing) => "Field missing",
             (En, GapKind::FindingsLost) => "Matches not recorded",
             (En, GapKind::CorrelationLimit) => "Correlation limit",
+            (En, GapKind::ForwardBehind) => "Forwarding behind",
             (En, GapKind::Stopped) => "Not running",
             (Ja, GapKind::RuleRefused) => "使えないルール",
             (Ja, GapKind::RuleDisabled) => "停止中のルール",
@@ -259,6 +263,7 @@ impl GapKind {
             (Ja, GapKind::FieldMissing) => "足りない項目",
             (Ja, GapKind::FindingsLost) => "記録できなかった一致",
             (Ja, GapKind::CorrelationLimit) => "相関の上限",
+            (Ja, GapKind::ForwardBehind) => "転送の遅れ",
             (Ja, GapKind::Stopped) => "停止していた期間",
         }
     }

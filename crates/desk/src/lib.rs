@@ -80,4 +80,5 @@ pub use risk::{EntityRisk, PhaseRisk, RiskOptions};
 pub use signature::{SIGNATURE_HEADER, sign, verify};
 pub use webhook::{
     DELIVERY_HEADER, Webhook, WebhookError, WebhookOptions, WebhookSecret, WebhookStats,
+    guarded_client,
 };

@@ -135,16 +135,8 @@ impl Webhook {
     /// # Errors
     /// [`WebhookError::Url`] for an address we do not send to.
     pub fn new(desk: Arc<Desk>, options: WebhookOptions) -> Result<Webhook, WebhookError> {
-        let (url, receiver) = check_url(&options.url, options.allow_private)?;
         let timeout = Duration::from_secs(WEBHOOK_TIMEOUT_SECONDS);
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .timeout(timeout)
-            .user_agent(concat!("yagura/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(GuardedResolver { allow_private: options.allow_private }))
-            .build()
-            .map_err(WebhookError::Client)?;
+        let (client, url, receiver) = guarded_client(&options.url, options.allow_private, timeout)?;
         let shared = Shared {
             desk,
             client,
@@ -363,6 +355,29 @@ impl Shared {
             Attempt::Never(Some(code), format!("the receiver refused it ({code})"))
         }
     }
+}
+
+/// A client that speaks to `url` and nobody else: it follows no redirect, knows no proxy, and connects to
+/// no inner address unless `allow_private` says so. Beside it the address and its `host:port`, which hold
+/// no secret as the path and the query may.
+///
+/// # Errors
+/// [`WebhookError::Url`] for an address we do not send to.
+pub fn guarded_client(
+    url: &str,
+    allow_private: bool,
+    timeout: Duration,
+) -> Result<(Client, Url, String), WebhookError> {
+    let (url, receiver) = check_url(url, allow_private)?;
+    let client = Client::builder()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .timeout(timeout)
+        .user_agent(concat!("yagura/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(Arc::new(GuardedResolver { allow_private }))
+        .build()
+        .map_err(WebhookError::Client)?;
+    Ok((client, url, receiver))
 }
 
 /// The wait after `wait`: twice as long, up to [`WEBHOOK_BACKOFF_SECONDS_MAX`].

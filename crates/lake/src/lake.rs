@@ -395,6 +395,13 @@ impl Lake {
         self.lock().stored.get(&batch).copied().unwrap_or(0)
     }
 
+    /// Whether every row of a batch is here, and no more will come: it is in the table, or sealed in
+    /// memory.
+    pub fn has_whole(&self, batch: u64) -> bool {
+        let state = self.lock();
+        state.stored.contains_key(&batch) || state.sealed.contains(&batch)
+    }
+
     /// Every batch in the table with its rows, ascending.
     pub fn stored_batches(&self) -> Vec<(u64, u64)> {
         self.lock().stored.iter().map(|(batch, rows)| (*batch, *rows)).collect()

@@ -77,6 +77,11 @@ impl DataDir {
         self.root.join("sources")
     }
 
+    /// How far targets of forwarding have come.
+    pub fn forward(&self) -> PathBuf {
+        self.root.join("forward")
+    }
+
     /// `path` as messages and audit records name it: relative to the root, with `/`.
     pub fn relative(&self, path: &Path) -> String {
         let inside = path.strip_prefix(&self.root).unwrap_or(path);

@@ -57,6 +57,9 @@ pub enum NodeError {
     /// A query failed for a reason that is not the caller's.
     #[error(transparent)]
     Query(yagura_query::QueryError),
+    /// A file of rows could not be written.
+    #[error(transparent)]
+    Export(yagura_export::ExportError),
     /// A file operation of our own failed.
     #[error("{}: {source}", path.display())]
     Io {
@@ -95,6 +98,7 @@ impl NodeError {
             NodeError::Ledger(error) => return error.words(),
             NodeError::Lake(error) => return error.words(),
             NodeError::Query(error) => error.render(Lang::Ja),
+            NodeError::Export(error) => return error.words(),
             NodeError::Io { path, source } => {
                 format!("{} を読み書きできません（{}）", path.display(), Words::from(source).ja())
             }

@@ -123,6 +123,7 @@ pub struct Node {
     opened_at: UtcMicros,
     fields: Arc<crate::watch::FieldWatch>,
     gap_watch: Mutex<crate::watch::GapWatch>,
+    forwarding: Mutex<Option<Arc<crate::Forwarding>>>,
     /// Held by whoever writes to the table or must see it stand still.
     table: Arc<Mutex<()>>,
     /// Held by whoever reads files that must not be removed meanwhile.
@@ -321,6 +322,7 @@ impl Node {
             opened_at,
             fields,
             gap_watch: Mutex::default(),
+            forwarding: Mutex::default(),
             table,
             kept,
             _lock: lock,
@@ -402,6 +404,14 @@ impl Node {
 
     pub(crate) fn correlating(&self) -> &crate::correlation::Correlating {
         &self.correlating
+    }
+
+    pub(crate) fn forwarding(&self) -> Option<Arc<crate::Forwarding>> {
+        self.forwarding.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_forwarding(&self, forwarding: Arc<crate::Forwarding>) {
+        *self.forwarding.lock().unwrap_or_else(PoisonError::into_inner) = Some(forwarding);
     }
 
     pub(crate) fn gap_watch(&self) -> std::sync::MutexGuard<'_, crate::watch::GapWatch> {
@@ -637,6 +647,9 @@ impl Node {
         self.hunter.close();
         self.rereading.close();
         self.compacting.close();
+        if let Some(forwarding) = self.forwarding() {
+            forwarding.save_all(self);
+        }
         self.journal.seal_all()?;
         let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.close()?;

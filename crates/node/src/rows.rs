@@ -146,19 +146,28 @@ const RECORD_COLUMNS: [&str; 8] = [
 const TAIL_WAITING_MAX: usize = 1_024;
 
 impl Node {
-    /// Finds events, newest first. An expression with `stats` and the like gives plain rows, any
+    /// Finds events, newest first unless asked otherwise. An expression with `stats` and the like gives plain rows, any
     /// other one events: `event.id`, `@timestamp`, `event.dataset`, `sentence`, `fields`,
     /// `event.original`.
     pub async fn search(self: &Arc<Self>, asked: &SearchQuery) -> Result<RowStream, NodeError> {
+        self.search_in(asked, asked.sort.into()).await
+    }
+
+    /// [`Node::search`] with the events in this order.
+    pub(crate) async fn search_in(
+        self: &Arc<Self>,
+        asked: &SearchQuery,
+        order: Order,
+    ) -> Result<RowStream, NodeError> {
         let (parsed, from, to) = self.understood(asked)?;
         let mut request = SearchRequest::new(parsed);
         (request.from, request.to) = (from, to);
         request.received.1 = self.as_of(asked)?;
-        request.order = asked.sort.into();
         let running = request.running.clone();
         let place = self.searches().enter(asked.id.as_deref(), &asked.query, running)?;
         request.limit = if asked.limit == 0 { usize::MAX } else { asked.limit };
         request.offset = asked.offset;
+        request.order = order;
         // The header that explains a row's columns is there only where rows have one.
         let wanted = RECORD_COLUMNS.into_iter().chain([columns::LAYOUT]).map(str::to_owned);
         // So are those that were added; they do not follow from the bytes.
@@ -268,6 +277,10 @@ impl Node {
         }
         page.cut = answer.truncated();
         Ok(page)
+    }
+
+    pub(crate) fn parse(&self, query: &str, zone: &TimeZone) -> Result<Expr, NodeError> {
+        parse(query, self.clock().now(), zone)
     }
 
     fn matching(&self, live: &yagura_query::Live, batch: &EventBatch) -> Vec<Row> {
@@ -404,6 +417,11 @@ impl RowStream {
     /// The id by which it is listed while it runs.
     pub fn id(&self) -> &str {
         self.place.id()
+    }
+
+    /// Whether its rows are events, not those of a statistic.
+    pub(crate) fn finds_events(&self) -> bool {
+        self.events
     }
 
     /// How it ended; final once the stream has.

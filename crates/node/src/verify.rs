@@ -182,6 +182,7 @@ const LAKE_FILES: Name = ("the table", "テーブル");
 const BATCHES: Name = ("batches, against their sealed roots", "バッチ（封印済みルートとの照合）");
 const PRESENT: Name = ("sealed batches present", "封印済みバッチの有無");
 const CORRELATION: Name = ("the state of correlations", "相関ルールの状態");
+const FORWARD: Name = ("the places of forwarding", "転送の到達位置");
 const SOURCES: Name = ("the state of sources", "送信元の状態");
 const EVENT: Name = ("the event's proof", "イベントの証明");
 
@@ -305,6 +306,7 @@ impl<'a> Verifier<'a> {
             self.files(&digests, lake);
             self.correlation();
             self.sources();
+            self.forward();
         }
         self.segments(JOURNAL, &self.data.journal(), events, Expect::Unretired);
         let in_lake = self.batches(events, lake);
@@ -406,6 +408,26 @@ impl<'a> Verifier<'a> {
             }
             Err(error) => self.found(
                 SOURCES,
+                place,
+                error.to_string(),
+                "改変または切断されています（自身のSHA-256と一致しません）".into(),
+            ),
+        }
+    }
+
+    /// And so do the places of forwarding.
+    fn forward(&mut self) {
+        if !self.data.forward().is_dir() {
+            return;
+        }
+        let path = crate::forward::state::path(self.data);
+        let place = self.data.relative(&path);
+        self.checked(FORWARD, 1);
+        match crate::forward::state::read(&path) {
+            Ok(_) if path.is_file() => {}
+            Ok(_) => self.found(FORWARD, place, "is missing".into(), "ファイルがありません".into()),
+            Err(error) => self.found(
+                FORWARD,
                 place,
                 error.to_string(),
                 "改変または切断されています（自身のSHA-256と一致しません）".into(),
@@ -520,8 +542,10 @@ impl<'a> Verifier<'a> {
     fn is_state(&self, path: &Path) -> bool {
         use crate::correlation::{NEW_STATE_FILE, STATE_FILE};
         let (counts, sources) = (self.data.correlation(), self.data.sources());
-        [counts.with_extension("new"), counts, sources.with_extension("new"), sources]
-            .iter()
+        let forward = self.data.forward();
+        [counts, sources, forward]
+            .into_iter()
+            .flat_map(|dir| [dir.with_extension("new"), dir])
             .any(|dir| [NEW_STATE_FILE, STATE_FILE].iter().any(|name| dir.join(name) == path))
     }
 

@@ -18,6 +18,10 @@ pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
 /// Most rows one answer has.
 pub const ROWS_MAX: usize = 1_000_000;
 
+/// Most rows of an answer that holds none of them: more than a store has. The engine counts rows in
+/// signed 64-bit numbers.
+pub const ROWS_STREAMED_MAX: usize = usize::MAX >> 16;
+
 /// Memory all running queries share, in bytes.
 pub const MEMORY_BYTES_MAX: usize = 512 * 1024 * 1024;
 

@@ -1,8 +1,8 @@
 use crate::answer::{Answer, answer};
 use crate::ast::Expr;
 use crate::limits::{
-    BATCHES_AHEAD, MEMORY_BYTES_MAX, QUERIES_MAX, ROWS_MAX, SECONDS_MAX, SQL_OPERATORS_MAX,
-    STACK_BYTES,
+    BATCHES_AHEAD, MEMORY_BYTES_MAX, QUERIES_MAX, ROWS_MAX, ROWS_STREAMED_MAX, SECONDS_MAX,
+    SQL_OPERATORS_MAX, STACK_BYTES,
 };
 use crate::need;
 use crate::plan::{Planner, column, one_event, timestamp};
@@ -62,7 +62,8 @@ pub struct SearchRequest {
     pub from: Option<UtcMicros>,
     /// Only events whose `@timestamp` is before this.
     pub to: Option<UtcMicros>,
-    /// Most rows of the answer, at most [`ROWS_MAX`].
+    /// Most rows of the answer, at most [`ROWS_MAX`]; [`ROWS_STREAMED_MAX`] where events come as they
+    /// are found ([`Order::Any`]) and no command follows, since nothing is held then.
     pub limit: usize,
     /// Rows to leave out first, for paging.
     pub offset: usize,
@@ -133,7 +134,8 @@ impl Searcher {
     }
 
     async fn answer_search(&self, request: SearchRequest) -> Result<Answer, QueryError> {
-        let limit = request.limit.min(ROWS_MAX);
+        let held = request.order != Order::Any || !request.expr.pipes.is_empty();
+        let limit = request.limit.min(if held { ROWS_MAX } else { ROWS_STREAMED_MAX });
         let inner = self.inner.clone();
         let running = request.running.clone();
         let background = request.background;

@@ -79,6 +79,32 @@ impl Client {
         Ok(answer.bytes().await.with_context(|| self.broke_off())?.to_vec())
     }
 
+    /// Writes a file to `out` as the server sends it. With a body it is asked for by POST.
+    pub async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+        out: &mut impl std::io::Write,
+    ) -> Result<()> {
+        let request = match body {
+            Some(body) => self.request(reqwest::Method::POST, path).json(body),
+            None => self.request(reqwest::Method::GET, path).query(query),
+        };
+        let mut chunks = self.send(request).await?.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.with_context(|| {
+                either(
+                    self.lang,
+                    "the export broke off; the server's own log says why",
+                    "エクスポートが途中で切れました。理由はサーバーのログにあります",
+                )
+            })?;
+            out.write_all(&chunk)?;
+        }
+        Ok(out.flush()?)
+    }
+
     pub async fn post_bytes(
         &self,
         path: &str,

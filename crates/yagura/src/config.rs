@@ -39,6 +39,9 @@ pub struct Config {
     pub alerts: Alerts,
     /// Where alerts are sent, if anywhere.
     pub webhook: Option<WebhookSection>,
+    /// Other systems that events are sent to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forward: Vec<yagura_forward::Settings>,
     /// How single sources are read; of several that match, the first that has a value gives it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<SourceSetting>,
@@ -390,15 +393,18 @@ impl Config {
     /// secret.
     pub fn shown(&self) -> Result<String> {
         let mut shown = toml::Value::try_from(self)?;
-        let url = shown.get_mut("webhook").and_then(|webhook| webhook.get_mut("url"));
-        if let Some(toml::Value::String(url)) = url {
+        let hide = |section: &mut toml::Value| {
+            let Some(toml::Value::String(url)) = section.get_mut("url") else { return };
             let path =
                 url.find("://").and_then(|at| url.get(at + 3..)?.find('/').map(|p| at + 3 + p));
             if let Some(path) = path.filter(|path| path + 1 < url.len()) {
                 url.truncate(path + 1);
                 url.push('…');
             }
-        }
+        };
+        shown.get_mut("webhook").into_iter().for_each(hide);
+        let targets = shown.get_mut("forward").and_then(toml::Value::as_array_mut);
+        targets.into_iter().flatten().for_each(hide);
         Ok(toml::to_string(&shown)?)
     }
 
@@ -725,7 +731,7 @@ mod tests {
     fn keys_of(section: &str) -> Vec<String> {
         let head = match section {
             "" => String::new(),
-            "source" | "enrich.network" => format!("[[{section}]]\n"),
+            "source" | "forward" | "enrich.network" => format!("[[{section}]]\n"),
             _ => format!("[{section}]\n"),
         };
         let error = toml::from_str::<Config>(&format!("{head}zzz = 1\n")).unwrap_err();

@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod config;
 mod content;
+mod export;
 mod help;
 mod hunting;
 mod output;
@@ -86,6 +87,8 @@ enum Command {
     Reprocess(commands::reprocess::Reprocess),
     /// Compact the table of events, show what it takes, remove what is left over
     Lake(commands::lake::LakeCommand),
+    /// Send selected events to other systems: syslog, Splunk, Elasticsearch, OpenTelemetry
+    Forward(commands::forward::ForwardCommand),
     /// Check that nothing stored was changed, lost or reordered
     Verify(commands::verify::Verify),
     /// Write an offline proof of one event
@@ -185,6 +188,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Inventory(inventory) => inventory.run(lang).await,
         Command::Reprocess(reprocess) => reprocess.run(lang).await,
         Command::Lake(lake) => lake.run(lang).await,
+        Command::Forward(forward) => forward.run(asked, lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
         Command::Config(config) => config.run(asked, lang).await,

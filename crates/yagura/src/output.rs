@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::io::{self, Write};
+use yagura_export::{csv_cell, csv_record, plain};
 
 /// One row: column names in order of first appearance.
 pub type Row = Map<String, Value>;
@@ -60,13 +61,10 @@ impl<W: Write> RowWriter<W> {
             Format::Csv => {
                 if first {
                     let header = self.columns.clone();
-                    self.csv_record(header.iter().map(|name| Cow::Borrowed(name.as_str())))?;
+                    csv_record(&mut self.out, header.iter().map(|name| name.as_str().into()))?;
                 }
-                let columns = std::mem::take(&mut self.columns);
-                let cells = columns.iter().map(|name| csv_cell(row.get(name)));
-                let written = self.csv_record(cells);
-                self.columns = columns;
-                written
+                let cells = self.columns.iter().map(|name| csv_cell(row.get(name)));
+                csv_record(&mut self.out, cells)
             }
             Format::Table => {
                 self.waiting.push(row);
@@ -87,20 +85,13 @@ impl<W: Write> RowWriter<W> {
             Format::Json => self.out.write_all(b"\n]\n")?,
             Format::Csv if self.rows == 0 && !self.columns.is_empty() => {
                 let header = self.columns.clone();
-                self.csv_record(header.iter().map(|name| Cow::Borrowed(name.as_str())))?;
+                csv_record(&mut self.out, header.iter().map(|name| name.as_str().into()))?;
             }
             Format::Table => self.flush_table()?,
             Format::Csv | Format::Jsonl => {}
         }
         self.out.flush()?;
         Ok(self.rows)
-    }
-
-    fn csv_record<'a>(&mut self, cells: impl Iterator<Item = Cow<'a, str>>) -> io::Result<()> {
-        let mut writer =
-            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut self.out);
-        writer.write_record(cells.map(|cell| cell.into_owned()))?;
-        writer.flush()
     }
 
     fn flush_table(&mut self) -> io::Result<()> {
@@ -117,28 +108,6 @@ impl<W: Write> RowWriter<W> {
             );
         }
         writeln!(self.out, "{table}")
-    }
-}
-
-/// A value as a person reads it.
-fn plain(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) if items.iter().all(|item| !item.is_object()) => {
-            items.iter().map(|item| plain(Some(item))).collect::<Vec<_>>().join(", ")
-        }
-        Some(other) => other.to_string(),
-    }
-}
-
-/// A CSV cell that no spreadsheet takes for a formula (OWASP ASVS 5.0, 1.2.10).
-fn csv_cell(value: Option<&Value>) -> Cow<'static, str> {
-    let text = plain(value);
-    let number = matches!(value, Some(Value::Number(_)));
-    match text.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\0') if !number => format!("'{text}").into(),
-        _ => text.into(),
     }
 }
 

@@ -144,6 +144,7 @@ export const en = {
   gapFieldMissing: "field missing",
   gapFindingsLost: "matches not recorded",
   gapCorrelationLimit: "correlation limit",
+  gapForwardBehind: "forwarding behind",
   gapStopped: "not running",
   exceptionMake: "Make an exception…",
   exceptionTitle: "Exception from this rule",

@@ -146,6 +146,7 @@ export const ja: Catalogue = {
   gapFieldMissing: "足りない項目",
   gapFindingsLost: "記録できなかった一致",
   gapCorrelationLimit: "相関の上限",
+  gapForwardBehind: "転送の遅れ",
   gapStopped: "停止していた期間",
   exceptionMake: "例外を作る…",
   exceptionTitle: "このルールの例外",

@@ -58,6 +58,7 @@ impl Node {
         let limited = self.correlating().limited_since(now.plus_micros(-LIMITED_MICROS));
         set(GapKind::CorrelationLimit, limited.iter().map(correlation_limit).collect())?;
         set(GapKind::FieldMissing, self.missing_fields())?;
+        set(GapKind::ForwardBehind, self.forwarding_behind(now))?;
         let first_look = watch.looked.is_none();
         watch.silence.read(self.logs().0, self.opened_at())?;
         if first_look && let Some(alive) = watch.silence.last_alive_before_start() {

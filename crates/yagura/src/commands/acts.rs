@@ -1,4 +1,5 @@
 use crate::backend::Backend;
+use crate::export::ToFile;
 use crate::output::{Format, Row, RowWriter, visible};
 use crate::zone::{ZoneArgument, name_of, shown_in};
 use crate::{Misuse, Place};
@@ -9,7 +10,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use yagura_acts::ActKind;
 use yagura_event::Lang;
-use yagura_node::{ActsFound, ActsQuery, SearchQuery};
+use yagura_node::{ActsFound, ActsQuery, ExportFormat, ExportOf, SearchQuery};
 
 /// `yagura acts`
 #[derive(Args)]
@@ -41,15 +42,18 @@ pub struct Acts {
     /// web_visit, ssh, sudo, session, connections, audit, vpn)
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<ActKind>,
-    /// At most so many acts, newest first; 0 for as many as one answer has
-    #[arg(long, default_value_t = 1000)]
-    limit: usize,
+    /// At most so many acts, newest first; 0 for as many as one answer has [default: 1000; with
+    /// --out 0]
+    #[arg(long)]
+    limit: Option<usize>,
     /// Print the ids of each act's events as well
     #[arg(long)]
     events: bool,
-    /// How acts are written
-    #[arg(long, value_enum, default_value = "sentence")]
-    output: ActFormat,
+    /// How acts are written [default: sentence, or by the name of --out]
+    #[arg(long, value_enum)]
+    output: Option<ActFormat>,
+    #[command(flatten)]
+    to_file: ToFile,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -64,6 +68,22 @@ enum ActFormat {
     Jsonl,
     /// RFC 4180
     Csv,
+    /// Apache Parquet; needs --out
+    Parquet,
+}
+
+impl ActFormat {
+    /// The format of a file, and what to call it.
+    fn exported(self) -> (&'static str, Option<ExportFormat>) {
+        match self {
+            ActFormat::Sentence => ("sentence", None),
+            ActFormat::Table => ("table", None),
+            ActFormat::Json => ("json", None),
+            ActFormat::Jsonl => ("jsonl", Some(ExportFormat::Jsonl)),
+            ActFormat::Csv => ("csv", Some(ExportFormat::Csv)),
+            ActFormat::Parquet => ("parquet", Some(ExportFormat::Parquet)),
+        }
+    }
 }
 
 /// Column with the sentence in the user's language.
@@ -79,25 +99,33 @@ impl Acts {
             })
             .into());
         }
+        let export = self.to_file.clone().export(self.output.map(ActFormat::exported), lang)?;
         let backend = Backend::open(&self.place, lang).await?;
         let search = SearchQuery {
             query: self.expression.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
             last: self.last.clone(),
-            limit: self.limit,
+            limit: self.limit.unwrap_or(if export.is_some() { 0 } else { 1000 }),
             offset: 0,
             time_zone: name_of(&zone),
             ..SearchQuery::default()
         };
         let query = ActsQuery { search, kinds: self.kind.clone(), events: self.events };
+        if let Some(export) = export {
+            let of = ExportOf::Acts(Box::new(query));
+            let done = export.run(&backend, of, Vec::new(), lang).await;
+            backend.close().await;
+            return done.map(|()| ExitCode::SUCCESS);
+        }
         let found = backend.acts(&query).await;
         backend.close().await;
         let mut found = found?;
         let rows = std::mem::take(&mut found.rows);
         let shown = rows.len();
-        let format = match self.output {
-            ActFormat::Sentence => {
+        let format = match self.output.unwrap_or(ActFormat::Sentence) {
+            // An export is written by its own writer.
+            ActFormat::Sentence | ActFormat::Parquet => {
                 let mut out = std::io::stdout().lock();
                 for row in &rows {
                     self.print(&mut out, row, lang, &zone)?;

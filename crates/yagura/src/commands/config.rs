@@ -59,6 +59,8 @@ impl ConfigCommand {
                 let told = |error| in_lang(error, read.lang);
                 let secret = read.check_webhook_secret();
                 secret.with_context(|| wrong(&config, read.lang)).map_err(told)?;
+                let forward = crate::commands::forward::check(&read);
+                forward.with_context(|| wrong(&config, read.lang)).map_err(told)?;
                 let notes = read.check_enrichment();
                 let notes = notes.with_context(|| wrong(&config, read.lang)).map_err(told)?;
                 notes.iter().for_each(|note| eprintln!("! {}", visible(note)));

@@ -4,6 +4,7 @@ pub mod acts;
 pub mod alerts;
 pub mod config;
 pub mod desk;
+pub mod forward;
 pub mod hunt;
 pub mod import;
 pub mod inventory;

@@ -1,4 +1,5 @@
 use crate::backend::Backend;
+use crate::export::ToFile;
 use crate::output::{Format, Row, RowWriter, visible};
 use crate::searching::{self, Ended};
 use crate::told::misuse;
@@ -11,7 +12,8 @@ use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
 use yagura_event::Lang;
-use yagura_node::{SavedSearch, Scanned, SearchQuery, SortOrder};
+use yagura_export::{FEW_COLUMNS, flat_event};
+use yagura_node::{ExportFormat, ExportOf, SavedSearch, Scanned, SearchQuery, SortOrder};
 
 /// `yagura search`
 #[derive(Args)]
@@ -23,7 +25,9 @@ Examples:
   yagura search -f 'event.dataset:linux.auth' --server http://127.0.0.1:8440
   yagura search 'event.code:4625' --last 24h --link --server http://127.0.0.1:8440
   yagura search --from '2026-11-21 09:00' --time-zone Asia/Tokyo
-  yagura search '*' --output csv --columns @timestamp,host.name,user.name,event.code")]
+  yagura search '*' --output csv --columns @timestamp,host.name,user.name,event.code
+  yagura search 'host.name:pc07' --last 7d --out pc07.parquet
+  yagura search 'event.category:authentication' --out logons.ocsf.jsonl")]
 pub struct Search {
     /// What to look for; empty finds everything
     #[arg(value_name = "EXPR", default_value = "")]
@@ -41,20 +45,22 @@ pub struct Search {
     /// The last so many minutes, hours or days, such as 15m, 24h, 7d
     #[arg(long, value_name = "SPAN", conflicts_with_all = ["from", "to"])]
     last: Option<String>,
-    /// At most so many events, newest first; 0 for all
-    #[arg(long, default_value_t = 1000)]
-    limit: usize,
+    /// At most so many events, newest first; 0 for all [default: 1000; with --out all, as found]
+    #[arg(long)]
+    limit: Option<usize>,
     /// Columns to print, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "FIELDS")]
     columns: Vec<String>,
-    /// How events are written
-    #[arg(long, value_enum, default_value = "sentence")]
-    output: EventFormat,
+    /// How events are written [default: sentence, or by the name of --out]
+    #[arg(long, value_enum)]
+    output: Option<EventFormat>,
+    #[command(flatten)]
+    to_file: ToFile,
     /// Keep going: print matching events as a server receives them
-    #[arg(short, long, conflicts_with_all = ["from", "to", "last"])]
+    #[arg(short, long, conflicts_with_all = ["from", "to", "last", "out"])]
     follow: bool,
     /// Say at the end how many files and rows were read, and why others were not
-    #[arg(long, conflicts_with = "follow")]
+    #[arg(long, conflicts_with_all = ["follow", "out"])]
     explain: bool,
     /// The earliest events first
     #[arg(long, conflicts_with = "follow")]
@@ -80,20 +86,45 @@ pub enum EventFormat {
     Csv,
     /// The received bytes
     Raw,
+    /// One OCSF event a line
+    Ocsf,
+    /// Apache Parquet; needs --out
+    Parquet,
+}
+
+impl EventFormat {
+    /// The format of a file, and what to call it.
+    fn exported(self) -> (&'static str, Option<ExportFormat>) {
+        match self {
+            EventFormat::Sentence => ("sentence", None),
+            EventFormat::Table => ("table", None),
+            EventFormat::Json => ("json", None),
+            EventFormat::Raw => ("raw", None),
+            EventFormat::Jsonl => ("jsonl", Some(ExportFormat::Jsonl)),
+            EventFormat::Csv => ("csv", Some(ExportFormat::Csv)),
+            EventFormat::Ocsf => ("ocsf", Some(ExportFormat::Ocsf)),
+            EventFormat::Parquet => ("parquet", Some(ExportFormat::Parquet)),
+        }
+    }
 }
 
 impl Search {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
         let zone = self.zone.zone(lang)?;
+        let export = self.to_file.clone().export(self.output.map(EventFormat::exported), lang)?;
         if self.follow {
-            return self.follow(lang, zone).await;
+            return match export {
+                None => self.follow(lang, zone).await,
+                Some(_) => Err(no_end(lang).into()),
+            };
         }
+        let limit = self.limit.unwrap_or(if export.is_some() { 0 } else { 1000 });
         let query = SearchQuery {
             query: self.expression.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
             last: self.last.clone(),
-            limit: self.limit,
+            limit,
             offset: 0,
             time_zone: name_of(&zone),
             sort: if self.oldest_first { SortOrder::Oldest } else { SortOrder::Newest },
@@ -105,7 +136,13 @@ impl Search {
             return Ok(ExitCode::SUCCESS);
         }
         let backend = Backend::open(&self.place, lang).await?;
-        let mut printer = Printer::new(self.output, self.columns.clone(), lang, zone);
+        if let Some(export) = export {
+            let done = export.run(&backend, ExportOf::Search(query), self.columns, lang).await;
+            backend.close().await;
+            return done.map(|()| ExitCode::SUCCESS);
+        }
+        let output = self.output.unwrap_or(EventFormat::Sentence);
+        let mut printer = Printer::new(output, self.columns.clone(), lang, zone);
         let found = searching::search(&backend, query, lang, |row| printer.print(row)).await;
         backend.close().await;
         let end = match found? {
@@ -179,12 +216,13 @@ impl Search {
     /// Prints events as a server receives them, until it stops.
     async fn follow(self, lang: Lang, zone: TimeZone) -> Result<ExitCode> {
         let client = self.place.client(lang)?.ok_or_else(|| needs_a_server(lang))?;
-        if self.output == EventFormat::Table {
+        let output = self.output.unwrap_or(EventFormat::Sentence);
+        if output == EventFormat::Table {
             return Err(no_table(lang).into());
         }
         let mut asked = vec![("query", self.expression.clone())];
         asked.extend(name_of(&zone).map(|zone| ("time_zone", zone)));
-        let mut printer = Printer::new(self.output, self.columns.clone(), lang, zone);
+        let mut printer = Printer::new(output, self.columns.clone(), lang, zone);
         let each = |row| printer.print(row).and_then(|()| printer.flush());
         client.lines("/api/v1/tail", &asked, each).await?;
         printer.finish()?;
@@ -258,17 +296,11 @@ enum Printer {
 /// Exit code of a search that Ctrl-C ended, as shells have it: 128 and SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Column with the sentence in the user's language.
-const SENTENCE: &str = "yagura.sentence";
-
-/// Columns of a table when none are asked for.
-const TABLE_COLUMNS: [&str; 5] =
-    ["@timestamp", "event.dataset", "host.name", "user.name", SENTENCE];
-
 impl Printer {
     fn new(output: EventFormat, columns: Vec<String>, lang: Lang, zone: TimeZone) -> Self {
         let format = match output {
-            EventFormat::Sentence | EventFormat::Raw => {
+            // An export is written by its own writer.
+            EventFormat::Sentence | EventFormat::Raw | EventFormat::Ocsf | EventFormat::Parquet => {
                 return Printer::Lines { output, lang, zone, rows: 0 };
             }
             EventFormat::Table => Format::Table,
@@ -289,7 +321,7 @@ impl Printer {
                 print_line(&row, *output, *lang, zone)
             }
             Printer::Rows { writer, columns, few, lang, zone } => {
-                let mut row = if row.contains_key("fields") { flat(row, *lang) } else { row };
+                let mut row = if row.contains_key("fields") { flat_event(row, *lang) } else { row };
                 if let Some(zone) = zone {
                     in_zone(&mut row, zone);
                 }
@@ -300,7 +332,7 @@ impl Printer {
                 let picked = if !columns.is_empty() {
                     pick(&mut columns.iter().map(String::as_str))
                 } else if *few && row.contains_key("event.id") {
-                    pick(&mut TABLE_COLUMNS.into_iter())
+                    pick(&mut FEW_COLUMNS.into_iter())
                 } else {
                     row
                 };
@@ -369,6 +401,18 @@ fn needs_a_server(lang: Lang) -> Misuse {
     })
 }
 
+/// An export ends.
+fn no_end(lang: Lang) -> Misuse {
+    Misuse(match lang {
+        Lang::En => "-f has no end, and an export has one: use --output sentence, jsonl or csv \
+                     without --out"
+            .to_owned(),
+        Lang::Ja => "-f には終わりがないため、書き出しには使えません。--out を付けずに --output \
+                     sentence、jsonl、csv のどれかを指定してください"
+            .to_owned(),
+    })
+}
+
 /// A table is drawn when its last row is known.
 fn no_table(lang: Lang) -> Misuse {
     Misuse(match lang {
@@ -388,26 +432,4 @@ fn in_zone(row: &mut Row, zone: &TimeZone) {
             *time = shown_in(zone, time);
         }
     }
-}
-
-/// An event as one flat object with ECS names: its id, its fields and its sentences.
-fn flat(mut row: Row, lang: Lang) -> Row {
-    let mut flat = Row::new();
-    let fields = row.remove("fields");
-    let sentence = row.remove("sentence");
-    for key in ["@timestamp", "event.id", "event.dataset", "event.ingested", "host.name"] {
-        if let Some(value) = row.remove(key) {
-            flat.insert(key.to_owned(), value);
-        }
-    }
-    if let Some(Value::Object(fields)) = fields {
-        flat.extend(fields);
-    }
-    if let Some(sentence) = sentence {
-        flat.insert(SENTENCE.to_owned(), sentence[lang.as_str()].clone());
-        flat.insert("yagura.sentence.ja".to_owned(), sentence["ja"].clone());
-        flat.insert("yagura.sentence.en".to_owned(), sentence["en"].clone());
-    }
-    flat.extend(row);
-    flat
 }

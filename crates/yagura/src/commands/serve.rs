@@ -163,6 +163,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         request_timeout: Duration::from_secs(config.http.request_timeout_s),
     };
     let (webhook, sending) = crate::commands::webhook::start(&config, &node)?.unzip();
+    let forwarding = crate::commands::forward::start(&config, &node)?;
     let mut feeds_signal = signal.clone();
     let hunter = node.hunter().clone();
     tasks.push(tokio::spawn(hunter.keep_pulling(async move { feeds_signal.stopped().await })));
@@ -201,6 +202,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     if let Some(sending) = sending {
         sending.abort();
     }
+    forwarding.iter().for_each(tokio::task::JoinHandle::abort);
     watching.abort();
     refreshing.abort();
     restarting.abort();

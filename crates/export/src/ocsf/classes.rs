@@ -1,0 +1,304 @@
+//! What OCSF says of the classes we emit: captions, activities, which objects they have and which
+//! they must have. From the schema's `events/*.json` and `objects/*.json`, version
+//! [`OCSF_VERSION`](super::OCSF_VERSION).
+
+/// A class.
+#[derive(Debug)]
+pub(super) struct Class {
+    pub(super) uid: i64,
+    pub(super) caption: &'static str,
+    /// Captions of its activities, from 1 on; an empty one is no activity of the class.
+    pub(super) activities: &'static [&'static str],
+    /// Objects and values it has besides those of every event and of its category.
+    pub(super) has: &'static [&'static str],
+    /// Of these it must have all.
+    pub(super) all_of: &'static [&'static str],
+    /// And of these at least one.
+    pub(super) one_of: &'static [&'static str],
+}
+
+impl Class {
+    /// The category: the thousands of the class, without those of an extension.
+    pub(super) fn category(&self) -> i64 {
+        self.uid % 100_000 / 1_000
+    }
+
+    /// Whether its events have the attribute `root`.
+    pub(super) fn takes(&self, root: &str) -> bool {
+        let common = match self.category() {
+            1 => &["actor", "device"][..],
+            2 => &["device", "actor", "resources", "vulnerabilities", "risk_score"][..],
+            3 => &["actor", "device", "src_endpoint", "http_request"][..],
+            4 => &[
+                "actor",
+                "device",
+                "src_endpoint",
+                "dst_endpoint",
+                "connection_info",
+                "traffic",
+                "tls",
+                "app_name",
+            ][..],
+            5 => &["actor", "device"][..],
+            6 => &["actor", "device", "src_endpoint", "http_request"][..],
+            _ => &[][..],
+        };
+        EVERY.contains(&root) || common.contains(&root) || self.has.contains(&root)
+    }
+
+    /// The profile that `root` comes from, where it is not the class's own: to be named in
+    /// `metadata.profiles`.
+    pub(super) fn profile(&self, root: &str) -> Option<&'static str> {
+        match root {
+            "cloud" => Some("cloud"),
+            "container" => Some("container"),
+            "device" if self.category() != 1 && !self.all_of.contains(&"device") => Some("host"),
+            "actor" if matches!(self.category(), 2 | 4) => Some("host"),
+            _ => None,
+        }
+    }
+}
+
+/// What events of every class have, and the profiles that every class may take.
+const EVERY: [&str; 13] = [
+    "message",
+    "metadata",
+    "raw_data",
+    "severity",
+    "severity_id",
+    "status",
+    "status_detail",
+    "status_id",
+    "time",
+    "start_time",
+    "end_time",
+    "duration",
+    "cloud",
+];
+
+/// Captions of the categories, from 1 on.
+pub(super) const CATEGORIES: [&str; 7] = [
+    "System Activity",
+    "Findings",
+    "Identity & Access Management",
+    "Network Activity",
+    "Discovery",
+    "Application Activity",
+    "Remediation",
+];
+
+/// Base Event: what belongs to no class we know, or lacks what its class requires.
+pub(super) const BASE: Class =
+    Class { uid: 0, caption: "Base Event", activities: &[], has: &[], all_of: &[], one_of: &[] };
+
+pub(super) fn class(uid: i64) -> Option<&'static Class> {
+    CLASSES.iter().find(|class| class.uid == uid)
+}
+
+const ENDPOINTS: &[&str] = &["src_endpoint", "dst_endpoint"];
+const CRUD: &[&str] = &["Create", "Read", "Update", "Delete"];
+
+const CLASSES: &[Class] = &[
+    Class {
+        uid: 1001,
+        caption: "File System Activity",
+        activities: &[
+            "Create",
+            "Read",
+            "Update",
+            "Delete",
+            "Rename",
+            "Set Attributes",
+            "Set Security",
+            "Get Attributes",
+            "Get Security",
+            "Encrypt",
+            "Decrypt",
+            "Mount",
+            "Unmount",
+            "Open",
+        ],
+        has: &["file"],
+        all_of: &["actor", "device", "file"],
+        one_of: &[],
+    },
+    Class {
+        uid: 1007,
+        caption: "Process Activity",
+        activities: &["Launch", "Terminate", "Open", "Inject", "Set User ID"],
+        has: &["process", "exit_code"],
+        all_of: &["actor", "device", "process"],
+        one_of: &[],
+    },
+    Class {
+        uid: 1008,
+        caption: "Event Log Activity",
+        activities: &[
+            "Clear", "Delete", "Export", "Archive", "Rotate", "Start", "Stop", "Restart", "Enable",
+            "Disable",
+        ],
+        has: &["log_name", "log_provider"],
+        all_of: &[],
+        one_of: &["log_name", "log_provider"],
+    },
+    Class {
+        uid: 201_001,
+        caption: "Registry Key Activity",
+        activities: &[
+            "Create", "Read", "Modify", "Delete", "Rename", "Open", "Restore", "Import", "Export",
+        ],
+        has: &["reg_key"],
+        all_of: &["actor", "device", "reg_key"],
+        one_of: &[],
+    },
+    Class {
+        uid: 201_002,
+        caption: "Registry Value Activity",
+        activities: &["Get", "Set", "Modify", "Delete"],
+        has: &["reg_value"],
+        all_of: &["actor", "device", "reg_value"],
+        one_of: &[],
+    },
+    Class {
+        uid: 201_004,
+        caption: "Windows Service Activity",
+        activities: &["Create", "Reconfigure", "Start", "Stop", "Pause", "Continue", "Delete"],
+        has: &["win_service"],
+        all_of: &["actor", "device", "win_service"],
+        one_of: &[],
+    },
+    Class {
+        uid: 2004,
+        caption: "Detection Finding",
+        activities: &["Create", "Update", "Close"],
+        has: &["finding_info"],
+        all_of: &["finding_info"],
+        one_of: &[],
+    },
+    Class {
+        uid: 3001,
+        caption: "Account Change",
+        activities: &[
+            "Create",
+            "Enable",
+            "Password Change",
+            "Password Reset",
+            "Disable",
+            "Delete",
+            "Attach Policy",
+            "Detach Policy",
+            "Lock",
+            "MFA Factor Enable",
+            "MFA Factor Disable",
+            "Unlock",
+        ],
+        has: &["user"],
+        all_of: &["user"],
+        one_of: &[],
+    },
+    Class {
+        uid: 3002,
+        caption: "Authentication",
+        activities: &[
+            "Logon",
+            "Logoff",
+            "Authentication Ticket",
+            "Service Ticket Request",
+            "Service Ticket Renew",
+            "Preauth",
+        ],
+        has: &["user", "session", "service", "dst_endpoint"],
+        all_of: &["user"],
+        one_of: &["service", "dst_endpoint"],
+    },
+    Class {
+        uid: 3003,
+        caption: "Authorize Session",
+        activities: &["Assign Privileges", "Assign Groups"],
+        has: &["user", "group", "session", "dst_endpoint"],
+        all_of: &["user"],
+        one_of: &[],
+    },
+    Class {
+        uid: 3006,
+        caption: "Group Management",
+        activities: &[
+            "Assign Privileges",
+            "Revoke Privileges",
+            "Add User",
+            "Remove User",
+            "Delete",
+            "Create",
+            "Add Subgroup",
+            "Remove Subgroup",
+        ],
+        has: &["group", "user"],
+        all_of: &["group"],
+        one_of: &[],
+    },
+    Class {
+        uid: 4001,
+        caption: "Network Activity",
+        activities: &["Open", "Close", "Reset", "Fail", "Refuse", "Traffic", "Listen"],
+        has: &[],
+        all_of: &[],
+        one_of: ENDPOINTS,
+    },
+    Class {
+        uid: 4002,
+        caption: "HTTP Activity",
+        activities: &["Connect", "Delete", "Get", "Head", "Options", "Post", "Put", "Trace"],
+        has: &["http_request", "http_response", "file"],
+        all_of: &[],
+        one_of: &["http_request", "http_response"],
+    },
+    Class {
+        uid: 4003,
+        caption: "DNS Activity",
+        activities: &["Query", "Response", "", "", "", "Traffic"],
+        has: &["query", "answers", "rcode", "rcode_id"],
+        all_of: &[],
+        one_of: ENDPOINTS,
+    },
+    Class {
+        uid: 4004,
+        caption: "DHCP Activity",
+        activities: &[
+            "Discover", "Offer", "Request", "Decline", "Ack", "Nak", "Release", "Inform", "Expire",
+        ],
+        has: &[],
+        all_of: &[],
+        one_of: ENDPOINTS,
+    },
+    Class {
+        uid: 4006,
+        caption: "SMB Activity",
+        activities: &[
+            "File Supersede",
+            "File Open",
+            "File Create",
+            "File Open If",
+            "File Overwrite",
+            "File Overwrite If",
+        ],
+        has: &["file"],
+        all_of: &[],
+        one_of: ENDPOINTS,
+    },
+    Class {
+        uid: 4007,
+        caption: "SSH Activity",
+        activities: &["Open", "Close", "Reset", "Fail", "Refuse", "Traffic", "Listen"],
+        has: &["file"],
+        all_of: &[],
+        one_of: ENDPOINTS,
+    },
+    Class {
+        uid: 6003,
+        caption: "API Activity",
+        activities: CRUD,
+        has: &["api", "dst_endpoint", "resources"],
+        all_of: &["actor", "api", "src_endpoint"],
+        one_of: &[],
+    },
+];

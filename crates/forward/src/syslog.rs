@@ -1,0 +1,244 @@
+//! Syslog receivers: RFC 5424 messages, octet-counted over TCP (RFC 6587) and TLS (RFC 5425), or one a
+//! datagram (RFC 5426).
+//!
+//! Syslog acknowledges nothing. Over TCP and TLS a message counts as settled when the connection took it
+//! and was still open afterwards; what the network held when a receiver died is lost. Over UDP any may be.
+
+use crate::ForwardError;
+use crate::limits::{DATAGRAM_BYTES_MAX, TIMEOUT_SECONDS};
+use crate::settings::Settings;
+use crate::target::{Later, Sent};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use yagura_desk::is_public;
+
+/// Largest file of certificates, in bytes.
+const CA_BYTES_MAX: usize = 1024 * 1024;
+
+pub(crate) struct Syslog {
+    way: Way,
+    host: String,
+    port: u16,
+    receiver: String,
+    allow_private: bool,
+    tls: Option<TlsConnector>,
+    stream: Option<Box<dyn Stream>>,
+    socket: Option<UdpSocket>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Tcp,
+    Tls,
+    Udp,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+impl Syslog {
+    pub(crate) fn new(settings: &Settings) -> Result<Syslog, ForwardError> {
+        let wrong = || {
+            settings.refuse(
+                "url: write tcp://host:port, tls://host:port or udp://host:port",
+                "url: tcp://ホスト:ポート、tls://、udp:// のどれかで書いてください",
+            )
+        };
+        let (scheme, place) = settings.url.trim().split_once("://").ok_or_else(wrong)?;
+        let way = match scheme {
+            "tcp" => Way::Tcp,
+            "tls" => Way::Tls,
+            "udp" => Way::Udp,
+            _ => return Err(wrong()),
+        };
+        let (host, port) = place.trim_end_matches('/').rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() || host.contains(['/', '@', ' ']) {
+            return Err(wrong());
+        }
+        if way != Way::Tls && !settings.allow_private {
+            return Err(settings.refuse(
+                "without TLS anybody on the way can read it: use tls://, or set allow_private = true \
+                 for a receiver in your own network",
+                "TLSがないと途中で読まれます。tls:// を使うか、自分のネットワークの中なら \
+                 allow_private = true を指定してください",
+            ));
+        }
+        if settings.token_file.is_some() {
+            return Err(settings.refuse(
+                "syslog knows no tokens: leave token_file out",
+                "syslog にトークンはありません。token_file を外してください",
+            ));
+        }
+        let tls = match (way, &settings.ca_file) {
+            (Way::Tls, Some(path)) => {
+                let pem = settings.read(path, CA_BYTES_MAX)?;
+                Some(connector(&pem).map_err(|reason| {
+                    let path = path.display();
+                    settings.refuse(
+                        format!("ca_file {path}: {reason}"),
+                        format!("ca_file {path}: 証明書として読めません（{reason}）"),
+                    )
+                })?)
+            }
+            (Way::Tls, None) => {
+                return Err(settings.refuse(
+                    "tls:// needs ca_file: the certificate of whoever signed the receiver's",
+                    "tls:// には ca_file（受信側の証明書に署名した認証局の証明書）が必要です",
+                ));
+            }
+            (_, Some(_)) => {
+                return Err(settings
+                    .refuse("ca_file is for tls:// only", "ca_file は tls:// だけで使えます"));
+            }
+            (_, None) => None,
+        };
+        let receiver = format!("{scheme}://{host}:{port}");
+        let allow_private = settings.allow_private;
+        Ok(Syslog { way, host, port, receiver, allow_private, tls, stream: None, socket: None })
+    }
+
+    pub(crate) fn receiver(&self) -> &str {
+        &self.receiver
+    }
+
+    pub(crate) async fn send(&mut self, messages: &[Vec<u8>]) -> Result<Sent, Later> {
+        let limit = Duration::from_secs(TIMEOUT_SECONDS);
+        let sent = match self.way {
+            Way::Udp => tokio::time::timeout(limit, self.datagrams(messages)).await,
+            _ => tokio::time::timeout(limit, self.frames(messages)).await,
+        };
+        let sent = sent.unwrap_or_else(|_| {
+            Err(Later(format!("it took nothing within {TIMEOUT_SECONDS} seconds")))
+        });
+        if sent.is_err() {
+            // What part of it was taken is not known: the next attempt begins anew.
+            (self.stream, self.socket) = (None, None);
+        }
+        sent
+    }
+
+    async fn frames(&mut self, messages: &[Vec<u8>]) -> Result<Sent, Later> {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => self.connect().await?,
+        };
+        // A receiver that closed since says so only when asked; it says nothing else.
+        still_open(&mut stream).await?;
+        let mut bytes = Vec::new();
+        for message in messages {
+            bytes.extend_from_slice(format!("{} ", message.len()).as_bytes());
+            bytes.extend_from_slice(message);
+        }
+        stream.write_all(&bytes).await.map_err(later)?;
+        stream.flush().await.map_err(later)?;
+        still_open(&mut stream).await?;
+        self.stream = Some(stream);
+        Ok(Sent::Taken(Vec::new()))
+    }
+
+    async fn connect(&mut self) -> Result<Box<dyn Stream>, Later> {
+        let addresses = self.addresses().await?;
+        let stream = TcpStream::connect(&addresses[..]).await.map_err(later)?;
+        stream.set_nodelay(true).map_err(later)?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(self.host.clone()).map_err(|e| Later(e.to_string()))?;
+        Ok(Box::new(tls.connect(name, stream).await.map_err(later)?))
+    }
+
+    async fn datagrams(&mut self, messages: &[Vec<u8>]) -> Result<Sent, Later> {
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => {
+                let addresses = self.addresses().await?;
+                let Some(address) = addresses.first() else {
+                    return Err(Later("it has no address".to_owned()));
+                };
+                let own = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+                let socket = UdpSocket::bind(own).await.map_err(later)?;
+                socket.connect(address).await.map_err(later)?;
+                socket
+            }
+        };
+        let mut refused = Vec::new();
+        for (at, message) in messages.iter().enumerate() {
+            if message.len() > DATAGRAM_BYTES_MAX {
+                let bytes = message.len();
+                refused.push((at, format!("{bytes} bytes are more than a datagram has room for")));
+                continue;
+            }
+            match socket.send(message).await {
+                Ok(_) => {}
+                Err(error) if at == 0 => return Err(later(error)),
+                Err(_) => return Ok(Sent::Partly(at, refused)),
+            }
+        }
+        self.socket = Some(socket);
+        Ok(Sent::Taken(refused))
+    }
+
+    /// Where it is now, checked at the moment of connecting: a check made earlier could be passed with one
+    /// address and connected with another.
+    async fn addresses(&mut self) -> Result<Vec<SocketAddr>, Later> {
+        let found =
+            tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(later)?;
+        let found: Vec<SocketAddr> = found.collect();
+        let inner = found.iter().find(|address| !is_public(address.ip()));
+        match inner {
+            Some(address) if !self.allow_private => Err(Later(format!(
+                "{} has the inner address {}: set allow_private = true to send there",
+                self.host,
+                address.ip()
+            ))),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// Whether the other side has not closed. Reads without waiting; what it says is of no use.
+async fn still_open(stream: &mut Box<dyn Stream>) -> Result<(), Later> {
+    let mut ignored = [0; 1024];
+    let mut closed = false;
+    std::future::poll_fn(|context| {
+        let mut buffer = tokio::io::ReadBuf::new(&mut ignored);
+        let polled = std::pin::Pin::new(&mut **stream).poll_read(context, &mut buffer);
+        closed = match polled {
+            std::task::Poll::Ready(Ok(())) => buffer.filled().is_empty(),
+            std::task::Poll::Ready(Err(_)) => true,
+            std::task::Poll::Pending => false,
+        };
+        std::task::Poll::Ready(())
+    })
+    .await;
+    if closed { Err(Later("it closed the connection".to_owned())) } else { Ok(()) }
+}
+
+fn later(error: std::io::Error) -> Later {
+    Later(error.to_string())
+}
+
+fn connector(pem: &[u8]) -> Result<TlsConnector, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() {
+        return Err("it has no certificate (PEM)".to_owned());
+    }
+    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}

@@ -1,0 +1,125 @@
+//! What comes next for a target: the events of the next sealed batches that its filter lets through, in
+//! the order of the log.
+
+use crate::rows::Row;
+use crate::{Node, NodeError, SearchQuery};
+use futures::StreamExt;
+use std::collections::HashMap;
+use std::sync::Arc;
+use yagura_event::{EventId, UtcMicros};
+use yagura_query::Order;
+
+/// Events of the batches of one window, before the filter. One batch has at most 4,096.
+const WINDOW_EVENTS_MAX: u64 = 8_192;
+
+/// Leaves that one window looks at: those of silent streams have no events.
+const WINDOW_LEAVES_MAX: u64 = 1_024;
+
+/// Leaves that are counted for what waits; past it the count is a lower bound.
+const COUNTED_LEAVES_MAX: u64 = 256;
+
+/// Some events for a target.
+pub(super) struct Window {
+    /// In order: by leaf, then by index.
+    pub(super) rows: Vec<Row>,
+    /// The leaf after the last one.
+    pub(super) next: u64,
+    /// Events of these batches that are in the store no more.
+    pub(super) missed: u64,
+}
+
+/// What waits for a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Waiting {
+    pub(super) batches: u64,
+    /// Before the filter; at least so many.
+    pub(super) events: u64,
+    /// When the first of them was received.
+    pub(super) since: Option<UtcMicros>,
+}
+
+impl Node {
+    /// The next events from leaf `from` on that `filter` finds; `None` where nothing is sealed and
+    /// readable yet.
+    pub(super) async fn window_of(
+        self: &Arc<Self>,
+        filter: &str,
+        from: u64,
+    ) -> Result<Option<Window>, NodeError> {
+        let log = self.logs().0;
+        let mut batches: HashMap<u64, usize> = HashMap::new();
+        let (mut events, mut missed, mut next) = (0, 0, from);
+        let size = log.size();
+        while next < size && next - from < WINDOW_LEAVES_MAX {
+            let header = log.header(next)?;
+            let count = u64::from(header.count);
+            if count > 0 {
+                if !self.lake().has_whole(header.batch) {
+                    // Sealed, and on its way through the rules: what was sealed after it is so too.
+                    // Else it was there and is there no more.
+                    if !self.any_whole_after(next)? {
+                        break;
+                    }
+                    missed += count;
+                } else if events + count > WINDOW_EVENTS_MAX && events > 0 {
+                    break;
+                } else {
+                    events += count;
+                    batches.insert(header.batch, batches.len());
+                }
+            }
+            next += 1;
+        }
+        if next == from {
+            return Ok(None);
+        }
+        let mut rows: Vec<((usize, u32), Row)> = Vec::new();
+        if let (Some(first), Some(last)) = (batches.keys().min(), batches.keys().max()) {
+            let range = format!("yagura.batch>={first} and yagura.batch<={last}");
+            // The filter was understood alone, so that no parenthesis of it is open.
+            let query = match filter.trim() {
+                "" | "*" => range,
+                filter => format!("({filter}) and {range}"),
+            };
+            let query = SearchQuery { query, ..SearchQuery::default() };
+            let mut found = self.search_in(&query, Order::Any).await?;
+            while let Some(row) = found.next().await {
+                let row = row?;
+                let id = row.get("event.id").and_then(|id| id.as_str());
+                let Some(id) = id.and_then(|id| id.parse::<EventId>().ok()) else { continue };
+                if let Some(place) = batches.get(&id.batch) {
+                    rows.push(((*place, id.index), row));
+                }
+            }
+        }
+        rows.sort_unstable_by_key(|(place, _)| *place);
+        let rows = rows.into_iter().map(|(_, row)| row).collect();
+        Ok(Some(Window { rows, next, missed }))
+    }
+
+    fn any_whole_after(&self, leaf: u64) -> Result<bool, NodeError> {
+        let log = self.logs().0;
+        for later in leaf + 1..log.size().min(leaf + 1 + COUNTED_LEAVES_MAX) {
+            let header = log.header(later)?;
+            if header.count > 0 && self.lake().has_whole(header.batch) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What waits from leaf `from` on. A log that cannot be read is said elsewhere.
+    pub(super) fn waiting(&self, from: u64) -> Waiting {
+        let log = self.logs().0;
+        let size = log.size();
+        let mut waiting = Waiting { batches: size.saturating_sub(from), ..Waiting::default() };
+        for leaf in from..size.min(from + COUNTED_LEAVES_MAX) {
+            let Ok(header) = log.header(leaf) else { break };
+            waiting.events += u64::from(header.count);
+            if header.count > 0 && waiting.since.is_none() {
+                waiting.since = Some(header.first_received);
+            }
+        }
+        waiting
+    }
+}
