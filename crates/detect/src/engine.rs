@@ -8,6 +8,7 @@ use crate::plan::Plan;
 use crate::rule::RuleInfo;
 use crate::ruleset::Ruleset;
 use crate::run::Run;
+use crate::said::Said;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -75,6 +76,7 @@ pub(crate) struct State {
     plan: Arc<Plan>,
     pub(crate) columns: Vec<Memory>,
     pub(crate) keywords: Memory,
+    pub(crate) said: Said,
     group_ids: HashMap<GateKey, u32, RandomState>,
     pub(crate) groups: Vec<Group>,
 }
@@ -165,6 +167,7 @@ impl State {
             plan,
             columns,
             keywords: Memory::default(),
+            said: Said::default(),
             group_ids: HashMap::default(),
             groups: Vec::new(),
         }

@@ -13,7 +13,8 @@
 //! * Anchors are found per *distinct value* of a column in a batch: equalities in a hash map,
 //!   prefixes and suffixes in a sorted tree, substrings by rare windows of four bytes that a bitmap
 //!   knows. Values that are slow to match are remembered from batch to batch.
-//! * The other predicates are tested for candidates only, a handful for most events.
+//! * The other predicates are tested for candidates only, a handful for most events: the cheap and
+//!   telling ones first, and each once for a value while that value comes again.
 //! * What matched is counted over time by a [`Correlator`].
 //!
 //! What Sigma leaves open is decided so:
@@ -60,11 +61,13 @@ mod pipeline;
 mod plan;
 mod predicate;
 mod prefixes;
+mod program;
 mod reads;
 mod row;
 mod rule;
 mod ruleset;
 mod run;
+mod said;
 mod stretch;
 mod substrings;
 mod text;

@@ -10,6 +10,7 @@ use crate::literal::required_literals;
 use crate::long::LongValues;
 use crate::matcher::Matcher;
 use crate::predicate::{Place, Predicate, Test, Token};
+use crate::program::{Guess, Program};
 use crate::rule::RuleInfo;
 use crate::ruleset::CompiledRule;
 use hashbrown::HashMap;
@@ -82,6 +83,8 @@ pub(crate) enum PlanAtom {
 pub(crate) struct PlanRule {
     pub(crate) info: Arc<RuleInfo>,
     pub(crate) expression: Expression,
+    /// The same, to be answered fast, where it can be.
+    pub(crate) program: Option<Program>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) class: u32,
 }
@@ -117,15 +120,18 @@ impl Plan {
             let (admission, class) = classes.of(builder.admission(rule, &expression, &mut gates));
             // Proof: rules are limited to fewer than 2^32.
             let number = u32::try_from(plan_rules.len()).unwrap_or(u32::MAX);
-            match anchor(&expression, &|atom| builder.rarity(atom)) {
-                Some(chosen) if !chosen.atoms.is_empty() => {
-                    for atom in chosen.atoms {
-                        anchored.entry(atom).or_default().push(number);
-                    }
-                }
-                _ => always.push(number),
+            let chosen = anchor(&expression, &|atom| builder.rarity(atom));
+            let anchors = chosen.map(|chosen| chosen.atoms).unwrap_or_default();
+            for atom in &anchors {
+                anchored.entry(*atom).or_default().push(number);
             }
-            plan_rules.push(PlanRule { info: rule.info.clone(), expression, admission, class });
+            if anchors.is_empty() {
+                always.push(number);
+            }
+            let guess = |atom| builder.guess(atom, anchors.binary_search(&atom).is_ok());
+            let program = Program::new(&expression, &guess);
+            let info = rule.info.clone();
+            plan_rules.push(PlanRule { info, expression, program, admission, class });
         }
         builder.finish(plan_rules, anchored, always, gates, classes)
     }
@@ -279,6 +285,30 @@ impl Builder<'_> {
                 Some(if name == "winlog.provider_name" { rarity.min(0.6) } else { rarity })
             }
         }
+    }
+
+    /// What to expect of an atom of a rule that is looked at because one of its anchors holds.
+    fn guess(&self, atom: AtomId, is_anchor: bool) -> Guess {
+        let cost = match &self.atoms[atom as usize] {
+            PlanAtom::Exists { .. } => return Guess { cost: 1.0, likely: 0.8 },
+            // Goes through every text of the event.
+            PlanAtom::Keyword { .. } => 400.0,
+            PlanAtom::Fields { .. } => return Guess { cost: 16.0, likely: 0.2 },
+            PlanAtom::Value { column, test } => {
+                let cost = test.cost();
+                if KIND_COLUMNS.contains(&&*self.columns[*column]) {
+                    // What kind of event it is has been asked already.
+                    return Guess { cost, likely: 0.99 };
+                }
+                cost
+            }
+        };
+        let likely = match (is_anchor, self.rarity(atom)) {
+            (true, _) => 0.9,
+            (false, Some(rarity)) => 1.0 / (1.5 + rarity),
+            (false, None) => 0.3,
+        };
+        Guess { cost, likely }
     }
 
     fn finish(

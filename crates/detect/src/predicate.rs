@@ -159,6 +159,20 @@ impl Test {
         *self.rarity.get_or_init(|| of(&self.predicate))
     }
 
+    /// About what it costs to test a value, where comparing a short text costs 2.
+    pub(crate) fn cost(&self) -> f32 {
+        match &self.predicate {
+            Predicate::Exists => 1.0,
+            Predicate::Text { place: Place::Contains, .. } => 10.0,
+            Predicate::Text { .. } => 2.0,
+            Predicate::Like { .. } => 20.0,
+            Predicate::Regex(_) => 60.0,
+            Predicate::Number { part: None, .. } => 4.0,
+            Predicate::Number { .. } => 100.0,
+            Predicate::Cidr(_) => 8.0,
+        }
+    }
+
     /// About how many bytes of `value` are gone through to test it.
     pub(crate) fn reads(&self, value: &str) -> u64 {
         match &self.predicate {

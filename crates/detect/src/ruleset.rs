@@ -15,7 +15,7 @@ use crate::rule::{RuleInfo, digest_of_parsed, digest_of_text};
 use jiff::tz::TimeZone;
 use rsigma_parser::{FilterRule, SigmaCollection, SigmaRule, Status};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use yagura_event::FieldDictionary;
 
 /// A rule file as read from wherever rules are kept.
@@ -57,8 +57,13 @@ pub struct Ruleset {
     correlations: Vec<Correlation>,
     atoms: AtomTable,
     dictionary: Arc<FieldDictionary>,
-    plans: RwLock<HashMap<Arc<str>, Arc<Plan>>>,
+    /// Datasets that log sources name.
+    datasets: Vec<Arc<str>>,
+    plans: RwLock<HashMap<Arc<str>, PlanPlace>>,
 }
+
+/// Where a plan is, or will be: whoever asks for it first makes it, while others who ask for it wait.
+type PlanPlace = Arc<OnceLock<Arc<Plan>>>;
 
 /// What became of the rule files.
 #[derive(Debug, Clone, Default)]
@@ -169,11 +174,16 @@ impl Ruleset {
             correlations,
             atoms: compiler.atoms,
             dictionary,
+            datasets: sources.datasets().into_iter().map(Arc::from).collect(),
             plans: RwLock::default(),
         };
-        let datasets: Vec<&str> = sources.datasets().into_iter().collect();
-        in_parallel(&datasets, |dataset| drop(ruleset.plan(dataset)));
         (ruleset, report)
+    }
+
+    /// Arranges the rules for every dataset now, which happens otherwise when events of a dataset are
+    /// first met: for whoever must not wait then, and has the memory.
+    pub fn prepare(&self) {
+        in_parallel(&self.datasets, |dataset| drop(self.plan(dataset)));
     }
 
     /// The rules in use.
@@ -209,19 +219,23 @@ impl Ruleset {
 
     /// How to match events of `dataset`; made on first use.
     pub(crate) fn plan(&self, dataset: &str) -> Arc<Plan> {
+        let place = self.plan_place(dataset);
+        let make = || Arc::new(Plan::new(dataset, &self.rules, &self.atoms, &self.dictionary));
+        place.get_or_init(make).clone()
+    }
+
+    fn plan_place(&self, dataset: &str) -> PlanPlace {
         // A panic elsewhere leaves whole plans behind, or none.
         let plans = self.plans.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(dataset) {
-            return plan.clone();
+        if let Some(place) = plans.get(dataset) {
+            return place.clone();
         }
         drop(plans);
-        let plan = Arc::new(Plan::new(dataset, &self.rules, &self.atoms, &self.dictionary));
         let mut plans = self.plans.write().unwrap_or_else(PoisonError::into_inner);
-        if plans.len() >= DATASETS_MAX {
+        if plans.len() >= DATASETS_MAX && !plans.contains_key(dataset) {
             plans.clear();
         }
-        plans.insert(dataset.into(), plan.clone());
-        plan
+        plans.entry(dataset.into()).or_default().clone()
     }
 }
 

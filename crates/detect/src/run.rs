@@ -9,7 +9,8 @@ use crate::matcher::{Matcher, Scratch};
 use crate::memory::{Memory, NOBODY, UNSET};
 use crate::plan::{Plan, PlanAtom};
 use crate::predicate::Test;
-use crate::text::{fold, shorten};
+use crate::said::Said;
+use crate::text::{fold, shorten, shortened};
 use std::sync::Arc;
 use yagura_event::columns;
 
@@ -24,6 +25,8 @@ pub(crate) struct Run<'a> {
     /// What is known of a long value of each column, and of each text.
     long: Vec<Answers>,
     long_texts: Vec<Answers>,
+    /// What atoms said last.
+    said: &'a mut Said,
     /// Every column that keywords are looked for in.
     texts: Vec<(&'a str, Read<'a>)>,
     scratch: &'a mut Scratch,
@@ -50,8 +53,10 @@ impl<'a> Run<'a> {
                 read[number] = Some(Read::new(cells));
             }
         }
+        state.said.begin(plan.atoms.len());
         Run {
             plan,
+            said: &mut state.said,
             memories: &mut state.columns,
             keyword_memory: &mut state.keywords,
             groups: &state.groups,
@@ -71,7 +76,11 @@ impl<'a> Run<'a> {
         for (row, rule) in self.candidates(rows) {
             let (row, rule) = (row as usize, &plan.rules[rule as usize]);
             self.stats.candidates += 1;
-            if rule.expression.holds(&mut |atom| self.holds(atom, row)) {
+            let holds = match &rule.program {
+                Some(program) => program.holds(|atom| self.holds(atom, row)),
+                None => rule.expression.holds(&mut |atom| self.holds(atom, row)),
+            };
+            if holds {
                 self.stats.matches += 1;
                 let evidence = self.evidence(&rule.expression, row);
                 matches.push(Match { row, rule: rule.info.clone(), evidence });
@@ -128,11 +137,25 @@ impl<'a> Run<'a> {
             PlanAtom::Exists { column } => self.has_value(*column, row),
             PlanAtom::Value { column, test } => {
                 let Some(read) = self.columns[*column].as_mut() else { return false };
+                let Some(slot) = read.cells.slot(row) else { return false };
+                if let Some(said) = self.said.of(atom, slot) {
+                    return said;
+                }
                 let of = || self.plan.long_values(*column);
                 let answers = &mut self.long[*column];
-                test_value(read, row, (atom, test), (of, answers), (self.scratch, self.stats))
+                let work = (&mut *self.scratch, &mut *self.stats);
+                let holds = test_value(read, row, (atom, test), (of, answers), work);
+                self.said.keep(atom, slot, holds);
+                holds
             }
-            PlanAtom::Keyword { .. } => self.text_with(atom, row).is_some(),
+            PlanAtom::Keyword { .. } => match self.said.of(atom, row) {
+                Some(said) => said,
+                None => {
+                    let holds = self.text_with(atom, row).is_some();
+                    self.said.keep(atom, row, holds);
+                    holds
+                }
+            },
             PlanAtom::Fields { column, other, place, cased } => {
                 let left = self.text(*column, row);
                 let Some((left, right)) = left.zip(self.text(*other, row)) else { return false };
@@ -184,14 +207,14 @@ impl<'a> Run<'a> {
                 let text = self.text_with(atom, row)?;
                 let (name, read) = &mut self.texts[text];
                 let (value, _) = read.value(row)?;
-                return Some(evidence((*name).into(), value, &test.predicate.to_string()));
+                return Some(evidence((*name).into(), value, test.predicate.to_string()));
             }
             PlanAtom::Fields { column, other, place, .. } => {
                 (*column, format!("fieldref {} {}", place.word(), plan.columns[*other].name))
             }
         };
         let (value, _) = self.columns[column].as_mut()?.value(row)?;
-        Some(evidence(plan.columns[column].name.clone(), value, &predicate))
+        Some(evidence(plan.columns[column].name.clone(), value, predicate))
     }
 }
 
@@ -216,11 +239,11 @@ fn test_value<'p>(
     test.holds(value, folded)
 }
 
-fn evidence(field: Arc<str>, value: &str, predicate: &str) -> Evidence {
+fn evidence(field: Arc<str>, value: &str, predicate: String) -> Evidence {
     Evidence {
         field,
         value: shorten(value, EVIDENCE_CHARS_MAX),
-        predicate: shorten(predicate, EVIDENCE_CHARS_MAX),
+        predicate: shortened(predicate, EVIDENCE_CHARS_MAX),
     }
 }
 

@@ -54,10 +54,28 @@ pub(crate) fn fold_into<'a>(text: &'a str, buffer: &'a mut String) -> &'a str {
 
 /// `text` cut to at most `chars_max` characters, with `…` where something was cut.
 pub(crate) fn shorten(text: &str, chars_max: usize) -> String {
-    match text.char_indices().nth(chars_max) {
+    match end_of(text, chars_max) {
         None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
+        Some(end) => format!("{}…", &text[..end]),
     }
+}
+
+/// The same of a text that is not needed otherwise.
+pub(crate) fn shortened(mut text: String, chars_max: usize) -> String {
+    if let Some(end) = end_of(&text, chars_max) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Where the first `chars_max` characters end, if that is not the end.
+fn end_of(text: &str, chars_max: usize) -> Option<usize> {
+    // No character has less than a byte.
+    if text.len() <= chars_max {
+        return None;
+    }
+    text.char_indices().nth(chars_max).map(|(end, _)| end)
 }
 
 #[cfg(test)]
@@ -85,5 +103,8 @@ mod tests {
     fn long_text_is_cut_between_characters() {
         assert_eq!(shorten("東京都", 3), "東京都");
         assert_eq!(shorten("東京都", 2), "東京…");
+        assert_eq!(shortened("東京都".to_owned(), 3), "東京都");
+        assert_eq!(shortened("東京都".to_owned(), 2), "東京…");
+        assert_eq!((shorten("abc", 3), shorten("abcd", 3)), ("abc".to_owned(), "abc…".to_owned()));
     }
 }

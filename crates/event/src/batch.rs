@@ -231,6 +231,7 @@ impl BatchBuilder {
     /// column's type (a number column given text) becomes null; the raw bytes keep it.
     ///
     /// Answers the value's key where the column is a keyword, for [`BatchBuilder::set_key_at`].
+    #[inline]
     pub fn set_at(&mut self, column: ColumnIndex, value: &str) -> Option<ValueKey> {
         let (slot, again) = self.newest(column)?;
         match slot {
@@ -250,6 +251,7 @@ impl BatchBuilder {
     }
 
     /// Sets a keyword column to a value it has had in this batch, without looking at the text.
+    #[inline]
     pub fn set_key_at(&mut self, column: ColumnIndex, key: ValueKey) {
         if let Some((Column::Keyword(keyword), again)) = self.newest(column) {
             keyword.put_key(key, again);
@@ -304,6 +306,7 @@ impl BatchBuilder {
     }
 
     /// A column with all rows before the current one, and whether it has a value for that already.
+    #[inline]
     fn newest(&mut self, column: ColumnIndex) -> Option<(&mut Column, bool)> {
         let slot = self.columns.get_mut(column.0)?;
         let again = slot.len() == self.rows;

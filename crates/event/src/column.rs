@@ -71,6 +71,7 @@ impl Column {
         Size { rows: self.len(), values, bytes }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         match self {
             Column::Keyword(column) => column.keys.len(),
@@ -128,6 +129,7 @@ impl Present {
         Present { bits: Vec::with_capacity(size.rows.div_ceil(8)) }
     }
 
+    #[inline]
     fn set(&mut self, row: usize, present: bool) {
         let (byte, bit) = (row / 8, 1 << (row % 8));
         if self.bits.len() <= byte {
@@ -282,6 +284,7 @@ impl KeywordColumn {
     }
 
     /// Sets the newest row, which is there already if `again`, to a value known by its key.
+    #[inline]
     pub(crate) fn put_key(&mut self, key: ValueKey, again: bool) {
         if again {
             self.keys.pop();
@@ -290,6 +293,7 @@ impl KeywordColumn {
         self.push_key((key.index() < self.ends.len()).then_some(key.0));
     }
 
+    #[inline]
     fn push_key(&mut self, key: Option<i32>) {
         self.present.set(self.keys.len(), key.is_some());
         self.keys.push(key.unwrap_or(0));

@@ -690,7 +690,9 @@ fn spawn_compiling(
 }
 
 fn compile_rules(options: &NodeOptions, dictionary: &Arc<FieldDictionary>) -> Compiled {
-    Ok(rule_sources(options).compile(dictionary.clone())?)
+    let compiled = rule_sources(options).compile(dictionary.clone())?;
+    compiled.ruleset.prepare();
+    Ok(compiled)
 }
 
 fn rule_sources(options: &NodeOptions) -> yagura_rulebook::RuleSources {

@@ -204,6 +204,7 @@ impl Rules {
             )
         };
         let compiled = self.sources.compile(self.dictionary.clone()).map_err(kept)?;
+        compiled.ruleset.prepare();
         let before = locked(&self.in_use).clone();
         if !request.accept_refusals {
             refuse_losses(&before, &compiled)?;

@@ -28,8 +28,11 @@ use yagura_scan::{ScanOptions, ScanProgress, scan};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs of each; the fastest counts.
+/// Processes of each.
 const RUNS: usize = 5;
+
+/// Times that a process reads all files, unless `YAGURA_BENCH_ROUNDS` says another number.
+const ROUNDS: usize = 20;
 
 fn main() {
     let Some(corpora) = std::env::var_os("YAGURA_CORPORA").map(PathBuf::from) else {
@@ -62,15 +65,37 @@ fn evtx(corpora: &Path) -> Vec<PathBuf> {
 fn parser(corpora: &Path) {
     let files = evtx(corpora);
     let (mut records, mut bytes) = (0_u64, 0);
-    for path in &files {
-        let settings = ::evtx::ParserSettings::new().num_threads(1).indent(false);
-        let Ok(parser) = ::evtx::EvtxParser::from_path(path) else { continue };
-        for record in parser.with_configuration(settings).records_json().flatten() {
-            records += 1;
-            bytes += black_box(&record.data).len();
+    let text = rounds(|| {
+        (records, bytes) = (0, 0);
+        for path in &files {
+            let settings = ::evtx::ParserSettings::new().num_threads(1).indent(false);
+            let Ok(parser) = ::evtx::EvtxParser::from_path(path) else { continue };
+            for record in parser.with_configuration(settings).records_json().flatten() {
+                records += 1;
+                bytes += black_box(&record.data).len();
+            }
         }
-    }
-    told("parser", records, &format!("{bytes} bytes of JSON"));
+    });
+    told("parser", records, &format!("{bytes} bytes of JSON, {text}"));
+}
+
+/// Does `work` once, and says what that cost: a scan then arranges the rules for the kinds of events it
+/// meets. Then several times, and says what that cost on average.
+fn rounds(mut work: impl FnMut()) -> String {
+    let rounds = std::env::var("YAGURA_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok());
+    let rounds: usize = rounds.unwrap_or(ROUNDS).max(1);
+    let before = cpu_seconds();
+    work();
+    let first = cpu_seconds() - before;
+    let before = cpu_seconds();
+    (0..rounds).for_each(|_| work());
+    let mean = (cpu_seconds() - before) / rounds as f64;
+    format!("mean of {rounds}: {mean:.4} s, the first {first:.2} s")
+}
+
+/// The mean in what [`rounds`] said.
+fn mean(line: &str) -> Option<f64> {
+    line.split("mean of ").nth(1)?.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn sources(corpora: &Path) -> RuleSources {
@@ -81,8 +106,14 @@ fn rules(corpora: &Path) {
     let began = Instant::now();
     let Some(normalizer) = normalizer() else { return };
     let compiled = sources(corpora).compile(normalizer.dictionary().clone());
-    let loaded = compiled.map(|compiled| compiled.report.loaded).unwrap_or_default();
-    told("rules", loaded as u64, &format!("{:.3} s by the clock", began.elapsed().as_secs_f64()));
+    let took = began.elapsed().as_secs_f64();
+    let Ok(compiled) = compiled else { return };
+    let loaded = compiled.report.loaded as u64;
+    told("rules", loaded, &format!("{took:.3} s by the clock"));
+    let began = Instant::now();
+    compiled.ruleset.prepare();
+    let took = began.elapsed().as_secs_f64();
+    told("rules", loaded, &format!("{took:.3} s more to arrange them for every kind of event"));
 }
 
 /// What reads logs, with the built-in content: the `rules` role pays for it.
@@ -96,7 +127,6 @@ fn all(corpora: &Path, threads: usize, file_hashes: bool) {
     let dictionary = normalizer.as_ref().map(|normalizer| normalizer.dictionary().clone());
     let dictionary = dictionary.unwrap_or_else(Normalizer::embedded_dictionary);
     let Ok(compiled) = sources(corpora).compile(dictionary) else { return };
-    let before = cpu_seconds();
     let options = ScanOptions {
         threads,
         normalizer,
@@ -104,15 +134,17 @@ fn all(corpora: &Path, threads: usize, file_hashes: bool) {
         min_level: Level::Informational,
         ..ScanOptions::default()
     };
-    let (progress, cancel) = (ScanProgress::default(), AtomicBool::new(false));
     let ruleset = Arc::clone(&compiled.ruleset);
+    drop(compiled);
     let plan = plan(&evtx(corpora));
-    let Ok(scanned) = scan(&plan, &ruleset, &options, &progress, &cancel) else { return };
-    let report = &scanned.report;
-    let own = cpu_seconds() - before;
-    let text = format!("{} findings, scan alone {own:.3} s", report.findings());
-    let text = format!("{text}, {:.2} µs an event", own * 1e6 / report.events.max(1) as f64);
-    told("scan", report.events, &text);
+    let (mut events, mut findings) = (0, 0);
+    let text = rounds(|| {
+        let (progress, cancel) = (ScanProgress::default(), AtomicBool::new(false));
+        let Ok(scanned) = scan(&plan, &ruleset, &options, &progress, &cancel) else { return };
+        (events, findings) = (scanned.report.events, scanned.report.findings());
+    });
+    let each = mean(&text).unwrap_or_default() * 1e6 / events.max(1) as f64;
+    told("scan", events, &format!("{findings} findings, {text}, {each:.2} µs an event"));
 }
 
 fn told(role: &str, count: u64, text: &str) {
@@ -138,36 +170,29 @@ fn peak_mebibytes() -> f64 {
 
 fn compare(corpora: &Path) {
     let Ok(program) = std::env::current_exe() else { return };
-    println!("role, count, CPU seconds, peak MiB; the fastest of {RUNS} runs each");
+    println!("role, count, CPU seconds, peak MiB; {RUNS} processes of each by turns");
     let run = |role: &str| {
         let output = Command::new(&program).arg(role).output().ok()?;
-        let line = String::from_utf8(output.stdout).ok()?;
-        let seconds: f64 = line.split_whitespace().nth(2)?.parse().ok()?;
-        Some((seconds, line))
+        String::from_utf8(output.stdout).ok()
     };
-    let mut parser = None;
-    for role in ["parser", "rules", "scan", "scan2", "hashing"] {
-        let runs = (0..RUNS).filter_map(|_| run(role));
-        let Some((seconds, line)) = runs.min_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
-        print!("{line}");
-        match (role, parser) {
-            ("parser", _) => parser = Some(seconds),
-            ("scan", Some(parser)) => {
-                let alone = line.split("scan alone ").nth(1);
-                let alone = alone.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-                let alone: f64 = alone.unwrap_or_default();
-                println!(
-                    "scan / parser: {:.2} with loading the rules, {:.2} without",
-                    seconds / parser,
-                    alone / parser
-                );
-            }
-            _ => {}
+    for role in ["scan", "scan2", "hashing"] {
+        let mut ratios = Vec::with_capacity(RUNS);
+        for _ in 0..RUNS {
+            let (Some(parser), Some(scan)) = (run("parser"), run(role)) else { continue };
+            print!("{parser}{scan}");
+            let ratio = mean(&scan).zip(mean(&parser)).map(|(scan, parser)| scan / parser);
+            ratios.extend(ratio);
+        }
+        ratios.sort_by(f64::total_cmp);
+        if let (Some(least), Some(middle)) = (ratios.first(), ratios.get(ratios.len() / 2)) {
+            println!(
+                "{role} / parser, without loading the rules: {least:.2} at least, {middle:.2} in the middle"
+            );
         }
     }
     println!("role, count, CPU seconds, peak MiB; one run each");
-    for role in ["large", "findings"] {
-        if let Some((_, line)) = run(role) {
+    for role in ["rules", "large", "findings"] {
+        if let Some(line) = run(role) {
             print!("{line}");
         }
     }

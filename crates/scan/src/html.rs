@@ -292,7 +292,7 @@ impl Timeline<'_> {
         let pieces = finding.get("rule.evidence").and_then(|e| e.as_array()).into_iter().flatten();
         let text = |piece: &serde_json::Value, key: &str| {
             let text = piece.get(key).and_then(|text| text.as_str()).unwrap_or_default();
-            visible(&crate::work::shorten(text, REPORT_VALUE_CHARS_MAX))
+            visible(&crate::tell::shorten(text, REPORT_VALUE_CHARS_MAX))
         };
         let evidence = pieces.map(|piece| {
             let field = piece.get("field").and_then(|field| field.as_str()).unwrap_or_default();

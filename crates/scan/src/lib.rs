@@ -26,6 +26,7 @@ mod row;
 mod scan;
 mod store;
 mod tags;
+mod tell;
 mod timesketch;
 mod unit;
 mod words;

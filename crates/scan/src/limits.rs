@@ -1,22 +1,22 @@
 //! Named limits of a scan. Those that bound memory are tested at the limit and one past it.
 
 /// Bytes of a log that are handed to a worker at once, give or take one record or chunk.
-pub const UNIT_BYTES: usize = 512 * 1024;
+pub const UNIT_BYTES: usize = 256 * 1024;
 
 /// Records handed to a worker at once.
 pub const UNIT_RECORDS_MAX: usize = 8_192;
 
 /// Rows a worker gathers before it matches rules, so that distinct values are worth sharing.
-pub const GATHER_ROWS: usize = 8_192;
+pub const GATHER_ROWS: usize = 4_096;
 
 /// Bytes of records that all workers together gather before they match rules.
-pub const GATHER_BYTES: usize = 8 * 1024 * 1024;
+pub const GATHER_BYTES: usize = 6 * 1024 * 1024;
 
 /// A worker gathers at least this many bytes, however many workers there are.
 pub const GATHER_BYTES_MIN: usize = 512 * 1024;
 
 /// Bytes of the caches of all workers' engines together.
-pub const CACHE_BYTES: usize = 12 * 1024 * 1024;
+pub const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// An engine's caches may hold at least this many bytes, however many workers there are.
 pub const CACHE_BYTES_MIN: usize = 2 * 1024 * 1024;

@@ -200,7 +200,7 @@ impl Cutter<'_> {
         let body = if !self.chunks.is_empty() {
             Body::Chunks(std::mem::take(&mut self.chunks))
         } else if !self.records.ends.is_empty() {
-            Body::Records(std::mem::take(&mut self.records))
+            Body::Records(self.records.take())
         } else {
             return Ok(());
         };

@@ -1,6 +1,6 @@
 //! One finding as a JSON object of ECS names: how it is kept, and how it is written.
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, PrimitiveArray, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use foldhash::fast::RandomState;
 use serde::de::{MapAccess, Visitor};
@@ -124,9 +124,9 @@ impl<'de> Deserialize<'de> for Finding {
 pub(crate) struct BatchView<'a> {
     batch: &'a EventBatch,
     columns: HashMap<&'a str, &'a ArrayRef, RandomState>,
-    time: Option<&'a arrow::array::PrimitiveArray<TimestampMicrosecondType>>,
-    unit: Option<&'a arrow::array::PrimitiveArray<Int64Type>>,
-    index: Option<&'a arrow::array::PrimitiveArray<Int64Type>>,
+    time: Option<&'a PrimitiveArray<TimestampMicrosecondType>>,
+    unit: Option<&'a PrimitiveArray<Int64Type>>,
+    index: Option<&'a PrimitiveArray<Int64Type>>,
 }
 
 impl<'a> BatchView<'a> {
@@ -156,50 +156,57 @@ impl<'a> BatchView<'a> {
 
     /// The unit the event was read with, and its index there.
     pub fn place(&self, row: usize) -> (u64, u32) {
-        let number = |column: Option<&arrow::array::PrimitiveArray<Int64Type>>| {
+        let number = |column: Option<&PrimitiveArray<Int64Type>>| {
             column.filter(|numbers| row < numbers.len()).map_or(0, |numbers| numbers.value(row))
         };
         let unit = u64::try_from(number(self.unit)).unwrap_or_default();
         (unit, u32::try_from(number(self.index)).unwrap_or_default())
     }
 
-    /// The column of this name, to ask for several rows.
-    pub fn keyword(&self, name: &str) -> Option<Keyword<'a>> {
-        let column = self.columns.get(name)?.as_dictionary_opt::<Int32Type>()?;
-        let values = column.values().as_any().downcast_ref::<StringArray>()?;
-        Some(Keyword { column, values })
-    }
-
-    /// The text of a keyword column, of a text column, or of a number.
-    pub fn value(&self, name: &str, row: usize) -> Option<Cow<'a, str>> {
-        if let Some(keyword) = self.keyword(name) {
-            return keyword.value(row).map(Cow::Borrowed);
-        }
+    /// The column of this name, to ask for several rows. `None` where there is none, or it has no
+    /// text.
+    pub fn values(&self, name: &str) -> Option<Values<'a>> {
         let column = *self.columns.get(name)?;
-        if row >= column.len() || column.is_null(row) {
-            return None;
+        if let Some(keys) = column.as_dictionary_opt::<Int32Type>() {
+            let values = keys.values().as_any().downcast_ref::<StringArray>()?;
+            return Some(Values::Keyword { keys, values });
         }
-        if let Some(texts) = column.as_string_opt::<i32>() {
-            return Some(Cow::Borrowed(texts.value(row)));
-        }
-        if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
-            return Some(numbers.value(row).to_string().into());
-        }
-        let times = column.as_primitive_opt::<TimestampMicrosecondType>()?;
-        Some(UtcMicros::from_micros(times.value(row)).to_string().into())
+        let texts = column.as_string_opt().map(Values::Text);
+        let numbers = || column.as_primitive_opt().map(Values::Long);
+        let times = || column.as_primitive_opt().map(Values::Time);
+        texts.or_else(numbers).or_else(times)
+    }
+
+    /// The text of a keyword column, of a text column, of a number, or of a time.
+    pub fn value(&self, name: &str, row: usize) -> Option<Cow<'a, str>> {
+        self.values(name)?.of(row)
     }
 }
 
-/// A column of dictionary-encoded text.
-pub(crate) struct Keyword<'a> {
-    column: &'a arrow::array::DictionaryArray<Int32Type>,
-    values: &'a StringArray,
+/// The values of one column.
+pub(crate) enum Values<'a> {
+    Keyword { keys: &'a DictionaryArray<Int32Type>, values: &'a StringArray },
+    Text(&'a StringArray),
+    Long(&'a PrimitiveArray<Int64Type>),
+    Time(&'a PrimitiveArray<TimestampMicrosecondType>),
 }
 
-impl<'a> Keyword<'a> {
-    pub fn value(&self, row: usize) -> Option<&'a str> {
-        let key = self.column.key(row)?;
-        (key < self.values.len() && self.values.is_valid(key)).then(|| self.values.value(key))
+impl<'a> Values<'a> {
+    /// What `row` has, as text.
+    pub fn of(&self, row: usize) -> Option<Cow<'a, str>> {
+        let has = |column: &dyn Array| row < column.len() && column.is_valid(row);
+        match *self {
+            Values::Keyword { keys, values } => {
+                let key = if row < keys.len() { keys.key(row)? } else { return None };
+                let is_value = key < values.len() && values.is_valid(key);
+                is_value.then(|| Cow::Borrowed(values.value(key)))
+            }
+            Values::Text(texts) => has(texts).then(|| Cow::Borrowed(texts.value(row))),
+            Values::Long(numbers) => has(numbers).then(|| numbers.value(row).to_string().into()),
+            Values::Time(times) => {
+                has(times).then(|| UtcMicros::from_micros(times.value(row)).to_string().into())
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The pieces of a log that workers read.
 
+use crate::limits::UNIT_BYTES;
 use std::sync::Arc;
 use yagura_intake::import::Place;
 
@@ -18,6 +19,10 @@ pub(crate) struct Unit {
     pub body: Body,
 }
 
+/// Room for the records of a unit: a unit is full once it has [`UNIT_BYTES`], and most records are far
+/// smaller than what is added here.
+const RECORDS_BYTES: usize = UNIT_BYTES + 16 * 1024;
+
 #[derive(Debug)]
 pub(crate) enum Body {
     /// Chunks of a Windows event log with their numbers.
@@ -34,6 +39,15 @@ pub(crate) struct Records {
 }
 
 impl Records {
+    /// Takes them out. What comes next is most likely as much.
+    pub fn take(&mut self) -> Records {
+        let next = Records {
+            bytes: Vec::with_capacity(self.bytes.capacity().min(RECORDS_BYTES)),
+            ends: Vec::with_capacity(self.ends.len()),
+        };
+        std::mem::replace(self, next)
+    }
+
     pub fn push(&mut self, bytes: &[u8], place: Place) {
         self.bytes.extend_from_slice(bytes);
         self.ends.push((self.bytes.len(), place));

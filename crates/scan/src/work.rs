@@ -1,16 +1,16 @@
 //! A worker: reads units into rows, matches rules, and keeps what they found.
 
 use crate::correlate::Columns;
-use crate::limits::{GATHER_ROWS, KEPT_TOGETHER_BYTES, VALUE_CHARS_MAX};
-use crate::line::{self, Piece};
+use crate::limits::{GATHER_ROWS, KEPT_TOGETHER_BYTES};
+use crate::line::Piece;
 use crate::report::{FileTally, Tally, widen};
 use crate::row::{BatchView, Finding};
 use crate::scan::{Line, Shared};
 use crate::store::Key;
-use crate::tags;
+use crate::tell::{RowText, Teller};
 use crate::unit::{Body, Records, Unit};
 use crossbeam_channel::Receiver;
-use std::borrow::Cow;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -35,9 +35,10 @@ pub(crate) struct Worker<'a> {
     tally: Tally,
     columns: Columns,
     /// What findings say of their rule, by its number.
-    rules: HashMap<u32, Piece>,
-    /// Memory for the finding being written.
+    rules: HashMap<u32, Piece, RandomState>,
+    /// Memory for the finding being written, and for what is said of its row.
     line: Vec<u8>,
+    row: RowText,
 }
 
 /// What is still needed of a unit once its records are rows.
@@ -60,8 +61,9 @@ impl<'a> Worker<'a> {
             open: Vec::new(),
             tally: Tally::default(),
             columns: Columns::default(),
-            rules: HashMap::new(),
+            rules: HashMap::default(),
             line: Vec::new(),
+            row: RowText::default(),
         }
     }
 
@@ -210,8 +212,9 @@ impl<'a> Worker<'a> {
     /// Makes findings of matches.
     fn findings(&mut self, batch: &EventBatch, view: &BatchView<'_>, matches: Vec<Match>) {
         let mut found = Lines::default();
-        let mut said: Option<(usize, String)> = None;
+        let mut said: Option<usize> = None;
         let sentences = self.normalizer.sentences(batch);
+        let teller = Teller::new(view);
         for matched in matches {
             let row = matched.row;
             let time = view.time(row);
@@ -221,18 +224,19 @@ impl<'a> Worker<'a> {
             if !wanted {
                 continue;
             }
-            let sentence = match said.take() {
-                Some((of, sentence)) if of == row => sentence,
-                _ => sentences.of_row(row, self.shared.options.lang),
-            };
             let (number, index) = view.place(row);
             let rule = self.shared.rule_number(&matched.rule.id);
             let Some(unit) = unit_of(&self.open, number) else { continue };
+            // Several rules may have found the same event.
+            if said != Some(row) {
+                let sentence = sentences.of_row(row, self.shared.options.lang);
+                let id = event_id(unit, view, row);
+                teller.row(row, (&unit.name, &id, &sentence), &mut self.row);
+                said = Some(row);
+            }
             let piece = self.rules.entry(rule).or_insert_with(|| rule_piece(&matched.rule));
-            let line = line::Line::new(&mut self.line);
-            let line = finding(batch, view, unit, (&matched, piece, &sentence), line);
-            let (host, user) = (view.value("host.name", row), view.value("user.name", row));
-            let (host, user) = (host.unwrap_or_default(), user.unwrap_or_default());
+            let line = teller.finding(&matched, piece, &self.row, &mut self.line);
+            let (host, user) = teller.host_and_user(row);
             self.tally.finding(rule, matched.rule.level, time, &host, &user);
             self.tally.files.entry(unit.file).or_default().findings += 1;
             found.push((Key { time, unit: number, index, rule }, line));
@@ -240,7 +244,6 @@ impl<'a> Worker<'a> {
                 self.shared.keep(&mut found.lines);
                 found.bytes = 0;
             }
-            said = Some((row, sentence));
         }
         self.shared.keep(&mut found.lines);
     }
@@ -281,63 +284,6 @@ fn unit_of(open: &[OpenUnit], number: u64) -> Option<&OpenUnit> {
     open.get(at)
 }
 
-/// What else an examiner looks for first, by its ECS name, whatever the rule looked at.
-const CONTEXT: [&str; 11] = [
-    "process.executable",
-    "process.command_line",
-    "process.parent.executable",
-    "user.target.name",
-    "file.path",
-    "registry.path",
-    "service.name",
-    "destination.ip",
-    "destination.port",
-    "dns.question.name",
-    "url.original",
-];
-
-/// The finding of a match; what is said of its rule is written already.
-fn finding<'a>(
-    batch: &EventBatch,
-    view: &BatchView<'_>,
-    unit: &OpenUnit,
-    (matched, rule, sentence): (&'a Match, &Piece, &str),
-    mut line: line::Line<'a>,
-) -> Box<[u8]> {
-    let row = matched.row;
-    let value = |name: &str| view.value(name, row);
-    line.put(columns::TIMESTAMP, &UtcMicros::from_micros(view.time(row)).to_string());
-    line.put("message", sentence);
-    line.put_piece(rule);
-    line.put("log.file.path", &unit.name);
-    line.put("event.id", &event_id(unit, view, row));
-    line.put("event.dataset", &batch.dataset);
-    line.put_text("event.code", value("event.code"));
-    line.put_or_null("host.name", value("host.name"));
-    for name in ["user.name", "user.domain", "source.ip"] {
-        line.put_text(name, value(name));
-    }
-    for name in ["winlog.channel", "winlog.record_id"] {
-        line.put_text(name, value(name));
-    }
-    for name in CONTEXT {
-        line.put_text(name, value(name).map(|text| shortened(text, VALUE_CHARS_MAX)));
-    }
-    for evidence in &matched.evidence {
-        let whole = value(&evidence.field).unwrap_or(Cow::Borrowed(&evidence.value));
-        line.put(&*evidence.field, &shortened(whole, VALUE_CHARS_MAX));
-    }
-    let pieces = matched.evidence.iter();
-    let pieces = pieces.map(|one| [&*one.field, one.value.as_str(), one.predicate.as_str()]);
-    line.put_objects("rule.evidence", ["field", "value", "predicate"], pieces);
-    line.finish()
-}
-
-/// `text`, or as much of it as has `chars` characters.
-fn shortened(text: Cow<'_, str>, chars: usize) -> Cow<'_, str> {
-    if text.len() <= chars { text } else { shorten(&text, chars).into() }
-}
-
 /// Names the event for good: the log and the number that the event has there.
 fn event_id(unit: &OpenUnit, view: &BatchView<'_>, row: usize) -> String {
     let (number, index) = view.place(row);
@@ -349,46 +295,6 @@ fn event_id(unit: &OpenUnit, view: &BatchView<'_>, row: usize) -> String {
             Some(record) => format!("{name}#record={record}"),
             None => format!("{name}#part={number}.{index}"),
         },
-    }
-}
-
-pub(crate) fn shorten(text: &str, chars: usize) -> String {
-    match text.char_indices().nth(chars) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
-
-impl Finding {
-    pub(crate) fn put_rule(&mut self, rule: &yagura_detect::RuleInfo, kind: &'static str) {
-        self.put("rule.uuid", rule.id.as_str());
-        self.put("rule.name", rule.title.as_str());
-        self.put_text("rule.name_ja", rule.title_ja.as_deref());
-        self.put("rule.level", rule.level.as_str());
-        self.put("rule.type", kind);
-        self.put_text("rule.author", rule.author.as_deref());
-        self.put_text("rule.license", rule.license.as_deref());
-        let list = |items: Vec<String>| (!items.is_empty()).then_some(items);
-        if let Some(tags) = list(rule.tags.clone()) {
-            self.put("rule.tags", tags);
-        }
-        if let Some(techniques) = list(tags::techniques(&rule.tags)) {
-            self.put("threat.technique.id", techniques);
-        }
-        if let Some(tactics) = list(tags::tactics(&rule.tags)) {
-            self.put("threat.tactic.name", tactics);
-        }
-    }
-
-    pub(crate) fn put_evidence(&mut self, evidence: &[yagura_detect::Evidence]) {
-        let pieces = evidence.iter().map(|piece| {
-            serde_json::json!({
-                "field": &*piece.field,
-                "value": piece.value,
-                "predicate": piece.predicate,
-            })
-        });
-        self.put("rule.evidence", serde_json::Value::Array(pieces.collect()));
     }
 }
 

@@ -73,7 +73,11 @@ fn compile(what: &str, rules: &[RuleFile]) -> Arc<Ruleset> {
     let sources = LogSources::from_toml(SOURCES).expect("the content is tested");
     let dictionary = Normalizer::embedded_dictionary();
     let before = resident_bytes();
-    let ((ruleset, report), took) = timed(|| Ruleset::compile(rules, dictionary, &sources));
+    let ((ruleset, report), took) = timed(|| {
+        let compiled = Ruleset::compile(rules, dictionary, &sources);
+        compiled.0.prepare();
+        compiled
+    });
     println!(
         "{what}   {:7.1} ms, {:.1} ms of CPU in this thread; {} rules, {} predicates, {} refused; {:.1} MiB",
         took.wall_ms,

@@ -91,10 +91,10 @@ impl ChunkReader {
             return read_one_chunk(number, chunk.data, sink);
         }
         sink.chunk()?;
+        // Proof: a chunk whose text is not valid was not decoded.
+        let text = std::str::from_utf8(&self.text).unwrap_or_default();
         for event in &self.events {
-            let text = self.text.get(event.text.clone()).unwrap_or_default();
-            // Proof: an event whose text is not valid was not decoded.
-            let text = std::str::from_utf8(text).unwrap_or_default();
+            let text = text.get(event.text.clone()).unwrap_or_default();
             let fields = self.fields.get(event.fields.clone()).unwrap_or_default();
             sink.event(&EventFields { names: &self.names, fields, text })?;
         }
@@ -125,7 +125,6 @@ impl ChunkReader {
             self.fields_of(chunk, &shape, slots, text)?;
             (self.text.len() <= EVTX_CHUNK_TEXT_BYTES_MAX).then_some(())?;
             let event = Event { text: text..self.text.len(), fields: fields..self.fields.len() };
-            std::str::from_utf8(self.text.get(event.text.clone())?).ok()?;
             // It is told by these that it is an event of Windows.
             let fields = self.fields.get(event.fields.clone())?;
             let is_event =
@@ -135,7 +134,8 @@ impl ChunkReader {
             }
             self.events.push(event);
         }
-        Some(())
+        // Each value is text by itself, so each event's is.
+        std::str::from_utf8(&self.text).is_ok().then_some(())
     }
 
     /// Reads an instance of a template, which is all there is in `place`: its shape, and where its

@@ -65,9 +65,8 @@ pub(super) fn write(kind: u8, value: &[u8], text: &mut Vec<u8>) -> Option<()> {
             other => signed(i64::from(other), text),
         },
         (kinds::BINARY, _) => {
-            text.extend(
-                value.iter().flat_map(|byte| [byte >> 4, byte & 15].map(|d| digit(d, b'A'))),
-            );
+            text.reserve(2 * value.len());
+            value.iter().for_each(|byte| text.extend_from_slice(&digits(*byte, UPPERCASE)));
         }
         (0x0f, _) => guid(value.try_into().ok()?, text),
         (0x10 | 0x14, [a, b, c, d]) => {
@@ -81,23 +80,30 @@ pub(super) fn write(kind: u8, value: &[u8], text: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-fn digit(value: u8, ten: u8) -> u8 {
-    if value < 10 { b'0' + value } else { ten + (value - 10) }
+const UPPERCASE: &[u8; 16] = b"0123456789ABCDEF";
+const LOWERCASE: &[u8; 16] = b"0123456789abcdef";
+
+/// Both digits of a byte.
+fn digits(byte: u8, of: &[u8; 16]) -> [u8; 2] {
+    [of[usize::from(byte >> 4)], of[usize::from(byte & 15)]]
 }
 
+/// Digits of the largest number.
+const DIGITS_MAX: usize = 20;
+
 fn unsigned(mut number: u64, text: &mut Vec<u8>) {
-    let start = text.len();
-    loop {
+    let mut written = [0; DIGITS_MAX];
+    let mut first = DIGITS_MAX;
+    for place in written.iter_mut().rev() {
         // Proof: a remainder of ten fits a byte.
-        text.push(b'0' + (number % 10) as u8);
+        *place = b'0' + (number % 10) as u8;
+        first -= 1;
         number /= 10;
         if number == 0 {
             break;
         }
     }
-    if let Some(written) = text.get_mut(start..) {
-        written.reverse();
-    }
+    text.extend_from_slice(&written[first..]);
 }
 
 fn signed(number: i64, text: &mut Vec<u8>) {
@@ -108,22 +114,26 @@ fn signed(number: i64, text: &mut Vec<u8>) {
 }
 
 fn hexadecimal(number: u64, text: &mut Vec<u8>) {
+    let mut written = [0; 16];
+    for (pair, byte) in written.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair.copy_from_slice(&digits(byte, LOWERCASE));
+    }
+    // Zeros in front are left out, but for the last.
+    let first = (number.leading_zeros() as usize / 4).min(15);
     text.extend_from_slice(b"0x");
-    let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
-    text.extend((0..digits).rev().map(|at| digit((number >> (4 * at)) as u8 & 15, b'a')));
+    text.extend_from_slice(&written[first..]);
 }
 
 fn guid(bytes: &[u8; 16], text: &mut Vec<u8>) {
-    const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-    text.push(b'{');
-    for (at, from) in ORDER.iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push(b'-');
-        }
-        let byte = bytes.get(*from).copied().unwrap_or_default();
-        text.extend_from_slice(&[digit(byte >> 4, b'a'), digit(byte & 15, b'a')]);
+    /// Where the digits of each byte go.
+    const PLACES: [usize; 16] = [7, 5, 3, 1, 12, 10, 17, 15, 20, 22, 25, 27, 29, 31, 33, 35];
+    let mut written = *b"{00000000-0000-0000-0000-000000000000}";
+    for (byte, place) in bytes.iter().zip(PLACES) {
+        let [high, low] = digits(*byte, LOWERCASE);
+        written[place] = high;
+        written[place + 1] = low;
     }
-    text.push(b'}');
+    text.extend_from_slice(&written);
 }
 
 /// A security identifier, MS-DTYP section 2.4.2.
@@ -159,19 +169,21 @@ fn filetime(ticks: u64, text: &mut Vec<u8>) -> Option<()> {
     let (seconds, ticks) = (ticks / TICKS_PER_SECOND, ticks % TICKS_PER_SECOND);
     let (days, second) = (seconds / SECONDS_PER_DAY, seconds % SECONDS_PER_DAY);
     let (year, month, day) = date(days);
-    let mut put = |number: u64, digits: u32, behind: u8| {
-        for at in (0..digits).rev() {
-            text.push(b'0' + (number / 10_u64.pow(at) % 10) as u8);
+    let mut written = *b"0000-00-00T00:00:00.0000000Z";
+    let mut put = |from: usize, to: usize, mut number: u64| {
+        for place in written[from..to].iter_mut().rev() {
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
         }
-        text.push(behind);
     };
-    put(year, 4, b'-');
-    put(month, 2, b'-');
-    put(day, 2, b'T');
-    put(second / 3_600, 2, b':');
-    put(second / 60 % 60, 2, b':');
-    put(second % 60, 2, b'.');
-    put(ticks, 7, b'Z');
+    put(0, 4, year);
+    put(5, 7, month);
+    put(8, 10, day);
+    put(11, 13, second / 3_600);
+    put(14, 16, second / 60 % 60);
+    put(17, 19, second % 60);
+    put(20, 27, ticks);
+    text.extend_from_slice(&written);
     Some(())
 }
 

@@ -80,7 +80,7 @@ impl Content {
 
 /// Passes bytes on and hashes them.
 pub(super) struct Hashing<R> {
-    reader: R,
+    pub reader: R,
     sha256: Sha256,
     pub bytes: u64,
 }
@@ -88,6 +88,12 @@ pub(super) struct Hashing<R> {
 impl<R: Read> Hashing<R> {
     pub fn new(reader: R) -> Self {
         Hashing { reader, sha256: Sha256::new(), bytes: 0 }
+    }
+
+    /// Takes note of what was read of the reader.
+    pub fn passed(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.bytes += bytes.len() as u64;
     }
 
     /// Lowercase hexadecimal of what has passed.
@@ -104,8 +110,7 @@ impl<R: Read> Hashing<R> {
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.reader.read(buffer)?;
-        self.sha256.update(&buffer[..length]);
-        self.bytes += length as u64;
+        self.passed(&buffer[..length]);
         Ok(length)
     }
 }

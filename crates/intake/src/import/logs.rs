@@ -13,7 +13,7 @@ use ::evtx::EvtxFileHeader;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::hash::BuildHasher;
-use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, Take};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -215,10 +215,14 @@ impl<V: LogVisitor> Visit<'_, V> {
         if bytes <= SMALL_FILE_BYTES_MAX {
             // It is looked at more than once: what it is, whether it is known, what it says.
             let mut held = std::mem::take(&mut self.small);
-            held.clear();
-            if let Err(error) = (&mut content).take(bytes).read_to_end(&mut held) {
-                self.skip(&name, why::not_read(&error));
-                return Ok(());
+            // Proof that it fits: the file is small.
+            held.resize(usize::try_from(bytes).unwrap_or_default(), 0);
+            match fill(&mut content, &mut held) {
+                Ok(read) => held.truncate(read),
+                Err(error) => {
+                    self.skip(&name, why::not_read(&error));
+                    return Ok(());
+                }
             }
             content = Content::Small(Cursor::new(held));
         }
@@ -449,6 +453,48 @@ struct Parts<'a> {
     take: &'a mut dyn FnMut(LogPart<'_>) -> Result<(), Stopped>,
 }
 
+/// Reads into memory that need not be filled with zeros first, where it can.
+trait Append: Read {
+    /// Reads `bytes_max` bytes, or all there are, to the end of `to`; how many there were.
+    fn append(&mut self, bytes_max: u64, to: &mut Vec<u8>) -> io::Result<usize>;
+}
+
+impl Append for Take<&mut Content> {
+    fn append(&mut self, bytes_max: u64, to: &mut Vec<u8>) -> io::Result<usize> {
+        let left = self.limit();
+        let start = to.len();
+        if let Content::Small(held) = self.get_mut() {
+            let there = held.fill_buf()?;
+            let bytes_max = usize::try_from(bytes_max.min(left)).unwrap_or(usize::MAX);
+            let read = bytes_max.min(there.len());
+            to.extend_from_slice(&there[..read]);
+            held.consume(read);
+            self.set_limit(left - read as u64);
+            return Ok(read);
+        }
+        // Proof: whoever calls this asks for a chunk at most.
+        let bytes_max = usize::try_from(bytes_max.min(left)).unwrap_or(usize::MAX);
+        to.resize(start + bytes_max, 0);
+        let read = fill(self, &mut to[start..])?;
+        to.truncate(start + read);
+        Ok(read)
+    }
+}
+
+impl Append for Source<Take<&mut Content>> {
+    fn append(&mut self, bytes_max: u64, to: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Source::Hashed(reader) => {
+                let start = to.len();
+                let read = reader.reader.append(bytes_max, to)?;
+                reader.passed(&to[start..]);
+                Ok(read)
+            }
+            Source::Known(reader, ..) => reader.append(bytes_max, to),
+        }
+    }
+}
+
 /// Reads until `buffer` is full or there is no more; how many bytes there were.
 fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
@@ -473,26 +519,25 @@ fn is_zeros(bytes: &[u8]) -> bool {
 }
 
 impl Parts<'_> {
-    fn chunks(&mut self, reader: &mut impl Read) -> Result<(), Fault> {
+    fn chunks(&mut self, reader: &mut impl Append) -> Result<(), Fault> {
         let mut header = Vec::new();
-        reader.take(FILE_HEADER_BYTES).read_to_end(&mut header)?;
+        reader.append(FILE_HEADER_BYTES, &mut header)?;
         if let Err(error) = EvtxFileHeader::from_stream(&mut Cursor::new(&header)) {
             self.end.damage(evtx::in_file_header(), evtx::no_header(&error));
             return Ok(());
         }
         // Proof that it fits: a chunk has 64 KiB.
-        let empty = || vec![0; CHUNK_BYTES as usize];
+        let empty = || Vec::with_capacity(CHUNK_BYTES as usize);
         let mut chunk = empty();
         for number in 0.. {
             check(self.cancel)?;
-            let bytes = fill(reader, &mut chunk)?;
-            if bytes == 0 {
+            chunk.clear();
+            if reader.append(CHUNK_BYTES, &mut chunk)? == 0 {
                 break;
             }
             // A log that was made large and never filled has chunks of zeros.
-            if !is_zeros(&chunk[..bytes]) {
-                let mut data = std::mem::replace(&mut chunk, empty());
-                data.truncate(bytes);
+            if !is_zeros(&chunk) {
+                let data = std::mem::replace(&mut chunk, empty());
                 self.give(LogPart::EvtxChunk { number, data })?;
             }
         }
