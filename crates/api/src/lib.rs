@@ -19,6 +19,7 @@ mod inventory;
 mod lake;
 mod ledger;
 pub mod limits;
+mod retention;
 mod rules;
 mod search;
 mod server;
@@ -137,6 +138,7 @@ pub fn router(
         .route("/metrics", get(status::metrics))
         .merge(hunts::routes())
         .merge(lake::routes())
+        .merge(retention::routes())
         .merge(sources::routes())
         .merge(inventory::routes())
         .merge(desk::routes())

@@ -35,6 +35,10 @@ pub enum GapKind {
     CorrelationLimit,
     /// Yagura itself was not running.
     Stopped,
+    /// The disk will be full soon, or before a policy's minimum is reached.
+    DiskFills,
+    /// A device that is silent overwrites what it logged and did not send.
+    DeviceOverwrites,
 }
 
 /// A gap. Serialises as its opening audit record, with its end once it has one.
@@ -236,6 +240,8 @@ impl GapKind {
         GapKind::FindingsLost,
         GapKind::CorrelationLimit,
         GapKind::Stopped,
+        GapKind::DiskFills,
+        GapKind::DeviceOverwrites,
     ];
 
     /// The word a person reads, in `lang`.
@@ -251,6 +257,8 @@ impl GapKind {
             (En, GapKind::FindingsLost) => "Matches not recorded",
             (En, GapKind::CorrelationLimit) => "Correlation limit",
             (En, GapKind::Stopped) => "Not running",
+            (En, GapKind::DiskFills) => "Disk fills",
+            (En, GapKind::DeviceOverwrites) => "Device overwrites",
             (Ja, GapKind::RuleRefused) => "使えないルール",
             (Ja, GapKind::RuleDisabled) => "停止中のルール",
             (Ja, GapKind::EngineBehind) => "検知の遅れ",
@@ -260,6 +268,8 @@ impl GapKind {
             (Ja, GapKind::FindingsLost) => "記録できなかった一致",
             (Ja, GapKind::CorrelationLimit) => "相関の上限",
             (Ja, GapKind::Stopped) => "停止していた期間",
+            (Ja, GapKind::DiskFills) => "ディスクの満杯",
+            (Ja, GapKind::DeviceOverwrites) => "機器での上書き",
         }
     }
 }

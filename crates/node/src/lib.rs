@@ -25,6 +25,7 @@ mod limits;
 mod node;
 mod pipeline;
 mod reprocess;
+pub mod retention;
 mod rhythm;
 mod rows;
 mod rules;
@@ -45,6 +46,7 @@ pub use limits::{INVENTORY_SHOWN_MAX, PAGE_BYTES_MAX};
 pub use node::{Node, NodeOptions};
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
+pub use retention::RetentionSettings;
 pub use rows::{
     Page, PageRoom, Row, RowStream, Scanned, SearchEnd, SearchQuery, from_base64, row_bytes,
 };
