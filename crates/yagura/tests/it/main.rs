@@ -17,6 +17,7 @@ mod hunt;
 mod lake;
 mod language;
 mod mappings;
+mod retention;
 mod rules;
 mod scan;
 mod senders;
