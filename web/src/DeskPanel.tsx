@@ -7,9 +7,10 @@ import { useWords, type Catalogue } from "./i18n";
 import { LevelBadge } from "./LevelBadge";
 import { LEDGER_POLL_MS, SENTENCE_CHARS_MAX } from "./limits";
 import { RiskList } from "./RiskList";
+import { StoragePanel } from "./StoragePanel";
 import { Time } from "./Time";
 
-type View = "alerts" | "risk" | "gaps" | "rules" | "exceptions";
+type View = "alerts" | "risk" | "gaps" | "rules" | "exceptions" | "storage";
 const KINDS: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["rule_refused", "gapRuleRefused"],
   ["rule_disabled", "gapRuleDisabled"],
@@ -20,6 +21,8 @@ const KINDS: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["findings_lost", "gapFindingsLost"],
   ["correlation_limit", "gapCorrelationLimit"],
   ["stopped", "gapStopped"],
+  ["disk_fills", "gapDiskFills"],
+  ["device_overwrites", "gapDeviceOverwrites"],
 ]);
 const STATES: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["in_force", "exceptionInForce"],
@@ -46,6 +49,7 @@ export function DeskPanel({ now, ask, openAlert, alerts }: Props) {
     { view: "gaps", word: open === 0 ? t.gaps : t.gapsOpen(open.toLocaleString(lang)) },
     { view: "rules", word: t.rules },
     { view: "exceptions", word: t.exceptions },
+    { view: "storage", word: t.storage },
   ];
   return (
     <div className="panel alerts">
@@ -61,6 +65,7 @@ export function DeskPanel({ now, ask, openAlert, alerts }: Props) {
       {view === "gaps" ? <GapList gaps={gaps.value?.gaps} now={now} /> : null}
       {view === "rules" ? <RuleList /> : null}
       {view === "exceptions" ? <ExceptionList now={now} /> : null}
+      {view === "storage" ? <StoragePanel now={now} /> : null}
     </div>
   );
 }
