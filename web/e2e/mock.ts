@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
-import type { Alert, AlertDetail, AlertState, EntityRisk, Exception, Gap, NewException, Row, RuleQuality } from "../src/api";
+import type { Alert, AlertDetail, AlertState, EntityRisk, Exception, Forecast, Gap, LakeStats, NewException, RetentionAnswer, Row, RuleQuality } from "../src/api";
 
 const DIST = join(import.meta.dirname, "../dist");
 const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -20,6 +20,9 @@ export class Mock {
   gaps: Gap[] = [];
   rules: RuleQuality[] = [];
   exceptions: Exception[] = [];
+  kept: RetentionAnswer = { delete: false, shortening: false, streams: [], requests: [], holds: [] };
+  sizes: LakeStats = { datasets: [], columns: [], total: { "event.dataset": "", events: 0, received: 0, stored: 0, text_index: 0, ratio: null } };
+  forecast: Forecast = { free: 1e12, per_day: 0, busiest_day: 0, full_in_days: null, full_on: null, warn: false, streams: [] };
   readonly posts: { path: string; marked: boolean; body: unknown }[] = [];
   verified: { at: string; ok: boolean; findings: number } | null = null;
   /** Searches that do not end, by their ids. */
@@ -104,6 +107,15 @@ export class Mock {
     }
     if (pathname === "/api/v1/rules/quality") {
       json(response, 200, { rules: this.rules, total: this.rules.length });
+      return;
+    }
+    const storage: Readonly<Record<string, unknown>> = { "/api/v1/retention": this.kept, "/api/v1/lake/stats": this.sizes, "/api/v1/retention/forecast": this.forecast };
+    if (pathname in storage) {
+      json(response, 200, storage[pathname]);
+      return;
+    }
+    if (pathname === "/api/v1/acts") {
+      json(response, 200, { rows: [], cut: false, total: 0, events_read: 900, events_single: 100, acts_made: 80, events_cut: false });
       return;
     }
     if (pathname.startsWith("/api/v1/exceptions")) return this.except(pathname, request, response);

@@ -329,6 +329,52 @@ describe("the page", () => {
     await shot(page, "risk-ja-light");
   });
 
+  it("says what is kept, for how long and why, and what it takes, in both languages", async () => {
+    const { page, errors, violations } = await open(browser, mock.origin);
+    await page.getByRole("button", { name: "Storage", exact: true }).click();
+    await page.getByText("Nothing is stored yet").waitFor();
+    const size = { "event.dataset": "linux.auth", events: 96_110, received: 11_555_000, stored: 1_690_000, text_index: 210_000, ratio: 6.8 };
+    mock.sizes = {
+      datasets: [size], total: { ...size, "event.dataset": "" },
+      columns: [{ "event.dataset": "linux.auth", column: "event.original<b>", stored: 900_000, encoded: 11_900_000, share: 53.3 }],
+    };
+    const at = "2026-03-02T09:00:00.000000Z";
+    mock.kept = {
+      delete: true, shortening: true, requests: [{ "request.id": "R-000004" }],
+      streams: [
+        {
+          "yagura.stream": "pos/till", events: 4_210_882, batches: 90, stored: 1_690_000, kept_since: at, minimum_days: 365, maximum_days: 400, immediate_days: 92, shortening: true, deletion: "later", deletes_next: "2027-04-06T09:00:00.000000Z", holds: ["H-000001"],
+          policy: { "authority.name": { en: "PCI DSS 10.5.1", ja: "PCI DSS 10.5.1" }, "kind.name": { en: "data retention", ja: "データ保存の定め" }, reason: "cards<img>" },
+        },
+        { "yagura.stream": "syslog", events: 10, batches: 1, stored: 900, kept_since: at, minimum_days: null, maximum_days: null, immediate_days: null, shortening: false, deletion: "never", deletes_next: null, holds: [], policy: null },
+      ],
+      holds: [{ "@timestamp": at, "hold.id": "H-000001", "hold.name": "matter 7", reason: "counsel asked", case: "C-000012", streams: ["pos/*"], hosts: ["web01"], "user.name": "sato" }],
+    };
+    mock.forecast = { free: 5e9, per_day: 1e8, busiest_day: 2e8, full_in_days: 50, full_on: "2027-01-10", warn: true, streams: [{ "yagura.stream": "pos/till", minimum_days: 365, full_before_minimum: true }] };
+    await page.reload();
+    await page.getByRole("button", { name: "Storage", exact: true }).click();
+    await page.getByText("11.0 MiB received, 1.6 MiB stored (1/6.8)").waitFor();
+    await page.getByText("900 events of the last day read as 180 lines").waitFor();
+    await page.getByText("the disk is full on 2027-01-10, in 50 days").waitFor();
+    await page.getByText("pos/till must be kept for 365 days, and the disk is full before that.").waitFor();
+    await page.getByText("PCI DSS 10.5.1 / data retention / cards<img>").waitFor();
+    await page.getByText("No policy: kept for ever").waitFor();
+    await page.getByText("held by H-000001").waitFor();
+    await page.getByText("Waiting for a second person: R-000004").waitFor();
+    const dataset = page.getByRole("button", { name: "linux.auth" });
+    await dataset.click();
+    await page.getByText("event.original<b>").waitFor();
+    expect(await dataset.getAttribute("aria-expanded")).toBe("true");
+    await shot(page, "storage-en-light");
+    await page.getByRole("button", { name: "日本語" }).click();
+    await page.getByRole("button", { name: "保管", exact: true }).click();
+    await page.getByText("PCI DSS 10.5.1 / データ保存の定め / cards<img>").waitFor();
+    await page.getByText("2027-01-10（あと 50 日）でディスクが満杯になります").waitFor();
+    await page.getByText("保全中：H-000001").waitFor();
+    await shot(page, "storage-ja-light");
+    expect({ errors, violations }).toEqual({ errors: [], violations: [] });
+  });
+
   it("says when the server is gone and comes back by itself, missing nothing", async () => {
     ordinaryDay();
     const { page } = await open(browser, mock.origin);

@@ -9,9 +9,10 @@ import { LEDGER_POLL_MS, SENTENCE_CHARS_MAX } from "./limits";
 import type { Question } from "./question";
 import { RiskList } from "./RiskList";
 import { SavedPanel } from "./SavedPanel";
+import { StoragePanel } from "./StoragePanel";
 import { Time } from "./Time";
 
-type View = "alerts" | "risk" | "gaps" | "rules" | "exceptions" | "saved";
+type View = "alerts" | "risk" | "gaps" | "rules" | "exceptions" | "saved" | "storage";
 const KINDS: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["rule_refused", "gapRuleRefused"],
   ["rule_disabled", "gapRuleDisabled"],
@@ -23,6 +24,8 @@ const KINDS: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["correlation_limit", "gapCorrelationLimit"],
   ["forward_behind", "gapForwardBehind"],
   ["stopped", "gapStopped"],
+  ["disk_fills", "gapDiskFills"],
+  ["device_overwrites", "gapDeviceOverwrites"],
 ]);
 const STATES: ReadonlyMap<string, keyof Catalogue> = new Map([
   ["in_force", "exceptionInForce"],
@@ -51,6 +54,7 @@ export function DeskPanel({ now, ask, askAll, openAlert, alerts }: Props) {
     { view: "rules", word: t.rules },
     { view: "exceptions", word: t.exceptions },
     { view: "saved", word: t.savedSearches },
+    { view: "storage", word: t.storage },
   ];
   return (
     <div className="panel alerts">
@@ -67,6 +71,7 @@ export function DeskPanel({ now, ask, askAll, openAlert, alerts }: Props) {
       {view === "rules" ? <RuleList /> : null}
       {view === "exceptions" ? <ExceptionList now={now} /> : null}
       {view === "saved" ? <SavedPanel now={now} askAll={askAll} /> : null}
+      {view === "storage" ? <StoragePanel now={now} /> : null}
     </div>
   );
 }

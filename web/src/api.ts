@@ -157,6 +157,67 @@ export interface RuleQuality {
   "rule.noise"?: { sentence_ja: string; sentence_en: string };
 }
 
+/** What is kept of one stream, by which policy, and when the oldest goes. */
+export interface RetentionStream {
+  "yagura.stream": string;
+  events: number;
+  batches: number;
+  stored: number;
+  kept_since: string | null;
+  policy: { "authority.name": Sentence | null; "kind.name": Sentence | null; reason: string } | null;
+  minimum_days: number | null;
+  maximum_days: number | null;
+  immediate_days: number | null;
+  shortening: boolean;
+  deletion: "never" | "off" | "due" | "later";
+  deletes_next: string | null;
+  holds: string[];
+}
+
+export interface Hold {
+  "@timestamp": string;
+  "hold.id": string;
+  "hold.name": string;
+  reason: string;
+  case: string;
+  streams: string[];
+  hosts: string[];
+  "user.name": string;
+}
+
+export interface RetentionAnswer {
+  delete: boolean;
+  shortening: boolean;
+  streams: RetentionStream[];
+  requests: { "request.id": string }[];
+  holds: Hold[];
+}
+
+export interface Forecast {
+  free: number | null;
+  per_day: number;
+  busiest_day: number;
+  full_in_days: number | null;
+  full_on: string | null;
+  warn: boolean;
+  streams: { "yagura.stream": string; minimum_days: number | null; full_before_minimum: boolean }[];
+}
+
+export interface DatasetSize {
+  "event.dataset": string;
+  events: number;
+  received: number;
+  stored: number;
+  text_index: number;
+  ratio: number | null;
+}
+
+export interface LakeStats {
+  datasets: DatasetSize[];
+  columns: { "event.dataset": string; column: string; stored: number; encoded: number; share: number | null }[];
+  total: DatasetSize;
+}
+
 /** What is to be excepted from a rule. */
 export interface NewException {
   rules: string[];
@@ -400,6 +461,23 @@ export function addException(exception: NewException): Promise<Exception> {
 
 export function removeException(id: string): Promise<unknown> {
   return send(`/api/v1/exceptions/${encodeURIComponent(id)}/remove`, {});
+}
+
+export function retention(signal: AbortSignal): Promise<RetentionAnswer> {
+  return request("/api/v1/retention", { signal });
+}
+
+export function retentionForecast(signal: AbortSignal): Promise<Forecast> {
+  return request("/api/v1/retention/forecast", { signal });
+}
+
+export function lakeStats(signal: AbortSignal): Promise<LakeStats> {
+  return request("/api/v1/lake/stats", { signal });
+}
+
+/** How many events of the last day are read as how many acts. */
+export function actShare(signal: AbortSignal): Promise<ActsAnswer> {
+  return request<ActsAnswer>("/api/v1/acts?query=&last=24h&limit=1", { signal });
 }
 
 export function ledger(signal: AbortSignal): Promise<LedgerAnswer> {

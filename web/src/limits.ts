@@ -22,6 +22,10 @@ export const VALUE_CHARS_MAX = 64 * 1024;
 export const ALERTS_POLL_MS = 2_000;
 /** Between two looks at the ledger and the status, in milliseconds. */
 export const LEDGER_POLL_MS = 5_000;
+/** Between two looks at what storage takes, in milliseconds: the answer reads the end of every file. */
+export const STORAGE_POLL_MS = 60_000;
+/** Columns of a dataset shown, the largest first. */
+export const COLUMNS_SHOWN_MAX = 40;
 /** Live rows are gathered this long before the list is drawn again, in milliseconds. */
 export const TAIL_DRAW_MS = 250;
 /** A search may run a minute and wait for others before; it is given up after this many milliseconds. */

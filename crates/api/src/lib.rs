@@ -20,6 +20,7 @@ mod inventory;
 mod lake;
 mod ledger;
 pub mod limits;
+mod retention;
 mod rules;
 mod saved;
 mod search;
@@ -146,6 +147,7 @@ pub fn router(
         .route("/metrics", get(status::metrics))
         .merge(hunts::routes())
         .merge(lake::routes())
+        .merge(retention::routes())
         .merge(sources::routes())
         .merge(inventory::routes())
         .merge(desk::routes())

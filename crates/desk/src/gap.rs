@@ -37,6 +37,10 @@ pub enum GapKind {
     ForwardBehind,
     /// Yagura itself was not running.
     Stopped,
+    /// The disk will be full soon, or before a policy's minimum is reached.
+    DiskFills,
+    /// A device that is silent overwrites what it logged and did not send.
+    DeviceOverwrites,
 }
 
 /// A gap. Serialises as its opening audit record, with its end once it has one.
@@ -239,6 +243,8 @@ impl GapKind {
         GapKind::CorrelationLimit,
         GapKind::ForwardBehind,
         GapKind::Stopped,
+        GapKind::DiskFills,
+        GapKind::DeviceOverwrites,
     ];
 
     /// The word a person reads, in `lang`.
@@ -255,6 +261,8 @@ impl GapKind {
             (En, GapKind::CorrelationLimit) => "Correlation limit",
             (En, GapKind::ForwardBehind) => "Forwarding behind",
             (En, GapKind::Stopped) => "Not running",
+            (En, GapKind::DiskFills) => "Disk fills",
+            (En, GapKind::DeviceOverwrites) => "Device overwrites",
             (Ja, GapKind::RuleRefused) => "使えないルール",
             (Ja, GapKind::RuleDisabled) => "停止中のルール",
             (Ja, GapKind::EngineBehind) => "検知の遅れ",
@@ -265,6 +273,8 @@ impl GapKind {
             (Ja, GapKind::CorrelationLimit) => "相関の上限",
             (Ja, GapKind::ForwardBehind) => "転送の遅れ",
             (Ja, GapKind::Stopped) => "停止していた期間",
+            (Ja, GapKind::DiskFills) => "ディスクの満杯",
+            (Ja, GapKind::DeviceOverwrites) => "機器での上書き",
         }
     }
 }

@@ -193,9 +193,21 @@ impl Core {
 
     fn begin_segment_if_due(&mut self) -> Result<(), JournalError> {
         self.segments.check()?;
-        if !self.segments.is_full(self.options.segment_bytes) {
-            return Ok(());
+        match self.segments.is_full(self.options.segment_bytes) {
+            true => self.begin_segment(),
+            false => Ok(()),
         }
+    }
+
+    /// Begins a new segment, whatever the one before has room for, and deletes what can go then.
+    pub(crate) fn turn(&mut self) -> Result<(), JournalError> {
+        self.segments.check()?;
+        self.begin_segment()?;
+        self.sweep();
+        Ok(())
+    }
+
+    fn begin_segment(&mut self) -> Result<(), JournalError> {
         let open = self.streams.values().filter_map(|stream| stream.open.as_ref());
         let mut openings: Vec<_> = open
             .chain(self.closing.iter().filter(|batch| batch.count() > 0))

@@ -195,6 +195,15 @@ impl Journal {
         self.control(|answer| Request::Seal(None, answer))
     }
 
+    /// Begins a new segment, so that the ones before it are deleted once every batch in them is retired:
+    /// the newest segment never is. Batches that are open go on in the new one.
+    ///
+    /// # Errors
+    /// When the disk refuses, or the journal is closed.
+    pub fn turn(&self) -> Result<(), JournalError> {
+        self.control(Request::Turn)
+    }
+
     /// Asks whoever reads the output to say when it has worked off all that was told before. What is
     /// returned hears it, or is disconnected when nobody reads any more.
     ///
@@ -288,7 +297,7 @@ enum Admission {
 fn count_of(request: &Request) -> u64 {
     match request {
         Request::Append(append) => append.records.len() as u64,
-        Request::Seal(..) | Request::Mark(..) | Request::Close(_) => 0,
+        Request::Seal(..) | Request::Turn(_) | Request::Mark(..) | Request::Close(_) => 0,
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Request {
     Append(Append),
     /// Seal one stream's batch, or all.
     Seal(Option<StreamName>, Sender<Result<(), JournalError>>),
+    /// Begin a new segment, so that the ones before it can go.
+    Turn(Sender<Result<(), JournalError>>),
     /// Pass a mark to the output.
     Mark(Sender<()>, Sender<Result<(), JournalError>>),
     /// Seal everything and stop.

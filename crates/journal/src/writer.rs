@@ -78,6 +78,10 @@ impl Writer {
                 drop(answer.send(outcome));
                 false
             }
+            Request::Turn(answer) => {
+                drop(answer.send(self.core.turn()));
+                false
+            }
             Request::Mark(mark, answer) => {
                 self.send(JournalOutput::Mark(mark));
                 drop(answer.send(Ok(())));
@@ -131,7 +135,10 @@ impl Drop for AbandonOnExit {
 
 fn refuse(request: Request) {
     match request {
-        Request::Seal(_, answer) | Request::Mark(_, answer) | Request::Close(answer) => {
+        Request::Seal(_, answer)
+        | Request::Turn(answer)
+        | Request::Mark(_, answer)
+        | Request::Close(answer) => {
             drop(answer.send(Err(crate::JournalError::Closed)));
         }
         Request::Append(_) => {}

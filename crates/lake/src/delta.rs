@@ -96,8 +96,11 @@ impl DeltaLog {
         same_rows: bool,
     ) -> Result<u64, LakeError> {
         let target_size = i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX);
+        let left: u64 = files.iter().map(|file| file.rows).sum();
+        let had: u64 = gone.iter().map(|file| file.rows).sum();
         let operation = match same_rows {
             true => DeltaOperation::Optimize { predicate: None, target_size },
+            false if left < had => DeltaOperation::Delete { predicate: None },
             false => DeltaOperation::Update { predicate: None },
         };
         self.act(operation, gone, files, columns, written_at, !same_rows)

@@ -18,6 +18,7 @@
 mod columns;
 mod compact;
 mod counts;
+mod delete;
 mod delta;
 mod durable;
 mod error;
@@ -48,6 +49,7 @@ pub use compact::{
     PreparedCompaction,
 };
 pub use counts::ScanCounts;
+pub use delete::{Deleted, PreparedDeletion};
 pub use error::{AddError, LakeError};
 pub use file::{BatchRows, FileEntry, Order};
 pub use history::{History, HistoryPart, HistoryRows, PartSize};

@@ -88,6 +88,20 @@ impl Lake {
         let gone: HashSet<&str> = old.iter().map(|file| file.path.as_str()).collect();
         {
             let mut state = self.lock();
+            // Batches that the new files do not have are no longer in the table.
+            for rows in old.iter().flat_map(|file| &file.batches) {
+                if let Some(stored) = state.stored.get_mut(&rows.batch) {
+                    *stored = stored.saturating_sub(rows.rows.into());
+                }
+            }
+            for rows in files.iter().flat_map(|file| &file.batches) {
+                *state.stored.entry(rows.batch).or_default() += u64::from(rows.rows);
+            }
+            for rows in old.iter().flat_map(|file| &file.batches) {
+                if state.stored.get(&rows.batch) == Some(&0) {
+                    state.stored.remove(&rows.batch);
+                }
+            }
             let list = Arc::make_mut(&mut state.files);
             list.retain(|file| !gone.contains(file.path.as_str()));
             list.extend(files.into_iter().map(Arc::new));

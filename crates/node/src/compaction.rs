@@ -41,7 +41,7 @@ const FAILURES_MAX: usize = 100;
 
 /// Room that a step leaves free on the disk, in bytes, besides what it needs itself: the journal must
 /// not be the one that finds it full.
-const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+pub(crate) const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 
 /// How many times the old files' bytes a step needs at most: temporary files, and the new ones.
 const NEEDED_FACTOR: u64 = 3;
@@ -444,13 +444,13 @@ impl Run<'_> {
 
 /// Bytes that may still be written where `dir` is; `None` where the system does not say.
 #[cfg(unix)]
-fn free_bytes(dir: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(dir: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(dir).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 #[cfg(not(unix))]
-fn free_bytes(_: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 
@@ -519,17 +519,24 @@ impl CompactWatch for Watch<'_, '_> {
     }
 
     fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
-        let log = &self.run.compactor.events_log;
-        let leaf = log.leaf_of_batch(batch.batch).map_err(|error| error.to_string())?;
-        let leaf = leaf.ok_or("the ledger has no header of it")?;
-        let header = log.header(leaf).map_err(|error| error.to_string())?;
-        if header.stream != batch.stream {
-            return Err(format!("it was of the stream {}", header.stream));
-        }
-        let records = batch.records.iter().map(|(index, record)| (*index, record));
-        verify_batch(&header, &batch.batch_salt, records).map_err(|finding| {
-            let place = finding.index.map(|index| format!("index {index}: "));
-            format!("{}{}", place.unwrap_or_default(), finding.problem.sentence(Lang::En))
-        })
+        verify_stored(&self.run.compactor.events_log, batch)
     }
+}
+
+/// Judges a batch by the root it was sealed with.
+///
+/// # Errors
+/// Why it is not what was received.
+pub(crate) fn verify_stored(log: &Log, batch: &StoredBatch) -> Result<(), String> {
+    let leaf = log.leaf_of_batch(batch.batch).map_err(|error| error.to_string())?;
+    let leaf = leaf.ok_or("the ledger has no header of it")?;
+    let header = log.header(leaf).map_err(|error| error.to_string())?;
+    if header.stream != batch.stream {
+        return Err(format!("it was of the stream {}", header.stream));
+    }
+    let records = batch.records.iter().map(|(index, record)| (*index, record));
+    verify_batch(&header, &batch.batch_salt, records).map_err(|finding| {
+        let place = finding.index.map(|index| format!("index {index}: "));
+        format!("{}{}", place.unwrap_or_default(), finding.problem.sentence(Lang::En))
+    })
 }

@@ -12,6 +12,12 @@ impl DataDir {
         DataDir { root: root.into() }
     }
 
+    /// The same without links and dots in its path, as its files name themselves; unchanged where it
+    /// is not there yet.
+    pub(crate) fn resolved(&self) -> Self {
+        DataDir { root: self.root.canonicalize().unwrap_or_else(|_| self.root.clone()) }
+    }
+
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root

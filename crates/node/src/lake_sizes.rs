@@ -148,7 +148,11 @@ impl Node {
         let in_journal = crate::verify::batches_in_journal(self.data());
         for orphan in &lake.open_report().orphans {
             let Ok(data) = std::fs::metadata(orphan) else { continue };
-            let vouched = |batch: u64| in_journal.contains(&batch);
+            let vouched = |batch: u64| {
+                let fold = self.retaining().fold();
+                in_journal.contains(&batch)
+                    || crate::node::was_deleted(self.logs().0, fold.deleted(), batch)
+            };
             let goes = lake.may_remove_orphan(orphan, vouched).unwrap_or(false);
             let mut found = vec![(self.data().relative(orphan), data.len())];
             // Its text index goes with it.

@@ -28,6 +28,7 @@ mod node;
 mod permalink;
 mod pipeline;
 mod reprocess;
+pub mod retention;
 mod rhythm;
 mod rows;
 mod rules;
@@ -52,6 +53,7 @@ pub use limits::{INVENTORY_SHOWN_MAX, PAGE_BYTES_MAX};
 pub use node::{Node, NodeOptions};
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
+pub use retention::RetentionSettings;
 pub use rows::{
     Page, PageRoom, Row, RowStream, Scanned, SearchEnd, SearchQuery, SortOrder, from_base64,
     row_bytes,

@@ -50,6 +50,9 @@ pub struct NodeOptions {
     /// What events are enriched with, which is recorded where it is new; `None` for a command that
     /// only opens the store: as it was recorded last.
     pub enrich: Option<yagura_enrich::Settings>,
+    /// How long what is kept, which is recorded where it is new; `None` for a command that only opens
+    /// the store: as it was recorded last.
+    pub retention: Option<crate::RetentionSettings>,
     /// Content files of the user, over the built-in ones.
     pub content: Vec<ContentFile>,
     /// The events journal.
@@ -79,6 +82,7 @@ impl Default for NodeOptions {
             rules_recorded_as: None,
             sources: None,
             enrich: None,
+            retention: None,
             content: Vec::new(),
             journal: JournalOptions::default(),
             hot_bytes_max: 256 * 1024 * 1024,
@@ -102,8 +106,9 @@ pub struct Node {
     enriching: Arc<Enriching>,
     pub(crate) rereading: crate::reprocess::Rereading,
     pub(crate) compacting: crate::compaction::Compacting,
+    retaining: crate::retention::Retaining,
     pub(crate) rules: Rules,
-    journal: Journal,
+    pub(crate) journal: Journal,
     events_log: Arc<Log>,
     audit_journal: Journal,
     audit_log: Arc<Log>,
@@ -141,6 +146,7 @@ impl Node {
     ) -> Result<Node, NodeError> {
         let opened_at = clock.now();
         create_dir(data.root())?;
+        let data = data.resolved();
         let lock = DirLock::acquire(&data.lock())?;
         let mut normalizer = new_normalizer(&options)?;
         let dictionary = normalizer.dictionary().clone();
@@ -180,6 +186,7 @@ impl Node {
         let mut source_notices = RecordedNotices::default();
         let mut enrichment = RecordedEnrichment::default();
         let mut saved = crate::saved::Fold::default();
+        let mut retention = crate::retention::RetentionFold::default();
         for entry in &entries {
             desk.replay(entry);
             hunts.replay(entry);
@@ -188,6 +195,7 @@ impl Node {
             source_notices.replay(entry);
             enrichment.replay(entry);
             saved.replay(entry);
+            retention.replay(entry);
         }
         drop(entries);
         // A crash may have come between an alert and the chain it completed.
@@ -195,6 +203,10 @@ impl Node {
             tracing::error!(%error, "attack chains could not be recorded");
         }
         record_keys(&data, &audit)?;
+        let asked = options.retention.as_ref();
+        let is_empty = events_log.size() == 0;
+        let retaining =
+            crate::retention::Retaining::take_up(retention, asked, is_empty, &audit, opened_at)?;
         let book = normalizer.sources();
         let source_zone =
             source_settings.take_up(options.sources.as_ref(), book, &audit, opened_at)?;
@@ -226,7 +238,9 @@ impl Node {
             clock.clone(),
             output,
         )?;
-        remove_orphans(&data, &lake, &audit)?;
+        remove_orphans(&data, &lake, &audit, &|batch| {
+            was_deleted(&events_log, retaining.fold().deleted(), batch)
+        })?;
         let searcher = Searcher::new(lake.clone(), dictionary.clone())
             .map_err(|error| NodeError::Content(error.to_string()))?;
         let (alerts_changed_sender, alerts_changed) = tokio::sync::watch::channel(0);
@@ -291,7 +305,7 @@ impl Node {
         };
         let compacting = Compacting::start(compactor, options.compact)?;
         let saved = crate::saved::SavedSearches::new(audit.clone(), saved);
-        Ok(Node {
+        let node = Node {
             data,
             clock,
             dictionary,
@@ -301,6 +315,7 @@ impl Node {
             enriching,
             rereading: crate::reprocess::Rereading::default(),
             compacting,
+            retaining,
             rules,
             journal,
             events_log,
@@ -326,7 +341,11 @@ impl Node {
             table,
             kept,
             _lock: lock,
-        })
+        };
+        if let Err(error) = node.finish_deletions() {
+            tracing::error!(%error, "a recorded deletion is not finished; the next run tries again");
+        }
+        Ok(node)
     }
 
     /// The data directory.
@@ -458,6 +477,17 @@ impl Node {
         &self.table
     }
 
+    pub(crate) fn retaining(&self) -> &crate::retention::Retaining {
+        &self.retaining
+    }
+
+    /// Begins a new segment of the journal, and waits until what can go of the others is gone.
+    pub(crate) fn turn_journal(&self) -> Result<(), NodeError> {
+        self.journal.turn()?;
+        // What the table took meanwhile is let go of before this is answered.
+        Ok(self.journal.seal_all()?)
+    }
+
     pub(crate) fn lake(&self) -> &Arc<Lake> {
         &self.lake
     }
@@ -506,9 +536,19 @@ impl Node {
     /// An offline proof of one event: a text that `docs/format/verify.py` checks. Blocks; an open
     /// batch is sealed and a checkpoint signed first.
     pub fn prove(&self, id: &EventId) -> Result<String, NodeError> {
-        let missing = || NodeError::NotFound {
-            message: format!("there is no event {id}"),
-            message_ja: format!("イベント {id} はありません"),
+        let missing = || {
+            let deleted = self.retaining.fold().deleted().has(&id.stream, id.batch);
+            let (en, ja) = match deleted {
+                true => (
+                    ": its batch was deleted, which is recorded",
+                    "（バッチを削除した記録があります）",
+                ),
+                false => ("", ""),
+            };
+            NodeError::NotFound {
+                message: format!("there is no event {id}{en}"),
+                message_ja: format!("イベント {id} はありません{ja}"),
+            }
         };
         let stored = match self.lake.stored_batch(id.batch) {
             Err(yagura_lake::LakeError::NoSuchBatch(_)) => return Err(missing()),
@@ -650,6 +690,7 @@ impl Node {
         if let Some(forwarding) = self.forwarding() {
             forwarding.save_all(self);
         }
+        self.retaining.close();
         self.journal.seal_all()?;
         let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.close()?;
@@ -755,26 +796,44 @@ fn record_lake_files(lake: &Lake, audit: &Audit) -> Result<(), NodeError> {
 /// Parquet files of a flush that a crash cut off before its commit: their events are still in the
 /// journal and will be written again. Or of a rereading, before or after its commit: their events are
 /// in the table. One that neither vouches for stays, for `yagura verify` to name.
-fn remove_orphans(data: &DataDir, lake: &Lake, audit: &Audit) -> Result<(), NodeError> {
+/// What was deleted by a record of it is vouched for by that.
+fn remove_orphans(
+    data: &DataDir,
+    lake: &Lake,
+    audit: &Audit,
+    was_deleted: &dyn Fn(u64) -> bool,
+) -> Result<(), NodeError> {
     let orphans = &lake.open_report().orphans;
     if orphans.is_empty() {
         return Ok(());
     }
     let in_journal = crate::verify::batches_in_journal(data);
+    let vouched = |batch: u64| in_journal.contains(&batch) || was_deleted(batch);
     for orphan in orphans {
         let path = data.relative(orphan);
-        if audit.has_file(&path)
-            && lake.may_remove_orphan(orphan, |batch| in_journal.contains(&batch))?
-        {
+        if audit.has_file(&path) && lake.may_remove_orphan(orphan, vouched)? {
             let mut paths = vec![path];
             paths.extend(index_of_orphan(data, orphan).filter(|path| audit.has_file(path)));
             audit.record_removed(&paths)?;
         }
-        if !lake.remove_orphan(orphan, |batch| in_journal.contains(&batch))? {
+        if !lake.remove_orphan(orphan, vouched)? {
             tracing::warn!(path = %orphan.display(), "a file of the table belongs to no commit");
         }
     }
     Ok(())
+}
+
+/// Whether a record says that a batch was deleted.
+pub(crate) fn was_deleted(
+    log: &Log,
+    deleted: &crate::retention::DeletedBatches,
+    batch: u64,
+) -> bool {
+    if deleted.is_empty() {
+        return false;
+    }
+    let stream = crate::retention::stream_of(log, batch).ok().flatten();
+    stream.is_some_and(|stream| deleted.has(&stream, batch))
 }
 
 /// The text index that lies beside an orphan, if there is one.

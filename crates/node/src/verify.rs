@@ -7,6 +7,7 @@ mod table;
 mod tests;
 
 use crate::audit::{FileDigest, FileDigests};
+use crate::retention::DeletedBatches;
 use crate::{DataDir, Node, NodeError};
 use serde::Serialize;
 use serde_json::json;
@@ -118,6 +119,7 @@ pub fn verify_dir(
     scope: &VerifyScope,
     clock: &Arc<dyn Clock>,
 ) -> Result<VerifyReport, NodeError> {
+    let data = &data.resolved();
     let mut verifier = Verifier::new(data, scope, clock.now());
     for name in ["events", "audit"] {
         verifier.log_dir(name);
@@ -181,6 +183,8 @@ const FILES: Name = ("files with a recorded digest", "ダイジェスト記録�
 const LAKE_FILES: Name = ("the table", "テーブル");
 const BATCHES: Name = ("batches, against their sealed roots", "バッチ（封印済みルートとの照合）");
 const PRESENT: Name = ("sealed batches present", "封印済みバッチの有無");
+const DELETED: Name =
+    ("sealed batches absent by recorded deletion", "削除の記録がある封印済みバッチ");
 const CORRELATION: Name = ("the state of correlations", "相関ルールの状態");
 const FORWARD: Name = ("the places of forwarding", "転送の到達位置");
 const SOURCES: Name = ("the state of sources", "送信元の状態");
@@ -192,6 +196,8 @@ struct Verifier<'a> {
     /// Whether a server is writing meanwhile.
     live: bool,
     report: VerifyReport,
+    /// What the audit log says was deleted.
+    deleted: DeletedBatches,
     /// Files that are missing, and files that nobody knows, as far as that can be said while a server
     /// writes: it may have removed or made them since the records were read.
     unsettled: (Vec<String>, Vec<String>),
@@ -204,6 +210,7 @@ impl<'a> Verifier<'a> {
             scope,
             live: false,
             report: VerifyReport { at, ..VerifyReport::default() },
+            deleted: DeletedBatches::default(),
             unsettled: (Vec::new(), Vec::new()),
         }
     }
@@ -295,6 +302,7 @@ impl<'a> Verifier<'a> {
         lake: Option<&Lake>,
     ) -> Result<(), NodeError> {
         if let Some(event) = self.scope.event.clone() {
+            self.deletions();
             self.event(&event, events, lake);
             return Ok(());
         }
@@ -303,7 +311,7 @@ impl<'a> Verifier<'a> {
             crate::files::tidy(self.data, |path| digests.get(path))?;
         }
         if self.scope.is_whole() {
-            self.files(&digests, lake);
+            self.files(&digests, events, lake);
             self.correlation();
             self.sources();
             self.forward();
@@ -355,6 +363,7 @@ impl<'a> Verifier<'a> {
             Ok(runs) => {
                 for record in runs.flatten().flat_map(|run| run.records) {
                     digests.replay(&record.bytes);
+                    self.deleted.replay(&record.bytes);
                 }
             }
             Err(error) => self.wrong(AUDIT, self.data.relative(&dir), error),
@@ -436,7 +445,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Files that never change, against their digests; and files nobody knows.
-    fn files(&mut self, digests: &FileDigests, lake: Option<&Lake>) {
+    fn files(&mut self, digests: &FileDigests, events: &Log, lake: Option<&Lake>) {
         for file in digests.iter() {
             self.checked(FILES, 1);
             match digest_of(self.data, &self.data.root().join(&file.path)) {
@@ -460,7 +469,8 @@ impl<'a> Verifier<'a> {
         }
         let mut stray = Vec::new();
         self.strays(self.data.root(), digests, &mut stray);
-        let explained = lake.map(|lake| self.after_a_crash(lake)).unwrap_or_default();
+        let explained = lake.map(|lake| self.after_a_crash(events, lake));
+        let explained = explained.unwrap_or_default();
         for path in stray.into_iter().filter(|path| !explained.contains(path)) {
             match self.live {
                 true => self.unsettled.1.push(path),
@@ -517,12 +527,16 @@ impl<'a> Verifier<'a> {
     /// Files of the table that a crash explains and the next start puts in order: those of a flush
     /// before its commit, whose events the journal still has, and those after it whose digests were
     /// not recorded yet. The latter must still be what the table's own log says they are.
-    fn after_a_crash(&self, lake: &Lake) -> BTreeSet<String> {
+    fn after_a_crash(&self, events: &Log, lake: &Lake) -> BTreeSet<String> {
         let in_journal = batches_in_journal(self.data);
         let mut explained = BTreeSet::new();
         for orphan in &lake.open_report().orphans {
             let batches = yagura_lake::batches_of_file(orphan).unwrap_or_default();
-            let known = |batch: u64| in_journal.contains(&batch) || lake.contains_batch(batch);
+            let known = |batch: u64| {
+                in_journal.contains(&batch)
+                    || lake.contains_batch(batch)
+                    || crate::node::was_deleted(events, &self.deleted, batch)
+            };
             if !batches.is_empty() && batches.iter().all(|rows| known(rows.batch)) {
                 explained.insert(self.data.relative(orphan));
                 explained.extend(crate::node::index_of_orphan(self.data, orphan));
@@ -589,6 +603,14 @@ impl<'a> Verifier<'a> {
                 let place = place.unwrap_or_else(|| LAKE_FILES.0.to_owned());
                 return self.wrong(EVENT, format!("{place}, event {id}"), error);
             }
+            Ok(None) if self.was_deleted(id, events) => {
+                self.report.notes.push(Finding {
+                    place: id.to_string(),
+                    what: "is absent by a recorded deletion of its batch".into(),
+                    what_ja: "このバッチを削除した記録があり、保存されていません".into(),
+                });
+                return;
+            }
             Ok(None) => {
                 return self.found(
                     EVENT,
@@ -622,6 +644,26 @@ impl<'a> Verifier<'a> {
             ),
             Err(error) => self.wrong(EVENT, id.to_string(), error),
         }
+    }
+
+    /// Folds what was deleted out of the audit journal.
+    fn deletions(&mut self) {
+        let dir = self.data.audit();
+        let Ok(runs) = yagura_journal::read_segments(&dir) else { return };
+        for record in runs.flatten().flat_map(|run| run.records) {
+            self.deleted.replay(&record.bytes);
+        }
+    }
+
+    /// Whether an event was in a batch that was deleted by a record of it.
+    fn was_deleted(&self, id: &EventId, events: &Log) -> bool {
+        let header = events.leaf_of_batch(id.batch).ok().flatten();
+        let header = header.and_then(|leaf| events.header(leaf).ok());
+        header.is_some_and(|header| {
+            header.stream == id.stream
+                && id.index < header.count
+                && self.deleted.has(&id.stream, id.batch)
+        })
     }
 
     /// The batch of an event, from the table or the journal.

@@ -340,6 +340,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         rules_recorded_as: None,
         sources: None,
         enrich: None,
+        retention: None,
         content: crate::content::read(&config.content.dirs, config.lang)?,
         journal: yagura_journal::JournalOptions {
             queue_bytes: config.journal.queue_mib * 1024 * 1024,

@@ -33,6 +33,8 @@ pub struct Config {
     pub journal: JournalSection,
     /// The table of events.
     pub lake: LakeSection,
+    /// How long what is kept.
+    pub retention: yagura_node::RetentionSettings,
     /// Correlations.
     pub correlations: Correlations,
     /// Alerts.
@@ -358,6 +360,9 @@ impl Config {
         self.zone()?;
         self.rule_zone()?;
         self.check_sources()?;
+        self.retention
+            .check()
+            .map_err(|error| anyhow::Error::msg(error.words.text(self.lang).to_owned()))?;
         yagura_enrich::Enrichment::check(&self.enrichment()).map_err(|error| self.said(&error))?;
         for (key, paths) in [("lists", &self.rules.lists), ("pipelines", &self.rules.pipelines)] {
             if let Some(path) = paths.iter().find(|path| !matches!(path.try_exists(), Ok(true))) {
@@ -648,6 +653,11 @@ mod tests {
             ("[[source]]\nhost = 'b'\nencoding = 'utf-17'\n", "write utf-8"),
             ("[[source]]\nhots = 'b'\nzone = 'UTC'\n", "line 2"),
             ("[[source]]\nhost='b'\ndataset='linux.auht'\n", "is it \"linux.auth\"?"),
+            ("[retention]\nwarn_days = 0\n", "retention.warn_days: 0 is out of range (1 to 3650)"),
+            (
+                "[[retention.policy]]\nstreams=['pos/*']\nauthority='pci-dss'\nmaximum_days=90\n",
+                "[[retention.policy]] number 1: maximum_days: 90 is less than the 365 days",
+            ),
             ("[webhook]\nurl='ftp://x'\nsecret_file='s'\n", "webhook.url"),
             ("[webhook]\nurl='http://192.0.2.1/x'\nsecret_file='s'\n", "webhook.url"),
         ] {
@@ -718,6 +728,7 @@ mod tests {
             ("[content]\ndirs = ['/nonexistent']\n", "/nonexistent がありません"),
             ("[[source]]\nhost='b'\ndataset='linux.auht'\n", "\"linux.auth\" のことですか"),
             ("[http]\nlisten = '0.0.0.0:1'\n", "待ち受けません"),
+            ("[[retention.policy]]\nstreams=['a']\n", "[[retention.policy]] の1番目"),
         ] {
             let error = format!("{:#}", read(&format!("lang = 'ja'\n{text}")).unwrap_err());
             assert!(
@@ -731,7 +742,9 @@ mod tests {
     fn keys_of(section: &str) -> Vec<String> {
         let head = match section {
             "" => String::new(),
-            "source" | "forward" | "enrich.network" => format!("[[{section}]]\n"),
+            "source" | "forward" | "enrich.network" | "retention.policy" => {
+                format!("[[{section}]]\n")
+            }
             _ => format!("[{section}]\n"),
         };
         let error = toml::from_str::<Config>(&format!("{head}zzz = 1\n")).unwrap_err();

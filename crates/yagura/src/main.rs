@@ -45,6 +45,7 @@ Examples:
   yagura sources
   yagura inventory import users staff.csv
   yagura lake stats
+  yagura retention
   yagura verify
   yagura prove syslog/42/7 --out event.proof")]
 struct Cli {
@@ -89,6 +90,10 @@ enum Command {
     Lake(commands::lake::LakeCommand),
     /// Send selected events to other systems: syslog, Splunk, Elasticsearch, OpenTelemetry
     Forward(commands::forward::ForwardCommand),
+    /// Show how long what is kept and why, and delete what two persons agree on
+    Retention(commands::retention::Retention),
+    /// Keep events from being deleted: legal holds
+    Hold(commands::hold::HoldCommand),
     /// Check that nothing stored was changed, lost or reordered
     Verify(commands::verify::Verify),
     /// Write an offline proof of one event
@@ -189,6 +194,8 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Reprocess(reprocess) => reprocess.run(lang).await,
         Command::Lake(lake) => lake.run(lang).await,
         Command::Forward(forward) => forward.run(asked, lang).await,
+        Command::Retention(retention) => retention.run(lang).await,
+        Command::Hold(hold) => hold.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
         Command::Config(config) => config.run(asked, lang).await,

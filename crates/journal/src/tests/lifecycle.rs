@@ -181,6 +181,28 @@ fn segments_go_when_their_batches_are_stored_and_what_is_left_reads_alone() {
 }
 
 #[test]
+fn a_new_segment_lets_the_ones_before_go_and_open_batches_go_on() {
+    let mut bench = Bench::new();
+    bench.append("old", &["stored elsewhere"]).unwrap();
+    bench.core.seal(None).unwrap();
+    bench.append("new", &["still open"]).unwrap();
+    let before = bench.segment_names();
+    assert_eq!(before.len(), 1);
+    bench.core.retire(&[0, 1]);
+    assert_eq!(bench.segment_names(), before, "the newest is never deleted");
+    bench.core.turn().unwrap();
+    assert_eq!(bench.segment_names().len(), 2, "the open batch has its record there");
+    bench.core.seal(None).unwrap();
+    bench.core.retire(&[0, 1, 2, 3]);
+    let after = bench.segment_names();
+    assert!(after.len() == 1 && after != before, "{after:?}");
+    bench.append("new", &["later"]).unwrap();
+    let bench = bench.restart();
+    assert_eq!(bench.report.damages, []);
+    assert_eq!(texts(&bench.replayed).into_values().collect::<Vec<_>>(), ["later"]);
+}
+
+#[test]
 fn the_audit_journal_deletes_nothing() {
     let mut bench = Bench::new();
     bench.core.options.retain_all = true;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod compaction;
+mod deletion;
 mod hot_and_cold_are_one_table;
 mod packed;
 mod packed_corpora;

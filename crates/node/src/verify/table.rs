@@ -1,6 +1,6 @@
 //! The batches of the table and of the journal, against what the ledger says of them.
 
-use super::{BATCHES, LAKE_FILES, PRESENT, Verifier, batches_in_journal};
+use super::{BATCHES, DELETED, LAKE_FILES, PRESENT, Verifier, batches_in_journal};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -135,8 +135,17 @@ impl Verifier<'_> {
             if header.count == 0 || !self.scope.covers(&header) {
                 continue;
             }
+            let there = in_lake.contains(&header.batch) || in_journal.contains(&header.batch);
+            if !there && self.live && !self.deleted.has(&header.stream, header.batch) {
+                // It may have been deleted since the records were read.
+                self.deletions();
+            }
+            if !there && self.deleted.has(&header.stream, header.batch) {
+                self.checked(DELETED, 1);
+                continue;
+            }
             self.checked(PRESENT, 1);
-            if !in_lake.contains(&header.batch) && !in_journal.contains(&header.batch) {
+            if !there {
                 self.found(
                     PRESENT,
                     format!("batch {} of stream {}", header.batch, header.stream),

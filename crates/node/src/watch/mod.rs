@@ -23,10 +23,15 @@ pub(crate) struct GapWatch {
     silence: Silence,
     findings_lost: u64,
     looked: Option<UtcMicros>,
+    /// When the forecast of the disk was made last.
+    forecast: Option<UtcMicros>,
 }
 
 /// A correlation that reached a limit counts as limited for this long (microseconds) after.
 const LIMITED_MICROS: i64 = 10 * 60 * 1_000_000;
+
+/// Between two forecasts of the disk, in microseconds: each looks at every file of the table.
+const FORECAST_MICROS: i64 = 10 * 60 * 1_000_000;
 
 /// Longest that nothing at all may have been recorded before a start, in microseconds, without
 /// saying that Yagura was not running. Heartbeats come every five minutes.
@@ -73,6 +78,14 @@ impl Node {
         let mut silent = watch.silence.silent(now, self.opened_at());
         silent.extend(self.source_figures().silent(now));
         set(GapKind::SourceSilent, silent)?;
+        let forecast_due = watch.forecast.is_none_or(|at| {
+            now.as_micros().abs_diff(at.as_micros()) >= FORECAST_MICROS.unsigned_abs()
+        });
+        if forecast_due {
+            set(GapKind::DiskFills, self.disk_warnings(now)?)?;
+            set(GapKind::DeviceOverwrites, self.overwrite_warnings(now))?;
+            watch.forecast = Some(now);
+        }
         watch.looked = Some(now);
         Ok(())
     }

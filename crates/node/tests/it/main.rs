@@ -8,5 +8,6 @@ mod correlation;
 mod databases;
 mod enrichment;
 mod reopen;
+mod retention;
 mod rules;
 mod sources;

@@ -57,6 +57,9 @@ const GAPS_EVERY: Duration = Duration::from_secs(5);
 /// Time between two looks at databases and inventories.
 const ENRICHMENT_EVERY: Duration = Duration::from_secs(5);
 
+/// Time between two looks at what policies let go.
+const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
+
 /// How long open connections are given to end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -98,6 +101,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     let mut options = node_options(&config)?;
     options.sources = Some(SourceOptions { zone: config.zone()?, sources: config.source.clone() });
     options.enrich = Some(config.enrichment());
+    options.retention = Some(config.retention.clone());
     options.rules_recorded_as = Some("yagura serve".to_owned());
     options.compact = config.lake.compact.then(|| CompactOptions {
         files_min: config.lake.compact_files_min,
@@ -110,6 +114,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     report_enrichment(&node, config.lang);
 
     let watching = tokio::spawn(watch_gaps(node.clone()));
+    let retaining = tokio::spawn(keep_policies(node.clone()));
     let again = Arc::new(Notify::new());
     let refreshing = tokio::spawn(watch_enrichment(node.clone(), again.clone()));
     let restarting = tokio::spawn(restart_hunts(node.clone()));
@@ -204,6 +209,7 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
     }
     forwarding.iter().for_each(tokio::task::JoinHandle::abort);
     watching.abort();
+    retaining.abort();
     refreshing.abort();
     restarting.abort();
     tokio::task::spawn_blocking(move || node.close()).await??;
@@ -294,6 +300,21 @@ async fn watch_gaps(node: Arc<Node>) {
             Err(error) => tracing::error!(%error, "the look for detection gaps broke off"),
         }
         tokio::time::sleep(GAPS_EVERY).await;
+    }
+}
+
+/// Deletes what policies let go, where that is switched on, until it is aborted.
+async fn keep_policies(node: Arc<Node>) {
+    node.ready().await;
+    loop {
+        let running = node.clone();
+        match tokio::task::spawn_blocking(move || running.run_retention("yagura")).await {
+            Ok(Ok(done)) if done["batches"] == 0 => {}
+            Ok(Ok(done)) => tracing::info!(%done, "events were deleted by their policies"),
+            Ok(Err(error)) => tracing::error!(%error, "what policies let go is not deleted"),
+            Err(error) => tracing::error!(%error, "the look at policies broke off"),
+        }
+        tokio::time::sleep(RETENTION_EVERY).await;
     }
 }
 

@@ -20,6 +20,7 @@ mod lake;
 mod language;
 mod mappings;
 mod open_table;
+mod retention;
 mod rules;
 mod saved;
 mod scan;
