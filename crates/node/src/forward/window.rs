@@ -9,8 +9,9 @@ use std::sync::Arc;
 use yagura_event::{EventId, UtcMicros};
 use yagura_query::Order;
 
-/// Events of the batches of one window, before the filter. One batch has at most 4,096.
-const WINDOW_EVENTS_MAX: u64 = 8_192;
+/// Events of the batches of one window, before the filter: as many as one batch may have. A window is in
+/// memory as a whole, and nothing of it is sent before it was read.
+const WINDOW_EVENTS_MAX: u64 = 4_096;
 
 /// Leaves that one window looks at: those of silent streams have no events.
 const WINDOW_LEAVES_MAX: u64 = 1_024;
