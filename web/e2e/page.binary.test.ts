@@ -171,7 +171,7 @@ describe("the page of the real server", () => {
     await card.getByRole("button", { name: "Schedule" }).click();
     const schedule = saved.getByRole("form", { name: "Schedule of 田中のログオン" });
     await schedule.getByLabel("Schedule").selectOption("every");
-    await schedule.getByLabel("Minutes").fill("15");
+    await schedule.getByRole("spinbutton", { name: "Minutes" }).fill("15");
     await schedule.getByLabel("Level").selectOption("high");
     await schedule.getByRole("button", { name: "Save" }).click();
     await card.getByText("every 15 minutes; above 0 rows: High").waitFor();

@@ -472,7 +472,7 @@ mod tests {
             "time_zone": "Asia/Tokyo", "last": "24h",
             "schedule": { "daily": "08:00", "rows_over": 3, "level": "high" },
         });
-        assert_eq!(schedule(&search, Lang::En), "daily at 08:00 Asia/Tokyo; over 3 rows: High");
+        assert_eq!(schedule(&search, Lang::En), "daily at 08:00 Asia/Tokyo; over 3 rows: high");
         assert_eq!(schedule(&search, Lang::Ja), "毎日 08:00（Asia/Tokyo）、3行を超えたら高");
         assert_eq!(time(&search, Lang::Ja), "直近 24h");
         let run = json!({
