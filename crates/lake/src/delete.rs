@@ -6,15 +6,14 @@
 
 use crate::LakeError;
 use crate::compact::{CompactStep, CompactWatch, check_digest, tell};
-use crate::file::FileEntry;
+use crate::file::{FileEntry, Order};
 use crate::hot::batch_numbers;
 use crate::lake::{FileWritten, Lake};
-use crate::read::{corrupt, guarded, open, rows_at_once};
+use crate::read::{FileRows, RowsToTake};
 use crate::swap::SwapStep;
-use crate::writer::{FinishedFile, NewFile, Place};
+use crate::writer::{FinishedFile, Layout, NewFile, Place};
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -145,16 +144,13 @@ impl Lake {
     ) -> Result<Option<FinishedFile>, LakeError> {
         let path = self.directory().join(&file.path);
         check_digest(&path, file)?;
-        let mut reader = guarded(&path, || {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(open(&path)?)
-                .map_err(|error| corrupt(&path, error))?;
-            let rows = rows_at_once(builder.metadata());
-            builder.with_batch_size(rows).build().map_err(|error| corrupt(&path, error))
-        })?;
+        let mut reader = FileRows::with_columns(&path, &|_| true, &RowsToTake::default())?;
+        let layout = match file.order {
+            Order::Ledger => Layout::Ledger,
+            Order::Source => Layout::Source(self.keep_raw()),
+        };
         let mut left: Option<NewFile> = None;
-        while let Some(part) =
-            guarded(&path, || reader.next().transpose().map_err(|error| corrupt(&path, error)))?
-        {
+        while let Some(part) = reader.next_rows()? {
             tell(watch, CompactStep::Read(part.num_rows() as u64))?;
             let part = without(part, batches)?;
             if part.num_rows() == 0 {
@@ -165,7 +161,7 @@ impl Lake {
                 None => {
                     let place = Place { dataset: file.dataset.clone(), day: file.day.clone() };
                     let schema = part.schema();
-                    left.insert(NewFile::create(&self.root, place, name, schema, file.order)?)
+                    left.insert(NewFile::create(&self.root, place, name, schema, layout)?)
                 }
             };
             left.write(&part)?;
