@@ -1,12 +1,11 @@
 //! Searches that are watched, ended, linked and saved, through the real binary.
 use crate::common;
-use common::{Server, YAGURA, http_address, http_raw, rows, succeeded, verify, wait_until, yagura};
+use common::{Server, http_address, http_raw, rows, succeeded, verify, wait_until, yagura};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 fn request(server: &Server, method: &str, path: &str) -> (u16, Value) {
     let head = format!(
@@ -53,7 +52,7 @@ fn request_progress(server: &Server, id: &str) -> (u16, Value) {
 }
 
 #[test]
-fn a_search_is_watched_and_ended_by_its_id_its_connection_or_ctrl_c() {
+fn a_search_is_watched_and_ended_by_its_id_or_its_connection() {
     let scratch = tempfile::tempdir().unwrap();
     let data = scratch.path().join("data");
     import_much(&data, scratch.path());
@@ -78,28 +77,6 @@ fn a_search_is_watched_and_ended_by_its_id_its_connection_or_ctrl_c() {
     drop(unread(&server, "left"));
     wait_until("it ends with its connection", || request_progress(&server, "left").0 == 404);
 
-    // All places are taken, so that one more search waits until Ctrl-C.
-    let taken: Vec<_> = (0..8).map(|number| unread(&server, &format!("n{number}"))).collect();
-    let listed = || request(&server, "GET", "/api/v1/searches").1["searches"].clone();
-    let mut child = Command::new(YAGURA)
-        .args(["search", "line", "--lang", "en", "--server", &server.http])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until("one more waits", || {
-        let listed = listed();
-        listed.as_array().unwrap().iter().any(|one| one["phase"] == "waiting")
-    });
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let status = child.wait().unwrap();
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("cancelled: 0 rows had been found"), "{said}");
-    wait_until("the server has let go of it", || listed().as_array().unwrap().len() == 8);
-    drop(taken);
     server.stop();
 }
 
