@@ -12,7 +12,7 @@ use yagura_event::Lang;
 use yagura_node::{ExportFormat, ExportOf, ExportRequest, NodeError, SearchQuery};
 
 /// Where an answer is written.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 pub struct ToFile {
     /// Write all rows into this file, as Parquet, CSV, JSON lines or OCSF: by --output, or else by
     /// the file's name

@@ -156,7 +156,7 @@ impl Search {
         match (rows, end.cut, lang) {
             (0, _, Lang::En) => eprintln!("nothing found"),
             (0, _, Lang::Ja) => eprintln!("見つかりませんでした"),
-            (_, true, lang) => eprintln!("{}", cut(rows, self.limit, lang)),
+            (_, true, lang) => eprintln!("{}", cut(rows, limit, lang)),
             _ => {}
         }
         if self.explain {
@@ -181,9 +181,10 @@ impl Search {
             from: saved.from,
             to: saved.to,
             last: saved.last,
-            limit,
+            limit: Some(limit),
             columns: saved.columns,
-            output,
+            output: Some(output),
+            to_file: ToFile::default(),
             follow: false,
             explain: false,
             oldest_first: saved.sort == SortOrder::Oldest,
