@@ -137,6 +137,18 @@ impl EventsTable {
         self
     }
 
+    /// Whether files of this picture rebuild one of these columns from others.
+    pub fn rebuilds<'a>(&self, columns: impl Iterator<Item = &'a str> + Clone) -> bool {
+        let packed = self.files.iter().filter_map(|file| file.packed.as_ref());
+        packed.into_iter().any(|packed| packed.concerns(columns.clone()))
+    }
+
+    /// The same picture for another look at what was found: its scans are counted apart.
+    pub fn uncounted(mut self) -> Self {
+        self.counter = Arc::default();
+        self
+    }
+
     /// What scans of this picture, and of pictures made from it, look at so far. All of a query once
     /// it has been planned.
     pub fn counts(&self) -> ScanCounts {

@@ -19,6 +19,7 @@ mod ast;
 mod compute;
 mod cursor;
 mod error;
+mod late;
 pub mod limits;
 mod live;
 mod need;

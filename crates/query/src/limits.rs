@@ -54,3 +54,7 @@ pub const COLUMNS_MADE_MAX: usize = 256;
 
 /// Most characters that `values()` joins for one group; longer ones are cut.
 pub const VALUES_CHARS_MAX: usize = 4_096;
+
+/// Most events of an ordered answer, skipped ones not counted, whose places are found before they are
+/// read whole.
+pub const LATE_ROWS_MAX: usize = 10_001;

@@ -1,5 +1,6 @@
 use crate::answer::{Answer, answer};
 use crate::ast::Expr;
+use crate::late;
 use crate::limits::{
     BATCHES_AHEAD, MEMORY_BYTES_MAX, QUERIES_MAX, ROWS_MAX, ROWS_STREAMED_MAX, SECONDS_MAX,
     SQL_OPERATORS_MAX, STACK_BYTES,
@@ -339,8 +340,18 @@ impl Inner {
         limit: usize,
     ) -> Result<(DataFrame, EventsTable), QueryError> {
         let table = self.lake.events();
-        let SearchRequest { expr, from, to, offset, order, columns, received, background, .. } =
-            request;
+        let SearchRequest {
+            expr,
+            from,
+            to,
+            offset,
+            order,
+            columns,
+            received,
+            background,
+            running,
+            ..
+        } = request;
         let mut planner = Planner::new(&expr, table.columns(), &self.dictionary, false);
         let mut steps = Steps::new(&mut planner, order);
         if let Some(from) = from {
@@ -378,13 +389,26 @@ impl Inner {
                 steps.list.len() - usize::from(matches!(steps.list.last(), Some(Step::Select(_))));
             steps.list.insert(at, Step::Sort(keys));
         }
-        steps.list.push(Step::Limit(offset, limit.saturating_add(1)));
-        let Steps { list, .. } = steps;
+        let Steps { mut list, .. } = steps;
         let needed = std::mem::take(&mut planner.needed);
         let need = need::of(&expr.filter, &planner);
         let narrow = table.narrowed(needed.iter().map(String::as_str)).where_text_has(need);
         let context = if background { self.background_context() } else { self.context() };
-        let mut frame = context.read_table(Arc::new(narrow))?;
+        // One row more than wanted tells whether there are more.
+        let rows = limit.saturating_add(1);
+        let mut skip = offset;
+        let mut frame = context.read_table(Arc::new(narrow.clone()))?;
+        let ordered = order != Order::Any && expr.pipes.is_empty();
+        if ordered && late::pays(&narrow, &needed, rows) {
+            // Conditions, the order, and the choice of columns.
+            let shown = list.split_off(list.len().saturating_sub(1));
+            let sort = list.last().cloned();
+            let chosen = late::chosen(frame, list, (skip, rows), &table, &running).await?;
+            frame = context.read_table(Arc::new(narrow.uncounted()))?;
+            list = [Step::Keep(chosen)].into_iter().chain(sort).chain(shown).collect();
+            skip = 0;
+        }
+        list.push(Step::Limit(skip, rows));
         for step in list {
             frame = step.apply(frame)?;
         }

@@ -33,6 +33,7 @@ const BEGINS: &str = "yagura.step.begins";
 const SESSION: &str = "yagura.step.session";
 
 /// One step of a plan.
+#[derive(Clone)]
 pub(crate) enum Step {
     Keep(Condition),
     Sort(Vec<SortExpr>),

@@ -2,9 +2,11 @@
 
 use crate::support;
 use arrow::array::AsArray;
-use support::{LINES, NOON, expr, line_batches, lines, searcher, table};
-use yagura_event::{Lang, UtcMicros};
-use yagura_query::{Order, QueryError, SearchRequest};
+use std::sync::Arc;
+use support::{LINES, NOON, batches, dictionary, expr, line_batches, lines, searcher, table};
+use yagura_event::{Lang, ManualClock, UtcMicros};
+use yagura_lake::{CompactLimits, CompactRule, Lake, LakeOptions};
+use yagura_query::{Order, QueryError, SearchRequest, Searcher};
 
 #[tokio::test]
 async fn expressions_find_their_lines() {
@@ -228,4 +230,77 @@ async fn unknown_fields_are_named_with_a_way_out() {
         let message = error(text).await.render(Lang::En);
         assert!(message.contains(word), "{text}: {message}");
     }
+}
+
+struct Trusting;
+
+impl yagura_lake::CompactWatch for Trusting {
+    fn at(&mut self, _: yagura_lake::CompactStep) -> bool {
+        true
+    }
+
+    fn verify(&mut self, _: &yagura_lake::StoredBatch) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Events of which compacted files rebuild the texts, and others in memory.
+#[tokio::test]
+async fn the_first_events_of_an_order_are_those_there_were_before_texts_were_packed() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(UtcMicros::from_micros(NOON));
+    let lake = Lake::open(directory.path(), LakeOptions::default(), Arc::new(clock)).unwrap();
+    let lake = Arc::new(lake);
+    let texts: Vec<String> =
+        (0..60).map(|n| format!("sshd[{n}]: Failed password for user{} port {n}", n % 7)).collect();
+    let texts: &'static [String] = texts.leak();
+    let all: Vec<support::Line> =
+        texts.iter().map(|text| ("linux.auth", text.as_str(), &[] as &[_])).collect();
+    for (batch, lines) in (1..).zip(all.chunks(20)) {
+        lake.add(batches(batch, lines, 0)).unwrap();
+        if batch < 3 {
+            lake.batch_sealed(batch);
+        }
+    }
+    lake.flush(true).unwrap();
+    let searcher = Searcher::new(lake.clone(), dictionary()).unwrap();
+    let mut questions = Vec::new();
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        for (text, limit, offset) in [
+            ("*", 5, 0),
+            ("*", 7, 3),
+            ("user3", 4, 0),
+            ("port 1*", 9, 2),
+            ("absent", 5, 0),
+            ("*", 80, 0),
+        ] {
+            let mut request = SearchRequest::new(expr(text));
+            (request.limit, request.offset, request.order) = (limit, offset, order);
+            let columns = ["@timestamp", "yagura.batch", "yagura.index", "event.original"];
+            request.columns = columns.map(str::to_owned).to_vec();
+            questions.push(request);
+        }
+    }
+    let answers = async || {
+        let mut answers = Vec::new();
+        for request in &questions {
+            let answer = support::ask(&searcher, request.clone()).await.unwrap();
+            let schema = answer.schema();
+            let (rows, cut) = answer.collect().await.unwrap();
+            let rows = arrow::compute::concat_batches(&schema, &rows).unwrap();
+            let shown = arrow::util::pretty::pretty_format_batches(&[rows]).unwrap().to_string();
+            answers.push((shown, cut));
+        }
+        answers
+    };
+    let before = answers().await;
+    assert!(before[0].0.contains("sshd[") || before[0].0.len() > 400, "{}", before[0].0);
+    let mut rule = CompactRule::new("2026-11-21".to_owned());
+    rule.files_min = 1;
+    let jobs = lake.compactable(&rule);
+    let limits = CompactLimits::default();
+    let prepared = lake.prepare_compaction(&jobs, &limits, &mut Trusting).unwrap();
+    lake.publish_compaction(prepared, &mut Trusting).unwrap();
+    assert!(lake.events().rebuilds(["event.original"].into_iter()), "the texts are packed");
+    assert_eq!(answers().await, before);
 }

@@ -30,7 +30,7 @@ total = duckdb.sql("""select count(*), sum("source.port"), count(distinct "sourc
     from events""").fetchall()[0]
 hosts = duckdb.sql("""select "host.name", count(*) from events
     where dataset = 'linux.auth' group by 1 order by 1""").fetchall()
-raw = duckdb.sql("""select sum(octet_length("event.original")) from events""").fetchall()[0][0]
+raw = duckdb.sql("""select coalesce(sum(octet_length("event.original")), 0) from events""").fetchall()[0][0]
 
 lazy = pl.scan_delta(table)
 two = lazy.select(pl.len(), pl.col("source.port").sum(), pl.col("source.ip").drop_nulls().n_unique(),
@@ -103,6 +103,12 @@ fn duckdb_and_polars_read_the_same_table() {
     succeeded(&yagura(&data, &["lake", "compact"]));
     let after = read_by_others(&python, &data);
     assert!(after["files"].as_u64() < before["files"].as_u64(), "{before} {after}");
-    assert_eq!(after["duckdb"], ours);
-    assert_eq!(after["polars"], ours);
+    // Bytes that are rebuilt from other columns are rebuilt by us alone.
+    for other in [&after["duckdb"], &after["polars"]] {
+        for figure in ["n", "ports", "ips", "hosts"] {
+            assert_eq!(other[figure], ours[figure], "{figure}");
+        }
+        assert!(other["raw"].as_u64() < ours["raw"].as_u64(), "{other}");
+    }
+    assert_eq!(read_by_us(&data), ours);
 }
