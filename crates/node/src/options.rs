@@ -69,7 +69,7 @@ impl Default for NodeOptions {
             hot_bytes_max: 256 * 1024 * 1024,
             flush_interval: Duration::from_secs(300),
             compact: None,
-            keep_raw: KeepRaw::default(),
+            keep_raw: KeepRaw::All,
             desk: DeskOptions::default(),
             correlations: CorrelatorOptions::default(),
         }

@@ -268,7 +268,7 @@ impl Default for LakeSection {
             flush_interval_s: 300,
             compact: true,
             compact_files_min: yagura_node::CompactOptions::default().files_min,
-            keep_raw: Vec::new(),
+            keep_raw: vec!["*".to_owned()],
         }
     }
 }
