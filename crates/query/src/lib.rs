@@ -26,6 +26,7 @@ mod need;
 mod parse;
 mod pipes;
 mod plan;
+mod quick;
 mod running;
 mod scalar;
 mod searcher;

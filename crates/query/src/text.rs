@@ -2,6 +2,7 @@
 
 use crate::ast::Pattern;
 use crate::limits::REGEX_BYTES_MAX;
+use crate::quick::Quick;
 use arrow::array::{Array, AsArray, BinaryViewArray, BooleanArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -132,54 +133,69 @@ impl Compiled {
         original: &BinaryViewArray,
         message: Option<&StringViewArray>,
     ) -> BooleanArray {
-        let mut scratch = Scratch::default();
-        let mut found = vec![false; self.needles.len()];
+        let mut folded = String::new();
+        let mut answers: Vec<Option<bool>> = vec![None; self.needles.len()];
         (0..original.len())
             .map(|row| {
-                found.fill(false);
                 let raw: &[u8] = if original.is_valid(row) { original.value(row) } else { &[] };
                 let message = message.filter(|message| message.is_valid(row));
-                each_text(raw, message.map(|message| message.value(row)), |text| {
-                    self.look_at_text(text, &mut scratch, &mut found);
-                    match found.iter().all(|found| *found) {
-                        true => ControlFlow::Break(()),
-                        false => ControlFlow::Continue(()),
-                    }
-                });
-                Some(holds(&self.tree, &found))
+                let message = message.map(|message| message.value(row));
+                for (needle, answer) in self.needles.iter().zip(&mut answers) {
+                    *answer = needle.quick.is_in_event(raw, message);
+                }
+                if answers.contains(&None) {
+                    each_text(raw, message, |text| {
+                        self.look_at_text(text, &mut folded, &mut answers);
+                        match answers.contains(&None) {
+                            false => ControlFlow::Break(()),
+                            true => ControlFlow::Continue(()),
+                        }
+                    });
+                }
+                Some(holds(&self.tree, &answers))
             })
             .collect()
     }
 
-    fn look_at_text(&self, text: &str, scratch: &mut Scratch, found: &mut [bool]) {
-        scratch.folded.clear();
-        // A regular expression sees the text as it was written.
-        if !self.needles.iter().all(|needle| matches!(needle, Needle::Raw(_))) {
-            fold_into(text, &mut scratch.folded);
-        }
-        for (needle, found) in self.needles.iter().zip(found) {
-            *found = *found || needle.is_in(text, &scratch.folded);
+    /// Looks for what is not answered yet.
+    fn look_at_text(&self, text: &str, folded: &mut String, answers: &mut [Option<bool>]) {
+        let mut is_folded = false;
+        for (needle, answer) in self.needles.iter().zip(answers) {
+            if answer.is_some() {
+                continue;
+            }
+            // A regular expression sees the text as it was written.
+            if !is_folded && !matches!(needle.kind, Kind::Raw(_)) {
+                folded.clear();
+                fold_into(text, folded);
+                is_folded = true;
+            }
+            if needle.is_in_folded(text, folded) {
+                *answer = Some(true);
+            }
         }
     }
 }
 
-fn holds(tree: &Tree, found: &[bool]) -> bool {
+/// What was found nowhere has no answer.
+fn holds(tree: &Tree, found: &[Option<bool>]) -> bool {
     match tree {
-        Tree::Needle(number) => found.get(*number).copied().unwrap_or(false),
+        Tree::Needle(number) => found.get(*number).copied().flatten().unwrap_or(false),
         Tree::And(list) => list.iter().all(|part| holds(part, found)),
         Tree::Or(list) => list.iter().any(|part| holds(part, found)),
         Tree::Not(inner) => !holds(inner, found),
     }
 }
 
-#[derive(Default)]
-struct Scratch {
-    folded: String,
-}
-
 /// Something to find in a text.
 #[derive(Debug)]
-pub(crate) enum Needle {
+pub(crate) struct Needle {
+    kind: Kind,
+    quick: Quick,
+}
+
+#[derive(Debug)]
+enum Kind {
     /// A folded word or phrase. Where it begins or ends with an ASCII letter or digit, so must a
     /// word of the text: `cat` is not in `concat`. Japanese has no such borders.
     Literal { finder: Box<Finder<'static>>, word_start: bool, word_end: bool },
@@ -191,11 +207,11 @@ pub(crate) enum Needle {
 
 impl Needle {
     pub(crate) fn new(pattern: &Pattern) -> Result<Needle, regex::Error> {
-        Ok(match pattern {
+        let kind = match pattern {
             Pattern::Literal(text) => {
                 let folded = fold(text.trim());
                 let bytes = folded.as_bytes();
-                Needle::Literal {
+                Kind::Literal {
                     finder: Box::new(Finder::new(bytes).into_owned()),
                     word_start: bytes.first().is_some_and(u8::is_ascii_alphanumeric),
                     word_end: bytes.last().is_some_and(u8::is_ascii_alphanumeric),
@@ -211,17 +227,25 @@ impl Needle {
                 if edge(folded.chars().last()) {
                     expression.push_str("(?:$|[^0-9a-z])");
                 }
-                Needle::Folded(regex(&expression, false)?)
+                Kind::Folded(regex(&expression, false)?)
             }
-            Pattern::Regex(expression) => Needle::Raw(regex(expression, true)?),
+            Pattern::Regex(expression) => Kind::Raw(regex(expression, true)?),
+        };
+        Ok(Needle { kind, quick: Quick::new(pattern) })
+    }
+
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        self.quick.is_in_text(text).unwrap_or_else(|| match self.kind {
+            Kind::Raw(_) => self.is_in_folded(text, ""),
+            _ => self.is_in_folded(text, &fold(text)),
         })
     }
 
-    pub(crate) fn is_in(&self, text: &str, folded: &str) -> bool {
-        match self {
-            Needle::Folded(regex) => regex.is_match(folded),
-            Needle::Raw(regex) => regex.is_match(text),
-            Needle::Literal { finder, word_start, word_end } => {
+    fn is_in_folded(&self, text: &str, folded: &str) -> bool {
+        match &self.kind {
+            Kind::Folded(regex) => regex.is_match(folded),
+            Kind::Raw(regex) => regex.is_match(text),
+            Kind::Literal { finder, word_start, word_end } => {
                 let bytes = folded.as_bytes();
                 let length = finder.needle().len();
                 let mut from = 0;
@@ -380,6 +404,37 @@ mod tests {
             prop_assert!(found(literal(&word), text.as_bytes(), None));
         }
 
+        /// What is told without folding is what the folded texts tell.
+        #[test]
+        fn quick_answers_are_those_of_the_folded_texts(
+            raw in pieces(8),
+            json in any::<bool>(),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+            message in prop::option::of(pieces(4)),
+            word in "[a-z0-9]{1,3}|foo|exe|n?foo|10|u9375|A1b2|承認|foo exe|fo\\*|\\*xe",
+        ) {
+            let raw = if json { format!("{{{raw}") } else { raw };
+            let raw = match cut {
+                Some(at) => raw.as_bytes()[at.index(raw.len() + 1)..].to_vec(),
+                None => raw.into_bytes(),
+            };
+            let pattern = match word.contains('*') {
+                true => Pattern::Wildcard(word),
+                false => Pattern::Literal(word),
+            };
+            let needle = Needle::new(&pattern).unwrap();
+            let mut obvious = false;
+            each_text(&raw, message.as_deref(), |text| {
+                obvious |= needle.is_in_folded(text, &fold(text));
+                ControlFlow::Continue(())
+            });
+            let quick = needle.quick.is_in_event(&raw, message.as_deref());
+            prop_assert!(quick.is_none_or(|quick| quick == obvious), "{:?}", quick);
+            if let Some(message) = &message {
+                prop_assert_eq!(needle.is_in(message), needle.is_in_folded(message, &fold(message)));
+            }
+        }
+
         /// The index of a row may say "perhaps" for nothing, but never "no" for a match.
         #[test]
         fn the_text_index_never_hides_a_match(
@@ -418,8 +473,7 @@ mod tests {
             ] {
                 let need = crate::need::of_pattern(&pattern);
                 let Ok(needle) = Needle::new(&pattern) else { continue };
-                let in_message =
-                    message.as_ref().is_some_and(|text| needle.is_in(text, &fold(text)));
+                let in_message = message.as_ref().is_some_and(|text| needle.is_in(text));
                 if found(pattern.clone(), raw.as_bytes(), message.as_deref()) || in_message {
                     prop_assert!(
                         may_hold(&need, raw.as_bytes(), message.as_deref()),
@@ -435,6 +489,7 @@ mod tests {
         let long = "A1b2".repeat(40);
         let pieces: Vec<String> = [
             "foo",
+            "n",
             "Foo",
             "ＦＯＯ",
             "exe",

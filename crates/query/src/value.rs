@@ -103,7 +103,7 @@ impl ScalarUDFImpl for ValueFunction {
 enum Matcher {
     Equal { folded: String, address: Option<u128> },
     Regex { regex: Regex, folded: bool },
-    Contains(Needle),
+    Contains(Box<Needle>),
     Network(Network),
     Within { low: Option<(Key, bool)>, high: Option<(Key, bool)> },
 }
@@ -111,7 +111,7 @@ enum Matcher {
 impl Matcher {
     fn new(test: &ValueTest) -> Result<Self, regex::Error> {
         Ok(match test {
-            ValueTest::Contains(pattern) => Matcher::Contains(Needle::new(pattern)?),
+            ValueTest::Contains(pattern) => Matcher::Contains(Box::new(Needle::new(pattern)?)),
             ValueTest::Network(network) => Matcher::Network(*network),
             ValueTest::Whole(Pattern::Literal(text)) => {
                 Matcher::Equal { folded: fold(text).into_owned(), address: address(text) }
@@ -141,6 +141,10 @@ impl Matcher {
                 |key: i32| usize::try_from(key).ok().and_then(|key| passed.get(key).copied());
             return Ok(keys.map(|key| Some(key.and_then(pass).unwrap_or(false))).collect());
         }
+        if let Some(texts) = array.as_string_view_opt() {
+            let passed = texts.iter().map(|text| text.is_some_and(|text| self.passes(text)));
+            return Ok(passed.map(Some).collect());
+        }
         let texts = cast(array, &DataType::Utf8)?;
         Ok(self.evaluate_texts(texts.as_string()).into_iter().map(Some).collect())
     }
@@ -157,7 +161,7 @@ impl Matcher {
             }
             Matcher::Regex { regex, folded: true } => regex.is_match(&fold(text)),
             Matcher::Regex { regex, folded: false } => regex.is_match(text),
-            Matcher::Contains(needle) => needle.is_in(text, &fold(text)),
+            Matcher::Contains(needle) => needle.is_in(text),
             Matcher::Network(network) => text.parse().is_ok_and(|ip| network.contains(ip)),
             Matcher::Within { low, high } => {
                 let above = low.as_ref().is_none_or(|(low, inclusive)| {

@@ -11,7 +11,7 @@ use hashbrown::hash_table::Entry;
 use std::hash::BuildHasher;
 
 /// First and last bytes of an index.
-pub(crate) const MAGIC: &[u8; 8] = b"YGTXIDX1";
+pub(crate) const MAGIC: &[u8; 8] = b"YGTXIDX2";
 
 /// Level of zstd for pages: the tokens are sorted and front-coded already.
 const LEVEL: i32 = 3;
@@ -31,7 +31,7 @@ pub struct IndexCounts {
 
 /// Collects the tokens of a file's rows, in their order.
 ///
-/// Memory is bounded by one segment (at most [`SEGMENT_TOKEN_BYTES_MAX`] and about 64 bytes a token)
+/// Memory is bounded by one segment (at most [`SEGMENT_TOKEN_BYTES_MAX`] and about 128 bytes a token)
 /// and what [`IndexBuilder::take_bytes`] has not fetched yet.
 #[derive(Debug)]
 pub struct IndexBuilder {

@@ -2,11 +2,12 @@
 //! past it. All but [`INFIX_BYTES_MIN`], [`PREFIX_BYTES_MIN`], [`SEGMENT_TOKENS_MAX`] and
 //! [`SEGMENT_TOKEN_BYTES_MAX`] are part of the format.
 
-/// Rows of a block, the smallest stretch of a file that can be passed over.
-pub const BLOCK_ROWS: u32 = 8_192;
+/// Rows of a block, the smallest stretch of a file that can be passed over. The rarest words cost one
+/// block to read wherever they are.
+pub const BLOCK_ROWS: u32 = 1_024;
 
 /// Blocks of a segment; each segment has tokens of its own, which bounds the memory of building.
-pub const SEGMENT_BLOCKS: u32 = 16;
+pub const SEGMENT_BLOCKS: u32 = 128;
 
 /// Longest token in bytes; longer words are kept in parts.
 pub const TOKEN_BYTES_MAX: usize = 64;

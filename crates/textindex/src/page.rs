@@ -4,19 +4,23 @@ use crate::limits::{PAGE_BYTES_MAX, SEGMENT_BLOCKS, TOKEN_BYTES_MAX};
 use memchr::memmem::Finder;
 
 /// Blocks of a segment, block 0 the lowest bit.
-pub(crate) type Blocks = u16;
+pub(crate) type Blocks = u128;
 
 const _: () = assert!(SEGMENT_BLOCKS == Blocks::BITS);
 
 /// Stands before each token of a decoded page. No token contains it.
 const SEPARATOR: u8 = b'\n';
 
-const SEVERAL: u8 = 16;
-const EVERYWHERE: u8 = 17;
+const SEVERAL: u8 = 128;
+const EVERYWHERE: u8 = 129;
+
+/// Runs of blocks up to which a place is written as runs, not as a map of bits.
+const RUNS_MAX: usize = 7;
+const BITS: u8 = 255;
 
 /// The first `count` blocks.
 pub(crate) fn first(count: u32) -> Blocks {
-    u32::MAX.checked_shr(32 - count.min(SEGMENT_BLOCKS)).unwrap_or(0) as Blocks
+    Blocks::MAX.checked_shr(SEGMENT_BLOCKS - count.min(SEGMENT_BLOCKS)).unwrap_or(0)
 }
 
 /// A page before compression. `everywhere` is all blocks of the segment.
@@ -30,7 +34,7 @@ pub(crate) fn encode(tokens: &[(&[u8], Blocks)], everywhere: Blocks) -> Vec<u8> 
             blocks if blocks == everywhere => EVERYWHERE,
             blocks if blocks.count_ones() == 1 => blocks.trailing_zeros() as u8,
             blocks => {
-                several.extend(blocks.to_le_bytes());
+                several_blocks(blocks, &mut several);
                 SEVERAL
             }
         });
@@ -43,10 +47,54 @@ pub(crate) fn encode(tokens: &[(&[u8], Blocks)], everywhere: Blocks) -> Vec<u8> 
         before = token;
     }
     let mut page = (tokens.len() as u32).to_le_bytes().to_vec();
-    for part in [places, shared, lengths, several, letters] {
+    for part in [places, shared, lengths] {
         page.extend(part);
     }
+    page.extend((several.len() as u32).to_le_bytes());
+    page.extend(several);
+    page.extend(letters);
     page
+}
+
+/// Writes several blocks: the number of runs, then first block and length less one of each; or, for more
+/// than [`RUNS_MAX`], [`BITS`] and all bits.
+fn several_blocks(blocks: Blocks, page: &mut Vec<u8>) {
+    let starts = blocks & !(blocks << 1);
+    if starts.count_ones() as usize > RUNS_MAX {
+        page.push(BITS);
+        page.extend(blocks.to_le_bytes());
+        return;
+    }
+    page.push(starts.count_ones() as u8);
+    let mut left = blocks;
+    while left != 0 {
+        let from = left.trailing_zeros();
+        // Proof: `left` has a bit at `from`, so the run has a block at least, and ends within 128.
+        let length = (left >> from).trailing_ones();
+        page.extend([from as u8, (length - 1) as u8]);
+        left &= !(first(length) << from);
+    }
+}
+
+/// Reads them from the front of `page`.
+fn read_blocks(page: &mut &[u8]) -> Option<Blocks> {
+    let (runs, rest) = page.split_first()?;
+    if *runs == BITS {
+        let (bits, rest) = rest.split_first_chunk()?;
+        *page = rest;
+        return Some(Blocks::from_le_bytes(*bits));
+    }
+    let (pairs, rest) = rest.split_at_checked(usize::from(*runs) * 2)?;
+    *page = rest;
+    let mut blocks = 0;
+    for pair in pairs.chunks_exact(2) {
+        let [from, length] = [0, 1].map(|at| u32::from(pair.get(at).copied().unwrap_or(u8::MAX)));
+        if from + length >= SEGMENT_BLOCKS {
+            return None;
+        }
+        blocks |= first(length + 1) << from;
+    }
+    Some(blocks)
 }
 
 /// A page that can be searched.
@@ -71,9 +119,9 @@ impl Page {
         let (places, rest) = rest.split_at_checked(count).ok_or(SHORT)?;
         let (shared, rest) = rest.split_at_checked(count).ok_or(SHORT)?;
         let (lengths, rest) = rest.split_at_checked(count).ok_or(SHORT)?;
-        let several = places.iter().filter(|place| **place == SEVERAL).count() * 2;
-        let (several, mut rest) = rest.split_at_checked(several).ok_or(SHORT)?;
-        let mut several = several.chunks_exact(2);
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+        let (mut several, mut rest) =
+            rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(SHORT)?;
         let mut decoded = Page {
             letters: Vec::with_capacity(rest.len() * 2 + count + 1),
             starts: Vec::with_capacity(count),
@@ -82,10 +130,7 @@ impl Page {
         let mut token: Vec<u8> = Vec::new();
         for ((place, shared), length) in places.iter().zip(shared).zip(lengths) {
             decoded.blocks.push(match *place {
-                SEVERAL => match several.next() {
-                    Some([low, high]) => Blocks::from_le_bytes([*low, *high]),
-                    _ => return Err(SHORT),
-                },
+                SEVERAL => read_blocks(&mut several).ok_or("places that there are not")?,
                 EVERYWHERE => everywhere,
                 block if block < SEVERAL => 1 << block,
                 _ => return Err("a place that there is not"),
@@ -106,7 +151,7 @@ impl Page {
             decoded.letters.extend_from_slice(&token);
         }
         decoded.letters.push(SEPARATOR);
-        match rest.is_empty() {
+        match rest.is_empty() && several.is_empty() {
             true => Ok(decoded),
             false => Err("a page goes on after its last token"),
         }
@@ -168,7 +213,8 @@ mod tests {
 
     #[test]
     fn first_blocks() {
-        assert_eq!((first(0), first(1), first(15), first(16)), (0, 1, 0x7fff, 0xffff));
+        assert_eq!((first(0), first(1), first(15)), (0, 1, 0x7fff));
+        assert_eq!((first(127), first(128)), (u128::MAX >> 1, u128::MAX));
     }
 
     #[test]
@@ -179,17 +225,40 @@ mod tests {
         assert_eq!(Page::decode(&page, 1).unwrap_err(), "a page ends too early");
     }
 
+    #[test]
+    fn places_are_runs_or_bits() {
+        let many = |runs: u32| (0..runs).fold(0, |blocks, run| blocks | 1 << (run * 3));
+        for (blocks, bytes) in
+            [(3, 3), (many(RUNS_MAX as u32), 15), (many(RUNS_MAX as u32 + 1), 17), (u128::MAX, 3)]
+        {
+            let mut page = Vec::new();
+            several_blocks(blocks, &mut page);
+            assert_eq!(page.len(), bytes);
+            let mut left = page.as_slice();
+            assert_eq!((read_blocks(&mut left), left.len()), (Some(blocks), 0));
+            for cut in 0..page.len() {
+                assert_eq!(read_blocks(&mut &page[..cut]), None);
+            }
+        }
+        assert_eq!(read_blocks(&mut &[1, 127, 0][..]), Some(1 << 127));
+        assert_eq!(read_blocks(&mut &[1, 127, 1][..]), None);
+    }
+
     proptest! {
         #[test]
         fn pages_come_back_and_find(
-            tokens in prop::collection::btree_map("[a-c]{1,6}|鍵|承認", 1u16.., 0..40),
+            tokens in prop::collection::btree_map(
+                "[a-c]{1,6}|鍵|承認",
+                prop_oneof![1u128.., (0u32..128).prop_map(|block| 1 << block), 1u128..9],
+                0..40,
+            ),
             wanted in "[a-c]{1,4}",
         ) {
             let tokens: BTreeMap<Vec<u8>, Blocks> =
                 tokens.into_iter().map(|(token, blocks)| (token.into_bytes(), blocks)).collect();
             let list: Vec<(&[u8], Blocks)> =
                 tokens.iter().map(|(token, blocks)| (token.as_slice(), *blocks)).collect();
-            let page = Page::decode(&encode(&list, u16::MAX), u16::MAX).unwrap();
+            let page = Page::decode(&encode(&list, Blocks::MAX), Blocks::MAX).unwrap();
             for (token, blocks) in &list {
                 prop_assert_eq!(page.exact(token), *blocks);
             }
@@ -207,7 +276,7 @@ mod tests {
         fn never_panics(page in prop::collection::vec(any::<u8>(), 0..64), count in 0u32..8) {
             let mut bytes = count.to_le_bytes().to_vec();
             bytes.extend(page);
-            if let Ok(page) = Page::decode(&bytes, u16::MAX) {
+            if let Ok(page) = Page::decode(&bytes, Blocks::MAX) {
                 page.exact(b"a");
                 page.prefix(b"a");
                 page.infix(&Finder::new(b"a"));
