@@ -10,7 +10,8 @@ use crate::counts::Counter;
 use crate::packed::{Packed, is_target, stands_for};
 use crate::provider::{DATASET, parquet_source};
 use crate::read::{corrupt, guarded};
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -36,6 +37,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use yagura_rebuild::{Look, marks};
+use yagura_textindex::{Need, Sieve};
 
 /// A file and the rows of it that are to be read.
 #[derive(Debug, Clone)]
@@ -54,17 +57,22 @@ pub(crate) struct PackedFilesExec {
     schema: SchemaRef,
     /// What the Parquet reader may decide, over `schema`.
     predicate: Option<Arc<dyn PhysicalExpr>>,
+    /// Rows that it sorts out are not rebuilt.
+    sieve: Option<Arc<Sieve>>,
     properties: Arc<PlanProperties>,
     counter: Arc<Counter>,
 }
 
 impl PackedFilesExec {
+    /// `need` is what the texts of all rows that are wanted have.
     pub(crate) fn new(
         columns: Arc<TableColumns>,
         partitions: Vec<Vec<PackedFile>>,
         schema: SchemaRef,
+        need: &Need,
         counter: Arc<Counter>,
     ) -> Self {
+        let sieve = Sieve::new(need);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
             Partitioning::UnknownPartitioning(partitions.len()),
@@ -76,6 +84,7 @@ impl PackedFilesExec {
             partitions: Arc::new(partitions),
             schema,
             predicate: None,
+            sieve: sieve.is_of_use().then(|| Arc::new(sieve)),
             properties: Arc::new(properties),
             counter,
         }
@@ -131,13 +140,44 @@ impl PackedFilesExec {
             let parts: Vec<Result<RecordBatch>> = starts.map(|at| Ok(part(at))).collect();
             stream::iter(parts)
         });
+        let sieve = self.sieve.clone();
         let parts = parts.try_flatten().map(move |part| {
             let part: RecordBatch = part?;
-            let whole = guarded(&file.path, || file.packed.unpacked(&file.path, &part));
+            let whole = guarded(&file.path, || {
+                let part = match &sieve {
+                    Some(sieve) => sifted(&part, sieve),
+                    None => part,
+                };
+                file.packed.unpacked(&file.path, &part)
+            });
             let whole = whole.map_err(|error| DataFusionError::External(error.into()))?;
             handed_up(&whole, &wanted)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), parts)))
+    }
+}
+
+/// The rows whose texts may have what the query needs, told without rebuilding them. Where that cannot be
+/// done, all of them: what is wrong is said when they are rebuilt.
+fn sifted(rows: &RecordBatch, sieve: &Sieve) -> RecordBatch {
+    let Ok(marks) = marks(rows, &Looking(sieve)) else { return rows.clone() };
+    let texts = marks.original.iter().zip(&marks.message);
+    let keep: BooleanArray = texts
+        // One word of a query may stand in the one text, another in the other.
+        .map(|(original, message)| Some(sieve.may_hold(original | message)))
+        .collect();
+    filter_record_batch(rows, &keep).unwrap_or_else(|_| rows.clone())
+}
+
+struct Looking<'a>(&'a Sieve);
+
+impl Look for Looking<'_> {
+    fn look(&self, text: &[u8]) -> u64 {
+        self.0.marks(text)
+    }
+
+    fn look_at_digits(&self, letters: u32, run: usize) -> u64 {
+        self.0.marks_of_digits(letters, run)
     }
 }
 

@@ -375,7 +375,13 @@ impl EventsTable {
         }
         let schema = Arc::new(full.project(projection)?);
         let counter = self.counter.clone();
-        Ok(Some(Arc::new(PackedFilesExec::new(self.columns.clone(), parts, schema, counter))))
+        Ok(Some(Arc::new(PackedFilesExec::new(
+            self.columns.clone(),
+            parts,
+            schema,
+            &self.need,
+            counter,
+        ))))
     }
 
     fn partitioned_file(&self, file: &FileEntry, rows: RowsToRead) -> Result<PartitionedFile> {

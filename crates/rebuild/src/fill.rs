@@ -106,7 +106,7 @@ fn as_it_is(column: Option<&Column>, row: usize, out: &mut Vec<u8>) -> bool {
 
 /// The values of a row: first the slots that do not read as the template says, then those of which
 /// it says nothing.
-struct Values<'a> {
+pub(crate) struct Values<'a> {
     exceptions: Cursor<'a>,
     exceptions_left: usize,
     /// Slot of the next exception.
@@ -115,7 +115,7 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn read(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         let count = if bytes.is_empty() { 0 } else { cursor.number()? };
         let mut exceptions = cursor;
@@ -128,7 +128,7 @@ impl<'a> Values<'a> {
     }
 
     /// The text of slot `number` where it is an exception.
-    fn instead(&mut self, number: usize) -> Option<&'a [u8]> {
+    pub(crate) fn instead(&mut self, number: usize) -> Option<&'a [u8]> {
         if self.exceptions_left == 0 || self.next != number {
             return None;
         }
@@ -141,7 +141,7 @@ impl<'a> Values<'a> {
     }
 
     /// The next stored text; the last one has no length.
-    fn stored(&mut self, last: bool) -> Option<&'a [u8]> {
+    pub(crate) fn stored(&mut self, last: bool) -> Option<&'a [u8]> {
         if last {
             let len = self.stored.rest().len();
             return self.stored.take(len);

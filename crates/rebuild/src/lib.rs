@@ -8,6 +8,8 @@
 //! * [`pack`] and [`unpack`] do both for all columns of a batch that are rebuilt: the message from
 //!   the other columns, then the received bytes from these and the message.
 //!
+//! * [`marks`] says which rows cannot have what is looked for, without rebuilding them.
+//!
 //! One mechanism serves JSON and text of all kinds; no source is treated by itself. `docs/format/rebuild.md`
 //! says what the columns hold, to the byte.
 //!
@@ -25,6 +27,7 @@ mod escape;
 mod fill;
 mod learn;
 pub mod limits;
+mod marks;
 mod pack;
 mod scan;
 mod target;
@@ -35,6 +38,7 @@ mod words;
 pub use decode::{Decoder, decode};
 pub use encode::{Encoded, encode};
 pub use error::RebuildError;
+pub use marks::{Look, Marks, UNTOLD, marks};
 pub use pack::{pack, unpack};
 pub use target::{MESSAGE, ORIGINAL, Target};
 pub use template::referred;

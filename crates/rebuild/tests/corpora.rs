@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
+#[path = "common/sieving.rs"]
+mod sieving;
 
 use arrow::array::Array;
 use common::{corpora, normalizer, rows};
@@ -85,4 +87,38 @@ fn event_logs_come_back() {
     tally.add(&mut normalizer, &records);
     let share = tally.share("EVTX");
     assert!(share >= 0.95, "{share}");
+}
+
+/// Words are looked for without rebuilding texts; nearly no row that has not the word is rebuilt.
+#[test]
+fn words_are_told_from_what_is_stored() {
+    let Some(corpora) = corpora() else { return };
+    let mut normalizer = normalizer();
+    let third = |lines: Vec<Vec<u8>>| lines[..lines.len() / 3].to_vec();
+    let windows: Vec<_> = common::otrf(&corpora, 12).flat_map(third).collect();
+    let text: Vec<_> = common::loghub(&corpora).flatten().collect();
+    for (lines, words, most) in [
+        (windows, ["mimikatz", "powershell", "wmiprvse", "s4u", "theshire"], 0.05),
+        (text, ["failed", "root", "terminating", "blk", "authentication"], 0.25),
+    ] {
+        let (mut without, mut rebuilt) = (0, 0);
+        for (number, lines) in lines.chunks(ROWS).enumerate() {
+            for batch in rows(&mut normalizer, lines, (number * ROWS) as u32) {
+                let packed = pack(&batch.columns, &[MESSAGE, ORIGINAL]).unwrap();
+                for word in words {
+                    let has = sieving::has(&batch.columns, word);
+                    for (row, (has, may)) in
+                        has.into_iter().zip(sieving::may_have(&packed, word)).enumerate()
+                    {
+                        assert!(may || !has, "{}: row {row} has {word}", batch.dataset);
+                        without += usize::from(!has);
+                        rebuilt += usize::from(may && !has);
+                    }
+                }
+            }
+        }
+        let share = rebuilt as f64 / without as f64;
+        println!("{rebuilt} of {without}: {share:.4}");
+        assert!(share <= most, "{share}");
+    }
 }

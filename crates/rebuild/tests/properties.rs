@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "common/sieving.rs"]
+mod sieving;
+
 use arrow::array::{
     ArrayRef, BinaryArray, DictionaryArray, Int64Array, RecordBatch, StringViewArray,
     TimestampMicrosecondArray,
@@ -144,6 +147,33 @@ proptest! {
         let packed = pack(&batch, &[MESSAGE, ORIGINAL]).unwrap();
         let whole = unpack(&packed).unwrap();
         prop_assert_eq!(whole, batch);
+    }
+
+    /// What a text has, its marks say, whatever it is made of.
+    #[test]
+    fn marks_miss_nothing(
+        rows in rows_alike(),
+        which in any::<proptest::sample::Index>(),
+        at in any::<proptest::sample::Index>(),
+        length in 1_usize..8,
+    ) {
+        let batch = batch(&rows);
+        let packed = pack(&batch, &[MESSAGE, ORIGINAL]).unwrap();
+        let row = &rows[which.index(rows.len())];
+        let text = format!("{} {}", String::from_utf8_lossy(&row.0), row.1.as_deref().unwrap_or(""));
+        let text = yagura_textindex::fold(&text).into_owned();
+        let words: Vec<&str> = text
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect();
+        if let Some(word) = words.get(at.index(words.len().max(1))) {
+            let from = at.index(word.len());
+            let stretch = &word[from..word.len().min(from + length)];
+            let has = sieving::has(&batch, stretch);
+            for (row, (has, may)) in has.into_iter().zip(sieving::may_have(&packed, stretch)).enumerate() {
+                prop_assert!(may || !has, "row {} has {}", row, stretch);
+            }
+        }
     }
 
     /// Bytes of a damaged or hostile file.

@@ -44,6 +44,15 @@ impl AnyCase {
         self.wanted.len()
     }
 
+    /// Whether digits and these letters (bit 0 is `a`), at most so many in a row, could be it.
+    pub(crate) fn could_be_made_of(&self, letters: u32, run: usize) -> bool {
+        let mut runs = self.wanted.split(|byte| !byte.is_ascii_alphabetic());
+        runs.all(|letters_of| {
+            letters_of.len() <= run
+                && letters_of.iter().all(|letter| letters >> (letter - b'a') & 1 == 1)
+        })
+    }
+
     /// Whether it is somewhere in `text`.
     pub fn is_in(&self, text: &[u8]) -> bool {
         self.find(text, 0).is_some()
