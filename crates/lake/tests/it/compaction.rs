@@ -607,10 +607,12 @@ async fn the_text_index_is_that_of_the_new_order() {
     compact(&lake);
     assert!(lake.files().iter().all(|file| file.text_index.is_some()));
     // By time, both batches alternate: what each has in the middle ends the first block.
-    let table = lake.events().where_text_has(yagura_textindex::Need::literal("4095"));
+    let middle = rows / 2 - 1;
+    let need = yagura_textindex::Need::literal(&middle.to_string());
+    let table = lake.events().where_text_has(need);
     assert_eq!(count_of(table.clone()).await, i64::from(rows));
-    let found = "select count(*) from events where message = 'line 4095'";
-    assert_eq!(number(table.clone(), found).await, 2);
+    let found = format!("select count(*) from events where message = 'line {middle}'");
+    assert_eq!(number(table.clone(), &found).await, 2);
     assert_eq!((table.counts().files_without_index, table.counts().files_passed_by_text), (0, 0));
     let absent = lake.events().where_text_has(yagura_textindex::Need::literal("absent"));
     assert_eq!(count_of(absent.clone()).await, 0);
