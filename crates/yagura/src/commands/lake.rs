@@ -2,13 +2,12 @@
 
 use crate::Place;
 use crate::backend::Backend;
+use crate::commands::job::Job;
 use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use std::time::Duration;
 use yagura_event::Lang;
 use yagura_node::{CompactRequest, Node, VacuumRequest};
 
@@ -115,10 +114,12 @@ struct Vacuum {
     place: Place,
 }
 
-/// How often a server is asked how far it is.
-const POLL: Duration = Duration::from_millis(150);
-
-const COMPACT: &str = "/api/v1/lake/compact";
+const COMPACTING: Job = Job {
+    path: "/api/v1/lake/compact",
+    position: "rows_now",
+    state: Node::compacting,
+    cancel: Node::cancel_compacting,
+};
 
 impl LakeCommand {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
@@ -146,37 +147,15 @@ impl Compact {
             let request: CompactRequest = serde_json::from_value(body).unwrap_or_default();
             node.compact(&request, who)
         };
-        backend.act(COMPACT, serde_json::to_value(request)?, begin).await?;
-        let target =
-            if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(1), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% {eta} {msg}") {
-            bar.set_style(style);
-        }
-        let mut cancelled = false;
-        loop {
-            let state = backend.ask(COMPACT, &[], |node| Ok(node.compacting())).await?;
-            let count = |key: &str| state[key].as_u64().unwrap_or_default();
-            bar.set_length(count("rows_total").max(1));
-            bar.set_position(count("rows_now"));
-            bar.set_message(match lang {
-                Lang::En => format!("{} events compacted", count("rows_done")),
-                Lang::Ja => format!("{}件を処理", count("rows_done")),
-            });
-            if state["running"] != true {
-                bar.finish_and_clear();
-                return Ok(state);
+        backend.act(COMPACTING.path, serde_json::to_value(request)?, begin).await?;
+        let message = |state: &Value| {
+            let done = state["rows_done"].as_u64().unwrap_or_default();
+            match lang {
+                Lang::En => format!("{done} events compacted"),
+                Lang::Ja => format!("{done}件を処理"),
             }
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                interrupted = tokio::signal::ctrl_c(), if !cancelled => {
-                    interrupted?;
-                    cancelled = true;
-                    let cancel = |node: &Node, _: Value, _: &str| Ok(node.cancel_compacting());
-                    backend.act("/api/v1/lake/compact/cancel", json!({}), cancel).await?;
-                }
-            }
-        }
+        };
+        COMPACTING.follow(backend, self.quiet, message).await
     }
 
     fn print(&self, state: &Value, lang: Lang) -> Result<ExitCode> {
