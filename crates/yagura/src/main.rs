@@ -192,7 +192,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Sources(sources) => sources.run(lang).await,
         Command::Inventory(inventory) => inventory.run(lang).await,
         Command::Reprocess(reprocess) => reprocess.run(lang).await,
-        Command::Lake(lake) => lake.run(lang).await,
+        Command::Lake(lake) => lake.run(asked, lang).await,
         Command::Forward(forward) => forward.run(asked, lang).await,
         Command::Retention(retention) => retention.run(lang).await,
         Command::Hold(hold) => hold.run(lang).await,

@@ -3,10 +3,12 @@
 use crate::Place;
 use crate::backend::Backend;
 use crate::commands::job::Job;
+use crate::config::{Config, LakeSection};
 use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use yagura_event::Lang;
 use yagura_node::{CompactRequest, Node, VacuumRequest};
@@ -50,6 +52,7 @@ Exit codes: 0 done, 1 something did not verify or it could not be done, 2 misuse
 Examples:
   yagura lake compact
   yagura lake compact --dataset linux.auth --day 2026-11-21
+  yagura lake compact --config yagura.toml --data /srv/yagura
   yagura lake compact --due --output json")]
 struct Compact {
     /// Only this dataset, such as windows.security
@@ -67,6 +70,9 @@ struct Compact {
     /// No progress bar
     #[arg(long, short)]
     quiet: bool,
+    /// The configuration file, for lake.keep_raw of a directory; a server goes by its own
+    #[arg(long, value_name = "FILE", env = "YAGURA_CONFIG")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -122,9 +128,9 @@ const COMPACTING: Job = Job {
 };
 
 impl LakeCommand {
-    pub async fn run(self, lang: Lang) -> Result<ExitCode> {
+    pub async fn run(self, asked: Option<Lang>, lang: Lang) -> Result<ExitCode> {
         match self.action {
-            Action::Compact(compact) => compact.run(lang).await,
+            Action::Compact(compact) => compact.run(asked, lang).await,
             Action::Stats(stats) => stats.run(lang).await,
             Action::Vacuum(vacuum) => vacuum.run(lang).await,
         }
@@ -132,8 +138,13 @@ impl LakeCommand {
 }
 
 impl Compact {
-    async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let backend = Backend::open(&self.place, lang).await?;
+    async fn run(self, asked: Option<Lang>, lang: Lang) -> Result<ExitCode> {
+        // What the server was told to leave out is not stored twice again by a command beside it.
+        let lake = match &self.config {
+            Some(path) if self.place.is_directory() => Config::load(Some(path), asked, lang)?.lake,
+            _ => LakeSection::default(),
+        };
+        let backend = Backend::open_as(&self.place, lake, lang).await?;
         let done = self.compact(&backend, lang).await;
         backend.close().await;
         self.print(&done?, lang)
