@@ -2,7 +2,7 @@
 //! the same answers in the same shape.
 
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{Config, LakeSection};
 use crate::output::Row;
 use crate::told::{self, misuse};
 use crate::{Misuse, Place};
@@ -103,13 +103,17 @@ pub async fn open_node(data: DataDir, options: NodeOptions) -> Result<Arc<Node>>
 impl Backend {
     /// Opens the place.
     pub async fn open(place: &Place, lang: Lang) -> Result<Backend> {
+        Backend::open_as(place, LakeSection::default(), lang).await
+    }
+
+    /// Opens the place; a directory with the table as `lake` says.
+    pub async fn open_as(place: &Place, lake: LakeSection, lang: Lang) -> Result<Backend> {
         if let Some(client) = place.client(lang)? {
             return Ok(Backend::Remote(client));
         }
         let data = place.existing_dir(lang)?;
-        let mut config = Config::default();
+        let mut config = Config { lake, lang, ..Config::default() };
         config.content.dirs = place.content.clone();
-        config.lang = lang;
         let node = open_node(data, node_options(&config)?).await?;
         Ok(Backend::Local(node, lang))
     }

@@ -1,4 +1,4 @@
-//! The zone in which people write and read times. Programs get UTC.
+//! The times a command is asked about, and the zone in which people write and read them. Programs get UTC.
 
 use crate::Misuse;
 use crate::told::misuse;
@@ -14,6 +14,22 @@ pub struct ZoneArgument {
     /// [default: this machine's]. json, jsonl and csv are always UTC
     #[arg(long, value_name = "ZONE", env = "YAGURA_TIME_ZONE")]
     time_zone: Option<String>,
+}
+
+/// Which time is asked about, and in which zone times are written and read.
+#[derive(Args, Clone)]
+pub struct TimeArguments {
+    #[command(flatten)]
+    pub zone: ZoneArgument,
+    /// From this instant on (ISO 8601, or now-2h)
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Before this instant (ISO 8601, or now-2h)
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// The last so many minutes, hours or days, such as 15m, 24h, 7d
+    #[arg(long, value_name = "SPAN", conflicts_with_all = ["from", "to"])]
+    pub last: Option<String>,
 }
 
 impl ZoneArgument {

@@ -2,40 +2,13 @@
 //! `--no-capture` prints the table and examples of each kind; `YAGURA_ACTS_ALL=1` reads every Windows
 //! recording instead of every fourth, and every system of Loghub instead of three.
 
+use crate::recorded::{corpora, event_log, files, is_recording, zipped};
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use yagura_acts::{Act, Acts, Observed, Options, batches};
 use yagura_event::{CommittedRun, Lang, Record, StreamName, Transport};
 use yagura_normalize::Normalizer;
-
-fn corpora() -> Option<PathBuf> {
-    match std::env::var_os("YAGURA_CORPORA") {
-        Some(path) => Some(path.into()),
-        None if std::env::var_os("CI").is_some() => panic!("CI must set YAGURA_CORPORA"),
-        None => {
-            println!("skipped: set YAGURA_CORPORA");
-            None
-        }
-    }
-}
-
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
 
 fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
     let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
@@ -44,30 +17,22 @@ fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
 
 /// What is in the recordings of an archive.
 fn contents(path: &Path) -> Vec<Vec<u8>> {
-    let file = std::fs::File::open(path).unwrap();
-    let mut contents = Vec::new();
-    let mut add = |name: &str, member: &mut dyn Read| {
-        if !name.contains("__MACOSX") && name.ends_with(".json") {
-            let mut content = Vec::new();
-            member.read_to_end(&mut content).unwrap();
-            contents.push(content);
-        }
-    };
-    if path.extension().is_some_and(|end| end == "zip") {
-        let mut zip = zip::ZipArchive::new(file).unwrap();
-        for number in 0..zip.len() {
-            let mut member = zip.by_index(number).unwrap();
-            let name = member.name().unwrap().to_string();
-            add(&name, &mut member);
-        }
+    let contents = if path.extension().is_some_and(|end| end == "zip") {
+        zipped(path)
     } else {
+        let file = std::fs::File::open(path).unwrap();
         let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
+        let mut contents = Vec::new();
         for member in tar.entries().unwrap() {
             let mut member = member.unwrap();
-            let name = member.path().unwrap().to_string_lossy().into_owned();
-            add(&name, &mut member);
+            if is_recording(&member.path().unwrap().to_string_lossy()) {
+                let mut content = Vec::new();
+                member.read_to_end(&mut content).unwrap();
+                contents.push(content);
+            }
         }
-    }
+        contents
+    };
     assert!(!contents.is_empty(), "nothing in {}", path.display());
     contents
 }
@@ -227,11 +192,8 @@ fn event_logs_shrink() {
     let logs = files(&corpora.join("evtx-attack-samples"), "evtx");
     assert!(logs.len() > 100);
     for path in logs {
-        let Ok(parser) = evtx::EvtxParser::from_path(&path) else { continue };
-        let settings = evtx::ParserSettings::new().num_threads(1);
-        let mut parser = parser.with_configuration(settings);
-        let records = parser.records_json().filter_map(|record| Some(record.ok()?.data.into()));
-        tally.recording(records.collect());
+        let Some(records) = event_log(&path) else { continue };
+        tally.recording(records);
     }
     let share = tally.report("evtx samples");
     // These are extracts of a few events each, so there is little to join.

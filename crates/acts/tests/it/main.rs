@@ -6,3 +6,5 @@ mod common;
 mod corpora;
 mod kinds;
 mod order;
+#[path = "../../../rebuild/tests/common/recorded.rs"]
+mod recorded;

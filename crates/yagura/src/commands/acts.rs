@@ -1,7 +1,7 @@
 use crate::backend::Backend;
 use crate::export::ToFile;
 use crate::output::{Format, Row, RowWriter, visible};
-use crate::zone::{ZoneArgument, name_of, shown_in};
+use crate::zone::{TimeArguments, name_of, shown_in};
 use crate::{Misuse, Place};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -28,16 +28,7 @@ pub struct Acts {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    zone: ZoneArgument,
-    /// From this instant on (ISO 8601, or now-2h)
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Before this instant (ISO 8601, or now-2h)
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
-    /// The last so many minutes, hours or days, such as 15m, 24h, 7d
-    #[arg(long, value_name = "SPAN", conflicts_with_all = ["from", "to"])]
-    last: Option<String>,
+    times: TimeArguments,
     /// Only these kinds, separated by commas (file, logon, failed_logons, process, powershell,
     /// web_visit, ssh, sudo, session, connections, audit, vpn)
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
@@ -91,7 +82,7 @@ const SENTENCE: &str = "yagura.sentence";
 
 impl Acts {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.zone.zone(lang)?;
+        let zone = self.times.zone.zone(lang)?;
         if self.expression.contains('|') && self.expression.contains("stats") {
             return Err(Misuse(match lang {
                 Lang::En => "acts can be filtered, not counted: leave `| stats` out".to_owned(),
@@ -103,9 +94,9 @@ impl Acts {
         let backend = Backend::open(&self.place, lang).await?;
         let search = SearchQuery {
             query: self.expression.clone(),
-            from: self.from.clone(),
-            to: self.to.clone(),
-            last: self.last.clone(),
+            from: self.times.from.clone(),
+            to: self.times.to.clone(),
+            last: self.times.last.clone(),
             limit: self.limit.unwrap_or(if export.is_some() { 0 } else { 1000 }),
             offset: 0,
             time_zone: name_of(&zone),

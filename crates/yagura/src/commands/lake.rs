@@ -2,13 +2,14 @@
 
 use crate::Place;
 use crate::backend::Backend;
+use crate::commands::job::Job;
+use crate::config::{Config, LakeSection};
 use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 use yagura_event::Lang;
 use yagura_node::{CompactRequest, Node, VacuumRequest};
 
@@ -51,6 +52,7 @@ Exit codes: 0 done, 1 something did not verify or it could not be done, 2 misuse
 Examples:
   yagura lake compact
   yagura lake compact --dataset linux.auth --day 2026-11-21
+  yagura lake compact --config yagura.toml --data /srv/yagura
   yagura lake compact --due --output json")]
 struct Compact {
     /// Only this dataset, such as windows.security
@@ -68,6 +70,9 @@ struct Compact {
     /// No progress bar
     #[arg(long, short)]
     quiet: bool,
+    /// The configuration file, for lake.keep_raw of a directory; a server goes by its own
+    #[arg(long, value_name = "FILE", env = "YAGURA_CONFIG")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -115,15 +120,17 @@ struct Vacuum {
     place: Place,
 }
 
-/// How often a server is asked how far it is.
-const POLL: Duration = Duration::from_millis(150);
-
-const COMPACT: &str = "/api/v1/lake/compact";
+const COMPACTING: Job = Job {
+    path: "/api/v1/lake/compact",
+    position: "rows_now",
+    state: Node::compacting,
+    cancel: Node::cancel_compacting,
+};
 
 impl LakeCommand {
-    pub async fn run(self, lang: Lang) -> Result<ExitCode> {
+    pub async fn run(self, asked: Option<Lang>, lang: Lang) -> Result<ExitCode> {
         match self.action {
-            Action::Compact(compact) => compact.run(lang).await,
+            Action::Compact(compact) => compact.run(asked, lang).await,
             Action::Stats(stats) => stats.run(lang).await,
             Action::Vacuum(vacuum) => vacuum.run(lang).await,
         }
@@ -131,8 +138,13 @@ impl LakeCommand {
 }
 
 impl Compact {
-    async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let backend = Backend::open(&self.place, lang).await?;
+    async fn run(self, asked: Option<Lang>, lang: Lang) -> Result<ExitCode> {
+        // What the server was told to leave out is not stored twice again by a command beside it.
+        let lake = match &self.config {
+            Some(path) if self.place.is_directory() => Config::load(Some(path), asked, lang)?.lake,
+            _ => LakeSection::default(),
+        };
+        let backend = Backend::open_as(&self.place, lake, lang).await?;
         let done = self.compact(&backend, lang).await;
         backend.close().await;
         self.print(&done?, lang)
@@ -146,37 +158,15 @@ impl Compact {
             let request: CompactRequest = serde_json::from_value(body).unwrap_or_default();
             node.compact(&request, who)
         };
-        backend.act(COMPACT, serde_json::to_value(request)?, begin).await?;
-        let target =
-            if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(1), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% {eta} {msg}") {
-            bar.set_style(style);
-        }
-        let mut cancelled = false;
-        loop {
-            let state = backend.ask(COMPACT, &[], |node| Ok(node.compacting())).await?;
-            let count = |key: &str| state[key].as_u64().unwrap_or_default();
-            bar.set_length(count("rows_total").max(1));
-            bar.set_position(count("rows_now"));
-            bar.set_message(match lang {
-                Lang::En => format!("{} events compacted", count("rows_done")),
-                Lang::Ja => format!("{}件を処理", count("rows_done")),
-            });
-            if state["running"] != true {
-                bar.finish_and_clear();
-                return Ok(state);
+        backend.act(COMPACTING.path, serde_json::to_value(request)?, begin).await?;
+        let message = |state: &Value| {
+            let done = state["rows_done"].as_u64().unwrap_or_default();
+            match lang {
+                Lang::En => format!("{done} events compacted"),
+                Lang::Ja => format!("{done}件を処理"),
             }
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                interrupted = tokio::signal::ctrl_c(), if !cancelled => {
-                    interrupted?;
-                    cancelled = true;
-                    let cancel = |node: &Node, _: Value, _: &str| Ok(node.cancel_compacting());
-                    backend.act("/api/v1/lake/compact/cancel", json!({}), cancel).await?;
-                }
-            }
-        }
+        };
+        COMPACTING.follow(backend, self.quiet, message).await
     }
 
     fn print(&self, state: &Value, lang: Lang) -> Result<ExitCode> {

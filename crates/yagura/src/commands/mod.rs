@@ -1,4 +1,4 @@
-//! One file per command.
+//! One file per command, and what several of them do alike.
 
 pub mod acts;
 pub mod alerts;
@@ -9,6 +9,7 @@ pub mod hold;
 pub mod hunt;
 pub mod import;
 pub mod inventory;
+pub mod job;
 pub mod lake;
 pub mod normalize;
 pub mod prove;

@@ -1,16 +1,15 @@
 use crate::Place;
 use crate::backend::Backend;
+use crate::commands::job::Job;
 use crate::output::{Format, RowWriter};
 use crate::told::{either, misuse};
 use crate::zone::{ZoneArgument, name_of};
 use anyhow::{Error, Result};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::process::ExitCode;
-use std::time::Duration;
 use yagura_event::Lang;
-use yagura_node::ReprocessRequest;
+use yagura_node::{Node, ReprocessRequest};
 
 /// `yagura reprocess`
 #[derive(Args)]
@@ -66,10 +65,12 @@ pub struct Reprocess {
     place: Place,
 }
 
-/// How often a server is asked how far it is.
-const POLL: Duration = Duration::from_millis(150);
-
-const PATH: &str = "/api/v1/reprocess";
+const REREADING: Job = Job {
+    path: "/api/v1/reprocess",
+    position: "rows_done",
+    state: Node::reprocessing,
+    cancel: Node::cancel_reprocessing,
+};
 
 impl Reprocess {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
@@ -117,45 +118,20 @@ impl Reprocess {
         request: &ReprocessRequest,
         lang: Lang,
     ) -> Result<Value> {
-        let begin = |node: &yagura_node::Node, body: Value, who: &str| {
+        let begin = |node: &Node, body: Value, who: &str| {
             // Proof: it was made from one.
             let request: ReprocessRequest = serde_json::from_value(body).unwrap_or_default();
             node.reprocess(&request, who)
         };
-        backend.act(PATH, serde_json::to_value(request)?, begin).await?;
-        let target =
-            if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(1), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% {eta} {msg}") {
-            bar.set_style(style);
-        }
-        let mut cancelled = false;
-        loop {
-            let state = backend.ask(PATH, &[], |node| Ok(node.reprocessing())).await?;
-            let count = |key: &str| state[key].as_u64().unwrap_or_default();
-            bar.set_length(count("rows_total").max(1));
-            bar.set_position(count("rows_done"));
-            bar.set_message(match lang {
-                Lang::En => format!("{} events read again", count("events")),
-                Lang::Ja => format!("{}件を読み直し", count("events")),
-            });
-            if state["running"] != true {
-                bar.finish_and_clear();
-                return Ok(state);
+        backend.act(REREADING.path, serde_json::to_value(request)?, begin).await?;
+        let message = |state: &Value| {
+            let events = state["events"].as_u64().unwrap_or_default();
+            match lang {
+                Lang::En => format!("{events} events read again"),
+                Lang::Ja => format!("{events}件を読み直し"),
             }
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                interrupted = tokio::signal::ctrl_c(), if !cancelled => {
-                    interrupted?;
-                    cancelled = true;
-                    let path = "/api/v1/reprocess/cancel";
-                    let cancel = |node: &yagura_node::Node, _: Value, _: &str| {
-                        Ok(node.cancel_reprocessing())
-                    };
-                    backend.act(path, json!({}), cancel).await?;
-                }
-            }
-        }
+        };
+        REREADING.follow(backend, self.quiet, message).await
     }
 
     fn print(&self, state: &Value, lang: Lang) -> Result<ExitCode> {

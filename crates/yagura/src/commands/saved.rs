@@ -5,7 +5,7 @@ use crate::backend::Backend;
 use crate::commands::search::{EventFormat, Search};
 use crate::output::{Format, RowWriter, visible};
 use crate::told::either;
-use crate::zone::{ZoneArgument, name_of, shown_in};
+use crate::zone::{TimeArguments, ZoneArgument, name_of, shown_in};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
@@ -82,16 +82,7 @@ struct Add {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    zone: ZoneArgument,
-    /// From this instant on (ISO 8601, or now-2h)
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Before this instant (ISO 8601, or now-2h)
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
-    /// The last so many minutes, hours or days, such as 15m, 24h, 7d
-    #[arg(long, value_name = "SPAN", conflicts_with_all = ["from", "to"])]
-    last: Option<String>,
+    times: TimeArguments,
     /// Columns to print, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "FIELDS")]
     columns: Vec<String>,
@@ -230,7 +221,7 @@ async fn show(named: Named, lang: Lang) -> Result<()> {
 
 impl Add {
     async fn run(self, lang: Lang) -> Result<()> {
-        let zone = name_of(&self.zone.zone(lang)?);
+        let zone = name_of(&self.times.zone.zone(lang)?);
         let is_scheduled = self.every.is_some() || self.daily.is_some() || self.cron.is_some();
         let schedule = is_scheduled.then_some(Schedule {
             every_minutes: self.every,
@@ -244,9 +235,9 @@ impl Add {
             name: self.name,
             query: self.expression,
             description: self.description,
-            from: self.from,
-            to: self.to,
-            last: self.last,
+            from: self.times.from,
+            to: self.times.to,
+            last: self.times.last,
             time_zone: zone,
             columns: self.columns,
             sort: if self.oldest_first { SortOrder::Oldest } else { SortOrder::Newest },

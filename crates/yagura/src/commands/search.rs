@@ -3,7 +3,7 @@ use crate::export::ToFile;
 use crate::output::{Format, Row, RowWriter, visible};
 use crate::searching::{self, Ended};
 use crate::told::misuse;
-use crate::zone::{ZoneArgument, name_of, shown_in};
+use crate::zone::{TimeArguments, ZoneArgument, name_of, shown_in};
 use crate::{Misuse, Place};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -35,16 +35,7 @@ pub struct Search {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    zone: ZoneArgument,
-    /// From this instant on (ISO 8601, or now-2h)
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Before this instant (ISO 8601, or now-2h)
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
-    /// The last so many minutes, hours or days, such as 15m, 24h, 7d
-    #[arg(long, value_name = "SPAN", conflicts_with_all = ["from", "to"])]
-    last: Option<String>,
+    times: TimeArguments,
     /// At most so many events, newest first; 0 for all [default: 1000; with --out all, as found]
     #[arg(long)]
     limit: Option<usize>,
@@ -110,7 +101,7 @@ impl EventFormat {
 
 impl Search {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let zone = self.zone.zone(lang)?;
+        let zone = self.times.zone.zone(lang)?;
         let export = self.to_file.clone().export(self.output.map(EventFormat::exported), lang)?;
         if self.follow {
             return match export {
@@ -121,9 +112,9 @@ impl Search {
         let limit = self.limit.unwrap_or(if export.is_some() { 0 } else { 1000 });
         let query = SearchQuery {
             query: self.expression.clone(),
-            from: self.from.clone(),
-            to: self.to.clone(),
-            last: self.last.clone(),
+            from: self.times.from.clone(),
+            to: self.times.to.clone(),
+            last: self.times.last.clone(),
             limit,
             offset: 0,
             time_zone: name_of(&zone),
@@ -177,10 +168,7 @@ impl Search {
         Search {
             expression: saved.query,
             place,
-            zone,
-            from: saved.from,
-            to: saved.to,
-            last: saved.last,
+            times: TimeArguments { zone, from: saved.from, to: saved.to, last: saved.last },
             limit: Some(limit),
             columns: saved.columns,
             output: Some(output),

@@ -2,6 +2,7 @@
 use crate::common;
 use common::{Server, rows, succeeded, verify, yagura};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn parquet(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -121,4 +122,32 @@ fn a_changed_file_ends_with_one_and_stays() {
     assert_eq!(std::fs::read(target).unwrap(), bytes);
     let (code, told) = verify(&data);
     assert!(code == 1 && told.contains(&name), "{told}");
+}
+
+#[test]
+fn a_directory_is_compacted_as_its_configuration_says() {
+    let scratch = tempfile::tempdir().unwrap();
+    let kept = scratch.path().join("kept");
+    filled(&kept);
+    let rebuilt = scratch.path().join("rebuilt");
+    let copied = Command::new("cp").arg("-r").args([&kept, &rebuilt]).status().unwrap();
+    assert!(copied.success());
+    let everything = ["search", "", "--limit", "0", "--output", "jsonl"];
+    let before = rows(&yagura(&kept, &everything));
+    let config = scratch.path().join("yagura.toml");
+    std::fs::write(&config, "[lake]\nkeep_raw = []\n").unwrap();
+    let with = ["lake", "compact", "--quiet", "--config", config.to_str().unwrap()];
+    succeeded(&yagura(&kept, &with[..3]));
+    succeeded(&yagura(&rebuilt, &with));
+    for (data, is_rebuilt) in [(&kept, false), (&rebuilt, true)] {
+        let columns = rows(&yagura(data, &["lake", "stats", "--columns", "--output", "jsonl"]));
+        let of = |column: &serde_json::Value| column["rebuilt"].as_u64().unwrap_or_default();
+        assert_eq!(columns.iter().map(of).sum::<u64>() > 0, is_rebuilt, "{columns:?}");
+        assert_eq!(rows(&yagura(data, &everything)), before);
+        let (code, told) = verify(data);
+        assert_eq!(code, 0, "{told}");
+    }
+    std::fs::write(&config, "[lake]\nkeep_raw = ['No Stream']\n").unwrap();
+    let wrong = yagura(&rebuilt, &with);
+    assert!(!wrong.status.success() && said(&wrong).contains("lake.keep_raw"), "{}", said(&wrong));
 }
