@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
@@ -118,6 +118,7 @@ impl PackedFilesExec {
             let predicate = reassign_expr_columns(predicate.clone(), schema.table_schema())?;
             source = source.with_predicate(predicate);
         }
+        let counted = self.counter.scan_of_one(source.metrics().clone());
         let url = ObjectStoreUrl::local_filesystem();
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(vec![FileGroup::new(vec![file.file.clone()])])
@@ -132,6 +133,8 @@ impl PackedFilesExec {
             stream::iter(parts)
         });
         let parts = parts.try_flatten().map(move |part| {
+            // It lives as long as the scan.
+            let _ = &counted;
             let part: RecordBatch = part?;
             let whole = guarded(&file.path, || file.packed.unpacked(&file.path, &part));
             let whole = whole.map_err(|error| DataFusionError::External(error.into()))?;
