@@ -129,6 +129,8 @@ struct FileState {
     readers: usize,
     opened: bool,
     groups: u64,
+    /// First byte, last byte and rows of each row group, ascending; empty before the footer is known.
+    layout: Vec<(u64, u64, u64)>,
     /// The rows that are asked for; `None` for all.
     rows: Option<Vec<Range<u64>>>,
     /// Row groups with none of them.
@@ -171,7 +173,7 @@ impl<F: ParquetFileReaderFactory> ParquetFileReaderFactory for WatchedReaders<F>
         let name = file.object_meta.location.to_string();
         let inner = self.inner.create_reader(partition, file, metadata_size_hint, metrics)?;
         let counter = self.counter.clone();
-        let reader = WatchedReader { inner, name, counter, groups: Vec::new() };
+        let reader = WatchedReader { inner, name, counter };
         reader.change(|state| {
             state.readers += 1;
             state.opened = true;
@@ -185,8 +187,6 @@ struct WatchedReader {
     inner: Box<dyn AsyncFileReader + Send>,
     name: String,
     counter: Arc<Counter>,
-    /// First byte and rows of each row group, ascending; empty before the footer is known.
-    groups: Vec<(u64, u64)>,
 }
 
 impl WatchedReader {
@@ -205,17 +205,20 @@ impl WatchedReader {
         state.counted = done;
     }
 
-    /// Bytes from here on are asked for.
+    /// Bytes from here on are asked for. The footer may have been read by another reader of the file:
+    /// where there are conditions, the engine looks for bloom filters with the first one.
     fn at(&self, start: u64) {
-        let after = self.groups.partition_point(|(first, _)| *first <= start);
-        let Some((group, (_, rows))) =
-            after.checked_sub(1).and_then(|at| Some((at, self.groups.get(at)?)))
-        else {
-            return;
-        };
         self.change(|state| {
-            if state.begun.insert(group) {
-                self.counter.reading.rows.fetch_add(*rows, Ordering::Relaxed);
+            let after = state.layout.partition_point(|(first, ..)| *first <= start);
+            let group = after.checked_sub(1);
+            let Some((group, (_, last, rows))) =
+                group.and_then(|group| Some((group, *state.layout.get(group)?)))
+            else {
+                return;
+            };
+            // Behind the last row group lie indexes of pages, and the footer.
+            if start <= last && state.begun.insert(group) {
+                self.counter.reading.rows.fetch_add(rows, Ordering::Relaxed);
             }
         });
     }
@@ -251,18 +254,23 @@ impl AsyncFileReader for WatchedReader {
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         async move {
             let metadata = self.inner.get_metadata(options).await?;
-            let first = |group: &parquet::file::metadata::RowGroupMetaData| {
-                let starts = group.columns().iter().map(|column| column.byte_range().0);
-                (starts.min().unwrap_or_default(), group.num_rows().unsigned_abs())
+            let place = |group: &parquet::file::metadata::RowGroupMetaData| {
+                let columns = group.columns().iter().map(|column| column.byte_range());
+                let (first, end) = columns.fold((u64::MAX, 0), |(first, end), (start, length)| {
+                    (first.min(start), end.max(start.saturating_add(length)))
+                });
+                (first, end.saturating_sub(1), group.num_rows().unsigned_abs())
             };
-            self.groups = metadata.row_groups().iter().map(first).collect();
-            let ends = self.groups.iter().scan(0, |end, (_, rows)| {
+            let layout: Vec<_> = metadata.row_groups().iter().map(place).collect();
+            let ends = layout.iter().scan(0, |end, (.., rows)| {
                 *end += rows;
                 Some(*end)
             });
+            let ends: Vec<u64> = ends.collect();
             self.change(|state| {
-                state.groups = self.groups.len() as u64;
-                state.by_text = state.unasked(ends);
+                state.groups = layout.len() as u64;
+                state.by_text = state.unasked(ends.into_iter());
+                state.layout = layout;
             });
             Ok(metadata)
         }

@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use jiff::tz::TimeZone;
 use place::{Style, Wanted, place, written_value};
 use std::ops::Range;
-use words::{AGGREGATES, COMMANDS, TIMES, Word};
+use words::{COMMANDS, TIMES, Word};
 use yagura_event::{FieldType, UtcMicros, Words};
 use yagura_lake::{ColumnKind, TableColumns};
 use yagura_textindex::fold;
@@ -123,20 +123,10 @@ impl Searcher {
         match place.wanted {
             Wanted::Nothing => {}
             Wanted::Command => found.offers = matching(&COMMANDS, &found.typed, OfferKind::Command),
-            Wanted::Words(words) => {
-                let kind = match std::ptr::eq(words.as_ptr(), AGGREGATES.as_ptr()) {
-                    true => OfferKind::Function,
-                    false => OfferKind::Word,
-                };
-                found.offers = matching(words, &found.typed, kind);
-            }
+            Wanted::Words(words) => found.offers = matching(words, &found.typed, OfferKind::Word),
             Wanted::Field(style, also) => {
                 found.offers = self.fields(before, &found.typed, style, limit);
-                let kind = match style {
-                    Style::Compute => OfferKind::Function,
-                    _ => OfferKind::Word,
-                };
-                found.offers.extend(matching(also, &found.typed, kind));
+                found.offers.extend(matching(also, &found.typed, OfferKind::Word));
             }
             Wanted::Value { field, compared, quoted } => {
                 let kind = self.kind_of(before, &field);
@@ -242,16 +232,16 @@ fn field_type_word(kind: FieldType) -> &'static str {
     }
 }
 
-/// The words that begin so, in their order.
+/// The words that begin so, in their order: functions, or else of this kind.
 fn matching(words: &[Word], typed: &str, kind: OfferKind) -> Vec<Offer> {
     let typed = fold(typed);
     let begin = words.iter().filter(|word| word.text.starts_with(&*typed));
     begin
         .map(|word| {
+            let kind = if word.text.contains('(') { OfferKind::Function } else { kind };
             // After a word comes a blank; after `sum(` or `span=` what it is of.
-            let goes_on = kind != OfferKind::Function && !word.text.ends_with('=');
-            let now = word.text.starts_with("now");
-            let insert = match goes_on && !now {
+            let ends = kind != OfferKind::Function && !word.text.ends_with('=');
+            let insert = match ends && !word.text.starts_with("now") {
                 true => format!("{} ", word.text),
                 false => word.text.to_owned(),
             };
