@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+import { chromium, type Browser, type BrowserContextOptions, type Locator, type Page } from "playwright-core";
 
 /** What must never happen on a page that shows hostile text. */
 export interface Watch {
@@ -49,6 +49,11 @@ export async function open(browser: Browser, origin: string, options: BrowserCon
   });
   await page.goto(origin + path);
   return watch;
+}
+
+/** The line that is searched with; the list of ranges is a combobox too. */
+export function searchBox(page: Page): Locator {
+  return page.locator('input[name="query"]');
 }
 
 /** Screens for the eye, where `YAGURA_SHOTS` names a directory. */

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
-import type { Alert, AlertDetail, AlertState, EntityRisk, Exception, Forecast, Gap, LakeStats, NewException, RetentionAnswer, Row, RuleQuality } from "../src/api";
+import type { Alert, AlertDetail, AlertState, Completions, EntityRisk, Exception, Forecast, Gap, LakeStats, NewException, Offer, RetentionAnswer, Row, RuleQuality } from "../src/api";
 
 const DIST = join(import.meta.dirname, "../dist");
 const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -66,6 +66,10 @@ export class Mock {
     }
     if (pathname === "/api/v1/search") {
       this.search(parameters, response);
+      return;
+    }
+    if (pathname === "/api/v1/complete") {
+      json(response, 200, completions(parameters.get("query") ?? "", Number(parameters.get("at"))));
       return;
     }
     if (pathname === "/api/v1/tail") {
@@ -217,4 +221,22 @@ async function file(pathname: string, response: ServerResponse): Promise<void> {
 
 function json(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { "Content-Type": "application/json", "Content-Security-Policy": "default-src 'none'" }).end(JSON.stringify(body));
+}
+
+/** What may stand at the cursor: a field, or one of its values as an attacker might have written it. */
+function completions(query: string, at: number): Completions {
+  const before = [...query].slice(0, at).join("");
+  const word = /[^\s|]*$/.exec(before)?.[0] ?? "";
+  const of = /^user\.name:(.*)$/.exec(word);
+  const typed = of?.[1] ?? word;
+  const fields: Offer[] = [
+    { kind: "field", text: "user.name", insert: "user.name:", label: { ja: "ユーザー名", en: "User name" }, type: "keyword" },
+    { kind: "field", text: "user.id", insert: "user.id:", label: { ja: "ユーザーID", en: "User ID" }, type: "keyword" },
+  ];
+  const values: Offer[] = [
+    { kind: "value", text: "tanaka", insert: "tanaka", count: 1_204 },
+    { kind: "value", text: "<b>佐藤</b>\u202e", insert: "<b>佐藤</b>\u202e", count: 7 },
+  ];
+  const offers = (of === null ? fields : values).filter((offer) => offer.text.startsWith(typed));
+  return { start: at - [...typed].length, end: at, typed, offers, partial: false };
 }

@@ -2,7 +2,7 @@ import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AlertsAnswer, SearchAnswer } from "../src/api";
 import { line, Yagura } from "./binary";
-import { launch, open, shot, type Watch } from "./browser";
+import { launch, open, searchBox, shot, type Watch } from "./browser";
 import { FORGING_LINES, XSS_LINES } from "./hostile";
 
 const BINARY = process.env["YAGURA_BIN"];
@@ -53,7 +53,7 @@ describe("the page of the real server", () => {
     await shot(page, "real-en-light");
 
     await page.getByRole("button", { name: "日本語" }).click();
-    const box = page.getByRole("searchbox");
+    const box = searchBox(page);
     const japanese = (await rows.filter({ hasText: "10.1.2.3" }).locator(".sentence").textContent()) ?? "";
     expect(japanese).toMatch(/[\u3041-\u30ff]/);
     // A word from the middle of a Japanese log line finds it: Japanese has no blanks between words.
@@ -102,7 +102,7 @@ describe("the page of the real server", () => {
 
   it("marks the place of a mistake in the query, in both languages", async () => {
     const { page } = await open(browser, yagura.origin);
-    const box = page.getByRole("searchbox");
+    const box = searchBox(page);
     await box.fill("host.name:web01 and (user.name:x");
     await box.press("Enter");
     const error = page.locator(".error");
@@ -126,7 +126,7 @@ describe("the page of the real server", () => {
     const watch = await open(browser, yagura.origin);
     const { page } = watch;
     const rows = page.locator(".rows tbody tr");
-    const box = page.getByRole("searchbox");
+    const box = searchBox(page);
     await box.fill("sshd user.name:tanaka");
     await box.press("Enter");
     await expect.poll(() => rows.count()).toBe(1);

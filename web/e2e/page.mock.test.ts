@@ -3,7 +3,7 @@ import type { Browser } from "playwright-core";
 import AxePath from "axe-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Alert, Row } from "../src/api";
-import { launch, open, shot } from "./browser";
+import { launch, open, searchBox, shot } from "./browser";
 import { FORGING_LINES, XSS_LINES } from "./hostile";
 import { Mock } from "./mock";
 
@@ -161,7 +161,7 @@ describe("the page", () => {
     ordinaryDay();
     for (let count = 0; count < 130; count += 1) mock.rows.push(event(`backup ${count} done`, `バックアップ ${count} 完了`));
     const { page } = await open(browser, mock.origin, { locale: "ja-JP" });
-    const box = page.getByRole("searchbox");
+    const box = searchBox(page);
     await box.fill("シャドウコピー");
     await box.press("Enter");
     await page.getByText("1 件（3 ミリ秒）").waitFor();
@@ -203,7 +203,7 @@ describe("the page", () => {
     ordinaryDay();
     const { page } = await open(browser, mock.origin);
     await page.locator("tbody tr").first().waitFor();
-    const box = page.getByRole("searchbox");
+    const box = searchBox(page);
     await box.fill("endless");
     await box.press("Enter");
     const progress = page.getByRole("group", { name: "Progress of the search" });
@@ -223,10 +223,47 @@ describe("the page", () => {
     await expect.poll(() => left?.destroyed === true || left?.closed === true).toBe(true);
   });
 
+  it("offers what may stand at the cursor, and takes it by keyboard", async () => {
+    ordinaryDay();
+    const { page, dialogs, errors, violations } = await open(browser, mock.origin);
+    await page.locator("tbody tr").first().waitFor();
+    const box = searchBox(page);
+    const offers = page.getByRole("option").filter({ visible: true }).and(page.locator(".offers li"));
+    const active = () => box.evaluate((input) => document.getElementById(input.getAttribute("aria-activedescendant") ?? "")?.textContent);
+    await box.pressSequentially("not us");
+    await expect.poll(() => offers.allTextContents()).toEqual(["user.nameUser nameword", "user.idUser IDword"]);
+    expect(await box.getAttribute("aria-expanded")).toBe("true");
+    await box.press("ArrowDown");
+    expect(await active()).toContain("user.name");
+    await shot(page, "offers-en-light");
+    await box.press("Enter");
+    expect(await box.inputValue()).toBe("not user.name:");
+    expect(new URL(page.url()).searchParams.get("query")).toBeNull();
+    // A value follows, and what an attacker wrote is text with its hidden characters named.
+    await expect.poll(() => offers.allTextContents()).toEqual(["tanaka1,204 events", "<b>佐藤</b>‹U+202E›7 events"]);
+    await box.press("ArrowUp");
+    await box.press("Tab");
+    expect(await box.inputValue()).toBe("not user.name:<b>佐藤</b>\u202e");
+    expect(await box.evaluate((input) => input === document.activeElement)).toBe(true);
+    // Escape closes the list alone; Enter with nothing selected searches.
+    await box.fill("user");
+    await offers.first().waitFor();
+    await box.press("Escape");
+    expect(await offers.count()).toBe(0);
+    expect(await box.inputValue()).toBe("user");
+    await box.press("ArrowDown");
+    await offers.first().waitFor();
+    await box.press("Enter");
+    await expect.poll(() => new URL(page.url()).searchParams.get("query")).toBe("user");
+    expect(await offers.count()).toBe(0);
+    expect(await box.getAttribute("aria-expanded")).toBe("false");
+    expect({ dialogs, errors, violations }).toEqual({ dialogs: [], errors: [], violations: [] });
+  });
+
   it("leaves the Enter that confirms kanji to the input method", async () => {
     ordinaryDay();
     const { page } = await open(browser, mock.origin);
-    const box = page.getByRole("searchbox");
+    const box = searchBox(page);
     await box.fill("zzz");
     const prevented = await box.evaluate((input) => {
       const confirm = new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true, isComposing: true });
@@ -440,7 +477,13 @@ describe("the page", () => {
     await page.locator(".row-open").first().click();
     await shot(page, `page-${lang}-${colorScheme}-${width}-details`);
     await page.evaluate(AxePath.source);
-    for (const what of ["details", "page", "alert"]) {
+    for (const what of ["details", "page", "offers", "alert"]) {
+      if (what === "offers") {
+        await searchBox(page).pressSequentially("us");
+        await page.locator(".offers li").first().waitFor();
+        await searchBox(page).press("ArrowDown");
+        await shot(page, `offers-${lang}-${colorScheme}-${width}`);
+      }
       if (what === "alert") {
         await page.locator("button[id='alert a1']").click();
         await page.locator(".details .verdict").first().waitFor();

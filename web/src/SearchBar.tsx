@@ -2,9 +2,9 @@ import type { RefObject } from "react";
 import { ApiError, RANGES, type Range } from "./api";
 import { caretOf } from "./caret";
 import type { FeedState } from "./feed";
-import { takenByIme } from "./hooks";
 import { useWords, type Catalogue } from "./i18n";
 import { rangeOf, type Question } from "./question";
+import { SearchBox } from "./SearchBox";
 import { visibleText } from "./visible";
 
 const RANGE_WORD: Readonly<Record<Range, keyof Catalogue>> = {
@@ -37,25 +37,7 @@ export function SearchBar({ events, ask, askAll, text, setText, searchBox }: Pro
           askAll({ ...events.question, query: text.trim() });
         }}
       >
-        <input
-          ref={searchBox}
-          type="search"
-          name="query"
-          value={text}
-          onChange={(event) => {
-            setText(event.target.value);
-          }}
-          onKeyDown={(event) => {
-            // The Enter that confirms kanji belongs to the input method, not to the search.
-            if (event.key === "Enter" && takenByIme(event.nativeEvent)) event.preventDefault();
-          }}
-          placeholder={t.searchPlaceholder}
-          aria-label={t.search}
-          aria-invalid={failed !== undefined}
-          aria-describedby="search-error"
-          autoComplete="off"
-          spellCheck={false}
-        />
+        <SearchBox text={text} setText={setText} searchBox={searchBox} failed={failed !== undefined} />
         <select
           aria-label={t.range}
           value={rangeOf(events.question) ?? "other"}

@@ -1,4 +1,4 @@
-import { ACT_EVENTS_SHOWN_MAX, ALERTS_MAX, PAGE_ROWS, REQUEST_TIMEOUT_MS, SEARCH_TIMEOUT_MS } from "./limits";
+import { ACT_EVENTS_SHOWN_MAX, ALERTS_MAX, OFFERS_MAX, PAGE_ROWS, REQUEST_TIMEOUT_MS, SEARCH_TIMEOUT_MS } from "./limits";
 import { parametersOf, type Question } from "./question";
 
 /** A sentence in both languages. */
@@ -290,6 +290,36 @@ export function search(question: Question, offset: number, id: string, signal: A
   parameters.set("offset", String(offset));
   parameters.set("search_id", id);
   return request<SearchAnswer>(`/api/v1/search?${parameters.toString()}`, { signal }, SEARCH_TIMEOUT_MS);
+}
+
+/** What a field holds. */
+export type FieldType = "keyword" | "ip" | "text" | "long" | "date" | "binary" | "number";
+
+/** Something that may stand at the cursor of a search. */
+export interface Offer {
+  kind: "command" | "field" | "function" | "word" | "value";
+  text: string;
+  /** What is written in its place, with quotes where they are needed. */
+  insert: string;
+  label?: Sentence;
+  type?: FieldType;
+  count?: number;
+}
+
+/** What may stand in the place of the characters from `start` to `end`. */
+export interface Completions {
+  start: number;
+  end: number;
+  typed: string;
+  offers: Offer[];
+  values_of?: string;
+  partial: boolean;
+}
+
+/** What may stand before the character `at` of a search that is being written. */
+export function complete(query: string, at: number, signal: AbortSignal): Promise<Completions> {
+  const parameters = new URLSearchParams({ query, at: String(at), limit: String(OFFERS_MAX) });
+  return request(`/api/v1/complete?${parameters.toString()}`, { signal });
 }
 
 /** An id for a search, by which it can be watched and ended. */

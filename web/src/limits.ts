@@ -28,6 +28,12 @@ export const STORAGE_POLL_MS = 60_000;
 export const COLUMNS_SHOWN_MAX = 40;
 /** Live rows are gathered this long before the list is drawn again, in milliseconds. */
 export const TAIL_DRAW_MS = 250;
+/** Completions asked for at a time. */
+export const OFFERS_MAX = 20;
+/** Completions are asked for so long after the last key, in milliseconds. */
+export const COMPLETE_AFTER_MS = 150;
+/** Characters of one completion shown. */
+export const OFFER_CHARS_MAX = 120;
 /** A search may run a minute and wait for others before; it is given up after this many milliseconds. */
 export const SEARCH_TIMEOUT_MS = 150_000;
 /** A search that has run this long shows how far it is, in milliseconds. */

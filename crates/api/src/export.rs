@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures::stream;
 use serde::Deserialize;
 use std::io::{self, Write};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use yagura_event::Lang;
 use yagura_node::{ExportFormat, ExportOf, ExportRequest};
 
@@ -40,7 +41,7 @@ pub(crate) async fn answer(
     let lang = asked.lang.as_deref().and_then(|tag| tag.parse().ok()).unwrap_or(Lang::En);
     let columns = asked.columns.split(',').map(str::trim).filter(|name| !name.is_empty());
     let columns = columns.map(str::to_owned).collect();
-    let turn = api.exporting.clone().try_acquire_owned().map_err(|_| busy())?;
+    let turn = turn(&api.exporting)?;
     let request = ExportRequest { of, format, columns, lang, scratch: None };
     let export = api.node.export(request, LOCAL_USER).await?;
     let (sender, receiver) = mpsc::channel(EXPORT_CHUNKS_AHEAD);
@@ -73,6 +74,11 @@ pub(crate) async fn answer(
     set(header::CACHE_CONTROL, "no-store".to_owned());
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned());
     Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// One export's turn, until it is dropped.
+fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    turns.clone().try_acquire_owned().map_err(|_| busy())
 }
 
 /// A name of ours, from the time alone: nothing of a question or a log is in it.
@@ -133,6 +139,16 @@ fn busy() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_many_exports_are_under_way_and_one_more_is_told_so() {
+        let turns = Arc::new(Semaphore::new(EXPORTS_AT_ONCE_MAX));
+        let mut all: Vec<_> = (0..EXPORTS_AT_ONCE_MAX).map(|_| turn(&turns).unwrap()).collect();
+        let refused = turn(&turns).unwrap_err().into_response();
+        assert_eq!(refused.status(), axum::http::StatusCode::TOO_MANY_REQUESTS);
+        all.pop();
+        assert!(turn(&turns).is_ok());
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn chunks_wait_for_their_reader_and_end_with_it() {

@@ -123,6 +123,7 @@ pub fn router(
         .route("/", get(root).head(elastic::probe))
         .route("/api/v1/search", get(search::search))
         .route("/api/v1/search/{id}", get(search::progress).delete(search::cancel))
+        .route("/api/v1/complete", get(search::complete))
         .route("/api/v1/permalink", get(search::permalink))
         .route("/api/v1/searches", get(search::running))
         .route("/api/v1/acts", get(acts::asked).post(acts::said))

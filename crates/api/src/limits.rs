@@ -19,8 +19,8 @@ pub const BODIES_AT_ONCE_MAX: usize = 2;
 /// Verifications that run at once: each reads the whole store, and two find what one does.
 pub const VERIFICATIONS_AT_ONCE_MAX: usize = 1;
 
-/// Exports that are under way at once; each holds one of the places of running queries for as long
-/// as its reader takes.
+/// Exports that are under way at once; each holds a thread, and what its query has computed, for as long as
+/// its reader takes.
 pub const EXPORTS_AT_ONCE_MAX: usize = 2;
 
 /// Bytes of an export that leave at once.

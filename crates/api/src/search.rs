@@ -135,6 +135,28 @@ pub(crate) async fn search(
     Ok(([(SEARCH_ID, id)], Json(body)).into_response())
 }
 
+/// Offers of one completion when the caller names no limit.
+const OFFERS: usize = 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CompleteParameters {
+    #[serde(default)]
+    query: String,
+    /// Characters before the cursor; all of them by default.
+    at: Option<usize>,
+    limit: Option<usize>,
+}
+
+/// `GET /api/v1/complete`: what may stand at a place of a search that is being written.
+pub(crate) async fn complete(
+    State(api): State<Api>,
+    Asked(asked): Asked<CompleteParameters>,
+) -> Json<Value> {
+    let limit = asked.limit.unwrap_or(OFFERS);
+    Json(api.node.complete(&asked.query, asked.at, limit).await)
+}
+
 /// `GET /api/v1/searches`: every search that runs or waits.
 pub(crate) async fn running(State(api): State<Api>) -> Json<Value> {
     Json(api.node.running_searches())

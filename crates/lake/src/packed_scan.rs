@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
@@ -127,6 +127,7 @@ impl PackedFilesExec {
             let predicate = reassign_expr_columns(predicate.clone(), schema.table_schema())?;
             source = source.with_predicate(predicate);
         }
+        let counted = self.counter.scan_of_one(source.metrics().clone());
         let url = ObjectStoreUrl::local_filesystem();
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(vec![FileGroup::new(vec![file.file.clone()])])
@@ -142,6 +143,8 @@ impl PackedFilesExec {
         });
         let sieve = self.sieve.clone();
         let parts = parts.try_flatten().map(move |part| {
+            // It lives as long as the scan.
+            let _ = &counted;
             let part: RecordBatch = part?;
             let whole = guarded(&file.path, || {
                 let part = match &sieve {

@@ -62,16 +62,44 @@ pub(crate) struct Reading {
     states: Mutex<HashMap<String, FileState>>,
 }
 
+/// Row groups of the files that are to be read, by what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    pub all: u64,
+    /// No row of them is asked for.
+    pub by_text: u64,
+    pub begun: u64,
+    pub files_unopened: u64,
+}
+
 impl Reading {
-    /// A scan is going to read these files.
-    pub fn plan<'a>(&self, files: impl Iterator<Item = &'a FileEntry>) {
-        for file in files {
-            self.files.fetch_add(1, Ordering::Relaxed);
-            self.groups.fetch_add(row_groups(file.rows), Ordering::Relaxed);
-        }
+    /// A scan is going to read these rows of a file (`None` for all), which the engine calls `name`.
+    pub fn plan(&self, name: String, file: &FileEntry, rows: Option<&[Range<u64>]>) {
+        let groups = row_groups(file.rows);
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.groups.fetch_add(groups, Ordering::Relaxed);
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = states.entry(name).or_default();
+        let ends = (1..=groups).map(|number| file.rows.min(number * ROW_GROUP_ROWS as u64));
+        (state.groups, state.rows) = (groups, rows.map(<[_]>::to_vec));
+        state.by_text = state.unasked(ends);
     }
 
-    fn progress(&self) -> ScanProgress {
+    /// What became of the row groups so far. Those of a file that was never opened are counted as its rows
+    /// fill them.
+    pub fn groups(&self) -> Groups {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Groups::default();
+        for state in states.values() {
+            all.all += state.groups;
+            all.by_text += state.by_text;
+            all.begun += state.begun.len() as u64;
+            all.files_unopened += u64::from(!state.opened);
+        }
+        all
+    }
+
+    pub fn progress(&self) -> ScanProgress {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ScanProgress {
             files: get(&self.files),
@@ -99,11 +127,33 @@ pub(crate) struct WatchedReaders<F> {
 #[derive(Debug, Default)]
 struct FileState {
     readers: usize,
+    opened: bool,
     groups: u64,
+    /// First byte, last byte and rows of each row group, ascending; empty before the footer is known.
+    layout: Vec<(u64, u64, u64)>,
+    /// The rows that are asked for; `None` for all.
+    rows: Option<Vec<Range<u64>>>,
+    /// Row groups with none of them.
+    by_text: u64,
     begun: BTreeSet<usize>,
     /// Row groups already counted as done.
     counted: u64,
     done: bool,
+}
+
+impl FileState {
+    /// How many of the row groups that end before these rows have no row that is asked for.
+    fn unasked(&self, ends: impl Iterator<Item = u64>) -> u64 {
+        let Some(rows) = &self.rows else { return 0 };
+        let (mut start, mut unasked) = (0, 0);
+        for end in ends {
+            // Stretches are in order: the first that ends behind the start is the one to look at.
+            let next = rows.get(rows.partition_point(|rows| rows.end <= start));
+            unasked += u64::from(next.is_none_or(|rows| rows.start >= end));
+            start = end;
+        }
+        unasked
+    }
 }
 
 impl<F> WatchedReaders<F> {
@@ -123,9 +173,10 @@ impl<F: ParquetFileReaderFactory> ParquetFileReaderFactory for WatchedReaders<F>
         let name = file.object_meta.location.to_string();
         let inner = self.inner.create_reader(partition, file, metadata_size_hint, metrics)?;
         let counter = self.counter.clone();
-        let reader = WatchedReader { inner, name, counter, groups: Vec::new() };
+        let reader = WatchedReader { inner, name, counter };
         reader.change(|state| {
             state.readers += 1;
+            state.opened = true;
             state.done = false;
         });
         Ok(Box::new(reader))
@@ -136,8 +187,6 @@ struct WatchedReader {
     inner: Box<dyn AsyncFileReader + Send>,
     name: String,
     counter: Arc<Counter>,
-    /// First byte and rows of each row group, ascending; empty before the footer is known.
-    groups: Vec<(u64, u64)>,
 }
 
 impl WatchedReader {
@@ -156,17 +205,20 @@ impl WatchedReader {
         state.counted = done;
     }
 
-    /// Bytes from here on are asked for.
+    /// Bytes from here on are asked for. The footer may have been read by another reader of the file:
+    /// where there are conditions, the engine looks for bloom filters with the first one.
     fn at(&self, start: u64) {
-        let after = self.groups.partition_point(|(first, _)| *first <= start);
-        let Some((group, (_, rows))) =
-            after.checked_sub(1).and_then(|at| Some((at, self.groups.get(at)?)))
-        else {
-            return;
-        };
         self.change(|state| {
-            if state.begun.insert(group) {
-                self.counter.reading.rows.fetch_add(*rows, Ordering::Relaxed);
+            let after = state.layout.partition_point(|(first, ..)| *first <= start);
+            let group = after.checked_sub(1);
+            let Some((group, (_, last, rows))) =
+                group.and_then(|group| Some((group, *state.layout.get(group)?)))
+            else {
+                return;
+            };
+            // Behind the last row group lie indexes of pages, and the footer.
+            if start <= last && state.begun.insert(group) {
+                self.counter.reading.rows.fetch_add(rows, Ordering::Relaxed);
             }
         });
     }
@@ -202,13 +254,24 @@ impl AsyncFileReader for WatchedReader {
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         async move {
             let metadata = self.inner.get_metadata(options).await?;
-            let first = |group: &parquet::file::metadata::RowGroupMetaData| {
-                let starts = group.columns().iter().map(|column| column.byte_range().0);
-                (starts.min().unwrap_or_default(), group.num_rows().unsigned_abs())
+            let place = |group: &parquet::file::metadata::RowGroupMetaData| {
+                let columns = group.columns().iter().map(|column| column.byte_range());
+                let (first, end) = columns.fold((u64::MAX, 0), |(first, end), (start, length)| {
+                    (first.min(start), end.max(start.saturating_add(length)))
+                });
+                (first, end.saturating_sub(1), group.num_rows().unsigned_abs())
             };
-            self.groups = metadata.row_groups().iter().map(first).collect();
-            let groups = self.groups.len() as u64;
-            self.change(|state| state.groups = groups);
+            let layout: Vec<_> = metadata.row_groups().iter().map(place).collect();
+            let ends = layout.iter().scan(0, |end, (.., rows)| {
+                *end += rows;
+                Some(*end)
+            });
+            let ends: Vec<u64> = ends.collect();
+            self.change(|state| {
+                state.groups = layout.len() as u64;
+                state.by_text = state.unasked(ends.into_iter());
+                state.layout = layout;
+            });
             Ok(metadata)
         }
         .boxed()
@@ -232,5 +295,20 @@ mod tests {
     fn a_file_of_ours_has_as_many_row_groups_as_its_rows_fill() {
         let rows = ROW_GROUP_ROWS as u64;
         assert_eq!([0, 1, rows, rows + 1].map(row_groups), [0, 1, 1, 2]);
+    }
+
+    #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "one stretch is meant")]
+    fn row_groups_without_a_row_that_is_asked_for_are_counted() {
+        let unasked = |rows: Option<Vec<Range<u64>>>| {
+            let state = FileState { rows, ..FileState::default() };
+            state.unasked([10, 20, 25].into_iter())
+        };
+        assert_eq!(unasked(None), 0);
+        assert_eq!(unasked(Some(vec![])), 3);
+        assert_eq!(unasked(Some(vec![3..4, 9..10])), 2);
+        assert_eq!(unasked(Some(vec![9..11])), 1);
+        assert_eq!(unasked(Some(vec![0..1, 24..25])), 1);
+        assert_eq!(unasked(Some(vec![0..25])), 0);
     }
 }

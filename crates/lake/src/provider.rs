@@ -8,7 +8,7 @@ use crate::hot::{Piece, conform};
 use crate::limits::ROW_GROUP_ROWS;
 use crate::packed_scan::{PackedFile, PackedFilesExec};
 use crate::progress::{ScanWatch, WatchedReaders};
-use crate::prune::{Known, may_match};
+use crate::prune::{Known, passed_over};
 use crate::text_index::{IndexCache, MESSAGE};
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
@@ -21,7 +21,9 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::{
     CachedParquetFileReaderFactory, ParquetRowSelection,
 };
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfigBuilder, FileSource, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::datasource::{TableProvider, TableType};
@@ -149,8 +151,7 @@ impl EventsTable {
         self
     }
 
-    /// What scans of this picture, and of pictures made from it, look at so far. All of a query once
-    /// it has been planned.
+    /// What scans of this picture, and of pictures made from it, look at so far.
     pub fn counts(&self) -> ScanCounts {
         self.counter.counts()
     }
@@ -230,12 +231,10 @@ impl EventsTable {
         partitions: usize,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let known: Vec<Known<'_>> = self.hot.iter().map(|piece| Known::from(&**piece)).collect();
-        let keep = match predicate {
-            Some(predicate) => may_match(predicate, full, &known),
-            None => vec![true; known.len()],
-        };
+        let causes = passed_over(predicate, full, &known);
+        self.counter.pieces(&self.hot, &causes);
         let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); partitions.max(1)];
-        let kept = self.hot.iter().zip(keep).filter(|(_, keep)| *keep);
+        let kept = self.hot.iter().zip(causes).filter(|(_, cause)| cause.is_none());
         for (number, (piece, _)) in kept.enumerate() {
             let rows = conform(&piece.columns, stored)
                 .map_err(|error| DataFusionError::External(error.into()))?;
@@ -261,16 +260,10 @@ impl EventsTable {
         predicate: Option<&Arc<dyn PhysicalExpr>>,
     ) -> Vec<Arc<FileEntry>> {
         let known: Vec<Known<'_>> = self.files.iter().map(|file| Known::from(&**file)).collect();
-        let keep = match predicate {
-            Some(predicate) => may_match(predicate, full, &known),
-            None => vec![true; known.len()],
-        };
-        self.files
-            .iter()
-            .zip(keep)
-            .filter(|(_, keep)| *keep)
-            .map(|(file, _)| file.clone())
-            .collect()
+        let causes = passed_over(predicate, full, &known);
+        self.counter.files(&self.files, &causes);
+        let kept = self.files.iter().zip(causes).filter(|(_, cause)| cause.is_none());
+        kept.map(|(file, _)| file.clone()).collect()
     }
 
     /// The same by their text indexes, with the rows of each that must be read.
@@ -280,7 +273,6 @@ impl EventsTable {
         partitions: usize,
     ) -> Result<Vec<(Arc<FileEntry>, RowsToRead)>> {
         let whole = |file| (file, None);
-        self.counter.files(&self.files, &files);
         if *self.need == Need::Unknown {
             return Ok(files.into_iter().map(whole).collect());
         }
@@ -328,8 +320,8 @@ impl EventsTable {
         files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
         let mut groups = vec![Vec::new(); partitions.clamp(1, files.len())];
         let count = groups.len();
-        self.counter.reading.plan(files.iter().map(|(file, _)| &**file));
         for (number, (file, rows)) in files.into_iter().enumerate() {
+            self.counter.reading.plan(self.location(&file)?.to_string(), &file, rows.as_deref());
             groups[number % count].push(self.partitioned_file(&file, rows)?);
         }
         let dataset = Arc::new(Field::new(DATASET, ColumnKind::Keyword.arrow(), true));
@@ -337,6 +329,7 @@ impl EventsTable {
             TableSchema::builder(stored.clone()).with_table_partition_cols(vec![dataset]).build();
         let url = ObjectStoreUrl::local_filesystem();
         let source = parquet_source(table_schema, state.runtime_env(), &self.counter)?;
+        self.counter.scan(source.metrics().clone());
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_projection_indices(Some(projection.to_vec()))?
@@ -356,12 +349,12 @@ impl EventsTable {
             return Ok(None);
         }
         files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
-        self.counter.reading.plan(files.iter().map(|(file, _)| &**file));
         // Fewer files than partitions are read by several at once.
         let pieces = partitions.max(1).div_ceil(files.len());
         let mut list = Vec::new();
         for (entry, rows) in files {
             let Some(packed) = entry.packed.clone() else { continue };
+            self.counter.reading.plan(self.location(&entry)?.to_string(), &entry, rows.as_deref());
             for rows in cut(rows, entry.rows, pieces) {
                 let path = self.root.join(&entry.path);
                 let file = self.partitioned_file(&entry, rows)?;
@@ -384,10 +377,14 @@ impl EventsTable {
         ))))
     }
 
+    /// What the engine calls a file.
+    fn location(&self, file: &FileEntry) -> Result<object_store::path::Path> {
+        object_store::path::Path::from_absolute_path(self.root.join(&file.path))
+            .map_err(|error| DataFusionError::External(error.into()))
+    }
+
     fn partitioned_file(&self, file: &FileEntry, rows: RowsToRead) -> Result<PartitionedFile> {
-        let path = self.root.join(&file.path);
-        let location = object_store::path::Path::from_absolute_path(&path)
-            .map_err(|error| DataFusionError::External(error.into()))?;
+        let location = self.location(file)?;
         let dataset = ScalarValue::Utf8(Some(file.dataset.to_string()));
         let dataset = ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(dataset));
         let meta = ObjectMeta {

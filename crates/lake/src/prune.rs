@@ -48,32 +48,58 @@ impl<'a> From<&'a Piece> for Known<'a> {
     }
 }
 
-/// One answer per item: whether it may hold a row for which `predicate` (over `schema`) is true.
-/// A predicate that cannot be used keeps everything.
-pub(crate) fn may_match(
-    predicate: &Arc<dyn PhysicalExpr>,
-    schema: &SchemaRef,
-    known: &[Known<'_>],
-) -> Vec<bool> {
-    PruningPredicateBuilder::new()
-        .with_file_schema(schema.clone())
-        .build(predicate.clone())
-        .and_then(|pruning| pruning.prune(&Statistics(known)).ok())
-        .unwrap_or_else(|| vec![true; known.len()])
+/// Why a file or piece is passed over. What is known is asked in this order, and the first that decides is
+/// the cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cause {
+    /// Its dataset.
+    Dataset,
+    /// Its earliest and latest `@timestamp`, as well.
+    Time,
+    /// Its batches, as well.
+    Batch,
 }
 
-struct Statistics<'a>(&'a [Known<'a>]);
+/// One answer per item: why it cannot hold a row for which `predicate` (over `schema`) is true; `None` for
+/// one that may. A predicate that cannot be used keeps everything.
+pub(crate) fn passed_over(
+    predicate: Option<&Arc<dyn PhysicalExpr>>,
+    schema: &SchemaRef,
+    known: &[Known<'_>],
+) -> Vec<Option<Cause>> {
+    let mut causes = vec![None; known.len()];
+    let pruning = predicate.and_then(|predicate| {
+        let builder = PruningPredicateBuilder::new().with_file_schema(schema.clone());
+        builder.build(predicate.clone())
+    });
+    let Some(pruning) = pruning else { return causes };
+    for up_to in [Cause::Dataset, Cause::Time, Cause::Batch] {
+        let Ok(keep) = pruning.prune(&Statistics { known, up_to }) else { continue };
+        for (cause, keep) in causes.iter_mut().zip(keep) {
+            if !keep {
+                cause.get_or_insert(up_to);
+            }
+        }
+    }
+    causes
+}
+
+struct Statistics<'a> {
+    known: &'a [Known<'a>],
+    /// What is asked for last; the rest is not known.
+    up_to: Cause,
+}
 
 impl Statistics<'_> {
     fn bound(&self, column: &Column, upper: bool) -> Option<ArrayRef> {
         let of = |pair: (i64, i64)| if upper { pair.1 } else { pair.0 };
-        let known = self.0.iter();
+        let known = self.known.iter();
         match column.name.as_str() {
-            envelope::TIMESTAMP => {
+            envelope::TIMESTAMP if self.up_to >= Cause::Time => {
                 let times = known.map(|item| item.time.map(of));
                 Some(Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC")))
             }
-            envelope::BATCH => {
+            envelope::BATCH if self.up_to >= Cause::Batch => {
                 let batches = known.map(|item| {
                     let (first, last) = item.batches?;
                     Some(of((i64::try_from(first).ok()?, i64::try_from(last).ok()?)))
@@ -99,7 +125,7 @@ impl PruningStatistics for Statistics<'_> {
     }
 
     fn num_containers(&self) -> usize {
-        self.0.len()
+        self.known.len()
     }
 
     fn null_counts(&self, _: &Column) -> Option<ArrayRef> {
@@ -107,7 +133,7 @@ impl PruningStatistics for Statistics<'_> {
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        Some(Arc::new(UInt64Array::from_iter_values(self.0.iter().map(|item| item.rows))))
+        Some(Arc::new(UInt64Array::from_iter_values(self.known.iter().map(|item| item.rows))))
     }
 
     fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {

@@ -12,6 +12,7 @@ mod acts;
 mod alerts;
 mod audit;
 mod compaction;
+mod complete;
 mod correlation;
 mod data_dir;
 mod enrichment;
@@ -57,8 +58,7 @@ pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
 pub use retention::RetentionSettings;
 pub use rows::{
-    Page, PageRoom, Row, RowStream, Scanned, SearchEnd, SearchQuery, SortOrder, from_base64,
-    row_bytes,
+    Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery, SortOrder, from_base64, row_bytes,
 };
 pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
 pub use saved::{SaveRequest, SavedSearch, Schedule};
@@ -67,4 +67,4 @@ pub use sink::JournalSink;
 pub use sources::SourceOptions;
 pub use verify::{VerifyReport, VerifyScope, verify_dir};
 pub use yagura_export::Format as ExportFormat;
-pub use yagura_lake::KeepRaw;
+pub use yagura_lake::{KeepRaw, ScanCounts};

@@ -93,40 +93,7 @@ pub struct SearchEnd {
     pub cut: bool,
     /// What was looked at.
     #[serde(default)]
-    pub scanned: Scanned,
-}
-
-/// What a search looked at in files, and what it could pass over.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct Scanned {
-    /// Files of the table.
-    pub files: u64,
-    /// Files passed over by their dataset and times.
-    pub files_passed_by_log: u64,
-    /// Files passed over because their text index lacks the words.
-    pub files_passed_by_text: u64,
-    /// Files read whole for want of a text index, although words were asked for.
-    pub files_without_index: u64,
-    /// Rows of all files.
-    pub rows: u64,
-    /// Rows passed over by dataset and times.
-    pub rows_passed_by_log: u64,
-    /// Rows passed over because their block lacks the words.
-    pub rows_passed_by_text: u64,
-}
-
-impl From<ScanCounts> for Scanned {
-    fn from(counts: ScanCounts) -> Self {
-        Scanned {
-            files: counts.files,
-            files_passed_by_log: counts.files_passed_by_log,
-            files_passed_by_text: counts.files_passed_by_text,
-            files_without_index: counts.files_without_index,
-            rows: counts.rows,
-            rows_passed_by_log: counts.rows_passed_by_log,
-            rows_passed_by_text: counts.rows_passed_by_text,
-        }
-    }
+    pub scanned: ScanCounts,
 }
 
 /// Columns from which a record and its id are rebuilt.
@@ -426,7 +393,7 @@ impl RowStream {
 
     /// How it ended; final once the stream has.
     pub fn end(&self) -> SearchEnd {
-        SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned().into() }
+        SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned() }
     }
 }
 

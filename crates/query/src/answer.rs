@@ -1,5 +1,6 @@
 use crate::QueryError;
 use crate::limits::SECONDS_MAX;
+use crate::places::Place;
 use crate::running::Running;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -11,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use yagura_lake::ScanCounts;
+use tokio::sync::mpsc::error::TrySendError;
+use yagura_lake::{ScanCounts, ScanWatch};
 
 /// The rows of an answer as they are found. Dropping it ends the query.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub struct Answer {
     rows: mpsc::Receiver<Result<RecordBatch, QueryError>>,
     truncated: Arc<AtomicBool>,
     cancelled: Arc<AtomicBool>,
-    scanned: ScanCounts,
+    scans: ScanWatch,
 }
 
 impl Answer {
@@ -34,9 +36,10 @@ impl Answer {
         self.truncated.load(Ordering::Acquire)
     }
 
-    /// How many files and rows the plan looks at, and what it passes over and why.
+    /// How many files, row groups and rows were looked at, and what was passed over and why. Final once
+    /// the stream has ended.
     pub fn scanned(&self) -> ScanCounts {
-        self.scanned
+        self.scans.counts()
     }
 
     /// All rows, and whether there would be more.
@@ -70,28 +73,24 @@ pub(crate) struct Rows {
     cancelled: Arc<AtomicBool>,
 }
 
-pub(crate) fn answer(schema: SchemaRef, scanned: ScanCounts, ahead: usize) -> (Answer, Rows) {
+pub(crate) fn answer(schema: SchemaRef, scans: ScanWatch, ahead: usize) -> (Answer, Rows) {
     let (sender, rows) = mpsc::channel(ahead);
     let truncated = Arc::new(AtomicBool::new(false));
     let cancelled = Arc::new(AtomicBool::new(false));
-    let answer = Answer {
-        schema,
-        rows,
-        truncated: truncated.clone(),
-        cancelled: cancelled.clone(),
-        scanned,
-    };
+    let answer =
+        Answer { schema, rows, truncated: truncated.clone(), cancelled: cancelled.clone(), scans };
     (answer, Rows { sender, truncated, cancelled })
 }
 
 impl Rows {
     /// Sends rows until the end, the limit, the time or the reader says stop. A panic of a decoder
-    /// on a damaged file becomes an error.
+    /// on a damaged file becomes an error. While the reader has enough, others have the place.
     pub(crate) async fn send_all(
         self,
         mut rows: impl Stream<Item = datafusion::error::Result<RecordBatch>> + Unpin,
         limit: usize,
         running: &Running,
+        mut place: Place,
     ) {
         // Only the time the query itself takes counts, not that of a slow reader.
         let mut time_left = Duration::from_secs(SECONDS_MAX);
@@ -133,12 +132,11 @@ impl Rows {
             running.found(part.as_ref().map_or(0, RecordBatch::num_rows));
             let empty = matches!(&part, Ok(rows) if rows.num_rows() == 0);
             if !empty {
-                // A reader that is slow, or waits, keeps no cancelled search at work.
-                let sent = tokio::select! {
-                    sent = self.sender.send(part) => sent.is_ok(),
-                    () = running.cancelled() => {
-                        self.cancelled.store(true, Ordering::Release);
-                        false
+                let sent = match self.sender.try_send(part) {
+                    Ok(()) => true,
+                    Err(TrySendError::Closed(_)) => false,
+                    Err(TrySendError::Full(part)) => {
+                        self.wait_for_reader(part, running, &mut place).await
                     }
                 };
                 if !sent {
@@ -147,6 +145,31 @@ impl Rows {
             }
             if end {
                 return;
+            }
+        }
+    }
+    /// Hands on what the reader has no room for yet; `false` when it is to end. A reader that is slow, or
+    /// waits, keeps no cancelled search at work, and nobody else from theirs.
+    async fn wait_for_reader(
+        &self,
+        part: Result<RecordBatch, QueryError>,
+        running: &Running,
+        place: &mut Place,
+    ) -> bool {
+        place.lend();
+        let sent_and_on = async {
+            let sent = self.sender.send(part).await.is_ok();
+            tokio::select! {
+                biased;
+                () = self.sender.closed() => false,
+                () = place.take_again() => sent,
+            }
+        };
+        tokio::select! {
+            sent = sent_and_on => sent,
+            () = running.cancelled() => {
+                self.cancelled.store(true, Ordering::Release);
+                false
             }
         }
     }

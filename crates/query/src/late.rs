@@ -26,7 +26,11 @@ const INDEXES: i64 = 1 << 16;
 
 /// Whether so many events of this answer are worth finding first.
 pub(crate) fn pays(table: &EventsTable, needed: &BTreeSet<String>, rows: usize) -> bool {
-    rows <= LATE_ROWS_MAX && table.rebuilds(needed.iter().map(String::as_str))
+    are_few(rows) && table.rebuilds(needed.iter().map(String::as_str))
+}
+
+fn are_few(rows: usize) -> bool {
+    rows <= LATE_ROWS_MAX
 }
 
 /// What holds for the events that `frame` has after `steps`, of `rows` after the first `skip`, and for no
@@ -93,4 +97,15 @@ fn places(found: &[RecordBatch]) -> Result<Condition, QueryError> {
         condition = time.clone().gt_eq(first).and(time.lt_eq(last)).and(condition);
     }
     Ok(condition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_places_of_so_many_rows_are_found_first_and_of_no_more() {
+        assert!(are_few(LATE_ROWS_MAX));
+        assert!(!are_few(LATE_ROWS_MAX + 1));
+    }
 }

@@ -3,19 +3,22 @@
 //! * [`parse`] reads the search language (`docs/search.md`) into an [`Expr`]; a mistake is a
 //!   [`ParseError`] that shows the place and says what to write instead, in both languages.
 //! * [`Searcher::search`] runs it over everything in the lake, newest first, and stops early.
+//! * [`Searcher::complete`] says what may stand where somebody is writing a search.
 //! * [`Searcher::live`] asks the same question of events as they arrive.
 //! * [`Searcher::sql`] answers one `SELECT` over the table `events`, and nothing else.
 //!
 //! Text is compared folded ([`fold`]): case, full and half width, compatibility forms and some
 //! Japanese spellings do not matter.
 //!
-//! Queries run in a runtime of their own with deep stacks, bounded memory, time, rows and
-//! concurrency: neither a long query nor a hostile one stops the intake.
+//! Queries run in a runtime of their own with deep stacks, low priority, bounded memory, time, rows and
+//! concurrency: neither a long query nor a hostile one stops the intake, nor one that nobody reads the
+//! others.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod ast;
+mod complete;
 mod compute;
 mod cursor;
 mod error;
@@ -25,6 +28,7 @@ mod live;
 mod need;
 mod parse;
 mod pipes;
+mod places;
 mod plan;
 mod quick;
 mod running;
@@ -42,6 +46,7 @@ pub use ast::{
     Aggregate, Bin, Bound, Compare, Compute, Expr, FieldTest, Filter, Function, Named, Operation,
     Pattern, Pipe, Test,
 };
+pub use complete::{Completions, Offer, OfferKind};
 pub use error::{ParseError, QueryError};
 pub use live::Live;
 pub use parse::parse;

@@ -31,6 +31,13 @@ pub const SECONDS_MAX: u64 = 60;
 /// Queries that run at once; further ones wait.
 pub const QUERIES_MAX: usize = 8;
 
+/// Queries that wait for their readers without holding a place among those that run. What they have
+/// computed stays in memory, within [`MEMORY_BYTES_MAX`].
+pub const UNREAD_MAX: usize = 64;
+
+/// Parts in which one query computes at once, at most.
+pub const PARTITIONS_MAX: usize = 16;
+
 /// Batches of rows computed ahead of the reader of an answer.
 pub const BATCHES_AHEAD: usize = 4;
 
@@ -58,3 +65,18 @@ pub const VALUES_CHARS_MAX: usize = 4_096;
 /// Most events of an ordered answer, skipped ones not counted, whose places are found before they are
 /// read whole.
 pub const LATE_ROWS_MAX: usize = 10_001;
+
+/// Most offers of a completion.
+pub const COMPLETIONS_MAX: usize = 100;
+
+/// Longest value that a completion offers, in characters.
+pub const VALUE_CHARS_OFFERED_MAX: usize = 256;
+
+/// Events whose values a completion counts.
+pub const VALUES_ROWS_MAX: usize = 100_000;
+
+/// Different values that a completion counts.
+pub const VALUES_DISTINCT_MAX: usize = 10_000;
+
+/// Longest time a completion looks for values, in milliseconds, its turn included.
+pub const VALUES_MILLIS_MAX: u64 = 500;

@@ -2,10 +2,10 @@ use crate::answer::{Answer, answer};
 use crate::ast::Expr;
 use crate::late;
 use crate::limits::{
-    BATCHES_AHEAD, MEMORY_BYTES_MAX, QUERIES_MAX, ROWS_MAX, ROWS_STREAMED_MAX, SECONDS_MAX,
-    SQL_OPERATORS_MAX, STACK_BYTES,
+    BATCHES_AHEAD, MEMORY_BYTES_MAX, ROWS_MAX, ROWS_STREAMED_MAX, SQL_OPERATORS_MAX, STACK_BYTES,
 };
 use crate::need;
+use crate::places::{Places, give_way};
 use crate::plan::{Planner, column, one_event, timestamp};
 use crate::running::{Ending, Phase, Running};
 use crate::steps::{Step, Steps};
@@ -23,8 +23,6 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Semaphore;
 use yagura_event::{EventBatch, EventId, FieldDictionary, UtcMicros, columns as envelope};
 use yagura_lake::{DATASET, EVENT_ID, EventsTable, Lake};
 
@@ -39,7 +37,7 @@ pub(crate) struct Inner {
     dictionary: Arc<FieldDictionary>,
     environment: Arc<RuntimeEnv>,
     runtime: Option<tokio::runtime::Runtime>,
-    running: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// Order of the events of an answer.
@@ -116,6 +114,7 @@ impl Searcher {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("yagura-query")
             .thread_stack_size(STACK_BYTES)
+            .on_thread_start(give_way())
             .enable_all()
             .build()
             .map_err(|error| QueryError::Failed(format!("cannot start query threads: {error}")))?;
@@ -124,7 +123,7 @@ impl Searcher {
             dictionary,
             environment,
             runtime: Some(runtime),
-            running: Arc::new(Semaphore::new(QUERIES_MAX)),
+            places: Arc::new(Places::new()),
         };
         Ok(Searcher { inner: Arc::new(inner) })
     }
@@ -135,8 +134,7 @@ impl Searcher {
     }
 
     async fn answer_search(&self, request: SearchRequest) -> Result<Answer, QueryError> {
-        let held = request.order != Order::Any || !request.expr.pipes.is_empty();
-        let limit = request.limit.min(if held { ROWS_MAX } else { ROWS_STREAMED_MAX });
+        let limit = rows_allowed(&request);
         let inner = self.inner.clone();
         let running = request.running.clone();
         let background = request.background;
@@ -189,6 +187,10 @@ impl Searcher {
         &self.inner.lake
     }
 
+    pub(crate) fn dictionary(&self) -> &FieldDictionary {
+        &self.inner.dictionary
+    }
+
     /// Plans and runs within the searcher's own runtime and limits.
     pub(crate) async fn run(
         &self,
@@ -210,21 +212,21 @@ impl Searcher {
         let stopped = || QueryError::Failed("the searcher is shutting down".to_owned());
         let runtime = self.inner.runtime.as_ref().ok_or_else(stopped)?;
         let (mut send_answer, receive_answer) = tokio::sync::oneshot::channel();
-        let places = self.inner.running.clone();
+        let places = self.inner.places.clone();
         runtime.spawn(async move {
             let _ending = Ending(watched.clone());
             let started = async {
                 if background {
-                    leave_room(&places).await;
+                    places.leave_room().await;
                 }
-                let place = places.acquire_owned().await.map_err(|_| stopped())?;
+                let place = places.take().await;
                 watched.enter(Phase::Planning);
                 let (frame, table) = plan.await?;
                 watched.scans(table.watch());
                 let schema = Arc::new(frame.schema().as_arrow().clone());
                 // One row more than wanted tells whether there are more.
                 let stream = frame.execute_stream().await?;
-                Ok::<_, QueryError>((place, schema, table.counts(), stream))
+                Ok::<_, QueryError>((place, schema, table.watch(), stream))
             };
             let started = tokio::select! {
                 biased;
@@ -237,11 +239,11 @@ impl Searcher {
                 Err(error) => {
                     let _ = send_answer.send(Err(error));
                 }
-                Ok((_place, schema, scanned, stream)) => {
-                    let (answer, rows) = answer(schema, scanned, BATCHES_AHEAD);
+                Ok((place, schema, scans, stream)) => {
+                    let (answer, rows) = answer(schema, scans, BATCHES_AHEAD);
                     watched.enter(Phase::Running);
                     if send_answer.send(Ok(answer)).is_ok() {
-                        rows.send_all(stream, limit, &watched).await;
+                        rows.send_all(stream, limit, &watched, place).await;
                     }
                 }
             }
@@ -250,12 +252,10 @@ impl Searcher {
     }
 }
 
-/// Waits until half of the places are free, or long enough.
-async fn leave_room(places: &Semaphore) {
-    let until = tokio::time::Instant::now() + Duration::from_secs(SECONDS_MAX);
-    while places.available_permits() < QUERIES_MAX / 2 && tokio::time::Instant::now() < until {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+/// The rows an answer may have, of those asked for.
+fn rows_allowed(request: &SearchRequest) -> usize {
+    let held = request.order != Order::Any || !request.expr.pipes.is_empty();
+    request.limit.min(if held { ROWS_MAX } else { ROWS_STREAMED_MAX })
 }
 
 fn any_of(mut list: Vec<Condition>) -> Option<Condition> {
@@ -306,9 +306,9 @@ fn by_dataset(rows: &RecordBatch) -> Result<Vec<EventBatch>, arrow::error::Arrow
 }
 
 impl Inner {
-    /// A session that knows no tables, files or variables.
+    /// A session that knows no tables, files or variables, with a share of the cores.
     pub(crate) fn context(&self) -> SessionContext {
-        self.context_of(SessionConfig::new())
+        self.context_of(SessionConfig::new().with_target_partitions(self.places.partitions()))
     }
 
     /// The same on one core at a time.
@@ -422,5 +422,92 @@ impl Drop for Inner {
             // The ordinary drop blocks, which panics inside another runtime.
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::QUERIES_MAX;
+    use crate::parse;
+    use jiff::tz::TimeZone;
+    use yagura_event::ManualClock;
+    use yagura_lake::LakeOptions;
+
+    fn searcher(directory: &std::path::Path) -> Searcher {
+        let clock = ManualClock::at(UtcMicros::default());
+        let lake = Lake::open(directory, LakeOptions::default(), Arc::new(clock)).unwrap();
+        Searcher::new(Arc::new(lake), Arc::default()).unwrap()
+    }
+
+    fn request(running: &Running) -> SearchRequest {
+        let expr = parse("", UtcMicros::default(), &TimeZone::UTC).unwrap();
+        SearchRequest { running: running.clone(), ..SearchRequest::new(expr) }
+    }
+
+    #[tokio::test]
+    async fn past_the_limit_a_search_waits_and_can_be_cancelled_meanwhile() {
+        let directory = tempfile::tempdir().unwrap();
+        let searcher = searcher(directory.path());
+        let mut taken = Vec::new();
+        for _ in 1..QUERIES_MAX {
+            taken.push(searcher.inner.places.take().await);
+        }
+        // The last place is free.
+        searcher.search(request(&Running::new())).await.unwrap();
+        taken.push(searcher.inner.places.take().await);
+        let ask = || {
+            let (asking, running) = (searcher.clone(), Running::new());
+            let hand = running.clone();
+            (running, tokio::spawn(async move { asking.search(request(&hand)).await.map(drop) }))
+        };
+        let (cancelled, one) = ask();
+        let (waiting, other) = ask();
+        cancelled.cancel();
+        assert!(matches!(one.await.unwrap(), Err(QueryError::Cancelled)));
+        assert_eq!(waiting.progress().phase, Phase::Waiting);
+        taken.pop();
+        assert!(other.await.unwrap().is_ok());
+    }
+
+    #[test]
+    fn rows_are_limited_by_whether_they_are_held() {
+        let allowed = |limit: usize, order: Order, text: &str| {
+            let expr = parse(text, UtcMicros::default(), &TimeZone::UTC).unwrap();
+            rows_allowed(&SearchRequest { limit, order, ..SearchRequest::new(expr) })
+        };
+        for more in [0, 1] {
+            let limit = ROWS_STREAMED_MAX + more;
+            assert_eq!(allowed(limit, Order::Any, "a"), ROWS_STREAMED_MAX);
+            assert_eq!(allowed(ROWS_MAX + more, Order::NewestFirst, "a"), ROWS_MAX);
+            assert_eq!(allowed(ROWS_MAX + more, Order::Any, "a | head 5"), ROWS_MAX);
+            assert_eq!(allowed(ROWS_MAX + more, Order::Any, "a"), ROWS_MAX + more);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_engine_counts_as_many_rows_as_may_be_streamed() {
+        let directory = tempfile::tempdir().unwrap();
+        let searcher = searcher(directory.path());
+        for limit in [ROWS_STREAMED_MAX, usize::MAX] {
+            let request = SearchRequest { order: Order::Any, limit, ..request(&Running::new()) };
+            let (rows, cut) = searcher.search(request).await.unwrap().collect().await.unwrap();
+            assert_eq!((rows.len(), cut), (0, false));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn threads_of_queries_give_way_to_intake() {
+        let directory = tempfile::tempdir().unwrap();
+        let searcher = searcher(directory.path());
+        let own = rustix::process::getpriority_process(None).unwrap();
+        let runtime = searcher.inner.runtime.as_ref().unwrap();
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let at_work = runtime.spawn(async move { nice() }).await.unwrap();
+        // Also a thread that another one of them starts.
+        let blocking = async move { tokio::task::spawn_blocking(nice).await.unwrap() };
+        let reading = runtime.spawn(blocking).await.unwrap();
+        assert_eq!((at_work, reading), ((own + 5).min(19), (own + 5).min(19)));
     }
 }

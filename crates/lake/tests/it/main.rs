@@ -7,6 +7,7 @@ mod deletion;
 mod hot_and_cold_are_one_table;
 mod packed;
 mod packed_corpora;
+mod passed_over;
 mod restart_and_damage;
 mod rewritten_rows;
 mod support;

@@ -615,3 +615,21 @@ fn a_changed_byte_anywhere_in_a_packed_file_is_damage_or_another_record() {
     std::fs::write(&path, &sound).unwrap();
     check_records(&lake);
 }
+
+#[tokio::test]
+async fn row_groups_of_packed_files_are_counted_by_their_cause() {
+    let scratch = tempfile::tempdir().unwrap();
+    let lake = open(scratch.path(), KeepRaw::default());
+    flush(&lake, &BATCHES[..2]);
+    assert_eq!(compact(&lake), 700);
+    let counts = async |condition: &str| {
+        let table = lake.events();
+        let question = format!("select \"event.original\" from events where {condition}");
+        sql(table.clone(), &question).await;
+        let counts = table.counts();
+        (counts.row_groups, counts.row_groups_passed_by_statistics, counts.row_groups_read)
+    };
+    let files = lake.files().len() as u64;
+    assert_eq!(counts("\"source.port\" >= 0").await, (files, 0, files));
+    assert_eq!(counts("\"source.port\" > 10000").await, (files, files, 0));
+}

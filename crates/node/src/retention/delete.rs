@@ -203,21 +203,7 @@ impl Node {
         }
         counts.in_journal += self.leave_journal(&mut chosen)?;
         counts.changed.extend(self.leave_changed(&mut chosen)?);
-        let mut waiting: std::collections::VecDeque<(usize, Kept)> = (0..)
-            .zip(&chosen)
-            .flat_map(|(number, one)| one.batches.iter().map(move |kept| (number, *kept)))
-            .collect();
-        while !waiting.is_empty() {
-            let count = waiting.len().min(DELETE_BATCHES_MAX);
-            let mut step: BTreeMap<usize, Vec<Kept>> = BTreeMap::new();
-            for (number, kept) in waiting.drain(..count) {
-                step.entry(number).or_default().push(kept);
-            }
-            let step = step.into_iter().filter_map(|(number, batches)| {
-                let one = chosen.get(number)?;
-                Some(Chosen { stream: one.stream.clone(), batches, because: one.because.clone() })
-            });
-            let step: Vec<Chosen> = step.collect();
+        for step in steps(&chosen, DELETE_BATCHES_MAX) {
             let mut attempt = 0;
             loop {
                 match self.delete_step(step.clone(), who, counts, at) {
@@ -349,28 +335,8 @@ impl Node {
         let mut entries = Vec::new();
         for one in step {
             let all = ranges(&self.shelf_of(&one.stream)?, &one.batches);
-            for part in all.chunks(RANGES_PER_RECORD_MAX) {
-                let (Some((first, _)), Some((_, last))) = (part.first(), part.last()) else {
-                    continue;
-                };
-                let of = one.batches.iter().filter(|kept| (*first..=*last).contains(&kept.batch));
-                let of: Vec<&Kept> = of.collect();
-                entries.push(record(
-                    DELETED,
-                    &Deletion {
-                        at: now,
-                        format: DELETE_FORMAT.to_owned(),
-                        stream: one.stream.clone(),
-                        ranges: part.to_vec(),
-                        batches: of.len() as u64,
-                        records: of.iter().map(|kept| u64::from(kept.records)).sum(),
-                        first_received: of.iter().map(|kept| kept.first).min().unwrap_or(now),
-                        last_received: of.iter().map(|kept| kept.last).max().unwrap_or(now),
-                        because: one.because.clone(),
-                        by: who.to_owned(),
-                    },
-                ));
-            }
+            let deletions = deletions(one, &all, RANGES_PER_RECORD_MAX, now, who);
+            entries.extend(deletions.iter().map(|deletion| record(DELETED, deletion)));
         }
         Ok(entries)
     }
@@ -452,6 +418,54 @@ impl Node {
     }
 }
 
+/// What goes, so many batches at a time.
+fn steps(chosen: &[Chosen], most: usize) -> Vec<Vec<Chosen>> {
+    let all: Vec<(usize, Kept)> = (0..)
+        .zip(chosen)
+        .flat_map(|(number, one)| one.batches.iter().map(move |kept| (number, *kept)))
+        .collect();
+    let step = |part: &[(usize, Kept)]| {
+        let mut step: BTreeMap<usize, Vec<Kept>> = BTreeMap::new();
+        for (number, kept) in part {
+            step.entry(*number).or_default().push(*kept);
+        }
+        let step = step.into_iter().filter_map(|(number, batches)| {
+            let one = chosen.get(number)?;
+            Some(Chosen { stream: one.stream.clone(), batches, because: one.because.clone() })
+        });
+        step.collect()
+    };
+    all.chunks(most).map(step).collect()
+}
+
+/// What is recorded of the batches that go of one stream, so many ranges at a time.
+fn deletions(
+    one: &Chosen,
+    all: &[(u64, u64)],
+    most: usize,
+    now: UtcMicros,
+    who: &str,
+) -> Vec<Deletion> {
+    let deletion = |part: &[(u64, u64)]| {
+        let ((first, _), (_, last)) = (part.first()?, part.last()?);
+        let of = one.batches.iter().filter(|kept| (*first..=*last).contains(&kept.batch));
+        let of: Vec<&Kept> = of.collect();
+        Some(Deletion {
+            at: now,
+            format: DELETE_FORMAT.to_owned(),
+            stream: one.stream.clone(),
+            ranges: part.to_vec(),
+            batches: of.len() as u64,
+            records: of.iter().map(|kept| u64::from(kept.records)).sum(),
+            first_received: of.iter().map(|kept| kept.first).min().unwrap_or(now),
+            last_received: of.iter().map(|kept| kept.last).max().unwrap_or(now),
+            because: one.because.clone(),
+            by: who.to_owned(),
+        })
+    };
+    all.chunks(most).filter_map(deletion).collect()
+}
+
 /// Whether an event of a file may have happened within the bounds of a hold without hosts.
 fn may_hold(hold: &Hold, file: &FileEntry) -> bool {
     let Some((first, last)) = file.time else { return true };
@@ -462,4 +476,54 @@ fn may_hold(hold: &Hold, file: &FileEntry) -> bool {
 pub(crate) fn stream_of(log: &Log, batch: u64) -> Result<Option<StreamName>, NodeError> {
     let Some(leaf) = log.leaf_of_batch(batch)? else { return Ok(None) };
     Ok(Some(log.header(leaf)?.stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(stream: &str, batches: impl IntoIterator<Item = u64>) -> Chosen {
+        let kept = |batch: u64| Kept {
+            batch,
+            stream: 0,
+            records: 10,
+            first: UtcMicros::from_micros(batch as i64),
+            last: UtcMicros::from_micros(batch as i64 + 5),
+        };
+        let batches = batches.into_iter().map(kept).collect();
+        Chosen { stream: StreamName::new(stream).unwrap(), batches, because: json!("x") }
+    }
+
+    #[test]
+    fn so_many_batches_go_at_a_time() {
+        let both = [chosen("a", 1..=3), chosen("b", 4..=5)];
+        let shown = |most: usize| -> Vec<Vec<(String, Vec<u64>)>> {
+            let one = |one: Chosen| {
+                let batches = one.batches.iter().map(|kept| kept.batch).collect();
+                (one.stream.to_string(), batches)
+            };
+            let steps = steps(&both, most).into_iter();
+            steps.map(|step| step.into_iter().map(one).collect()).collect()
+        };
+        let a = |batches: &[u64]| ("a".to_owned(), batches.to_vec());
+        let b = |batches: &[u64]| ("b".to_owned(), batches.to_vec());
+        assert_eq!(shown(5), [vec![a(&[1, 2, 3]), b(&[4, 5])]]);
+        assert_eq!(shown(4), [vec![a(&[1, 2, 3]), b(&[4])], vec![b(&[5])]]);
+        assert_eq!(shown(2), [vec![a(&[1, 2])], vec![a(&[3]), b(&[4])], vec![b(&[5])]]);
+        assert!(steps(&[], DELETE_BATCHES_MAX).is_empty());
+    }
+
+    #[test]
+    fn a_record_lists_so_many_ranges_and_the_next_one_the_rest() {
+        let one = chosen("a", [1, 2, 5, 9]);
+        let all = [(1, 2), (5, 5), (9, 9)];
+        let of = |most: usize| -> Vec<(Vec<(u64, u64)>, u64, u64)> {
+            let deletions = deletions(&one, &all, most, UtcMicros::default(), "sato");
+            assert_eq!(deletions[0].first_received.as_micros(), 1);
+            let shown = deletions.into_iter();
+            shown.map(|one| (one.ranges, one.batches, one.records)).collect()
+        };
+        assert_eq!(of(3), [(all.to_vec(), 4, 40)]);
+        assert_eq!(of(2), [(all[..2].to_vec(), 3, 30), (all[2..].to_vec(), 1, 10)]);
+    }
 }

@@ -523,6 +523,66 @@ mod tests {
     }
 
     #[test]
+    fn so_much_that_is_over_is_still_shown() {
+        let at = "2026-11-21T09:00:00Z";
+        let asked = |number: usize| {
+            json!({
+                "event.action": ASKED, "@timestamp": at, "request.id": format!("R-{number:06}"),
+                "request.kind": "delete", "yagura.stream": "a", "before": at, "user.name": "sato",
+                "user.account": "local", "reason": "x", "expires": at,
+            })
+        };
+        let withdrawn = |number: usize| decided(WITHDRAWN, &format!("R-{number:06}"), "sato");
+        let over = |count: usize| {
+            let mut entries: Vec<Value> = (1..=count).map(asked).collect();
+            entries.extend((1..=count).map(withdrawn));
+            // One that is open makes room.
+            entries.push(asked(count + 1));
+            let fold = fold(&entries);
+            (fold.requests().count(), fold.request("R-000001").is_some())
+        };
+        assert_eq!(over(REQUESTS_SHOWN_MAX), (REQUESTS_SHOWN_MAX + 1, true));
+        assert_eq!(over(REQUESTS_SHOWN_MAX + 1), (REQUESTS_SHOWN_MAX + 1, false));
+
+        let held = |number: usize| {
+            json!({
+                "event.action": HELD, "@timestamp": at, "hold.id": format!("H-{number:06}"),
+                "hold.name": "x", "reason": "x", "case": "", "streams": [], "hosts": [],
+                "from": null, "to": null, "user.name": "sato", "user.account": "local",
+            })
+        };
+        let released = |number: usize| {
+            json!({
+                "event.action": RELEASED, "@timestamp": at, "hold.id": format!("H-{number:06}"),
+                "user.name": "sato", "user.account": "local", "reason": "x",
+            })
+        };
+        let over = |count: usize| {
+            let entries: Vec<Value> = (1..=count).flat_map(|n| [held(n), released(n)]).collect();
+            let fold = fold(&entries);
+            (fold.holds().count(), fold.hold("H-000001").is_some())
+        };
+        assert_eq!(over(RELEASED_SHOWN_MAX), (RELEASED_SHOWN_MAX, true));
+        assert_eq!(over(RELEASED_SHOWN_MAX + 1), (RELEASED_SHOWN_MAX, false));
+
+        let deleted = |batch: usize| {
+            json!({
+                "event.action": DELETED, "@timestamp": at, "format": DELETE_FORMAT,
+                "yagura.stream": "a", "ranges": [[batch, batch]], "batches": 1, "records": 1,
+                "first_received": at, "last_received": at, "because": {}, "user.name": "yagura",
+            })
+        };
+        let over = |count: usize| {
+            let fold = fold(&(1..=count).map(|batch| deleted(batch * 2)).collect::<Vec<_>>());
+            // What is no longer shown was deleted all the same.
+            assert!(fold.deleted().has(&StreamName::new("a").unwrap(), 2));
+            (fold.deletions().count(), fold.deletions().last().unwrap().ranges[0].0)
+        };
+        assert_eq!(over(DELETIONS_SHOWN_MAX), (DELETIONS_SHOWN_MAX, 2));
+        assert_eq!(over(DELETIONS_SHOWN_MAX + 1), (DELETIONS_SHOWN_MAX, 4));
+    }
+
+    #[test]
     fn one_person_has_one_name() {
         for (a, b, same) in [
             ("sato", "SATO", true),

@@ -300,6 +300,22 @@ mod tests {
     }
 
     #[test]
+    fn it_looks_so_many_days_back_and_ahead() {
+        let begun = |days_ago: i64| {
+            let one = basis(vec![stream(&[(100 - days_ago, 28.0)], None)], 1e6);
+            one.rates().1.days
+        };
+        assert_eq!([GROWTH_DAYS, GROWTH_DAYS + 1].map(begun), [GROWTH_DAYS, 0]);
+        // A byte a day, and room until the last day, or one day longer.
+        let full_in = |free: u32| {
+            let one = Basis { other: 1.0, ..basis(Vec::new(), f64::from(free)) };
+            one.full_in(&[], 1.0)
+        };
+        assert_eq!(full_in(FORECAST_DAYS_MAX - 1), Some(FORECAST_DAYS_MAX));
+        assert_eq!(full_in(FORECAST_DAYS_MAX), None);
+    }
+
+    #[test]
     fn days_have_numbers() {
         assert_eq!(day_number("1970-01-02"), Some(1));
         assert_eq!(day_number("2026-11-21"), Some(20_778));

@@ -77,23 +77,7 @@ impl Retaining {
         let Some(asked) = asked else { return Ok(retaining) };
         asked.check().map_err(|error| NodeError::request(error.words.en(), error.words.ja()))?;
         let entry = {
-            let fold = retaining.fold();
-            let is_new = match fold.is_configured() {
-                true => fold.settings() != *asked,
-                false => *asked != RetentionSettings::default(),
-            };
-            if is_new && fold.versions() >= VERSIONS_MAX {
-                return Err(NodeError::request(
-                    format!(
-                        "{VERSIONS_MAX} changes of policies wait for a second person: approve one \
-                         with yagura retention shorten and approve"
-                    ),
-                    format!(
-                        "ポリシーの変更{VERSIONS_MAX}件が2人目の承認を待っています。yagura retention \
-                         shorten と approve で承認してください"
-                    ),
-                ));
-            }
+            let is_new = is_new(&retaining.fold(), asked)?;
             is_new.then(|| {
                 json!({
                     "@timestamp": now, "event.action": CONFIGURED, "retention": asked,
@@ -172,6 +156,27 @@ fn write_into(fold: &mut RetentionFold, audit: &Audit, entries: &[Value]) -> Res
 }
 
 /// What a text names.
+/// Whether these policies are not the ones that were configured last.
+fn is_new(fold: &RetentionFold, asked: &RetentionSettings) -> Result<bool, NodeError> {
+    let is_new = match fold.is_configured() {
+        true => fold.settings() != *asked,
+        false => *asked != RetentionSettings::default(),
+    };
+    if is_new && fold.versions() >= VERSIONS_MAX {
+        return Err(NodeError::request(
+            format!(
+                "{VERSIONS_MAX} changes of policies wait for a second person: approve one with yagura \
+                 retention shorten and approve"
+            ),
+            format!(
+                "ポリシーの変更{VERSIONS_MAX}件が2人目の承認を待っています。yagura retention shorten と \
+                 approve で承認してください"
+            ),
+        ));
+    }
+    Ok(is_new)
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Named {
     Person,

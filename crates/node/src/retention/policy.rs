@@ -398,6 +398,15 @@ mod tests {
             let settings = RetentionSettings { approval_hours: hours, ..Default::default() };
             assert_eq!(settings.check().is_ok(), sound, "{hours}");
         }
+        use super::super::limits::FORECAST_DAYS_MAX;
+        for (days, sound) in [(FORECAST_DAYS_MAX, true), (FORECAST_DAYS_MAX + 1, false)] {
+            let settings = RetentionSettings { warn_days: days, ..Default::default() };
+            assert_eq!(settings.check().is_ok(), sound, "{days}");
+        }
+        for (days, sound) in [(DAYS_MAX, true), (DAYS_MAX + 1, false)] {
+            let text = format!("[[policy]]\nstreams=['a']\nreason='x'\nmaximum_days={days}");
+            assert_eq!(read(&text).check().is_ok(), sound, "{days}");
+        }
     }
 
     #[test]

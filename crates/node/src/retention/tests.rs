@@ -1,7 +1,11 @@
-//! A crash at every named step of a deletion.
+//! A crash at every named step of a deletion, and the limits of what people ask for.
 
 use super::delete::DeletionStep;
+use super::fold::{ASKED, CONFIGURED, HELD};
+use super::limits::*;
+use super::{ApproveRequest, HoldRequest, ReleaseRequest, ShortenRequest, is_new};
 use crate::{DataDir, Node, NodeOptions, RetentionSettings, VerifyScope, verify_dir};
+use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use yagura_event::{Clock, ManualClock, Record, StreamName, Transport, UtcMicros};
@@ -105,4 +109,118 @@ async fn a_crash_between_any_two_steps_leaves_what_stays_and_finishes_what_was_r
         let (ok, report) = said(&place);
         assert!(ok, "{step:?}: {report}");
     }
+}
+
+fn configured(days: u32, empty: bool) -> Value {
+    let policy = json!([{"streams": ["*"], "reason": "x", "maximum_days": days}]);
+    json!({"event.action": CONFIGURED, "empty": empty, "retention": {"policy": policy}})
+}
+
+/// Folds what would take long to bring about.
+fn replay(node: &Node, entries: impl IntoIterator<Item = Value>) {
+    let mut fold = node.retaining().fold();
+    entries.into_iter().for_each(|entry| fold.replay(entry.to_string().as_bytes()));
+}
+
+fn hold() -> HoldRequest {
+    HoldRequest {
+        name: "x".to_owned(),
+        reason: "x".to_owned(),
+        by: "sato".to_owned(),
+        ..HoldRequest::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_holds_are_in_force_and_no_more() {
+    let scratch = tempfile::tempdir().unwrap();
+    let node = open(scratch.path(), None, &Arc::new(ManualClock::at(start())));
+    let held = |number: usize| {
+        json!({
+            "event.action": HELD, "@timestamp": start(), "hold.id": format!("H-{number:06}"),
+            "hold.name": "x", "reason": "x", "case": "", "streams": [], "hosts": [],
+            "from": null, "to": null, "user.name": "sato", "user.account": "local",
+        })
+    };
+    replay(&node, (1..HOLDS_MAX).map(held));
+    assert_eq!(node.retaining().fold().holds_in_force().len(), HOLDS_MAX - 1);
+    let last = node.add_hold(&hold(), "local").unwrap();
+    assert!(node.add_hold(&hold(), "local").unwrap_err().to_string().contains("release some"));
+    let release = ReleaseRequest { by: "sato".to_owned(), reason: "x".to_owned() };
+    node.release_hold(last["hold.id"].as_str().unwrap(), &release, "local").unwrap();
+    node.add_hold(&hold(), "local").unwrap();
+    node.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_reasons_and_lists_of_a_hold_have_limits() {
+    let scratch = tempfile::tempdir().unwrap();
+    let node = open(scratch.path(), None, &Arc::new(ManualClock::at(start())));
+    let taken = |change: &dyn Fn(&mut HoldRequest, usize)| {
+        [0, 1].map(|more| {
+            let mut request = hold();
+            change(&mut request, more);
+            node.add_hold(&request, "local").is_ok()
+        })
+    };
+    let named = |more: usize| "n".repeat(NAME_BYTES_MAX + more);
+    for changed in [
+        taken(&|request, more| request.name = named(more)),
+        taken(&|request, more| request.by = named(more)),
+        taken(&|request, more| request.case = named(more)),
+        taken(&|request, more| request.hosts = vec![named(more)]),
+        taken(&|request, more| request.streams = vec![named(more)]),
+        taken(&|request, more| request.reason = "r".repeat(REASON_BYTES_MAX + more)),
+        taken(&|request, more| request.hosts = vec!["h".to_owned(); PATTERNS_MAX + more]),
+        taken(&|request, more| request.streams = vec!["s".to_owned(); PATTERNS_MAX + more]),
+    ] {
+        assert_eq!(changed, [true, false]);
+    }
+    node.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_requests_wait_for_a_second_person_and_no_more() {
+    let scratch = tempfile::tempdir().unwrap();
+    let node = open(scratch.path(), None, &Arc::new(ManualClock::at(start())));
+    replay(&node, [configured(90, true), configured(30, false)]);
+    let asked = |number: usize| {
+        json!({
+            "event.action": ASKED, "@timestamp": start(), "request.id": format!("R-{number:06}"),
+            "request.kind": "shorten", "user.name": "sato", "user.account": "local",
+            "reason": "space", "expires": start().plus_micros(1_000_000),
+            "retention": configured(30, false)["retention"],
+        })
+    };
+    replay(&node, (1..REQUESTS_OPEN_MAX).map(asked));
+    let request = ShortenRequest { reason: "space".to_owned(), by: "sato".to_owned() };
+    let last = node.ask_shortening(&request, "local").unwrap();
+    let refused = node.ask_shortening(&request, "local").unwrap_err().to_string();
+    assert!(refused.contains("wait already"), "{refused}");
+    let withdraw = ApproveRequest { by: "sato".to_owned(), ..ApproveRequest::default() };
+    node.withdraw_retention(last["request.id"].as_str().unwrap(), &withdraw, "local").unwrap();
+    node.ask_shortening(&request, "local").unwrap();
+    node.close().unwrap();
+}
+
+#[test]
+fn so_many_versions_of_policies_wait_and_no_more() {
+    let mut fold = super::fold::RetentionFold::default();
+    let mut days = 0;
+    let mut asked = |fold: &super::fold::RetentionFold| {
+        days += 1;
+        let settings = configured(days, false)["retention"].clone();
+        let settings: RetentionSettings = serde_json::from_value(settings).unwrap();
+        (is_new(fold, &settings), configured(days, false), settings)
+    };
+    // What was kept for ever before counts, too.
+    for versions in (0..VERSIONS_MAX).filter(|versions| *versions != 1) {
+        assert_eq!(fold.versions(), versions);
+        let (new, entry, _) = asked(&fold);
+        assert!(new.unwrap(), "{versions}");
+        fold.replay(entry.to_string().as_bytes());
+    }
+    assert_eq!(fold.versions(), VERSIONS_MAX);
+    assert!(asked(&fold).0.is_err());
+    assert!(!is_new(&fold, &fold.settings()).unwrap(), "what is configured already is no change");
 }

@@ -42,9 +42,9 @@ pub(super) struct Due {
 }
 
 /// What a run found.
-struct Found {
-    rows: u64,
-    cut: bool,
+pub(super) struct Found {
+    pub rows: u64,
+    pub cut: bool,
     scanned: u64,
     findings: Vec<Finding>,
 }
@@ -190,7 +190,7 @@ impl Node {
             error_ja: None,
         };
         let done = async {
-            let found = self.look(due, window).await?;
+            let found = self.look(due, window, ROWS_COUNTED_MAX).await?;
             (run.rows, run.cut, run.scanned) = (found.rows, found.cut, found.scanned);
             if found.rows > due.schedule.rows_over {
                 run.outcome = RunOutcome::Found;
@@ -222,11 +222,16 @@ impl Node {
         raised.await.map_err(|_| NodeError::Stopped("the scheduler"))?
     }
 
-    /// Asks the search of a window, and finds the events that stand for what it found.
-    async fn look(self: &Arc<Self>, due: &Due, window: Window) -> Result<Found, NodeError> {
+    /// Asks the search of a window, and finds the events that stand for what it found, of so many rows.
+    pub(super) async fn look(
+        self: &Arc<Self>,
+        due: &Due,
+        window: Window,
+        rows_max: usize,
+    ) -> Result<Found, NodeError> {
         let expr = self.expression(&due.search)?;
         let is_table = expr.makes_table();
-        let mut request = background(expr.clone(), window, ROWS_COUNTED_MAX);
+        let mut request = background(expr.clone(), window, rows_max);
         request.columns = vec![EVENT_ID.to_owned()];
         let running = request.running.clone();
         let mut answer = self.searcher().search(request).await.map_err(wrong_query)?;

@@ -418,6 +418,24 @@ async fn a_crash_between_an_alert_and_the_record_of_its_run_counts_nothing_twice
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_counts_so_many_rows_and_says_that_there_are_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path(), start());
+    house.save(every_five("x", "failed", 0)).unwrap();
+    house.pass(1);
+    house.send(&[FAILED; 3], 0);
+    house.pass(5);
+    house.node.flush().unwrap();
+    let due: Due = house.node.due("x").unwrap();
+    let window = Window { from: start(), to: house.clock.now().plus_micros(-MINUTE) };
+    for (rows_max, rows, cut) in [(3, 3, false), (2, 2, true), (ROWS_COUNTED_MAX, 3, false)] {
+        let found = house.node.look(&due, window, rows_max).await.unwrap();
+        assert_eq!((found.rows, found.cut), (rows, cut), "{rows_max}");
+    }
+    house.node.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_tells_the_desk_of_events_and_rows_up_to_its_limits() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::open(dir.path(), start());

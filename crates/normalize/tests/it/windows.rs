@@ -112,7 +112,7 @@ fn the_dhcp_servers_log() {
     windows.dhcp.vendor_class = MSFT 5.0
     windows.dhcp.dns_error = 0
     message = 11,06/14/26,15:16:01,更新,192.0.2.50,pc01.corp.example,02005E105001,,3512345678,0,,,,0x4D53465420352E30,MSFT 5.0,,,,0
-    activity_id = 4
+    activity_id = 5
     class_uid = 4004
     event.action = dhcp-lease-renewed
     event.category = network

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod commands;
+mod completing;
 mod guarded_sql;
 mod japanese;
 mod parsing;

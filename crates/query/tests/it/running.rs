@@ -56,30 +56,57 @@ async fn a_cancelled_search_says_so_and_never_looks_complete() {
 }
 
 #[tokio::test]
-async fn a_search_that_is_cancelled_or_left_gives_its_place_back() {
+async fn a_search_that_is_left_ends() {
     let directory = tempfile::tempdir().unwrap();
     let searcher = many_pieces(directory.path());
-    let mut all = Vec::new();
-    for _ in 0..QUERIES_MAX {
-        all.push(unread(&searcher).await);
-    }
-    // All places are taken: one more can only wait, and be cancelled while it does.
-    let waiting = Running::new();
-    let (asking, hand) = (searcher.clone(), waiting.clone());
-    let asked = tokio::spawn(async move { asking.search(request(&hand)).await.map(drop) });
-    assert_eq!(waiting.progress().phase, Phase::Waiting);
-    waiting.cancel();
-    assert!(matches!(asked.await.unwrap(), Err(QueryError::Cancelled)));
     // The reader goes away, as when a connection closes.
-    let (left, answer) = all.pop().unwrap();
+    let (left, answer) = unread(&searcher).await;
     drop(answer);
     ended(&left).await;
-    let next = unread(&searcher).await;
     // Someone cancels another; its reader still holds it.
-    let (cancelled, _unread) = all.pop().unwrap();
+    let (cancelled, _unread) = unread(&searcher).await;
     cancelled.cancel();
-    let last = unread(&searcher).await;
-    drop((all, next, last));
+    ended(&cancelled).await;
+}
+
+/// More rows than an answer computes ahead of its reader, when all of them are sorted.
+fn many_rows(directory: &std::path::Path) -> Searcher {
+    let clock = ManualClock::at(UtcMicros::from_micros(NOON));
+    let lake = Lake::open(directory, LakeOptions::default(), Arc::new(clock)).unwrap();
+    for batch in 1..=SORTED / 8_192 {
+        lake.add(batches(batch, &[LINES[1]; 8_192], 0)).unwrap();
+    }
+    Searcher::new(Arc::new(lake), dictionary()).unwrap()
+}
+
+/// Rows of [`many_rows`].
+const SORTED: u64 = 6 * 8_192;
+
+#[tokio::test]
+async fn searches_that_nobody_reads_do_not_keep_others_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let searcher = many_rows(directory.path());
+    let request = || {
+        let mut request = SearchRequest::new(expr("| sort user.name"));
+        request.limit = usize::MAX;
+        request
+    };
+    // One more than there are places: each has its answer sorted and waits for its reader.
+    let mut unread = Vec::new();
+    for _ in 0..=QUERIES_MAX {
+        unread.push(searcher.search(request()).await.unwrap());
+    }
+    assert_eq!(lines(&searcher, "event.code:4625").await.len(), 0);
+    let rows = |all: &[arrow::array::RecordBatch]| {
+        all.iter().map(|rows| rows.num_rows() as u64).sum::<u64>()
+    };
+    let (all, cut) = searcher.search(request()).await.unwrap().collect().await.unwrap();
+    assert_eq!((rows(&all), cut), (SORTED, false));
+    // A reader that comes late has all of its rows.
+    for late in unread {
+        let (all, cut) = late.collect().await.unwrap();
+        assert_eq!((rows(&all), cut), (SORTED, false));
+    }
 }
 
 #[tokio::test]

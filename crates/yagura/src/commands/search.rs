@@ -13,7 +13,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use yagura_event::Lang;
 use yagura_export::{FEW_COLUMNS, flat_event};
-use yagura_node::{ExportFormat, ExportOf, SavedSearch, Scanned, SearchQuery, SortOrder};
+use yagura_node::{ExportFormat, ExportOf, SavedSearch, ScanCounts, SearchQuery, SortOrder};
 
 /// `yagura search`
 #[derive(Args)]
@@ -237,31 +237,81 @@ fn cut(rows: usize, limit: usize, lang: Lang) -> String {
     }
 }
 
-/// What was read and what was not, in words.
-fn explained(scanned: &Scanned, lang: Lang) -> String {
-    let Scanned { files, files_passed_by_log, files_passed_by_text, rows, .. } = *scanned;
-    let Scanned { rows_passed_by_log, rows_passed_by_text, files_without_index, .. } = *scanned;
-    let read = files.saturating_sub(files_passed_by_log + files_passed_by_text);
-    let rows_read = rows.saturating_sub(rows_passed_by_log + rows_passed_by_text);
-    let mut said = match lang {
-        Lang::En => format!(
-            "read at most {rows_read} of {rows} stored events, in {read} of {files} files\n\
-             passed over by dataset and time: {rows_passed_by_log} events, {files_passed_by_log} files\n\
-             passed over by the text index: {rows_passed_by_text} events, {files_passed_by_text} files"
-        ),
-        Lang::Ja => format!(
-            "読んだ範囲: 保管済み {rows} 件のうち最大 {rows_read} 件、{files} ファイルのうち {read} ファイル\n\
-             データセットと時刻で省いた分: {rows_passed_by_log} 件、{files_passed_by_log} ファイル\n\
-             テキスト索引で省いた分: {rows_passed_by_text} 件、{files_passed_by_text} ファイル"
-        ),
+/// What was read and what was not, and why, in words. Causes that passed over nothing are left out.
+fn explained(scanned: &ScanCounts, lang: Lang) -> String {
+    let s = scanned;
+    let passed = |files: u64, rows: u64, en: &str, ja: &str| {
+        (files + rows > 0).then(|| match lang {
+            Lang::En => format!("passed over by {en}: {rows} events, {files} files"),
+            Lang::Ja => format!("{ja}で省いた分: {rows} 件、{files} ファイル"),
+        })
     };
-    if files_without_index > 0 {
-        said += &match lang {
-            Lang::En => format!("\nwithout a usable text index: {files_without_index} files"),
-            Lang::Ja => format!("\nテキスト索引が使えなかったファイル: {files_without_index}"),
-        };
-    }
-    said
+    let said = |there: bool, en: String, ja: String| match lang {
+        Lang::En => there.then_some(en),
+        Lang::Ja => there.then_some(ja),
+    };
+    let looked_at = s.hot_rows.saturating_sub(s.hot_rows_passed);
+    let (files, rows) = (s.files_passed_by_text, s.rows_passed_by_text);
+    let text = passed(files, rows, "the text index", "テキスト索引").map(|line| {
+        let (passed, blocks) = (s.blocks_passed_by_text, s.blocks);
+        let groups = s.row_groups_passed_by_text;
+        match lang {
+            Lang::En => format!("{line} ({passed} of {blocks} blocks, {groups} row groups)"),
+            Lang::Ja => format!("{line}（{blocks} ブロック中 {passed}、行グループ {groups}）"),
+        }
+    });
+    let lines = [
+        said(
+            true,
+            format!(
+                "read: {} of {} stored events, in {} of {} row groups of {} files",
+                s.rows_read, s.rows, s.row_groups_read, s.row_groups, s.files
+            ),
+            format!(
+                "読んだ範囲: 保管済み {} 件のうち {} 件（{} ファイル、行グループ {} のうち {}）",
+                s.rows, s.rows_read, s.files, s.row_groups, s.row_groups_read
+            ),
+        ),
+        said(
+            s.hot_rows > 0,
+            format!("in memory: looked at {looked_at} of {} events", s.hot_rows),
+            format!("メモリ上: {} 件のうち {looked_at} 件を調べました", s.hot_rows),
+        ),
+        passed(s.files_passed_by_dataset, s.rows_passed_by_dataset, "dataset", "データセット"),
+        passed(s.files_passed_by_time, s.rows_passed_by_time, "time", "時刻"),
+        passed(
+            s.files_passed_by_batch,
+            s.rows_passed_by_batch,
+            "place in the ledger",
+            "台帳での位置",
+        ),
+        text,
+        said(
+            s.row_groups_passed_by_statistics > 0,
+            format!(
+                "passed over by column statistics: {} row groups",
+                s.row_groups_passed_by_statistics
+            ),
+            format!("列の統計で省いた分: 行グループ {}", s.row_groups_passed_by_statistics),
+        ),
+        said(
+            s.row_groups_not_needed > 0,
+            format!(
+                "not needed any more, since enough was found: {} row groups, {} files",
+                s.row_groups_not_needed, s.files_not_needed
+            ),
+            format!(
+                "必要な件数がそろい、読まずに済んだ分: 行グループ {}、{} ファイル",
+                s.row_groups_not_needed, s.files_not_needed
+            ),
+        ),
+        said(
+            s.files_without_index > 0,
+            format!("without a usable text index: {} files", s.files_without_index),
+            format!("テキスト索引が使えなかったファイル: {}", s.files_without_index),
+        ),
+    ];
+    lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 enum Printer {

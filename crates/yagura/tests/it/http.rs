@@ -168,6 +168,7 @@ fn refusals_speak_the_api_they_were_asked_in() {
         ("GET /api/v1/search?nonsense=1", "", "", 400, "nonsense=1"),
         ("GET /api/v1/search?from=then", "", "", 400, ""),
         ("GET /api/v1/search?query=a%20and", "", "", 400, "a and"),
+        ("GET /api/v1/complete?at=here", "", "", 400, "at=here"),
         ("GET /api/v1/alerts?level=severe", "", "", 400, "level=severe"),
         ("POST /api/v1/sql", json_type, "{\"sql\": 1}", 400, "line 1, column 9"),
         ("POST /api/v1/sql", json_type, "{", 400, "line 1, column 1"),

@@ -26,6 +26,7 @@ mod retention;
 mod rules;
 mod saved;
 mod scan;
+mod searching;
 mod senders;
 mod sources;
 mod spine;
