@@ -156,6 +156,7 @@ mod tests {
             stream_prev: None,
             parser: "none".into(),
             root: Hash::empty_root(),
+            continues: None,
         }
     }
 
