@@ -130,6 +130,8 @@ pub(crate) fn retire(data: &DataDir, audit: &Audit) -> Result<(), NodeError> {
         for epoch in 1..newest_epoch(&log_dir(data, name))? {
             let path = key_path(data, name, epoch);
             crate::files::remove(data, audit, &path)?;
+            // A crash may have come between its renaming and its removal.
+            let _ = std::fs::remove_file(crate::files::unfinished(&path));
             let relative = data.relative(&path);
             if audit.has_file(&relative) {
                 audit.record_removed(&[relative])?;

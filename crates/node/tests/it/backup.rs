@@ -92,7 +92,11 @@ fn backed_up(node: &Node, request: &BackupRequest) -> Value {
 
 fn restoring(from: &Path, to: &Path) -> Result<Restored, NodeError> {
     let from = from.to_str().unwrap().to_owned();
-    restore(&RestoreRequest { from, to: DataDir::new(to) }, &clock(), &|_, _| true)
+    let request = RestoreRequest { from, to: DataDir::new(to) };
+    // It blocks, and wants a thread of its own.
+    std::thread::scope(|scope| {
+        scope.spawn(|| restore(&request, &clock(), &|_, _| true)).join().unwrap()
+    })
 }
 
 fn restored(from: &Path, to: &Path) -> Restored {

@@ -123,7 +123,8 @@ fn size_in(bytes: &Value, format: Format) -> Value {
 fn write(row: Row, format: Format) -> Result<()> {
     let mut writer = RowWriter::new(std::io::stdout().lock(), format, Vec::new());
     writer.write(row)?;
-    Ok(writer.finish()?)
+    writer.finish()?;
+    Ok(())
 }
 
 fn named(cells: Vec<(&str, &str, Value)>, lang: Lang) -> Row {
