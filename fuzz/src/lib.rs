@@ -52,6 +52,7 @@ impl KnownLog {
             stream_prev: None,
             parser: "none".into(),
             root: tree.root(),
+            continues: None,
         };
         let checkpoint = Checkpoint::sign(1, header.leaf_hash(), &key);
         let prove = |index| {

@@ -170,6 +170,7 @@ impl From<NodeError> for ApiError {
                 ApiError::bad_request("the search was cancelled", "検索は取り消されました")
                     .with(StatusCode::CONFLICT, "cancelled")
             }
+            NodeError::Backup(words) => ApiError::bad_request(words.en(), words.ja()),
             other => ApiError::internal(&other),
         }
     }

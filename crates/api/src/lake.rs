@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::Value;
-use yagura_node::{CompactRequest, VacuumRequest};
+use yagura_node::{BackupRequest, CompactRequest, NodeError, VacuumRequest};
 
 /// Who acts, until there are accounts.
 const LOCAL_USER: &str = "local";
@@ -17,6 +17,8 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/api/v1/lake/compact", get(state).post(start))
         .route("/api/v1/lake/compact/cancel", post(cancel))
         .route("/api/v1/lake/vacuum", post(vacuum))
+        .route("/api/v1/lake/backup", get(backing_up).post(back_up))
+        .route("/api/v1/lake/backup/cancel", post(cancel_backup))
 }
 
 async fn stats(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
@@ -43,4 +45,29 @@ async fn vacuum(
     Said(request): Said<VacuumRequest>,
 ) -> Result<Json<Value>, ApiError> {
     blocking(move || Ok(Json(api.node.vacuum(&request, LOCAL_USER)?))).await
+}
+
+async fn backing_up(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(api.node.backing_up()))
+}
+
+async fn back_up(
+    State(api): State<Api>,
+    Said(request): Said<BackupRequest>,
+) -> Result<Json<Value>, ApiError> {
+    // Whoever may ask a server is not for that whoever may sign in its name.
+    if request.with_keys {
+        let refused = NodeError::request(
+            "signing keys do not leave a running server: copy the files in keys/ by hand, once, or stop \
+             the server and use --data",
+            "署名鍵は稼働中のサーバーからは取り出せません。keys/ のファイルを手作業で一度コピーするか、サーバーを停止して \
+             --data を指定してください",
+        );
+        return Err(refused.into());
+    }
+    blocking(move || Ok(Json(api.node.backup(&request, LOCAL_USER)?))).await
+}
+
+async fn cancel_backup(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(api.node.cancel_backup()))
 }

@@ -277,6 +277,7 @@ impl Plan {
         open.received = seen.received;
         open.damaged = seen.notices;
         let complete = seen.header.is_some()
+            || batch < core.log.first_batch()
             || open.count() >= BATCH_RECORDS_MAX
             || open.bytes >= BATCH_BYTES_MAX;
         if complete {

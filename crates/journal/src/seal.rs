@@ -83,6 +83,7 @@ impl Core {
                 stream_prev,
                 parser: parser.clone(),
                 root: batch.tree.root(),
+                continues: None,
             };
             if batch.damaged > 0 {
                 header.rejected.insert("damaged".to_owned(), batch.damaged);

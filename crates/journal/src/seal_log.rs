@@ -15,6 +15,9 @@ pub trait SealLog: Send + Sync {
     fn stream_tail(&self, stream: &StreamName) -> Option<(u64, Hash)>;
     /// Records in all sealed batches of a stream.
     fn stream_count(&self, stream: &StreamName) -> u64;
+    /// Numbers of batches that were opened in the log's newest epoch are not below this. Others may have
+    /// gone on elsewhere, so nothing is added to them.
+    fn first_batch(&self) -> u64;
     /// The header at a leaf index below [`SealLog::size`].
     fn header(&self, leaf: u64) -> Result<BatchHeader, Arc<str>>;
     /// The header of a batch, if the log has one.
@@ -45,6 +48,10 @@ impl SealLog for Log {
 
     fn stream_count(&self, stream: &StreamName) -> u64 {
         Log::stream_count(self, stream)
+    }
+
+    fn first_batch(&self) -> u64 {
+        Log::first_batch(self)
     }
 
     fn header(&self, leaf: u64) -> Result<BatchHeader, Arc<str>> {

@@ -59,6 +59,7 @@ fn header(log: &Log, batch: u64) -> BatchHeader {
         rejected: [("oversize".to_owned(), 1)].into(),
         parser: "none".into(),
         root: Hash::of(&batch.to_be_bytes()),
+        continues: None,
     }
 }
 

@@ -38,6 +38,9 @@ pub enum Problem {
     Hash,
     /// The header belongs to another log.
     OtherLog,
+    /// The header opens an epoch without naming the head of the one before, or the newest epoch is not
+    /// the one whose key is known.
+    Epoch,
     /// `stream_prev` is not the previous header of the stream: a batch is missing or was put in.
     StreamChain,
     /// An earlier leaf has the same batch number.
@@ -122,6 +125,10 @@ impl Problem {
                 "改変されています（署名済みのルートと一致しないハッシュです）",
             ),
             Problem::OtherLog => ("belongs to another log", "別の台帳のヘッダーです"),
+            Problem::Epoch => (
+                "does not continue the epoch of the log before it",
+                "台帳の直前の期につながりません",
+            ),
             Problem::StreamChain => (
                 "does not follow the previous batch of its stream: one was removed or put in",
                 "同じストリームの直前のバッチにつながりません（削除または挿入の疑い）",

@@ -1,16 +1,19 @@
 //! The batch header: what one sealed batch held. It is the leaf of the outer tree.
 
-use crate::Hash;
+use crate::hash::{decode_base64, encode_base64};
 use crate::limits::{
     HEADER_BYTES_MAX, ORIGIN_BYTES_MAX, PARSER_BYTES_MAX, REASON_BYTES_MAX, REASONS_MAX,
 };
 use crate::text::{Lines, decimal};
+use crate::{Checkpoint, Hash, epoch};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use yagura_event::{StreamName, UtcMicros};
 
 const MAGIC: &str = "yagura-batch v1";
+/// First word of the line that only the header of a new epoch has, its last.
+const CONTINUES: &str = "continues";
 
 /// A text that is not a batch header, or a header that cannot be written as one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +24,11 @@ impl HeaderError {
     /// The header names another log than the one it is appended to.
     pub(crate) fn other_log() -> Self {
         HeaderError("log")
+    }
+
+    /// The header opens an epoch, and whoever appends it may not.
+    pub(crate) fn opens_an_epoch() -> Self {
+        HeaderError(CONTINUES)
     }
 }
 
@@ -47,6 +55,9 @@ pub struct BatchHeader {
     pub parser: Arc<str>,
     /// Root of the inner tree; [`Hash::empty_root`] exactly when `count` is 0.
     pub root: Hash,
+    /// The last checkpoint of the epoch before, where this header opens an epoch of the log;
+    /// [`crate::Log::open_epoch`] alone makes such a header. Its `count` is 0.
+    pub continues: Option<Checkpoint>,
 }
 
 impl BatchHeader {
@@ -73,6 +84,9 @@ impl BatchHeader {
             }
         }
         let _ = write!(text, "\nparser {}\nroot {}\n", self.parser, self.root);
+        if let Some(old) = &self.continues {
+            let _ = writeln!(text, "{CONTINUES} {}", encode_base64(old.note().as_bytes()));
+        }
         text
     }
 
@@ -120,8 +134,16 @@ impl BatchHeader {
         if (count == 0) != (root == Hash::empty_root()) {
             return Err("root");
         }
+        let continues = match lines.rest() {
+            "" => None,
+            _ => Some(parse_continues(lines.value(CONTINUES)?).ok_or(CONTINUES)?),
+        };
         if !lines.rest().is_empty() {
             return Err("end");
+        }
+        let opens = |old: &Checkpoint| epoch::next_origin(old.origin()) == log && count == 0;
+        if !continues.as_ref().is_none_or(opens) {
+            return Err(CONTINUES);
         }
         Ok(BatchHeader {
             log: log.into(),
@@ -134,6 +156,7 @@ impl BatchHeader {
             stream_prev,
             parser: parser.into(),
             root,
+            continues,
         })
     }
 }
@@ -156,6 +179,12 @@ impl<'a> HeaderGlance<'a> {
         lines.line()?;
         Some(HeaderGlance { batch, stream, count: lines.number("count").ok()? })
     }
+}
+
+/// Whether the text is, by its last line, that of a header that opens an epoch.
+pub(crate) fn opens_an_epoch(text: &str) -> bool {
+    let last = text.strip_suffix('\n').and_then(|text| text.rsplit('\n').next());
+    last.is_some_and(|line| line.split(' ').next() == Some(CONTINUES))
 }
 
 /// Whether `name` may be a log's origin and a key's name: visible ASCII without `+`.
@@ -183,6 +212,10 @@ fn parse_rejected(value: &str) -> Option<BTreeMap<String, u64>> {
         rejected.insert(reason.to_owned(), count);
     }
     Some(rejected)
+}
+
+fn parse_continues(value: &str) -> Option<Checkpoint> {
+    Checkpoint::parse_unverified(&decode_base64(value)?).ok()
 }
 
 fn parse_stream_prev(value: &str) -> Option<Option<(u64, Hash)>> {

@@ -25,6 +25,7 @@
 
 mod checkpoint;
 mod disk;
+pub mod epoch;
 mod error;
 mod finding;
 mod hash;
@@ -48,6 +49,6 @@ pub use header::{BatchHeader, HeaderError};
 pub use leaf::{EventLeaf, LeafError, LeafHasher, event_leaf_hash, leaf_salt};
 pub use note::{NoteError, SigningKey, VerifierKey};
 pub use proof::{EventProof, EventProofError, ProvenEvent, TlogProof};
-pub use store::{Log, StreamState};
+pub use store::{Log, LogSnapshot, SnapshotFile, StreamState};
 pub use tree::{BatchTree, ProofError};
 pub use verify::{LogReport, LogVerifier, verify_batch};

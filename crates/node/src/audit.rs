@@ -5,7 +5,7 @@
 use crate::NodeError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use yagura_desk::{AuditError, AuditLog};
 use yagura_event::{Clock, Record, StreamName, Transport};
 use yagura_journal::Journal;
@@ -22,6 +22,8 @@ pub struct Audit {
     stream: StreamName,
     clock: Arc<dyn Clock>,
     digests: Mutex<FileDigests>,
+    /// Held by whoever writes; alone by whoever must see records and digests agree.
+    still: RwLock<()>,
 }
 
 impl Audit {
@@ -32,11 +34,21 @@ impl Audit {
     ) -> Result<Self, NodeError> {
         let stream =
             StreamName::new(AUDIT_STREAM).map_err(|error| NodeError::Content(error.to_string()))?;
-        Ok(Audit { journal, stream, clock, digests: Mutex::new(digests) })
+        Ok(Audit { journal, stream, clock, digests: Mutex::new(digests), still: RwLock::default() })
+    }
+
+    /// While held, nothing is recorded: the digests are those of the records, no more and no less.
+    pub(crate) fn pause(&self) -> RwLockWriteGuard<'_, ()> {
+        self.still.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes entries durable, in order, before it returns.
     pub fn write(&self, entries: &[Value]) -> Result<(), NodeError> {
+        let _writing = self.still.read().unwrap_or_else(PoisonError::into_inner);
+        self.append_durably(entries)
+    }
+
+    fn append_durably(&self, entries: &[Value]) -> Result<(), NodeError> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -65,7 +77,8 @@ impl Audit {
                 })
             })
             .collect();
-        self.write(&entries)?;
+        let _writing = self.still.read().unwrap_or_else(PoisonError::into_inner);
+        self.append_durably(&entries)?;
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         files.iter().for_each(|file| digests.insert(file.clone()));
         Ok(())
@@ -75,12 +88,19 @@ impl Audit {
     /// nothing and never ones that are missed.
     pub fn record_removed(&self, paths: &[String]) -> Result<(), NodeError> {
         let entry = |path: &String| json!({ "event.action": FILE_REMOVED, "file.path": path });
-        self.write(&paths.iter().map(entry).collect::<Vec<_>>())?;
+        let _writing = self.still.read().unwrap_or_else(PoisonError::into_inner);
+        self.append_durably(&paths.iter().map(entry).collect::<Vec<_>>())?;
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         for path in paths {
             digests.files.remove(path);
         }
         Ok(())
+    }
+
+    /// The digest of every file that is recorded, by path.
+    pub(crate) fn files(&self) -> Vec<FileDigest> {
+        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.iter().cloned().collect()
     }
 
     /// Whether the digest of the file at `path` is recorded.

@@ -68,6 +68,9 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A backup, a restore, or how the logs of a restored directory go on.
+    #[error("{0}")]
+    Backup(Words),
     /// The audit log did not take what was to be recorded.
     #[error("not recorded: {0}")]
     NotRecorded(String),
@@ -99,6 +102,7 @@ impl NodeError {
             NodeError::Lake(error) => return error.words(),
             NodeError::Query(error) => error.render(Lang::Ja),
             NodeError::Export(error) => return error.words(),
+            NodeError::Backup(words) => return words.clone(),
             NodeError::Io { path, source } => {
                 format!("{} を読み書きできません（{}）", path.display(), Words::from(source).ja())
             }

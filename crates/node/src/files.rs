@@ -17,7 +17,8 @@ fn failed(path: &Path) -> impl Fn(std::io::Error) -> NodeError + use<> {
     move |source| NodeError::Io { path: path.clone(), source }
 }
 
-fn unfinished(path: &Path) -> PathBuf {
+/// The name of a file that is not finished, or is being removed.
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(UNFINISHED);

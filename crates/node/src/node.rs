@@ -1,4 +1,5 @@
 use crate::audit::{Audit, FileDigest, FileDigests};
+use crate::backup::{Admission, Backups, Source, mark};
 use crate::compaction::{Compacting, Compactor};
 use crate::enrichment::{Enriching, RecordedEnrichment};
 use crate::hunt::{Fold, HuntParts, Hunter};
@@ -8,7 +9,7 @@ use crate::sink::JournalSink;
 use crate::sources::{
     RecordedNotices, RecordedSettings, SharedBook, SharedSources, Sources, StreamSettings,
 };
-use crate::{DataDir, NodeError, NodeOptions};
+use crate::{DataDir, NodeError, NodeOptions, keys};
 use crossbeam_channel::bounded;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -20,7 +21,7 @@ use yagura_detect::Engine;
 use yagura_event::{Clock, EventId, FieldDictionary, UtcMicros};
 use yagura_journal::{DirLock, Journal, JournalOptions, RecoveryReport};
 use yagura_lake::{Lake, LakeOptions};
-use yagura_ledger::{EventProof, Log, SigningKey, VerifierKey};
+use yagura_ledger::{EventProof, Log};
 use yagura_normalize::{Described, Normalizer, PARSER_VERSION};
 use yagura_query::Searcher;
 
@@ -65,7 +66,10 @@ pub struct Node {
     table: Arc<Mutex<()>>,
     /// Held by whoever reads files that must not be removed meanwhile.
     kept: Arc<Mutex<()>>,
+    backups: Backups,
     _lock: DirLock,
+    /// Where the directory is only looked at. The last to go.
+    view: Option<crate::backup::View>,
 }
 
 impl Node {
@@ -76,17 +80,31 @@ impl Node {
         options: NodeOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Node, NodeError> {
+        Node::open_admitted(data, options, clock, Admission::Plain)
+    }
+
+    pub(crate) fn open_admitted(
+        data: DataDir,
+        options: NodeOptions,
+        clock: Arc<dyn Clock>,
+        admission: Admission,
+    ) -> Result<Node, NodeError> {
         let opened_at = clock.now();
         create_dir(data.root())?;
         let data = data.resolved();
         let lock = DirLock::acquire(&data.lock())?;
+        if let (Admission::Plain, Some(mark)) = (&admission, mark::read(&data)?) {
+            return Err(mark::refuse_to_write(data.root(), &mark));
+        }
+        let is_looked_at = matches!(admission, Admission::ToLook(_));
         let mut normalizer = new_normalizer(&options)?;
         let dictionary = normalizer.dictionary().clone();
         // Thousands of rules take most of a start; meanwhile the store is opened.
         let compiling = spawn_compiling(&options, &dictionary)?;
 
-        let events_log = open_log(&data, &data.events_log(), "events")?;
-        let audit_log = open_log(&data, &data.audit_log(), "audit")?;
+        let open_log = if is_looked_at { keys::open_to_read } else { keys::open_log };
+        let events_log = open_log(&data, "events")?;
+        let audit_log = open_log(&data, "audit")?;
 
         let mut digests = FileDigests::default();
         let mut entries = Vec::new();
@@ -134,7 +152,14 @@ impl Node {
         if let Err(error) = desk.catch_up() {
             tracing::error!(%error, "attack chains could not be recorded");
         }
-        record_keys(&data, &audit)?;
+        if !is_looked_at {
+            keys::record(&data, &audit)?;
+        }
+        if let Admission::Released(entry) = &admission {
+            keys::retire(&data, &audit)?;
+            audit.write(std::slice::from_ref(entry))?;
+            mark::remove(&data)?;
+        }
         let asked = options.retention.as_ref();
         let is_empty = events_log.size() == 0;
         let retaining =
@@ -158,7 +183,9 @@ impl Node {
         };
         let lake = Lake::open(&data.lake().join("events"), lake_options, clock.clone())?;
         let lake = Arc::new(lake);
-        record_lake_files(&lake, &audit)?;
+        if !is_looked_at {
+            record_lake_files(&lake, &audit)?;
+        }
 
         let journal_options =
             JournalOptions { parser: parser_version(), ..options.journal.clone() };
@@ -236,6 +263,18 @@ impl Node {
             hot_bytes_max: options.hot_bytes_max,
         };
         let compacting = Compacting::start(compactor, options.compact)?;
+        let backups = Backups::new(Source {
+            data: data.clone(),
+            lake: lake.clone(),
+            audit: audit.clone(),
+            events_log: events_log.clone(),
+            audit_log: audit_log.clone(),
+            journal: journal.clone(),
+            audit_journal: audit_journal.clone(),
+            table: table.clone(),
+            kept: kept.clone(),
+            clock: clock.clone(),
+        });
         let saved = crate::saved::SavedSearches::new(audit.clone(), saved);
         let node = Node {
             data,
@@ -272,12 +311,28 @@ impl Node {
             forwarding: Mutex::default(),
             table,
             kept,
+            backups,
             _lock: lock,
+            view: match admission {
+                Admission::ToLook(view) => Some(view),
+                Admission::Plain | Admission::Released(_) => None,
+            },
         };
-        if let Err(error) = node.finish_deletions() {
+        if node.view.is_none()
+            && let Err(error) = node.finish_deletions()
+        {
             tracing::error!(%error, "a recorded deletion is not finished; the next run tries again");
         }
         Ok(node)
+    }
+
+    /// Whether the directory is only looked at: what is done lasts no longer than this.
+    pub fn is_looked_at(&self) -> bool {
+        self.view.is_some()
+    }
+
+    pub(crate) fn backups(&self) -> &Backups {
+        &self.backups
     }
 
     /// The data directory.
@@ -619,6 +674,7 @@ impl Node {
         self.hunter.close();
         self.rereading.close();
         self.compacting.close();
+        self.backups.close();
         if let Some(forwarding) = self.forwarding() {
             forwarding.save_all(self);
         }
@@ -681,37 +737,6 @@ fn rule_sources(options: &NodeOptions) -> yagura_rulebook::RuleSources {
 /// The parser's version as batch headers spell it: without blanks.
 fn parser_version() -> String {
     PARSER_VERSION.replace(' ', "/")
-}
-
-fn open_log(data: &DataDir, dir: &Path, name: &str) -> Result<Arc<Log>, NodeError> {
-    let key = data.keys().join(format!("{name}.key"));
-    let public = SigningKey::public_path(&key);
-    let origin = match public.try_exists() {
-        Ok(true) => VerifierKey::load(&public)?.name().to_string(),
-        _ => format!("yagura-{}/{name}", random_name()?),
-    };
-    let key = SigningKey::load_or_create(&key, &origin)?;
-    let origin = key.name().to_string();
-    Ok(Arc::new(Log::open(dir, &origin, key)?))
-}
-
-/// Eight hexadecimal digits that tell this store from others.
-fn random_name() -> Result<String, NodeError> {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(|error| NodeError::Content(error.to_string()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// The key files never change after the first start.
-fn record_keys(data: &DataDir, audit: &Audit) -> Result<(), NodeError> {
-    let mut missing = Vec::new();
-    for name in ["events.key", "events.vkey", "audit.key", "audit.vkey"] {
-        let path = data.keys().join(name);
-        if !audit.has_file(&data.relative(&path)) {
-            missing.push(crate::verify::digest_of(data, &path)?);
-        }
-    }
-    audit.record_files(&missing)
 }
 
 /// A crash between a flush and its audit entry leaves files whose digests are not recorded.

@@ -7,8 +7,9 @@ mod table;
 mod tests;
 
 use crate::audit::{FileDigest, FileDigests};
+use crate::backup::mark::{self, Found};
 use crate::retention::DeletedBatches;
-use crate::{DataDir, Node, NodeError};
+use crate::{DataDir, Node, NodeError, keys};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use yagura_event::{Clock, EventId, Lang, UtcMicros};
 use yagura_journal::{DamageKind, Expect, verify_segments};
 use yagura_lake::{Lake, LakeError, LakeOptions, StoredBatch};
-use yagura_ledger::{BatchHeader, EventProof, Log, LogVerifier, SigningKey, VerifierKey};
+use yagura_ledger::{BatchHeader, EventProof, Log, LogVerifier};
 
 /// Most findings a report spells out; it counts all.
 const FINDINGS_MAX: usize = 100;
@@ -121,7 +122,11 @@ pub fn verify_dir(
 ) -> Result<VerifyReport, NodeError> {
     let data = &data.resolved();
     let mut verifier = Verifier::new(data, scope, clock.now());
-    for name in ["events", "audit"] {
+    verifier.restored = mark::read(data)?;
+    if let Some(found) = verifier.restored.clone() {
+        verifier.mark(&found);
+    }
+    for name in keys::LOGS {
         verifier.log_dir(name);
     }
     let events = verifier.open_log("events");
@@ -195,6 +200,8 @@ struct Verifier<'a> {
     scope: &'a VerifyScope,
     /// Whether a server is writing meanwhile.
     live: bool,
+    /// The mark of a directory that was restored and does not go on yet.
+    restored: Option<Found>,
     report: VerifyReport,
     /// What the audit log says was deleted.
     deleted: DeletedBatches,
@@ -209,6 +216,7 @@ impl<'a> Verifier<'a> {
             data,
             scope,
             live: false,
+            restored: None,
             report: VerifyReport { at, ..VerifyReport::default() },
             deleted: DeletedBatches::default(),
             unsettled: (Vec::new(), Vec::new()),
@@ -243,17 +251,55 @@ impl<'a> Verifier<'a> {
         self.report
     }
 
+    /// What the mark of a restored directory says.
+    fn mark(&mut self, found: &Found) {
+        let place = self.data.relative(&mark::path(self.data));
+        match found {
+            Found::Mark(mark) if mark.finished => self.report.notes.push(Finding {
+                place,
+                what: format!(
+                    "restored from {}; its logs do not go on until that is decided (yagura ledger)",
+                    mark.from
+                ),
+                what_ja: format!(
+                    "{} から戻したものです。台帳を続ける方法を決めるまで書き込まれません（yagura ledger）",
+                    mark.from
+                ),
+            }),
+            Found::Mark(mark) => self.found(
+                FILES,
+                place,
+                format!("restoring from {} was cut short", mark.from),
+                format!("{} からのリストアが途中で終わっています", mark.from),
+            ),
+            Found::Damaged => self.found(
+                FILES,
+                place,
+                "was changed: its checksum does not match".into(),
+                "改変されています（チェックサムが一致しません）".into(),
+            ),
+        }
+    }
+
+    /// Whether a signing key is missing because the backup had none.
+    fn left_out(&self, path: &Path) -> bool {
+        let without = matches!(&self.restored, Some(Found::Mark(mark)) if !mark.with_keys);
+        without
+            && path.starts_with(self.data.keys())
+            && path.extension().is_some_and(|ending| ending == "key")
+    }
+
     /// Recomputes a log from its files alone.
     fn log_dir(&mut self, name: &'static str) {
-        let key = self.data.keys().join(format!("{name}.vkey"));
-        match VerifierKey::load(&key) {
-            Ok(key) => {
-                let dir =
-                    if name == "events" { self.data.events_log() } else { self.data.audit_log() };
-                let report = LogVerifier::new(&dir, key).run();
+        match keys::verifier_keys(self.data, name) {
+            Ok(keys) => {
+                let report = LogVerifier::of_epochs(&keys::log_dir(self.data, name), keys).run();
                 self.log_report(name, &report);
             }
-            Err(error) => self.wrong(KEYS, self.data.relative(&key), error),
+            Err(error) => {
+                let key = keys::key_path(self.data, name, 1).with_extension("vkey");
+                self.wrong(KEYS, self.data.relative(&key), error);
+            }
         }
     }
 
@@ -270,18 +316,23 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn open_log(&mut self, name: &'static str) -> Option<Log> {
-        let key = self.data.keys().join(format!("{name}.key"));
-        if !matches!(key.try_exists(), Ok(true)) {
-            let place = self.data.relative(&key);
-            self.found(KEYS, place, "is missing".to_owned(), "ファイルがありません".to_owned());
-            return None;
-        }
-        let opened = SigningKey::load_or_create(&key, name).and_then(|key| {
-            let dir = if name == "events" { self.data.events_log() } else { self.data.audit_log() };
-            let origin = key.name().to_string();
-            Log::open(&dir, &origin, key)
-        });
+    fn open_log(&mut self, name: &'static str) -> Option<Arc<Log>> {
+        let newest = keys::verifier_keys(self.data, name).map_or(1, |keys| keys.len() as u64);
+        let key = keys::key_path(self.data, name, newest);
+        let is_there = matches!(key.try_exists(), Ok(true));
+        let opened = match &self.restored {
+            // Nothing of what was restored is changed, not even what a crash left.
+            Some(_) if self.left_out(&key) && !is_there => keys::open_to_read(self.data, name),
+            _ if !is_there => {
+                let place = self.data.relative(&key);
+                self.found(KEYS, place, "is missing".to_owned(), "ファイルがありません".to_owned());
+                return None;
+            }
+            Some(_) => {
+                keys::signing_key(self.data, name).and_then(|_| keys::open_to_read(self.data, name))
+            }
+            None => keys::open_log(self.data, name),
+        };
         match opened {
             Ok(log) => {
                 self.checked(KEYS, 1);
@@ -460,6 +511,7 @@ impl<'a> Verifier<'a> {
                     if source.kind() == std::io::ErrorKind::NotFound =>
                 {
                     match self.live {
+                        _ if self.left_out(&self.data.root().join(&file.path)) => {}
                         true => self.unsettled.0.push(file.path.clone()),
                         false => self.missing(file.path.clone()),
                     }
@@ -583,6 +635,8 @@ impl<'a> Verifier<'a> {
             }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 self.strays(&path, digests, stray);
+            } else if self.restored.is_some() && path == mark::path(self.data) {
+                // It was looked at first of all.
             } else if path == self.data.lock() {
                 if entry.metadata().is_ok_and(|data| data.len() > 0) {
                     stray.push(relative);
@@ -631,7 +685,8 @@ impl<'a> Verifier<'a> {
             let records = stored.records.iter().map(|(_, record)| record);
             let proof = EventProof::build(&header, &stored.batch_salt, records, id.index, outer);
             let proof = proof.ok_or("the batch has no such index")?;
-            let proven = proof.verify(&events.verifier_key()).map_err(|error| text(&error))?;
+            let key = events.verifier_key_of(leaf).ok_or("no key of its epoch is known")?;
+            let proven = proof.verify(key).map_err(|error| text(&error))?;
             Ok(proven.leaf.id == *id)
         })();
         match proven {

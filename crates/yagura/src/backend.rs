@@ -114,7 +114,24 @@ impl Backend {
         let data = place.existing_dir(lang)?;
         let mut config = Config { lake, lang, ..Config::default() };
         config.content.dirs = place.content.clone();
-        let node = open_node(data, node_options(&config)?).await?;
+        let options = node_options(&config)?;
+        let node = match yagura_node::is_restored(&data)? {
+            true => {
+                match lang {
+                    Lang::En => eprintln!("restored from a backup: read only, nothing is recorded"),
+                    Lang::Ja => {
+                        eprintln!("バックアップから戻したもの: 読み取り専用で、何も記録されません")
+                    }
+                }
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                let look = move || Node::open_to_look(data, options, clock);
+                let node = tokio::task::spawn_blocking(look).await?;
+                let node = Arc::new(node.map_err(|error| said(error, lang))?);
+                node.ready().await;
+                node
+            }
+            false => open_node(data, options).await?,
+        };
         Ok(Backend::Local(node, lang))
     }
 
@@ -228,6 +245,19 @@ impl Backend {
         }
     }
 
+    /// Refuses what changes something, on a directory that is only looked at.
+    fn may_act(&self) -> Result<()> {
+        match self {
+            Backend::Local(node, lang) if node.is_looked_at() => Err(crate::told::misuse(
+                *lang,
+                "this directory was restored from a backup and is read only: see yagura ledger --help",
+                "このディレクトリはバックアップから戻したもので、読み取り専用です（yagura ledger --help を参照）",
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
     /// What a server answers to a POST, or what `local` does with a directory of our own, in the
     /// name of whoever runs the command.
     pub async fn act(
@@ -236,6 +266,7 @@ impl Backend {
         body: Value,
         local: impl FnOnce(&Node, Value, &str) -> Result<Value, NodeError> + Send + 'static,
     ) -> Result<Value> {
+        self.may_act()?;
         match self {
             Backend::Remote(client) => client.post(path, &body).await,
             Backend::Local(node, lang) => {
@@ -249,6 +280,7 @@ impl Backend {
 
     /// Makes a CSV the users or the assets.
     pub async fn set_inventory(&self, kind: Kind, name: &str, csv: Vec<u8>) -> Result<Value> {
+        self.may_act()?;
         match self {
             Backend::Remote(client) => {
                 let path = format!("/api/v1/inventory/{}", kind.as_str());
@@ -266,6 +298,7 @@ impl Backend {
     }
 
     pub async fn act_on_alert(&self, id: &str, act: &str, body: Value) -> Result<Value> {
+        self.may_act()?;
         match self {
             Backend::Remote(client) => {
                 client.post(&format!("/api/v1/alerts/{id}/{act}"), &body).await

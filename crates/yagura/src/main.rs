@@ -86,7 +86,7 @@ enum Command {
     Inventory(commands::inventory::InventoryCommand),
     /// Read stored events again with today's decoders and settings
     Reprocess(commands::reprocess::Reprocess),
-    /// Compact the table of events, show what it takes, remove what is left over
+    /// Compact the table of events, show what it takes, back it up and restore it
     Lake(commands::lake::LakeCommand),
     /// Send selected events to other systems: syslog, Splunk, Elasticsearch, OpenTelemetry, Kafka
     Forward(commands::forward::ForwardCommand),
@@ -94,6 +94,8 @@ enum Command {
     Retention(commands::retention::Retention),
     /// Keep events from being deleted: legal holds
     Hold(commands::hold::HoldCommand),
+    /// Decide how the logs of a restored directory go on
+    Ledger(commands::ledger::LedgerCommand),
     /// Check that nothing stored was changed, lost or reordered
     Verify(commands::verify::Verify),
     /// Write an offline proof of one event
@@ -197,6 +199,7 @@ async fn run(command: Command, asked: Option<Lang>, lang: Lang) -> anyhow::Resul
         Command::Forward(forward) => forward.run(asked, lang).await,
         Command::Retention(retention) => retention.run(lang).await,
         Command::Hold(hold) => hold.run(lang).await,
+        Command::Ledger(ledger) => ledger.run(lang).await,
         Command::Verify(verify) => verify.run(lang).await,
         Command::Prove(prove) => prove.run(lang).await,
         Command::Config(config) => config.run(asked, lang).await,

@@ -303,6 +303,10 @@ impl SealLog for FakeLog {
         headers.iter().filter(|h| h.stream == *stream).map(|h| u64::from(h.count)).sum()
     }
 
+    fn first_batch(&self) -> u64 {
+        0
+    }
+
     fn header(&self, leaf: u64) -> Result<BatchHeader, Arc<str>> {
         let headers = &self.0.lock().unwrap().headers;
         headers.get(usize::try_from(leaf).unwrap()).cloned().ok_or_else(|| "none".into())

@@ -16,7 +16,7 @@ const TAIL_BYTES: u64 = 4_096;
 pub(super) fn recover(
     dir: &Path,
     checkpoint: &Checkpoint,
-    key: &VerifierKey,
+    keys: &[VerifierKey],
 ) -> Result<u64, LedgerError> {
     let path = dir.join(HISTORY);
     let note = checkpoint.note().as_bytes();
@@ -29,13 +29,13 @@ pub(super) fn recover(
     }
     for torn in 0..=note.len().min(tail.len()) {
         let (before, end) = tail.split_at(tail.len() - torn);
-        if is_torn(end, note) && precedes(before, length, checkpoint, key) {
+        if is_torn(end, note) && precedes(before, length, checkpoint, keys) {
             let start = length - torn as u64;
             disk::rewrite_tail(&path, start, note)?;
             return Ok(start + note.len() as u64);
         }
     }
-    match last_note(&tail).and_then(|note| Checkpoint::open(note, key).ok()) {
+    match last_note(&tail).and_then(|note| opened(note, keys)) {
         Some(last) if last.size() > checkpoint.size() => Err(LedgerError::Rollback {
             path: dir.join(CHECKPOINT),
             signed: last.size(),
@@ -64,12 +64,17 @@ fn is_torn(end: &[u8], note: &[u8]) -> bool {
 }
 
 /// Whether `before` ends with an older checkpoint than this one, or with none before the first.
-fn precedes(before: &[u8], length: u64, checkpoint: &Checkpoint, key: &VerifierKey) -> bool {
+fn precedes(before: &[u8], length: u64, checkpoint: &Checkpoint, keys: &[VerifierKey]) -> bool {
     if checkpoint.size() == 0 {
         return before.is_empty() && length <= TAIL_BYTES;
     }
-    let last = last_note(before).and_then(|note| Checkpoint::open(note, key).ok());
+    let last = last_note(before).and_then(|note| opened(note, keys));
     last.is_some_and(|last| last.size() < checkpoint.size())
+}
+
+/// A checkpoint that the key of one of the log's epochs signed.
+fn opened(note: &[u8], keys: &[VerifierKey]) -> Option<Checkpoint> {
+    keys.iter().rev().find_map(|key| Checkpoint::open(note, key).ok())
 }
 
 fn read_tail(path: &Path) -> Result<Option<(Vec<u8>, u64)>, LedgerError> {

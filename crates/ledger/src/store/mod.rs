@@ -3,23 +3,27 @@
 mod history;
 mod open;
 mod publish;
+mod snapshot;
 mod state;
 mod tile_reader;
 
 pub(crate) use history::NOTE_LINES;
+pub use snapshot::{LogSnapshot, SnapshotFile};
 
 use crate::header::HeaderGlance;
 use crate::limits::{PENDING_HEADERS_MAX, TILE_WIDTH};
 use crate::proof::TlogProof;
 use crate::tiles::{BUNDLE_BYTES_MAX, Row, TileName, decode_bundle};
 use crate::tree::{consistency_proof, inclusion_path};
-use crate::{BatchHeader, Checkpoint, Hash, LedgerError, SigningKey, VerifierKey, disk};
+use crate::{
+    BatchHeader, Checkpoint, Hash, HeaderError, LedgerError, SigningKey, VerifierKey, disk, epoch,
+};
 use publish::Publisher;
 use state::State;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tile_reader::TileReader;
-use yagura_event::StreamName;
+use yagura_event::{StreamName, UtcMicros};
 
 /// Name of the newest signed checkpoint within a log directory.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
@@ -37,7 +41,11 @@ pub(crate) const TILE_DIR: &str = "tile";
 /// already here with the place they have.
 pub struct Log {
     dir: PathBuf,
-    key: SigningKey,
+    /// Without one nothing is ever signed or written.
+    key: Option<SigningKey>,
+    /// The public keys of the log's epochs, the oldest first; the last is that of `key`. Never empty.
+    keys: Vec<VerifierKey>,
+    origin: Arc<str>,
     /// Held during a whole publication, and always taken before `state`.
     publisher: Mutex<Publisher>,
     /// Held for moments only; never while writing to disk.
@@ -70,19 +78,119 @@ impl Log {
             let (origin, key) = (origin.to_owned(), key.name().to_string());
             return Err(LedgerError::Origin { origin, key });
         }
-        let (state, publisher) = open::recover(dir, &key)?;
+        Log::open_epochs(dir, &[], key)
+    }
+
+    /// [`Log::open`] of a log that may have had epochs before: `earlier` are their public keys, the
+    /// oldest first, and `key` is that of the newest.
+    ///
+    /// # Errors
+    /// As [`Log::open`], and when the epochs of the log are not those of the keys.
+    pub fn open_epochs(
+        dir: &Path,
+        earlier: &[VerifierKey],
+        key: SigningKey,
+    ) -> Result<Log, LedgerError> {
+        let keys = [earlier, &[key.verifier_key().clone()]].concat();
+        let (state, publisher) = open::recover(dir, &keys, &key)?;
+        Ok(Log::new(dir, Some(key), keys, state, publisher))
+    }
+
+    /// Opens the log to be read alone: nothing is signed, nothing in the directory changes. What is
+    /// appended stays in memory, and [`Log::publish`] answers with the checkpoint that is there.
+    ///
+    /// # Errors
+    /// As [`Log::open_epochs`], and when there is no log.
+    pub fn open_to_read(dir: &Path, keys: &[VerifierKey]) -> Result<Log, LedgerError> {
+        let state = open::read(dir, keys)?;
+        Ok(Log::new(dir, None, keys.to_owned(), state, Publisher::default()))
+    }
+
+    /// Opens a new epoch of the log in `dir`, whose epochs so far have these keys: its first header
+    /// names the last checkpoint, and `key` signs from there on. The name of `key` must be
+    /// [`epoch::next_origin`]. Nothing of the log changes but that it grows.
+    ///
+    /// # Errors
+    /// As [`Log::open_epochs`]; [`LedgerError::Origin`] for a key with another name.
+    pub fn open_epoch(
+        dir: &Path,
+        keys: &[VerifierKey],
+        key: SigningKey,
+        at: UtcMicros,
+    ) -> Result<Log, LedgerError> {
+        let origin = epoch::next_origin(keys.last().map_or("", |key| key.name()));
+        if **key.name() != *origin {
+            return Err(LedgerError::Origin { origin, key: key.name().to_string() });
+        }
+        let (state, publisher) = open::recover(dir, keys, &key)?;
+        let keys = [keys, &[key.verifier_key().clone()]].concat();
+        let stream = StreamName::new(epoch::EPOCH_STREAM);
+        let batch = epoch::first_batch(state.highest_batch());
+        let refuse = |source| LedgerError::Header { batch, source };
+        let stream = stream.map_err(|_| refuse(HeaderError::opens_an_epoch()))?;
+        let header = BatchHeader {
+            log: origin.into(),
+            batch,
+            stream_prev: state.streams.get(&stream).map(|stream| (stream.leaf, stream.hash)),
+            stream,
+            first_received: at,
+            last_received: at,
+            count: 0,
+            rejected: Default::default(),
+            parser: "none".into(),
+            root: Hash::empty_root(),
+            continues: Some(state.checkpoint.clone()),
+        };
+        let log = Log::new(dir, Some(key), keys, state, publisher);
+        log.append_one(&header)?;
+        log.publish()?;
+        Ok(log)
+    }
+
+    fn new(
+        dir: &Path,
+        key: Option<SigningKey>,
+        keys: Vec<VerifierKey>,
+        state: State,
+        publisher: Publisher,
+    ) -> Log {
+        let origin = keys.last().map_or_else(|| "".into(), |key| key.name().clone());
         let (publisher, state) = (Mutex::new(publisher), Mutex::new(state));
-        Ok(Log { dir: dir.to_owned(), key, publisher, state })
+        Log { dir: dir.to_owned(), key, keys, origin, publisher, state }
     }
 
     /// The log's identity, to be written into every header's `log`.
     pub fn origin(&self) -> &Arc<str> {
-        self.key.name()
+        &self.origin
     }
 
-    /// The public key that verifies the log's checkpoints.
-    pub fn verifier_key(&self) -> VerifierKey {
-        self.key.verifier_key().clone()
+    /// The public key that verifies new checkpoints of the log; `None` of a log without keys, which no
+    /// function here opens.
+    pub fn verifier_key(&self) -> Option<&VerifierKey> {
+        self.keys.last()
+    }
+
+    /// The public keys of the log's epochs, the oldest first. The last verifies new checkpoints.
+    pub fn verifier_keys(&self) -> &[VerifierKey] {
+        &self.keys
+    }
+
+    /// The public key that verifies proofs of the header at `leaf`: that of its epoch.
+    pub fn verifier_key_of(&self, leaf: u64) -> Option<&VerifierKey> {
+        let before = self.state().epochs.partition_point(|epoch| epoch.leaf <= leaf);
+        self.keys.get(before)
+    }
+
+    /// The number that batches of the newest epoch have at least; 0 in the first epoch. A batch with a
+    /// lower one may have gone on elsewhere, so nothing may be added to it.
+    pub fn first_batch(&self) -> u64 {
+        self.state().epochs.last().map_or(0, |epoch| epoch.batch)
+    }
+
+    /// Whether the newest header is the one that opened the newest epoch.
+    pub fn is_fresh_epoch(&self) -> bool {
+        let state = self.state();
+        state.epochs.last().is_some_and(|epoch| epoch.leaf + 1 == state.size())
     }
 
     /// The log's directory.
@@ -102,6 +210,10 @@ impl Log {
         for header in headers {
             if self.state().pending() >= PENDING_HEADERS_MAX as u64 {
                 self.publish()?;
+            }
+            if header.continues.is_some() {
+                let source = HeaderError::opens_an_epoch();
+                return Err(LedgerError::Header { batch: header.batch, source });
             }
             leaves.push(self.append_one(header)?);
         }
@@ -139,7 +251,10 @@ impl Log {
     /// When the tree no longer continues the last checkpoint; then nothing is signed.
     pub fn publish(&self) -> Result<Checkpoint, LedgerError> {
         let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        publisher.run(&self.dir, &self.key, &self.state)
+        match &self.key {
+            Some(key) => publisher.run(&self.dir, key, &self.state),
+            None => Ok(self.checkpoint()),
+        }
     }
 
     /// Headers appended, whether or not a checkpoint covers them.
@@ -174,25 +289,32 @@ impl Log {
         self.state().streams.get(stream).map_or(0, |stream| stream.records)
     }
 
-    /// Every stream the log has a header of, by name.
+    /// Every stream the log has a header of, by name, but the one in which epochs are opened.
     pub fn streams(&self) -> Vec<(StreamName, StreamState)> {
         let state = self.state();
         let mut streams: Vec<_> =
             state.streams.iter().map(|(name, stream)| (name.clone(), *stream)).collect();
+        streams.retain(|(name, _)| name.as_str() != epoch::EPOCH_STREAM);
         streams.sort_by(|a, b| a.0.cmp(&b.0));
         streams
     }
 
-    /// Proof that the header at `leaf` is in the log, to the newest checkpoint.
+    /// Proof that the header at `leaf` is in the log: to the newest checkpoint, or for a header of an
+    /// earlier epoch to that epoch's last, which its own key signed.
     ///
     /// # Errors
     /// [`LedgerError::NoSuchLeaf`] when no checkpoint covers it yet: publish first.
     pub fn inclusion_proof(&self, leaf: u64) -> Result<TlogProof, LedgerError> {
         // Tiles are replaced only while publishing, so none vanishes under our hands.
         let _publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        let checkpoint = self.checkpoint();
+        let (newest, checkpoint) = {
+            let state = self.state();
+            let later = state.epochs.iter().find(|epoch| epoch.leaf > leaf);
+            let last = later.map_or(&state.checkpoint, |epoch| &epoch.old).clone();
+            (state.checkpoint.size(), last)
+        };
         let size = checkpoint.size();
-        let path = inclusion_path(&TileReader::new(&self.dir, size), leaf, size)?;
+        let path = inclusion_path(&TileReader::new(&self.dir, newest), leaf, size)?;
         let path = path.ok_or(LedgerError::NoSuchLeaf { leaf, size })?;
         Ok(TlogProof { index: leaf, path, checkpoint: checkpoint.note().to_owned() })
     }
@@ -209,10 +331,22 @@ impl Log {
         Ok((proof.ok_or(LedgerError::NoSuchLeaf { leaf: old, size })?, checkpoint))
     }
 
+    /// The root that the log had when it held `size` headers; `None` when it never did, or no checkpoint
+    /// covers them yet.
+    pub fn root_at(&self, size: u64) -> Result<Option<Hash>, LedgerError> {
+        let _publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = self.checkpoint().size();
+        match size {
+            0 => Ok(Some(Hash::empty_root())),
+            _ if size > newest => Ok(None),
+            _ => crate::tree::root(&TileReader::new(&self.dir, newest), size).map(Some),
+        }
+    }
+
     /// Recomputes the whole log while no publication runs; see [`crate::LogVerifier`].
     pub fn verify(&self) -> crate::LogReport {
         let _publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        crate::LogVerifier::new(&self.dir, self.verifier_key()).run()
+        crate::LogVerifier::of_epochs(&self.dir, self.keys.clone()).run()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

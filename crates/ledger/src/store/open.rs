@@ -1,40 +1,61 @@
 use super::publish::Publisher;
-use super::state::State;
+use super::state::{Epoch, State};
 use super::tile_reader::{TileReader, edges};
 use super::{CHECKPOINT, HISTORY, StreamState, TILE_DIR, history};
 use crate::disk::{self, DirtyDirs};
-use crate::header::HeaderGlance;
+use crate::header::{HeaderGlance, opens_an_epoch};
 use crate::limits::{NOTE_BYTES_MAX, TILE_DEPTH_MAX, TILE_WIDTH};
 use crate::tiles::{BUNDLE_BYTES_MAX, Row, TileName, decode_bundle};
 use crate::tree::{inclusion_path, verify_inclusion};
-use crate::{BatchTree, Checkpoint, Hash, LedgerError, SigningKey};
+use crate::{
+    BatchHeader, BatchTree, Checkpoint, Hash, LedgerError, NoteError, SigningKey, VerifierKey,
+};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use yagura_event::StreamName;
 
-/// Brings `dir` to exactly what its checkpoint says and reads it.
-pub(super) fn recover(dir: &Path, key: &SigningKey) -> Result<(State, Publisher), LedgerError> {
+/// Brings `dir` to exactly what its checkpoint says and reads it. `keys` are those of the log's epochs,
+/// the oldest first; `key` may start a log that is not there yet.
+pub(super) fn recover(
+    dir: &Path,
+    keys: &[VerifierKey],
+    key: &SigningKey,
+) -> Result<(State, Publisher), LedgerError> {
     let mut dirty = DirtyDirs::default();
     disk::create_dirs(dir, &mut dirty)?;
     dirty.sync()?;
     let path = dir.join(CHECKPOINT);
     disk::remove_file(&disk::temporary_of(&path))?;
     let checkpoint = match disk::read_file(&path, NOTE_BYTES_MAX)? {
-        Some(note) => Checkpoint::open(&note, key.verifier_key())
-            .map_err(|source| LedgerError::Checkpoint { path, source })?,
+        Some(note) => newest(&note, path, keys)?,
         None => start(dir, key)?,
     };
     if checkpoint.size() == 0 && !exists(&dir.join(HISTORY))? {
         disk::write_file(&dir.join(HISTORY), b"", 0o644, &mut dirty)?;
         dirty.sync()?;
     }
-    let history_bytes = history::recover(dir, &checkpoint, key.verifier_key())?;
+    let history_bytes = history::recover(dir, &checkpoint, keys)?;
     remove_unsigned(dir, &dir.join(TILE_DIR), checkpoint.size(), TILE_DEPTH_MAX)?;
-    let state = load(dir, checkpoint)?;
+    let state = load(dir, checkpoint, keys)?;
     Ok((state, Publisher::new(history_bytes)))
+}
+
+/// Reads the log in `dir` as its checkpoint says it is and changes nothing.
+pub(super) fn read(dir: &Path, keys: &[VerifierKey]) -> Result<State, LedgerError> {
+    let path = dir.join(CHECKPOINT);
+    let note = disk::read_file(&path, NOTE_BYTES_MAX)?;
+    let note = note.ok_or_else(|| LedgerError::damaged(path.clone(), "it is missing"))?;
+    load(dir, newest(&note, path, keys)?, keys)
+}
+
+/// The newest checkpoint, which the key of the newest epoch must have signed.
+fn newest(note: &[u8], path: PathBuf, keys: &[VerifierKey]) -> Result<Checkpoint, LedgerError> {
+    let opened = keys.last().ok_or(NoteError::NotSigned);
+    let opened = opened.and_then(|key| Checkpoint::open(note, key));
+    opened.map_err(|source| LedgerError::Checkpoint { path, source })
 }
 
 /// A new log: its first checkpoint says that it is empty.
@@ -81,7 +102,7 @@ fn tile_name(dir: &Path, path: &Path) -> Option<TileName> {
 }
 
 /// Reads the log and proves to its signed root all that later headers will build on.
-fn load(dir: &Path, checkpoint: Checkpoint) -> Result<State, LedgerError> {
+fn load(dir: &Path, checkpoint: Checkpoint, keys: &[VerifierKey]) -> Result<State, LedgerError> {
     let size = checkpoint.size();
     let root = checkpoint.root();
     let tiles = TileReader::new(dir, size);
@@ -110,7 +131,23 @@ fn load(dir: &Path, checkpoint: Checkpoint) -> Result<State, LedgerError> {
         let name = StreamName::new(&name).map_err(|_| changed_entry(dir, stream.leaf, size))?;
         state.streams.insert(name, stream);
     }
+    check_epochs(dir, &state, keys)?;
     Ok(state)
+}
+
+/// The epochs must be those whose keys are known, each opened with the signed head of the one before.
+fn check_epochs(dir: &Path, state: &State, keys: &[VerifierKey]) -> Result<(), LedgerError> {
+    if state.epochs.len() + 1 != keys.len() {
+        let what = "the public key of one of its epochs is missing";
+        return Err(LedgerError::damaged(dir.to_owned(), what));
+    }
+    for (epoch, key) in state.epochs.iter().zip(keys) {
+        let signed = Checkpoint::open(epoch.old.note().as_bytes(), key);
+        if signed.is_err() || epoch.old.size() != epoch.leaf {
+            return Err(changed_entry(dir, epoch.leaf, state.size()));
+        }
+    }
+    Ok(())
 }
 
 /// Per stream what is known of it and its newest header.
@@ -138,6 +175,12 @@ fn scan_bundle(
         let glance = text.and_then(|text| Some((text, HeaderGlance::at(text)?)));
         let (text, glance) = glance.ok_or_else(|| damaged("a header in it is not one"))?;
         state.note_batch(leaf, glance.batch);
+        if opens_an_epoch(text) {
+            let header = BatchHeader::parse(text).ok();
+            let old = header.and_then(|header| header.continues);
+            let old = old.ok_or_else(|| damaged("a header in it is not one"))?;
+            state.epochs.push(Epoch { leaf, batch: glance.batch, old });
+        }
         let new = StreamState { leaf, hash: Hash::empty_root(), records: 0, batches: 0 };
         let (stream, last) =
             streams.entry_ref(glance.stream).or_insert_with(|| (new, String::new()));

@@ -18,9 +18,20 @@ pub(super) struct State {
     pub(super) full: BTreeMap<TileName, Vec<u8>>,
     pub(super) checkpoint: Checkpoint,
     pub(super) streams: HashMap<StreamName, StreamState, RandomState>,
+    /// Where epochs begin, but for the first.
+    pub(super) epochs: Vec<Epoch>,
     /// One per bundle: 24 bytes for 256 headers.
     spans: Vec<Span>,
     cached: VecDeque<(u64, Vec<String>)>,
+}
+
+/// The beginning of an epoch: the header that opens it.
+#[derive(Debug, Clone)]
+pub(super) struct Epoch {
+    pub(super) leaf: u64,
+    pub(super) batch: u64,
+    /// The last checkpoint of the epoch before; its size is `leaf`.
+    pub(super) old: Checkpoint,
 }
 
 /// Batch numbers a bundle holds.
@@ -41,6 +52,7 @@ impl State {
             full: BTreeMap::new(),
             checkpoint,
             streams: HashMap::default(),
+            epochs: Vec::new(),
             spans: Vec::new(),
             cached: VecDeque::new(),
         }
@@ -69,6 +81,9 @@ impl State {
             self.cache(name.index, texts);
         }
         self.note_batch(leaf, header.batch);
+        if let Some(old) = &header.continues {
+            self.epochs.push(Epoch { leaf, batch: header.batch, old: old.clone() });
+        }
         let stream = self.streams.entry(header.stream.clone());
         let stream = stream.or_insert(StreamState { leaf, hash, records: 0, batches: 0 });
         (stream.leaf, stream.hash) = (leaf, hash);
@@ -105,6 +120,11 @@ impl State {
             span.max = span.max.max(batch);
             span.max_so_far = span.max_so_far.max(batch);
         }
+    }
+
+    /// The highest batch number there is.
+    pub(super) fn highest_batch(&self) -> u64 {
+        self.spans.last().map_or(0, |span| span.max_so_far)
     }
 
     /// Bundles whose numbers enclose `batch`; as batches are sealed nearly in order, few.

@@ -30,6 +30,7 @@ fn heartbeat(log: &Log, batch: u64) -> BatchHeader {
         rejected: Default::default(),
         parser: "none".into(),
         root: Hash::empty_root(),
+        continues: None,
     }
 }
 

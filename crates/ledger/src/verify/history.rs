@@ -12,18 +12,22 @@ const LINE_BYTES_MAX: u64 = 2 * ORIGIN_BYTES_MAX as u64 + 256;
 /// Reads the history of checkpoints note by note.
 pub(super) struct History {
     file: Option<BufReader<File>>,
-    key: VerifierKey,
+    /// Of the epochs, the oldest first.
+    keys: Vec<VerifierKey>,
+    /// Which of them signed the last note.
+    epoch: usize,
     last: Option<Checkpoint>,
     pub(super) notes: u64,
 }
 
 impl History {
-    pub(super) fn open(path: &Path, key: &VerifierKey) -> Result<History, Problem> {
+    pub(super) fn open(path: &Path, keys: &[VerifierKey]) -> Result<History, Problem> {
         let file = File::open(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Problem::Missing,
             _ => Problem::Unreadable(error.to_string()),
         })?;
-        Ok(History { file: Some(BufReader::new(file)), key: key.clone(), last: None, notes: 0 })
+        let file = Some(BufReader::new(file));
+        Ok(History { file, keys: keys.to_owned(), epoch: 0, last: None, notes: 0 })
     }
 
     /// The last checkpoint that was in order.
@@ -41,7 +45,7 @@ impl History {
             }
         };
         self.notes += 1;
-        let checkpoint = match Checkpoint::open(&note, &self.key) {
+        let checkpoint = match self.signed(&note) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
                 // While a note still has the shape of one, the next begins where it should.
@@ -58,6 +62,22 @@ impl History {
         };
         self.last = Some(checkpoint.clone());
         Some(if in_order { Ok(checkpoint) } else { Err(Problem::HistoryOrder) })
+    }
+
+    /// A note signed by the key of this epoch, or of the next one that signed any.
+    fn signed(&mut self, note: &[u8]) -> Result<Checkpoint, NoteError> {
+        let mut refused = Err(NoteError::NotSigned);
+        for (epoch, key) in self.keys.iter().enumerate().skip(self.epoch) {
+            match Checkpoint::open(note, key) {
+                Ok(checkpoint) => {
+                    self.epoch = epoch;
+                    return Ok(checkpoint);
+                }
+                Err(error) if refused.is_err() && epoch == self.epoch => refused = Err(error),
+                Err(_) => {}
+            }
+        }
+        refused
     }
 
     fn read_note(&mut self) -> Option<Result<Vec<u8>, Problem>> {

@@ -27,7 +27,10 @@ use yagura_event::StreamName;
 /// Recomputes everything in a log directory, without writing to it.
 pub struct LogVerifier {
     dir: PathBuf,
-    key: VerifierKey,
+    /// Of the log's epochs, the oldest first; never empty.
+    keys: Vec<VerifierKey>,
+    /// The epoch that the walk has reached.
+    epoch: usize,
     report: LogReport,
     /// Leaves from the left so far, as the signed root has them; `None` past a hole.
     tree: Option<BatchTree>,
@@ -70,9 +73,15 @@ impl LogReport {
 impl LogVerifier {
     /// A verifier for the log in `dir`. The key must not come from the same place.
     pub fn new(dir: &Path, key: VerifierKey) -> Self {
+        LogVerifier::of_epochs(dir, vec![key])
+    }
+
+    /// [`LogVerifier::new`] for a log with several epochs: their keys, the oldest first.
+    pub fn of_epochs(dir: &Path, keys: Vec<VerifierKey>) -> Self {
         LogVerifier {
             dir: dir.to_owned(),
-            key,
+            keys,
+            epoch: 0,
             report: LogReport::default(),
             tree: Some(BatchTree::new()),
             streams: BTreeMap::new(),
@@ -104,12 +113,16 @@ impl LogVerifier {
             self.visit(level, index, edge.width, edge.hashes);
         }
         self.finish_history(signed_for_sure.then_some(&checkpoint));
+        if self.epoch + 1 != self.keys.len() && self.holes.is_empty() {
+            self.wrong(CHECKPOINT, Problem::Epoch);
+        }
         self.report
     }
 
     fn read_checkpoint(&mut self) -> Option<Checkpoint> {
         let note = self.read(Path::new(CHECKPOINT), NOTE_BYTES_MAX)?;
-        match Checkpoint::open(&note, &self.key) {
+        let opened = self.keys.last().ok_or(NoteError::NotSigned);
+        match opened.and_then(|key| Checkpoint::open(&note, key)) {
             Ok(checkpoint) => return Some(checkpoint),
             Err(NoteError::Malformed) => self.wrong(CHECKPOINT, Problem::Malformed),
             Err(_) => self.wrong(CHECKPOINT, Problem::Signature),
@@ -119,13 +132,13 @@ impl LogVerifier {
 
     /// Without a checkpoint the newest one of the history serves to check the rest.
     fn last_of_history(&self) -> Option<Checkpoint> {
-        let mut history = History::open(&self.dir.join(HISTORY), &self.key).ok()?;
+        let mut history = History::open(&self.dir.join(HISTORY), &self.keys).ok()?;
         while history.next().is_some() {}
         history.last().cloned()
     }
 
     fn open_history(&mut self) {
-        match History::open(&self.dir.join(HISTORY), &self.key) {
+        match History::open(&self.dir.join(HISTORY), &self.keys) {
             Ok(history) => {
                 self.report.files += 1;
                 self.history = Some(history);
@@ -154,8 +167,14 @@ impl LogVerifier {
             if awaited.size() > tree.len() {
                 return;
             }
-            if awaited.size() == tree.len() && awaited.root() != tree.root() {
+            let here = awaited.size() == tree.len();
+            let same_root = awaited.root() == tree.root();
+            let same_epoch =
+                self.keys.get(self.epoch).is_some_and(|key| key.name() == awaited.origin());
+            if here && !same_root {
                 self.wrong(HISTORY, Problem::Root);
+            } else if here && !same_epoch {
+                self.wrong(HISTORY, Problem::Epoch);
             }
             self.await_next();
         }
@@ -316,7 +335,10 @@ impl LogVerifier {
         let problem = match &header {
             _ if believed.is_some_and(|believed| believed != hash) => Problem::Hash,
             None => Problem::Malformed,
-            Some(header) if header.log != *self.key.name() => Problem::OtherLog,
+            Some(header) if !self.enters(header, leaf) => match header.continues {
+                Some(_) => Problem::Epoch,
+                None => Problem::OtherLog,
+            },
             Some(header) => {
                 let previous = self.streams.insert(header.stream.clone(), (leaf, hash));
                 self.report.headers += 1;
@@ -330,7 +352,8 @@ impl LogVerifier {
                 }
             }
         };
-        if matches!(problem, Problem::Hash | Problem::Malformed | Problem::OtherLog) {
+        let no_header = [Problem::Hash, Problem::Malformed, Problem::OtherLog, Problem::Epoch];
+        if no_header.contains(&problem) {
             self.hole(leaf);
         }
         self.found(Finding {
@@ -340,6 +363,27 @@ impl LogVerifier {
             index: None,
             problem,
         });
+    }
+
+    /// Whether a header belongs to the epoch that the walk is in, or opens the next one with the head
+    /// of this one.
+    fn enters(&mut self, header: &BatchHeader, leaf: u64) -> bool {
+        let is_of =
+            |epoch: usize| self.keys.get(epoch).is_some_and(|key| *key.name() == header.log);
+        let Some(old) = &header.continues else {
+            // The header that opened the epoch may be one that could not be read.
+            let opened_unread = !self.holes.is_empty() && is_of(self.epoch + 1);
+            self.epoch += usize::from(opened_unread);
+            return opened_unread || is_of(self.epoch);
+        };
+        let signed = self
+            .keys
+            .get(self.epoch)
+            .is_some_and(|key| Checkpoint::open(old.note().as_bytes(), key).is_ok());
+        let same_root = self.tree.as_ref().is_none_or(|tree| tree.root() == old.root());
+        let continues = signed && same_root && old.size() == leaf && is_of(self.epoch + 1);
+        self.epoch += usize::from(continues);
+        continues
     }
 
     fn hole(&mut self, leaf: u64) {

@@ -58,7 +58,7 @@ fn a_reopened_log_is_the_same_log() {
         let proof = log.inclusion_proof(leaf).unwrap();
         let hash = log.header(leaf).unwrap().leaf_hash();
         verify_inclusion(hash, leaf, 1_100, &proof.path, newest.root()).unwrap();
-        proof.verify(hash, &log.verifier_key()).unwrap();
+        proof.verify(hash, log.verifier_key().unwrap()).unwrap();
     }
 }
 

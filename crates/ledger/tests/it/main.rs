@@ -4,6 +4,7 @@
 
 mod common;
 mod damage;
+mod epoch;
 mod log;
 mod proof;
 mod texts;

@@ -172,6 +172,7 @@ fn prove_small(record: &Record) -> EventProof {
         rejected: Default::default(),
         stream_prev: None,
         parser: "1.0".into(),
+        continues: None,
     };
     let checkpoint = Checkpoint::sign(1, header.leaf_hash(), &key()).note().to_owned();
     let outer = TlogProof { index: 0, path: Vec::new(), checkpoint };

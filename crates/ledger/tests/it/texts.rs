@@ -93,6 +93,7 @@ fn limits_of_a_header_hold_at_n_and_not_at_n_plus_1() {
         stream_prev: Some((u64::MAX, Hash::of(b""))),
         parser: "p".repeat(parser).into(),
         root: Hash::of(b"x"),
+        continues: None,
     };
     let (reasons, reason) = (limits::REASONS_MAX, limits::REASON_BYTES_MAX);
     let (parser, origin) = (limits::PARSER_BYTES_MAX, limits::ORIGIN_BYTES_MAX);

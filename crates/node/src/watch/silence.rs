@@ -51,6 +51,10 @@ impl Silence {
     }
 
     fn hear(&mut self, header: &BatchHeader, opened: UtcMicros) {
+        // That somebody decided how a restored log goes on does not mean that anybody listened.
+        if header.continues.is_some() {
+            return;
+        }
         if header.last_received < opened {
             self.last_alive = self.last_alive.max(Some(header.last_received));
         }
@@ -156,6 +160,7 @@ mod tests {
             stream_prev: None,
             parser: "none".into(),
             root: Hash::empty_root(),
+            continues: None,
         }
     }
 

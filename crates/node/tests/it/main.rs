@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backup;
 mod compaction;
 mod correlation;
 #[path = "../../../enrich/tests/common/mod.rs"]

@@ -2,6 +2,7 @@
 
 use crate::Place;
 use crate::backend::Backend;
+use crate::commands::backup::{Backup, Restore};
 use crate::commands::job::Job;
 use crate::config::{Config, LakeSection};
 use crate::output::{Format, Row, RowWriter, visible};
@@ -24,7 +25,8 @@ Examples:
   yagura lake stats --columns --dataset windows.security
   yagura lake compact
   yagura lake compact --day 2026-11-21 --server http://127.0.0.1:8440
-  yagura lake vacuum --dry-run")]
+  yagura lake vacuum --dry-run
+  yagura lake backup /backup/yagura")]
 pub struct LakeCommand {
     #[command(subcommand)]
     action: Action,
@@ -38,6 +40,10 @@ enum Action {
     Stats(Stats),
     /// Remove files that left the table and that no question needs any more
     Vacuum(Vacuum),
+    /// Copy the whole data directory, as it is at one moment, to a directory or a bucket
+    Backup(Backup),
+    /// Bring a backup back into an empty directory, and verify it
+    Restore(Restore),
 }
 
 #[derive(Args)]
@@ -133,6 +139,8 @@ impl LakeCommand {
             Action::Compact(compact) => compact.run(asked, lang).await,
             Action::Stats(stats) => stats.run(lang).await,
             Action::Vacuum(vacuum) => vacuum.run(lang).await,
+            Action::Backup(backup) => backup.run(lang).await,
+            Action::Restore(restore) => restore.run(lang).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod acts;
 pub mod alerts;
+pub mod backup;
 pub mod config;
 pub mod desk;
 pub mod forward;
@@ -11,6 +12,7 @@ pub mod import;
 pub mod inventory;
 pub mod job;
 pub mod lake;
+pub mod ledger;
 pub mod normalize;
 pub mod prove;
 pub mod reprocess;

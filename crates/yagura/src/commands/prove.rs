@@ -12,7 +12,7 @@ use yagura_event::{EventId, Lang};
 #[derive(Args)]
 #[command(after_help = "\
 The proof is one text file. Check it anywhere, without Yagura, with docs/format/verify.py and the
-public key from DATA/keys/events.vkey.
+public key from DATA/keys/events.vkey (events.e2.vkey for what came after a restore in a new epoch).
 
 Example:
   yagura prove syslog/42/7 --out event.proof")]

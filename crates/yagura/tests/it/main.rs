@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod acts;
+mod backup;
 mod bad_input;
 #[path = "../../../forward/tests/it/broker.rs"]
 mod broker;

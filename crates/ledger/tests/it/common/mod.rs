@@ -60,6 +60,7 @@ pub fn header(log: &Log, batch: u64, stream: &StreamName, records: &[Record]) ->
         stream_prev: log.stream_tail(stream),
         parser: "none".into(),
         root: batch_root(stream, batch, records),
+        continues: None,
     }
 }
 
