@@ -37,6 +37,7 @@ pub mod saved;
 mod searches;
 mod sink;
 pub mod sources;
+mod tables;
 mod verify;
 mod watch;
 
@@ -57,7 +58,7 @@ pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
 pub use retention::RetentionSettings;
 pub use rows::{
-    Page, PageRoom, Row, RowStream, Scanned, SearchEnd, SearchQuery, SortOrder, from_base64,
+    Page, PageRoom, Row, RowStream, Scanned, SearchEnd, SearchQuery, SortOrder, Told, from_base64,
     row_bytes,
 };
 pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};

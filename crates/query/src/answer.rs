@@ -1,5 +1,6 @@
 use crate::QueryError;
 use crate::limits::SECONDS_MAX;
+use crate::notice::{Notice, Notices};
 use crate::running::Running;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -21,6 +22,7 @@ pub struct Answer {
     truncated: Arc<AtomicBool>,
     cancelled: Arc<AtomicBool>,
     scanned: ScanCounts,
+    notices: Notices,
 }
 
 impl Answer {
@@ -37,6 +39,11 @@ impl Answer {
     /// How many files and rows the plan looks at, and what it passes over and why.
     pub fn scanned(&self) -> ScanCounts {
         self.scanned
+    }
+
+    /// What there is to know about it beside its rows, such as what a limit left out.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.notices.all()
     }
 
     /// All rows, and whether there would be more.
@@ -70,7 +77,12 @@ pub(crate) struct Rows {
     cancelled: Arc<AtomicBool>,
 }
 
-pub(crate) fn answer(schema: SchemaRef, scanned: ScanCounts, ahead: usize) -> (Answer, Rows) {
+pub(crate) fn answer(
+    schema: SchemaRef,
+    scanned: ScanCounts,
+    notices: Notices,
+    ahead: usize,
+) -> (Answer, Rows) {
     let (sender, rows) = mpsc::channel(ahead);
     let truncated = Arc::new(AtomicBool::new(false));
     let cancelled = Arc::new(AtomicBool::new(false));
@@ -80,6 +92,7 @@ pub(crate) fn answer(schema: SchemaRef, scanned: ScanCounts, ahead: usize) -> (A
         truncated: truncated.clone(),
         cancelled: cancelled.clone(),
         scanned,
+        notices,
     };
     (answer, Rows { sender, truncated, cancelled })
 }

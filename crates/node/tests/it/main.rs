@@ -11,3 +11,4 @@ mod reopen;
 mod retention;
 mod rules;
 mod sources;
+mod tables;

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod acts;
+mod beside;
 mod commands;
+mod grammar;
 mod guarded_sql;
 mod japanese;
 mod parsing;
