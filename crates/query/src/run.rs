@@ -183,10 +183,15 @@ async fn gather(
             all.push(batch.slice(0, rows_max - rows));
             return Ok((all, true));
         }
-        bytes = bytes.saturating_add(bytes_of(&batch));
-        if bytes > bytes_max {
+        let mut part = batch.clone();
+        while part.num_rows() > 0 && bytes_of(&part) > bytes_max - bytes {
+            part = part.slice(0, part.num_rows() / 2);
+        }
+        if part.num_rows() < batch.num_rows() {
+            all.push(part);
             return Ok((all, true));
         }
+        bytes += bytes_of(&batch);
         rows += batch.num_rows();
         all.push(batch);
     }
@@ -209,7 +214,8 @@ mod tests {
             (2, usize::MAX, 2, true),
             (0, usize::MAX, 0, true),
             (3, bytes, 3, false),
-            (3, bytes - 1, 3, true),
+            (3, bytes - 1, 1, true),
+            (3, 0, 0, true),
         ] {
             let frame = context.read_batch(batch.clone()).unwrap();
             let (found, is_cut) = gather(frame, rows_max, bytes_max).await.unwrap();
