@@ -104,6 +104,11 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
             </tbody>
           </table>
           <div className="rows-end">
+            {events.notices.map((notice) => (
+              <span key={notice.en} role="status">
+                <Hostile text={notice[lang]} max={SENTENCE_CHARS_MAX} />
+              </span>
+            ))}
             {events.cut ? (
               <>
                 <span>{t.cutAt((groups ?? rows).length.toLocaleString(lang))}</span>

@@ -1,11 +1,13 @@
 import type { Group } from "./api";
 import { Hostile } from "./Hostile";
 import { VALUE_CHARS_MAX } from "./limits";
-import { valueText } from "./rows";
+import { columnsOf, valueText } from "./rows";
+import { useWords } from "./i18n";
 
 /** Rows that are not events, with the columns they have. */
 export function GroupTable({ groups }: { groups: readonly Group[] }) {
-  const columns = [...new Set(groups.flatMap((group) => Object.keys(group)))];
+  const { lang } = useWords();
+  const columns = columnsOf(groups, lang);
   return (
     <table className="groups">
       <thead>

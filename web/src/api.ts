@@ -29,8 +29,16 @@ export interface Row {
   alerts?: RowAlert[];
 }
 
-/** A row that is no event: a group of `... | stats`. */
+/** A row that is no event: a group of `... | stats`, an act of `... | act`. */
 export type Group = Record<string, unknown>;
+
+/** What there is to know about an answer beside its rows. */
+export interface Notice {
+  ja: string;
+  en: string;
+  /** A limit left something out. */
+  cut: boolean;
+}
 
 export interface SearchAnswer {
   rows: (Row | Group)[];
@@ -38,6 +46,7 @@ export interface SearchAnswer {
   cut: boolean;
   limit: number;
   took_ms: number;
+  notices?: Notice[];
 }
 
 /** Several events that are one human act. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Row, SearchAnswer } from "./api";
+import type { Notice, Row, SearchAnswer } from "./api";
 import { Feed } from "./feed";
 import { LIST_ROWS_MAX, LOAD_PAGES_MAX } from "./limits";
 import { plain } from "./question";
@@ -22,6 +22,7 @@ class TameTail {
 
 let tails: TameTail[];
 let pages: Record<string, Row[]>;
+let notices: Notice[] | undefined;
 let feed: Feed;
 const tail = () => tails.at(-1) as TameTail;
 const ids = () => feed.snapshot().rows.map((one) => Number(one["event.id"].slice(4)));
@@ -30,12 +31,13 @@ beforeEach(() => {
   vi.useFakeTimers();
   tails = [];
   pages = {};
+  notices = undefined;
   vi.stubGlobal("fetch", (address: string) => {
     const parameters = new URL(address, "http://yagura.test").searchParams;
     const rows = pages[`${parameters.get("query") ?? ""} ${parameters.get("offset") ?? ""}`];
     const body: unknown = rows === undefined
       ? { error: { code: "query", message: "unexpected ')'", place: 3 } }
-      : ({ rows, total_known: false, cut: true, limit: 100, took_ms: 2 } satisfies SearchAnswer);
+      : ({ rows, total_known: false, cut: true, limit: 100, took_ms: 2, notices } satisfies SearchAnswer);
     return Promise.resolve(new Response(JSON.stringify(body), { status: rows === undefined ? 400 : 200 }));
   });
   feed = new Feed(() => {
@@ -197,6 +199,19 @@ describe("the feed", () => {
     tail().onerror?.();
     await vi.advanceTimersByTimeAsync(10_000);
     expect(tails).toHaveLength(1);
+  });
+
+  it("keeps what the server says about an answer until the next question", async () => {
+    notices = [{ ja: "切った", en: "cut", cut: true }];
+    pages["a 0"] = [row(1)];
+    pages["b 0"] = [row(1)];
+    feed.ask("a", "24h");
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(feed.snapshot().notices).toEqual(notices);
+    notices = undefined;
+    feed.ask("b", "24h");
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(feed.snapshot().notices).toEqual([]);
   });
 
   it("tells a wrong query apart and drops the answer to an earlier question", async () => {

@@ -1,4 +1,4 @@
-import { ApiError, cancelSearch, newSearchId, search, tailAddress, type Group, type Range, type Row, type SearchAnswer } from "./api";
+import { ApiError, cancelSearch, newSearchId, search, tailAddress, type Group, type Notice, type Range, type Row, type SearchAnswer } from "./api";
 import { BEHIND_MS, LIST_ROWS_MAX, LOAD_PAGES_MAX, TAIL_DRAW_MS } from "./limits";
 import { isLive, plain, rangeOf, type Question } from "./question";
 import { append, isEvent, parseRow, prepend, saysMissed } from "./rows";
@@ -18,6 +18,8 @@ export interface FeedState {
   fetched: number;
   /** Search stopped at `limit`: there is more below. */
   cut: boolean;
+  /** What the server says about the answer, such as what a limit left out. */
+  notices: readonly Notice[];
   limit: number;
   tookMs: number;
   phase: "running" | "done" | "failed";
@@ -40,7 +42,7 @@ const RETRY_MS = 3_000;
  */
 export class Feed {
   private state: FeedState = {
-    query: "", range: "24h", question: plain("", "24h"), searchId: undefined, rows: [], groups: undefined, fetched: 0, cut: false, limit: 0, tookMs: 0, phase: "running", error: undefined,
+    query: "", range: "24h", question: plain("", "24h"), searchId: undefined, rows: [], groups: undefined, fetched: 0, cut: false, notices: [], limit: 0, tookMs: 0, phase: "running", error: undefined,
     paused: false, waiting: 0, live: "connecting",
   };
   private readonly listeners = new Set<() => void>();
@@ -73,7 +75,7 @@ export class Feed {
     this.stop();
     this.abort = new AbortController();
     const live = isLive(question) ? "connecting" : "off";
-    this.change({ query, range: rangeOf(question) ?? "all", question, rows: [], groups: undefined, fetched: 0, cut: false, phase: "running", error: undefined, paused: false, waiting: 0, live });
+    this.change({ query, range: rangeOf(question) ?? "all", question, rows: [], groups: undefined, fetched: 0, cut: false, notices: [], phase: "running", error: undefined, paused: false, waiting: 0, live });
     if (live !== "off") this.listen();
     void this.page();
   }
@@ -162,7 +164,9 @@ export class Feed {
   /** Puts a page below what is there; says whether it held anything new. */
   private show(answer: SearchAnswer, offset: number): boolean {
     const { rows, groups } = this.state;
-    const page = { fetched: offset + answer.rows.length, cut: answer.cut, limit: answer.limit, tookMs: answer.took_ms };
+    const page = {
+      fetched: offset + answer.rows.length, cut: answer.cut, notices: answer.notices ?? [], limit: answer.limit, tookMs: answer.took_ms,
+    };
     const events = answer.rows.filter(isEvent);
     if (events.length < answer.rows.length) {
       this.tail?.close();
@@ -191,7 +195,7 @@ export class Feed {
       if (this.state.phase !== "done") this.show(answer, 0);
       else if (!gap) this.take(fresh.reverse());
       else if (this.state.paused) this.gapAbove = true;
-      else this.change({ rows: events, fetched: events.length, cut: answer.cut, limit: answer.limit, tookMs: answer.took_ms });
+      else this.change({ rows: events, fetched: events.length, cut: answer.cut, notices: answer.notices ?? [], limit: answer.limit, tookMs: answer.took_ms });
       this.change({ phase: "done", error: undefined });
     } catch {
       // The live view is open, so the server is there; the next interruption or search tries again.

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { errorBody, proofAddress, type Row } from "./api";
-import { append, exactly, parseRow, prepend, valueText } from "./rows";
+import { append, columnsOf, exactly, parseRow, prepend, valueText } from "./rows";
 
 const row = (id: number): Row => ({ "event.id": `s/1/${id}`, "@timestamp": "2026-11-21T19:30:00Z", sentence: { ja: "あ", en: "a" }, fields: {} });
 const ids = (rows: Row[]) => rows.map((one) => Number(one["event.id"].slice(4)));
@@ -15,6 +15,13 @@ describe("the list", () => {
 
   it("takes an older page below, each once", () => {
     expect(ids(append([row(5), row(4)], [row(4), row(3)]))).toEqual([5, 4, 3]);
+  });
+
+  it("shows a sentence in the language that is read", () => {
+    const act = { "act.kind": "ssh", "sentence.ja": "あ", "sentence.en": "a", n: 1 };
+    expect(columnsOf([act], "ja")).toEqual(["act.kind", "sentence.ja", "n"]);
+    expect(columnsOf([act], "en")).toEqual(["act.kind", "sentence.en", "n"]);
+    expect(columnsOf([{ "sentence.ja": "あ" }, { n: 1 }], "en")).toEqual(["sentence.ja", "n"]);
   });
 
   it("refuses what is no row", () => {

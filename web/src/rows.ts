@@ -1,4 +1,4 @@
-import type { Row } from "./api";
+import type { Group, Row } from "./api";
 import { LIST_ROWS_MAX } from "./limits";
 
 /** Puts live rows (oldest first, as they arrived) above the list, each event once, at most `max` in all. */
@@ -33,6 +33,13 @@ export function isEvent(value: unknown): value is Row {
 /** Whether the server says that it left out rows of the live view. */
 export function saysMissed(data: string): boolean {
   return data.includes('"yagura.missed"') && parseRow(data) === undefined;
+}
+
+/** The columns of groups, in order. Of a sentence in both languages, only the one that is read. */
+export function columnsOf(groups: readonly Group[], lang: "ja" | "en"): string[] {
+  const columns = new Set(groups.flatMap((group) => Object.keys(group)));
+  if (columns.has(`sentence.${lang}`)) columns.delete(lang === "ja" ? "sentence.en" : "sentence.ja");
+  return [...columns];
 }
 
 /** A value of a field as text: text as it is, everything else as JSON. */

@@ -6,9 +6,11 @@ use crate::kinds;
 use crate::limits::WAITING_EVENTS_MAX;
 use crate::rows::Rows;
 use crate::table::Table;
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{cast, min};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use std::collections::BTreeSet;
-use yagura_event::{EventBatch, EventId, UtcMicros};
+use yagura_event::{EventBatch, EventId, UtcMicros, columns};
 
 /// How acts are put together.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +54,29 @@ pub struct Counters {
     pub hurried: u64,
     /// Acts that a limit cut.
     pub cut: u64,
+}
+
+/// Acts of all events that there are, in batches of several datasets ([`Acts::observe_mixed`]) whatever
+/// their order, and what was counted.
+pub fn acts_of(batches: Vec<RecordBatch>) -> (Observed, Counters) {
+    // All is there, so nothing is late: the events before the oldest of the next batch are complete.
+    let mut acts = Acts::new(Options { lateness_micros: i64::MAX / 2 });
+    let mut batches: Vec<_> = batches.into_iter().map(|batch| (oldest(&batch), batch)).collect();
+    batches.sort_by_key(|(oldest, _)| *oldest);
+    let mut all = Observed::default();
+    for (oldest, batch) in batches {
+        all.extend(acts.advance(UtcMicros::from_micros(oldest)));
+        all.extend(acts.observe_mixed(&batch));
+    }
+    all.extend(acts.finish());
+    (all, acts.counters())
+}
+
+fn oldest(batch: &RecordBatch) -> i64 {
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let times =
+        batch.column_by_name(columns::TIMESTAMP).and_then(|times| cast(times, &micros).ok());
+    times.and_then(|times| min(times.as_primitive::<TimestampMicrosecondType>())).unwrap_or(0)
 }
 
 /// Puts acts together from events; see the crate's documentation.

@@ -23,5 +23,5 @@ mod rows;
 mod table;
 
 pub use act::{Act, ActKind, ActState, batches};
-pub use acts::{Acts, Counters, Observed, Options};
+pub use acts::{Acts, Counters, Observed, Options, acts_of};
 pub use rows::{COLUMNS, STARTS, WANTED};

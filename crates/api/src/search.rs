@@ -130,7 +130,7 @@ pub(crate) async fn search(
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let body = json!({
         "rows": page, "cut": end.cut, "total_known": !end.cut, "limit": limit, "took_ms": took_ms,
-        "scanned": end.scanned, "search_id": id,
+        "scanned": end.scanned, "search_id": id, "notices": end.notices,
     });
     Ok(([(SEARCH_ID, id)], Json(body)).into_response())
 }
@@ -206,6 +206,7 @@ fn lines(rows: RowStream) -> impl Stream<Item = Result<String, Infallible>> {
                 let said = error.words();
                 let end = json!({
                     "cut": true, "cancelled": cancelled, "scanned": rows.end().scanned,
+                    "notices": rows.end().notices,
                     "error": { "message": said.en(), "message_ja": said.ja() },
                 });
                 Some((Ok(format!("{}\n", json!({ "end": end }))), None))

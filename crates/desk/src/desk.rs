@@ -274,11 +274,13 @@ impl Desk {
     /// The alerts that `filter` asks for.
     pub fn alerts(&self, filter: &AlertFilter) -> AlertPage {
         // The list is cut from a snapshot of pointers: writers wait for the copying only.
-        let all: Vec<_> = {
-            let fold = self.fold.read().unwrap_or_else(PoisonError::into_inner);
-            fold.alerts().cloned().collect()
-        };
-        filter.page(all)
+        filter.page(self.all_alerts())
+    }
+
+    /// Every alert as it is now, in the order they were raised: at most
+    /// [`crate::limits::ALERTS_MAX`] pointers.
+    pub fn all_alerts(&self) -> Vec<Arc<Alert>> {
+        self.fold.read().unwrap_or_else(PoisonError::into_inner).alerts().cloned().collect()
     }
 
     /// Alerts that were to be delivered and for which no delivery is recorded, oldest first: give

@@ -125,6 +125,11 @@ impl Networks {
         self.named.len()
     }
 
+    /// The networks that are named, as the configuration has them.
+    pub fn named(&self) -> &[NetworkSetting] {
+        &self.named
+    }
+
     /// The network of `address`, by the longest prefix.
     pub fn find(&self, address: IpAddr) -> Option<&NetworkSetting> {
         let (bits, width) = bits_of(address);

@@ -5,26 +5,16 @@ use crate::rows::{Row, wrong_query};
 use crate::{Node, NodeError, SearchQuery};
 use arrow::array::AsArray;
 use arrow::array::{Array, RecordBatch};
-use arrow::compute::{cast, min};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use yagura_acts::{Act, ActKind, Acts, Observed, Options};
+use yagura_acts::{Act, ActKind, Observed};
 use yagura_event::{EventBatch, Lang, UtcMicros, columns};
 use yagura_query::{Live, SearchRequest};
 
-/// Most events that are read for one question, of each of the two parts they are read in; of more, the
-/// newest are.
-pub const ACT_EVENTS_MAX: usize = 300_000;
-
-/// How long before the time that is asked about the beginnings of sessions and processes are looked
-/// for, in hours.
-pub const ACT_LOOK_BACK_HOURS: i64 = 24;
-
-/// Questions about acts that are answered at once; further ones wait. Each holds its events in memory.
-pub const ACT_QUESTIONS_MAX: usize = 2;
+pub use yagura_query::limits::{ACT_EVENTS_MAX, ACT_LOOK_BACK_HOURS, ACT_QUESTIONS_MAX};
 
 static RUNNING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(ACT_QUESTIONS_MAX);
 
@@ -64,7 +54,7 @@ pub struct ActsFound {
 }
 
 struct Read {
-    batches: Vec<(i64, RecordBatch)>,
+    batches: Vec<RecordBatch>,
     cut: bool,
 }
 
@@ -93,9 +83,9 @@ impl Node {
         }
         let (node, asked) = (self.clone(), asked.clone());
         let made = tokio::task::spawn_blocking(move || {
-            let (observed, events_read) = observe(read);
+            let (observed, counters) = yagura_acts::acts_of(read.batches);
             node.found(observed, &asked, &live, from).map(|found| ActsFound {
-                events_read,
+                events_read: counters.events,
                 events_cut,
                 look_back_hours,
                 ..found
@@ -122,7 +112,7 @@ impl Node {
         let answer = self.searcher().search(request).await.map_err(wrong_query)?;
         let (batches, cut) = answer.collect().await.map_err(wrong_query)?;
         read.cut |= cut;
-        read.batches.extend(batches.into_iter().map(|batch| (oldest(&batch), batch)));
+        read.batches.extend(batches);
         Ok(())
     }
 
@@ -206,29 +196,4 @@ impl Node {
         }
         shown
     }
-}
-
-/// Acts of everything that was read, and how many events that was.
-fn observe(mut read: Read) -> (Observed, u64) {
-    // All is there, so nothing is late: the events before the oldest of the next batch are complete.
-    let mut acts = Acts::new(Options { lateness_micros: i64::MAX / 2 });
-    read.batches.sort_by_key(|(oldest, _)| *oldest);
-    let mut all = Observed::default();
-    let mut gather = |observed: Observed| {
-        all.acts.extend(observed.acts);
-        all.passed.extend(observed.passed);
-    };
-    for (oldest, batch) in read.batches {
-        gather(acts.advance(UtcMicros::from_micros(oldest)));
-        gather(acts.observe_mixed(&batch));
-    }
-    gather(acts.finish());
-    (all, acts.counters().events)
-}
-
-fn oldest(batch: &RecordBatch) -> i64 {
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let times =
-        batch.column_by_name(columns::TIMESTAMP).and_then(|times| cast(times, &micros).ok());
-    times.and_then(|times| min(times.as_primitive::<TimestampMicrosecondType>())).unwrap_or(0)
 }

@@ -110,7 +110,8 @@ impl Node {
             }
             ExportOf::Sql(statement) => {
                 let page = self.sql(statement).await?;
-                (Source::Page(page.rows.into_iter(), page.cut), json!({ "sql": statement }))
+                let cut = page.cut || page.notices.iter().any(|notice| notice.cut);
+                (Source::Page(page.rows.into_iter(), cut), json!({ "sql": statement }))
             }
             ExportOf::Acts(query) => {
                 let found = self.acts(query).await?;
@@ -209,7 +210,7 @@ impl Source {
         match self {
             Source::Search(rows, wanted) => match runtime.block_on(rows.next()).transpose()? {
                 Some(row) => Ok(Some(row)),
-                None if *wanted == Wanted::All && rows.end().cut => Err(cut()),
+                None if *wanted == Wanted::All && rows.end().is_cut() => Err(cut()),
                 None => Ok(None),
             },
             Source::Page(rows, more) => match rows.next() {

@@ -40,6 +40,7 @@ pub mod saved;
 mod searches;
 mod sink;
 pub mod sources;
+mod tables;
 mod verify;
 mod watch;
 
@@ -61,7 +62,7 @@ pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
 pub use retention::RetentionSettings;
 pub use rows::{
-    Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery, SortOrder, from_base64, row_bytes,
+    Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery, SortOrder, Told, from_base64, row_bytes,
 };
 pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
 pub use saved::{SaveRequest, SavedSearch, Schedule};

@@ -9,6 +9,7 @@ use crate::sink::JournalSink;
 use crate::sources::{
     RecordedNotices, RecordedSettings, SharedBook, SharedSources, Sources, StreamSettings,
 };
+use crate::tables::NodeTables;
 use crate::{DataDir, NodeError, NodeOptions, keys};
 use crossbeam_channel::bounded;
 use serde_json::{Value, json};
@@ -200,8 +201,6 @@ impl Node {
         remove_orphans(&data, &lake, &audit, &|batch| {
             was_deleted(&events_log, retaining.fold().deleted(), batch)
         })?;
-        let searcher = Searcher::new(lake.clone(), dictionary.clone())
-            .map_err(|error| NodeError::Content(error.to_string()))?;
         let (alerts_changed_sender, alerts_changed) = tokio::sync::watch::channel(0);
         let compiled = compiling.join().map_err(|_| NodeError::Stopped("the rule compiler"))?;
         let compiled = compiled?;
@@ -221,7 +220,18 @@ impl Node {
             correlations: options.correlations,
             fold: hunts,
         };
-        let hunter = Hunter::start_up(hunting, normalizer.fork())?;
+        let hunter = Arc::new(Hunter::start_up(hunting, normalizer.fork())?);
+        let tables = NodeTables {
+            desk: desk.clone(),
+            sources: sources.clone(),
+            source_zone: source_zone.clone(),
+            enriching: enriching.clone(),
+            hunter: hunter.clone(),
+            normalizer: normalizer.fork(),
+            clock: clock.clone(),
+        };
+        let searcher = Searcher::with_tables(lake.clone(), dictionary.clone(), Arc::new(tables))
+            .map_err(|error| NodeError::Content(error.to_string()))?;
         let correlating = crate::correlation::Correlating::open(
             &data,
             compiled.ruleset.clone(),
@@ -298,7 +308,7 @@ impl Node {
             searcher,
             searches: Arc::default(),
             saved,
-            hunter: Arc::new(hunter),
+            hunter,
             correlating,
             pipeline: Mutex::new(pipeline),
             recovery,

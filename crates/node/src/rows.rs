@@ -28,6 +28,36 @@ use yagura_query::{Answer, Expr, Order, QueryError, SearchRequest};
 /// One row: names and values, in order.
 pub type Row = Map<String, Value>;
 
+/// What there is to know about an answer beside its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// In English.
+    pub en: String,
+    /// In Japanese.
+    pub ja: String,
+    /// Whether a limit left something out.
+    pub cut: bool,
+}
+
+impl Told {
+    /// The same in `lang`.
+    pub fn text(&self, lang: Lang) -> &str {
+        match lang {
+            Lang::Ja => &self.ja,
+            Lang::En => &self.en,
+        }
+    }
+}
+
+fn told(answer: &Answer) -> Vec<Told> {
+    let told = answer.notices().into_iter().map(|notice| Told {
+        en: notice.words.en().to_owned(),
+        ja: notice.words.ja().to_owned(),
+        cut: notice.cut,
+    });
+    told.collect()
+}
+
 /// Rows of a finished question.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Page {
@@ -39,6 +69,9 @@ pub struct Page {
     pub cut: bool,
     /// How many rows an answer may have.
     pub limit: usize,
+    /// What else there is to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Told>,
 }
 
 /// What is searched for.
@@ -87,13 +120,23 @@ impl From<SortOrder> for Order {
 }
 
 /// How a search ended.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SearchEnd {
     /// Whether the limit cut it: there are more rows.
     pub cut: bool,
     /// What was looked at.
     #[serde(default)]
     pub scanned: ScanCounts,
+    /// What else there is to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Told>,
+}
+
+impl SearchEnd {
+    /// Whether its own limit or another left something out.
+    pub fn is_cut(&self) -> bool {
+        self.cut || self.notices.iter().any(|notice| notice.cut)
+    }
 }
 
 /// Columns from which a record and its id are rebuilt.
@@ -218,7 +261,7 @@ impl Node {
         }))
     }
 
-    /// Answers one SELECT over the table `events`.
+    /// Answers one SELECT over the tables `events`, `acts`, `alerts` and `sources`.
     pub async fn sql(&self, statement: &str) -> Result<Page, NodeError> {
         self.sql_within(statement, PAGE_BYTES_MAX).await
     }
@@ -228,7 +271,7 @@ impl Node {
         let schema = answer.schema();
         let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
         let limit = yagura_query::limits::ROWS_MAX;
-        let mut page = Page { columns, limit, ..Page::default() };
+        let mut page = Page { columns, limit, notices: told(&answer), ..Page::default() };
         let mut room = PageRoom::new(bytes_max);
         while let Some(batch) = answer.next().await {
             let batch = batch.map_err(wrong_query)?;
@@ -393,7 +436,8 @@ impl RowStream {
 
     /// How it ended; final once the stream has.
     pub fn end(&self) -> SearchEnd {
-        SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned() }
+        let notices = told(&self.answer);
+        SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned(), notices }
     }
 }
 
@@ -633,6 +677,19 @@ mod tests {
         assert!(small.takes(&row("x")) && !small.takes(&row("")));
         let nested = json!({ "a": ["b", { "c": "d" }] });
         assert_eq!(row_bytes(nested.as_object().unwrap()), 4 + 4 * CELL_BYTES);
+    }
+
+    #[test]
+    fn an_answer_is_cut_by_its_own_limit_or_another() {
+        let told = |cut| vec![Told { en: "x".into(), ja: "x".into(), cut }];
+        for (cut, notices, expected) in [
+            (false, Vec::new(), false),
+            (true, Vec::new(), true),
+            (false, told(false), false),
+            (false, told(true), true),
+        ] {
+            assert_eq!(SearchEnd { cut, notices, ..SearchEnd::default() }.is_cut(), expected);
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

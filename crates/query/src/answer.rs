@@ -1,5 +1,6 @@
 use crate::QueryError;
 use crate::limits::SECONDS_MAX;
+use crate::notice::{Notice, Notices};
 use crate::places::Place;
 use crate::running::Running;
 use arrow::array::RecordBatch;
@@ -23,6 +24,7 @@ pub struct Answer {
     truncated: Arc<AtomicBool>,
     cancelled: Arc<AtomicBool>,
     scans: ScanWatch,
+    notices: Notices,
 }
 
 impl Answer {
@@ -40,6 +42,11 @@ impl Answer {
     /// the stream has ended.
     pub fn scanned(&self) -> ScanCounts {
         self.scans.counts()
+    }
+
+    /// What there is to know about it beside its rows, such as what a limit left out.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.notices.all()
     }
 
     /// All rows, and whether there would be more.
@@ -73,12 +80,23 @@ pub(crate) struct Rows {
     cancelled: Arc<AtomicBool>,
 }
 
-pub(crate) fn answer(schema: SchemaRef, scans: ScanWatch, ahead: usize) -> (Answer, Rows) {
+pub(crate) fn answer(
+    schema: SchemaRef,
+    scans: ScanWatch,
+    notices: Notices,
+    ahead: usize,
+) -> (Answer, Rows) {
     let (sender, rows) = mpsc::channel(ahead);
     let truncated = Arc::new(AtomicBool::new(false));
     let cancelled = Arc::new(AtomicBool::new(false));
-    let answer =
-        Answer { schema, rows, truncated: truncated.clone(), cancelled: cancelled.clone(), scans };
+    let answer = Answer {
+        schema,
+        rows,
+        truncated: truncated.clone(),
+        cancelled: cancelled.clone(),
+        scans,
+        notices,
+    };
     (answer, Rows { sender, truncated, cancelled })
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use yagura_event::UtcMicros;
 
 /// A filter and the commands after it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Expr {
     /// Which events.
     pub filter: Filter,
@@ -146,6 +146,47 @@ pub enum Pipe {
         /// Longest pause within a session, in microseconds.
         pause_micros: i64,
     },
+    /// Columns of another search, beside the rows whose keys it has.
+    Join(Box<Join>),
+    /// Columns of a list that the searcher is given.
+    Lookup(Lookup),
+    /// The events put together into acts; where the word stands.
+    Act(Range<usize>),
+}
+
+/// Another search whose columns stand beside the rows of this one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Join {
+    /// Fields that both have; the values of all of them must be the same.
+    pub keys: Vec<Named>,
+    /// What becomes of a row for which the other search has none.
+    pub kind: JoinKind,
+    /// The other search, asked of the same time. Its text is that of the whole expression.
+    pub search: Expr,
+    /// Where it stands, brackets and all.
+    pub at: Range<usize>,
+}
+
+/// What becomes of a row without its like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    /// It goes.
+    Inner,
+    /// It stays, without the other columns.
+    Left,
+}
+
+/// A list that is asked for what belongs to a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lookup {
+    /// The list.
+    pub list: Named,
+    /// Its column that is compared.
+    pub key: Named,
+    /// The field of the events that it is compared with.
+    pub field: Named,
+    /// Its columns that are wanted, and what they are called then; empty for all but the key.
+    pub output: Vec<(Named, String)>,
 }
 
 /// How wide a bin is.

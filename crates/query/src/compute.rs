@@ -30,7 +30,7 @@ use yagura_lake::ColumnKind;
 use yagura_textindex::fold;
 
 /// Functions, and how many arguments they take at least and at most.
-const FUNCTIONS: [(&str, usize, usize); 20] = [
+pub(crate) const FUNCTIONS: [(&str, usize, usize); 20] = [
     ("if", 3, 3),
     ("coalesce", 1, 16),
     ("isnull", 1, 1),

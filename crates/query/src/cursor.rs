@@ -6,6 +6,8 @@ use std::ops::Range;
 pub(crate) struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    /// How many searches in brackets are open: `]` ends a word there, and the search.
+    inside: usize,
 }
 
 /// An operator as ASCII: full-width forms and typographic quotes mean the same.
@@ -24,7 +26,7 @@ pub(crate) fn operator(c: char) -> char {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Cursor { text, at: 0 }
+        Cursor { text, at: 0, inside: 0 }
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -33,6 +35,31 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn back_to(&mut self, at: usize) {
         self.at = at;
+    }
+
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// A search in brackets begins; how many are open then.
+    pub(crate) fn enter(&mut self) -> usize {
+        self.inside += 1;
+        self.inside
+    }
+
+    /// The search in brackets that began last is over.
+    pub(crate) fn leave(&mut self) {
+        self.inside -= 1;
+    }
+
+    /// Whether nothing more of this command follows: the next one does, or the search ends.
+    pub(crate) fn at_end(&self) -> bool {
+        self.peek().is_none_or(|c| c == '|' || self.closes(c))
+    }
+
+    /// Whether this ends a search in brackets.
+    fn closes(&self, c: char) -> bool {
+        c == ']' && self.inside > 0
     }
 
     pub(crate) fn rest(&self) -> &'a str {
@@ -102,7 +129,8 @@ impl<'a> Cursor<'a> {
         for (at, c) in rest.char_indices() {
             if c == '/' && !escaped {
                 let after = rest[at + 1..].chars().next().map(operator);
-                let ends = after.is_none_or(|c| c.is_whitespace() || "()|".contains(c));
+                let ends =
+                    after.is_none_or(|c| c.is_whitespace() || "()|".contains(c) || self.closes(c));
                 if !ends || at == 0 {
                     return None;
                 }
@@ -118,7 +146,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn until(&mut self, stop: &str) -> (&'a str, Range<usize>) {
         let start = self.at;
         while let Some(c) = self.peek() {
-            if c.is_whitespace() || stop.contains(c) {
+            if c.is_whitespace() || stop.contains(c) || self.closes(c) {
                 break;
             }
             self.bump();

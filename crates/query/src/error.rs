@@ -161,6 +161,11 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::SchemaError(reason, _) => QueryError::Statement(reason.to_string()),
             DataFusionError::SQL(reason, _) => QueryError::Statement(reason.to_string()),
             DataFusionError::NotImplemented(reason) => QueryError::Statement(reason.clone()),
+            DataFusionError::External(inner) => match inner.downcast_ref() {
+                Some(QueryError::Timeout(seconds)) => QueryError::Timeout(*seconds),
+                Some(QueryError::Memory) => QueryError::Memory,
+                _ => QueryError::Failed(inner.to_string()),
+            },
             damaged @ DataFusionError::ParquetError(_) => QueryError::Failed(format!(
                 "a stored file cannot be read, run yagura verify to name it: {}",
                 damaged.strip_backtrace()

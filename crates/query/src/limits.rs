@@ -80,3 +80,33 @@ pub const VALUES_DISTINCT_MAX: usize = 10_000;
 
 /// Longest time a completion looks for values, in milliseconds, its turn included.
 pub const VALUES_MILLIS_MAX: u64 = 500;
+
+/// Most searches in brackets (`join`) of one expression.
+pub const SEARCHES_MAX: usize = 4;
+
+/// Deepest nesting of searches in brackets.
+pub const SEARCHES_DEPTH_MAX: usize = 2;
+
+/// Most rows of a search in brackets that are looked at, the first in its order; the answer says when
+/// there were more.
+pub const JOIN_ROWS_MAX: usize = 50_000;
+
+/// Most memory that the rows of one search in brackets take, in bytes; the answer says when it was cut.
+pub const JOIN_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Most rows of a list that `lookup` asks; the answer says when there are more.
+pub const LIST_ROWS_MAX: usize = 1_000_000;
+
+/// Most rows of a table that SQL is handed beside events; the answer says when there are more.
+pub const TABLE_ROWS_MAX: usize = 200_000;
+
+/// Most events that acts are made from in one question, of each of the parts they are read in; of more,
+/// the newest are, and the answer says so.
+pub const ACT_EVENTS_MAX: usize = 300_000;
+
+/// How long before the time that SQL asks about the beginnings of sessions and processes are looked for,
+/// in hours.
+pub const ACT_LOOK_BACK_HOURS: i64 = 24;
+
+/// Questions that make acts at once; further ones wait. Each holds its events in memory.
+pub const ACT_QUESTIONS_MAX: usize = 2;

@@ -1,4 +1,5 @@
-//! The filter part of the search language: terms, fields, AND, OR, NOT.
+//! The filter part of the search language: terms, fields, AND, OR, NOT. The whole grammar is in
+//! `docs/search-grammar.md`.
 //!
 //! ```text
 //! expression := filter ( '|' command )*
@@ -34,16 +35,19 @@ pub fn parse(text: &str, now: UtcMicros, zone: &TimeZone) -> Result<Expr, ParseE
             ),
         ));
     }
-    let mut parser = Parser { cursor: Cursor::new(text), depth: 0, terms: 0 };
-    let filter = parser.whole_filter()?;
-    let pipes = pipes::parse(&mut parser)?;
-    Ok(Expr { filter, pipes, text: text.to_owned(), now, zone: zone.clone() })
+    let cursor = Cursor::new(text);
+    let mut parser = Parser { cursor, depth: 0, terms: 0, searches: 0, now, zone };
+    parser.expression()
 }
 
 pub(crate) struct Parser<'a> {
     pub(crate) cursor: Cursor<'a>,
     depth: usize,
     terms: usize,
+    /// Searches in brackets so far.
+    pub(crate) searches: usize,
+    now: UtcMicros,
+    zone: &'a TimeZone,
 }
 
 /// What ends a word. `|` begins a command.
@@ -53,10 +57,18 @@ const WORD_ENDS: &str = "()|\"";
 type Scope<'s> = Option<(&'s str, &'s Range<usize>)>;
 
 impl Parser<'_> {
+    /// A filter and its commands, up to the end or the `]` that closes a search in brackets.
+    pub(crate) fn expression(&mut self) -> Result<Expr, ParseError> {
+        let filter = self.whole_filter()?;
+        let pipes = pipes::parse(self)?;
+        let text = self.cursor.text().to_owned();
+        Ok(Expr { filter, pipes, text, now: self.now, zone: self.zone.clone() })
+    }
+
     /// A filter up to the next `|` or the end; nothing at all is every event.
     pub(crate) fn whole_filter(&mut self) -> Result<Filter, ParseError> {
         self.cursor.skip_space();
-        if matches!(self.cursor.peek(), None | Some('|')) && !self.at_or() {
+        if self.cursor.at_end() && !self.at_or() {
             return Ok(Filter::All);
         }
         let filter = self.any(None)?;
@@ -84,7 +96,7 @@ impl Parser<'_> {
             self.cursor.skip_space();
             let and = self.eat_word("and") || self.eat_twice('&');
             self.cursor.skip_space();
-            let end = matches!(self.cursor.peek(), None | Some(')' | '|')) || self.at_or();
+            let end = self.cursor.at_end() || self.cursor.peek() == Some(')') || self.at_or();
             if end && !and {
                 break;
             }
@@ -335,12 +347,17 @@ impl Parser<'_> {
 
     /// A field's name in a command.
     pub(crate) fn name(&mut self) -> Result<(String, Range<usize>), ParseError> {
+        self.name_before("()|\",")
+    }
+
+    /// The same where other characters end it.
+    pub(crate) fn name_before(&mut self, stop: &str) -> Result<(String, Range<usize>), ParseError> {
         self.cursor.skip_space();
         let start = self.cursor.at();
         if self.cursor.eat('"') {
             return Ok((self.cursor.quoted(start)?, start..self.cursor.at()));
         }
-        let (name, at) = self.cursor.until("()|\",");
+        let (name, at) = self.cursor.until(stop);
         if name.is_empty() {
             return Err(self.cursor.error(
                 self.cursor.here(),

@@ -6,12 +6,14 @@
 //!             | stats aggregates [by names] | timechart [span=SPAN] aggregates [by names]
 //!             | bin field span=SPAN [as name] | eval name '=' computation (',' name '=' computation)*
 //!             | rename field as name (',' field as name)* | transaction names [maxpause=SPAN]
+//!             | join | lookup (see `beside`) | act
 //! aggregates := aggregate (',' aggregate)*
 //! aggregate  := function '(' [field] ')' [as name]
 //! SPAN       := number ( s | m | h | d | w ) | 'day' | 'week' | 'month' | number
 //! ```
 
 use crate::ast::{Aggregate, Bin, Function, Named, Pipe};
+use crate::beside;
 use crate::compute;
 use crate::error::ParseError;
 use crate::limits::{COLUMNS_MADE_MAX, PIPES_MAX, ROWS_MAX};
@@ -20,7 +22,7 @@ use crate::suggest::closest;
 use std::ops::Range;
 use yagura_textindex::fold;
 
-const COMMANDS: [&str; 14] = [
+pub(crate) const COMMANDS: [&str; 17] = [
     "head",
     "tail",
     "sort",
@@ -35,10 +37,13 @@ const COMMANDS: [&str; 14] = [
     "eval",
     "rename",
     "transaction",
+    "join",
+    "lookup",
+    "act",
 ];
 
 /// The aggregates by name; percentiles are `p1` to `p99`.
-const FUNCTIONS: [(&str, Function); 12] = [
+pub(crate) const FUNCTIONS: [(&str, Function); 12] = [
     ("count", Function::Count),
     ("dc", Function::Distinct),
     ("sum", Function::Sum),
@@ -68,7 +73,7 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<Vec<Pipe>, ParseError> {
         parser.cursor.skip_space();
         let at = parser.cursor.here();
         if !parser.cursor.eat('|') {
-            if parser.cursor.peek().is_some() {
+            if !parser.cursor.at_end() {
                 return Err(parser.cursor.error(
                     at,
                     "ここは読めません。次の処理は | で区切ってください。",
@@ -98,7 +103,7 @@ fn command(parser: &mut Parser<'_>, pipes: &mut Vec<Pipe>) -> Result<(), ParseEr
         "fields" | "table" => Pipe::Fields(names(parser)?),
         "where" => {
             parser.cursor.skip_space();
-            if matches!(parser.cursor.peek(), None | Some('|')) {
+            if parser.cursor.at_end() {
                 return Err(missing(parser, "条件", "a condition"));
             }
             Pipe::Where(parser.whole_filter()?)
@@ -114,6 +119,9 @@ fn command(parser: &mut Parser<'_>, pipes: &mut Vec<Pipe>) -> Result<(), ParseEr
         "bin" | "bucket" => bin(parser)?,
         "rename" => rename(parser)?,
         "transaction" | "session" => transaction(parser)?,
+        "join" => beside::join(parser)?,
+        "lookup" => beside::lookup(parser)?,
+        "act" => Pipe::Act(at),
         "eval" => return eval(parser, pipes),
         folded => return Err(unknown(parser, folded, at)),
     };
@@ -134,7 +142,7 @@ fn unknown(parser: &Parser<'_>, folded: &str, at: Range<usize>) -> ParseError {
     )
 }
 
-fn missing(parser: &Parser<'_>, ja: &str, en: &str) -> ParseError {
+pub(crate) fn missing(parser: &Parser<'_>, ja: &str, en: &str) -> ParseError {
     let (ja, en) = (format!("ここに{ja}が必要です。"), format!("{en} is missing here"));
     parser.cursor.error(parser.cursor.here(), ja, en)
 }
@@ -160,14 +168,14 @@ fn count(parser: &mut Parser<'_>, default: usize) -> Result<usize, ParseError> {
     }
 }
 
-fn comma(parser: &mut Parser<'_>) -> bool {
+pub(crate) fn comma(parser: &mut Parser<'_>) -> bool {
     parser.cursor.skip_space();
     parser.cursor.eat(',')
 }
 
-fn at_end(parser: &mut Parser<'_>) -> bool {
+pub(crate) fn at_end(parser: &mut Parser<'_>) -> bool {
     parser.cursor.skip_space();
-    matches!(parser.cursor.peek(), None | Some('|'))
+    parser.cursor.at_end()
 }
 
 /// `a, b` or `a b`, up to the end or an option such as `maxpause=`.
@@ -185,7 +193,7 @@ fn names(parser: &mut Parser<'_>) -> Result<Vec<Named>, ParseError> {
     }
 }
 
-fn too_many(parser: &Parser<'_>) -> ParseError {
+pub(crate) fn too_many(parser: &Parser<'_>) -> ParseError {
     parser.cursor.error(
         parser.cursor.here(),
         format!("列は {COLUMNS_MADE_MAX} 個までです。"),
@@ -325,7 +333,7 @@ fn option_follows(parser: &mut Parser<'_>) -> bool {
 }
 
 /// The value of the option `name=value`, if it stands here, and its place.
-fn option(parser: &mut Parser<'_>, name: &str) -> Result<Option<Named>, ParseError> {
+pub(crate) fn option(parser: &mut Parser<'_>, name: &str) -> Result<Option<Named>, ParseError> {
     parser.cursor.skip_space();
     let start = parser.cursor.at();
     let (word, _) = parser.cursor.until("()|\",=");

@@ -59,6 +59,34 @@ impl<'a> Planner<'a> {
         Planner { expr, columns, dictionary, made: None, added, needed, live }
     }
 
+    /// The columns of the table.
+    pub(crate) fn columns(&self) -> &'a TableColumns {
+        self.columns
+    }
+
+    /// The fields that are known.
+    pub(crate) fn dictionary(&self) -> &'a FieldDictionary {
+        self.dictionary
+    }
+
+    /// The expression.
+    pub(crate) fn expr(&self) -> &'a Expr {
+        self.expr
+    }
+
+    /// Whether the rows have a column of this very name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let is = |columns: &[(String, Kind)]| columns.iter().any(|(other, _)| other == name);
+        match &self.made {
+            Some(made) => is(made),
+            None => {
+                is(&self.added)
+                    || [EVENT_ID, DATASET].contains(&name)
+                    || self.columns.get(name).is_some()
+            }
+        }
+    }
+
     /// The zone of the search.
     pub(crate) fn zone(&self) -> TimeZone {
         self.expr.zone.clone()

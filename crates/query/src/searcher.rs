@@ -2,13 +2,16 @@ use crate::answer::{Answer, answer};
 use crate::ast::Expr;
 use crate::late;
 use crate::limits::{
-    BATCHES_AHEAD, MEMORY_BYTES_MAX, ROWS_MAX, ROWS_STREAMED_MAX, SQL_OPERATORS_MAX, STACK_BYTES,
+    ACT_QUESTIONS_MAX, BATCHES_AHEAD, MEMORY_BYTES_MAX, ROWS_MAX, ROWS_STREAMED_MAX,
+    SQL_OPERATORS_MAX, STACK_BYTES,
 };
-use crate::need;
+use crate::notice::Notices;
 use crate::places::{Places, give_way};
-use crate::plan::{Planner, column, one_event, timestamp};
+use crate::plan::{Planner, column, one_event};
+use crate::run::Run;
 use crate::running::{Ending, Phase, Running};
-use crate::steps::{Step, Steps};
+use crate::steps::{Around, Source, Step, Steps, Window};
+use crate::tables::{NoTables, Tables};
 use crate::{Live, QueryError};
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::{cast, concat_batches};
@@ -23,6 +26,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use yagura_event::{EventBatch, EventId, FieldDictionary, UtcMicros, columns as envelope};
 use yagura_lake::{DATASET, EVENT_ID, EventsTable, Lake};
 
@@ -38,6 +42,9 @@ pub(crate) struct Inner {
     environment: Arc<RuntimeEnv>,
     runtime: Option<tokio::runtime::Runtime>,
     places: Arc<Places>,
+    tables: Arc<dyn Tables>,
+    /// Turns of those who make acts.
+    acts: Semaphore,
 }
 
 /// Order of the events of an answer.
@@ -97,14 +104,20 @@ impl SearchRequest {
     }
 }
 
-const COLUMNS_DEFAULT: [&str; 5] =
-    [EVENT_ID, envelope::TIMESTAMP, DATASET, "message", envelope::ORIGINAL];
-
 // The public questions hand out boxed futures: what is behind an `async fn` is compiled again in every
 // crate that awaits it, here the whole of a query engine.
 impl Searcher {
-    /// A searcher with threads, memory and limits of its own.
+    /// A searcher with threads, memory and limits of its own, that knows events and nothing else.
     pub fn new(lake: Arc<Lake>, dictionary: Arc<FieldDictionary>) -> Result<Searcher, QueryError> {
+        Searcher::with_tables(lake, dictionary, Arc::new(NoTables))
+    }
+
+    /// The same with tables for SQL, lists for `lookup` and the words of acts.
+    pub fn with_tables(
+        lake: Arc<Lake>,
+        dictionary: Arc<FieldDictionary>,
+        tables: Arc<dyn Tables>,
+    ) -> Result<Searcher, QueryError> {
         // Events are never written to a temporary directory: a query that needs more memory fails.
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let environment = RuntimeEnvBuilder::new()
@@ -124,6 +137,8 @@ impl Searcher {
             environment,
             runtime: Some(runtime),
             places: Arc::new(Places::new()),
+            tables,
+            acts: Semaphore::new(ACT_QUESTIONS_MAX),
         };
         Ok(Searcher { inner: Arc::new(inner) })
     }
@@ -138,8 +153,10 @@ impl Searcher {
         let inner = self.inner.clone();
         let running = request.running.clone();
         let background = request.background;
-        let plan = async move { inner.plan(request, limit).await };
-        self.run_watched(limit, running, background, plan).await
+        let notices = Notices::default();
+        let told = notices.clone();
+        let plan = async move { inner.plan(request, limit, &told).await };
+        self.run_watched(limit, running, background, notices, plan).await
     }
 
     /// The events with these ids, all columns, as batches by dataset; unknown ids are left out.
@@ -158,7 +175,7 @@ impl Searcher {
         let inner = self.inner.clone();
         let count = conditions.len();
         let answer = self
-            .run(count, async move {
+            .run(count, Notices::default(), async move {
                 let table = inner.lake.events();
                 // The first condition prunes files, the second chooses rows.
                 let listed = batches.into_iter().map(lit).collect();
@@ -195,9 +212,10 @@ impl Searcher {
     pub(crate) async fn run(
         &self,
         limit: usize,
+        notices: Notices,
         plan: impl Future<Output = Result<(DataFrame, EventsTable), QueryError>> + Send + 'static,
     ) -> Result<Answer, QueryError> {
-        self.run_watched(limit, Running::new(), false, plan).await
+        self.run_watched(limit, Running::new(), false, notices, plan).await
     }
 
     /// The same, of a search that is watched and may be ended; a `background` one waits until others
@@ -207,6 +225,7 @@ impl Searcher {
         limit: usize,
         watched: Running,
         background: bool,
+        notices: Notices,
         plan: impl Future<Output = Result<(DataFrame, EventsTable), QueryError>> + Send + 'static,
     ) -> Result<Answer, QueryError> {
         let stopped = || QueryError::Failed("the searcher is shutting down".to_owned());
@@ -240,7 +259,7 @@ impl Searcher {
                     let _ = send_answer.send(Err(error));
                 }
                 Ok((place, schema, scans, stream)) => {
-                    let (answer, rows) = answer(schema, scans, BATCHES_AHEAD);
+                    let (answer, rows) = answer(schema, scans, notices, BATCHES_AHEAD);
                     watched.enter(Phase::Running);
                     if send_answer.send(Ok(answer)).is_ok() {
                         rows.send_all(stream, limit, &watched, place).await;
@@ -334,10 +353,25 @@ impl Inner {
         &self.lake
     }
 
+    pub(crate) fn dictionary(&self) -> &Arc<FieldDictionary> {
+        &self.dictionary
+    }
+
+    pub(crate) fn tables(&self) -> &Arc<dyn Tables> {
+        &self.tables
+    }
+
+    /// Waits for a turn to make acts.
+    pub(crate) async fn acts_turn(&self) -> Result<SemaphorePermit<'_>, QueryError> {
+        let turn = self.acts.acquire().await;
+        turn.map_err(|_| QueryError::Failed("the searcher is shutting down".to_owned()))
+    }
+
     async fn plan(
         &self,
         request: SearchRequest,
         limit: usize,
+        notices: &Notices,
     ) -> Result<(DataFrame, EventsTable), QueryError> {
         let table = self.lake.events();
         let SearchRequest {
@@ -353,66 +387,40 @@ impl Inner {
             ..
         } = request;
         let mut planner = Planner::new(&expr, table.columns(), &self.dictionary, false);
-        let mut steps = Steps::new(&mut planner, order);
-        if let Some(from) = from {
-            steps.keep(column(envelope::TIMESTAMP).gt_eq(timestamp(from)));
-        }
-        if let Some(to) = to {
-            steps.keep(column(envelope::TIMESTAMP).lt(timestamp(to)));
-        }
-        if let Some(from) = received.0 {
-            steps.keep(column(envelope::INGESTED).gt_eq(timestamp(from)));
-        }
-        if let Some(to) = received.1 {
-            steps.keep(column(envelope::INGESTED).lt(timestamp(to)));
-        }
-        if received != (None, None) {
-            steps.planner.needed.insert(envelope::INGESTED.to_owned());
-        }
-        let filter = steps.planner.filter(&expr.filter, false)?;
-        steps.keep(filter);
-        steps.planner.needed.insert(envelope::TIMESTAMP.to_owned());
+        let tables = self.tables.as_ref();
+        let around = Around { window: Window { from, to, received }, tables, notices };
+        let mut steps = Steps::begin(&mut planner, order, around)?;
         for pipe in &expr.pipes {
             steps.pipe(pipe)?;
         }
-        if !steps.chosen {
-            let names: Vec<String> = match columns.as_slice() {
-                _ if expr.makes_table() => steps.shown_beside_events(),
-                [] => COLUMNS_DEFAULT.iter().map(|name| (*name).to_owned()).collect(),
-                names => names.to_vec(),
-            };
-            steps.fields(names.into_iter().map(|name| (name, 0..0)).collect(), true)?;
-        }
-        if let Some(keys) = steps.pending_sort() {
-            // The order is applied before the last projection, which may drop its columns.
-            let at =
-                steps.list.len() - usize::from(matches!(steps.list.last(), Some(Step::Select(_))));
-            steps.list.insert(at, Step::Sort(keys));
-        }
-        let Steps { mut list, .. } = steps;
-        let needed = std::mem::take(&mut planner.needed);
-        let need = need::of(&expr.filter, &planner);
-        let narrow = table.narrowed(needed.iter().map(String::as_str)).where_text_has(need);
+        let mut planned = steps.planned(&columns)?;
         let context = if background { self.background_context() } else { self.context() };
         // One row more than wanted tells whether there are more.
         let rows = limit.saturating_add(1);
-        let mut skip = offset;
-        let mut frame = context.read_table(Arc::new(narrow.clone()))?;
+        let narrow = planned.events(&table);
         let ordered = order != Order::Any && expr.pipes.is_empty();
-        if ordered && late::pays(&narrow, &needed, rows) {
+        if ordered && late::pays(&narrow, planned.needed(), rows) {
+            let mut frame = context.read_table(Arc::new(narrow.clone()))?;
             // Conditions, the order, and the choice of columns.
+            let mut list = planned.list;
             let shown = list.split_off(list.len().saturating_sub(1));
             let sort = list.last().cloned();
-            let chosen = late::chosen(frame, list, (skip, rows), &table, &running).await?;
+            let chosen = late::chosen(frame, list, (offset, rows), &table, &running).await?;
             frame = context.read_table(Arc::new(narrow.uncounted()))?;
-            list = [Step::Keep(chosen)].into_iter().chain(sort).chain(shown).collect();
-            skip = 0;
+            let list = [Step::Keep(chosen)].into_iter().chain(sort).chain(shown);
+            for step in list.chain([Step::Limit(0, rows)]) {
+                frame = step.apply(frame)?;
+            }
+            return Ok((frame, table));
         }
-        list.push(Step::Limit(skip, rows));
-        for step in list {
-            frame = step.apply(frame)?;
+        planned.list.push(Step::Limit(offset, rows));
+        let run = Run::new(self, &context, &table, notices);
+        if matches!(planned.source, Source::Acts(_)) {
+            // The events are read before there is an answer.
+            running.scans(table.watch());
+            running.enter(Phase::Running);
         }
-        Ok((frame, table))
+        Ok((run.frame(planned, true).await?, table))
     }
 }
 

@@ -1,12 +1,15 @@
 //! The commands of a search as steps of a DataFusion plan.
 
 use crate::ast::{Aggregate, Bin, Function, Named, Pipe};
-use crate::compute;
+use crate::beside_steps::Beside;
 use crate::error::ParseError;
 use crate::limits::VALUES_CHARS_MAX;
-use crate::plan::{Kind, Planner, column};
+use crate::notice::Notices;
+use crate::plan::{Kind, Planner, column, timestamp};
 use crate::scalar::{Scalar, ScalarFunction};
 use crate::searcher::Order;
+use crate::tables::Tables;
+use crate::{acts, compute, need};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
@@ -23,9 +26,15 @@ use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
     Expr as Condition, ExprFunctionExt, ScalarUDF, SortExpr, cast, lit, try_cast, when,
 };
+use std::collections::BTreeSet;
 use std::ops::Range;
-use yagura_event::columns as envelope;
-use yagura_lake::{ColumnKind, DATASET};
+use yagura_event::{UtcMicros, columns as envelope};
+use yagura_lake::{ColumnKind, DATASET, EVENT_ID, EventsTable};
+use yagura_textindex::Need;
+
+/// Columns of events where neither the expression nor the caller chooses them.
+const COLUMNS_DEFAULT: [&str; 5] =
+    [EVENT_ID, envelope::TIMESTAMP, DATASET, "message", envelope::ORIGINAL];
 
 /// Columns only steps see; no field is called so.
 const NUMBER: &str = "yagura.step.number";
@@ -43,6 +52,8 @@ pub(crate) enum Step {
     /// A column more, or another in the place of one.
     With(String, Condition),
     Without(Vec<String>),
+    /// Columns of other rows; put in its place before it is taken.
+    Beside(Box<Beside>),
 }
 
 impl Step {
@@ -67,30 +78,171 @@ impl Step {
                 let kept = kept.map(Condition::Column).collect::<Vec<_>>();
                 frame.select(kept)
             }
+            Step::Beside(_) => {
+                datafusion::common::internal_err!("other rows are found before a step is taken")
+            }
         }
+    }
+}
+
+/// The time that a question asks about, with all searches in it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Window {
+    /// `@timestamp` at or after this.
+    pub(crate) from: Option<UtcMicros>,
+    /// `@timestamp` before this.
+    pub(crate) to: Option<UtcMicros>,
+    /// Received at or after the first and before the second.
+    pub(crate) received: (Option<UtcMicros>, Option<UtcMicros>),
+}
+
+/// What all searches of one question share while they are planned.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) window: Window,
+    pub(crate) tables: &'a dyn Tables,
+    pub(crate) notices: &'a Notices,
+}
+
+/// Where the rows of a plan come from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// Events.
+    Events,
+    /// Acts, made from the events that each of these lists gives.
+    Acts(Vec<Vec<Step>>),
+}
+
+/// What is read of events: columns, and what their text must have.
+#[derive(Clone)]
+struct Reading {
+    needed: BTreeSet<String>,
+    need: Need,
+}
+
+/// A search as steps.
+#[derive(Clone)]
+pub(crate) struct Planned {
+    pub(crate) source: Source,
+    pub(crate) list: Vec<Step>,
+    reading: Reading,
+}
+
+impl Planned {
+    /// The events that it reads, in the columns that it needs.
+    pub(crate) fn events(&self, table: &EventsTable) -> EventsTable {
+        let narrow = table.narrowed(self.reading.needed.iter().map(String::as_str));
+        narrow.where_text_has(self.reading.need.clone())
+    }
+
+    /// Columns of events that it needs.
+    pub(crate) fn needed(&self) -> &BTreeSet<String> {
+        &self.reading.needed
     }
 }
 
 /// The commands as steps of a plan.
 pub(crate) struct Steps<'p, 'a> {
     pub(crate) planner: &'p mut Planner<'a>,
+    pub(crate) around: Around<'a>,
     pub(crate) list: Vec<Step>,
+    pub(crate) source: Source,
+    /// What the words of the filter need.
+    need: Need,
+    /// What is read of events, once it is known.
+    reading: Option<Reading>,
     /// The order the rows should have, and whether a step made it already.
-    order: Option<Vec<SortExpr>>,
-    sorted: bool,
+    pub(crate) order: Option<Vec<SortExpr>>,
+    pub(crate) sorted: bool,
     /// Whether a command chose the columns.
     pub(crate) chosen: bool,
+    /// Columns to show if none does.
+    pub(crate) shown: Option<&'static [&'static str]>,
 }
 
 impl<'p, 'a> Steps<'p, 'a> {
-    pub(crate) fn new(planner: &'p mut Planner<'a>, order: Order) -> Self {
+    /// The events of the expression's filter within the window.
+    pub(crate) fn begin(
+        planner: &'p mut Planner<'a>,
+        order: Order,
+        around: Around<'a>,
+    ) -> Result<Self, ParseError> {
         let order = match order {
             Order::NewestFirst => Some(by_place(true)),
             Order::OldestFirst => Some(by_place(false)),
             Order::Any => None,
         };
-        planner.needed.extend([envelope::BATCH, envelope::INDEX].map(str::to_owned));
-        Steps { planner, list: Vec::new(), order, sorted: false, chosen: false }
+        let place = [envelope::TIMESTAMP, envelope::BATCH, envelope::INDEX];
+        planner.needed.extend(place.map(str::to_owned));
+        let expr = planner.expr();
+        let need = need::of(&expr.filter, planner);
+        let (list, source) = (Vec::new(), Source::Events);
+        let mut steps = Steps {
+            planner,
+            around,
+            list,
+            source,
+            need,
+            reading: None,
+            order,
+            sorted: false,
+            chosen: false,
+            shown: None,
+        };
+        steps.keep_window();
+        let filter = steps.planner.filter(&expr.filter, false)?;
+        steps.keep(filter);
+        Ok(steps)
+    }
+
+    fn keep_window(&mut self) {
+        let Window { from, to, received } = self.around.window;
+        let time = || column(envelope::TIMESTAMP);
+        if let Some(from) = from {
+            self.keep(time().gt_eq(timestamp(from)));
+        }
+        if let Some(to) = to {
+            self.keep(time().lt(timestamp(to)));
+        }
+        let ingested = || column(envelope::INGESTED);
+        if let Some(from) = received.0 {
+            self.keep(ingested().gt_eq(timestamp(from)));
+        }
+        if let Some(to) = received.1 {
+            self.keep(ingested().lt(timestamp(to)));
+        }
+        if received != (None, None) {
+            self.planner.needed.insert(envelope::INGESTED.to_owned());
+        }
+    }
+
+    /// Notes that all that is read of events is known now.
+    pub(crate) fn events_read(&mut self) {
+        let needed = std::mem::take(&mut self.planner.needed);
+        self.reading.get_or_insert(Reading { needed, need: self.need.clone() });
+    }
+
+    /// The plan, with columns of the caller where no command chose them.
+    pub(crate) fn planned(mut self, columns: &[String]) -> Result<Planned, ParseError> {
+        if !self.chosen {
+            let names: Vec<String> = match columns {
+                _ if self.planner.expr().makes_table() => self.shown_beside_events(),
+                [] => COLUMNS_DEFAULT.iter().map(|name| (*name).to_owned()).collect(),
+                names => names.to_vec(),
+            };
+            self.fields(names.into_iter().map(|name| (name, 0..0)).collect(), true)?;
+        }
+        if let Some(keys) = self.pending_sort() {
+            // The order is applied before the last projection, which may drop its columns.
+            let is_select = matches!(self.list.last(), Some(Step::Select(_)));
+            let at = self.list.len() - usize::from(is_select);
+            self.list.insert(at, Step::Sort(keys));
+        }
+        self.events_read();
+        let (source, list) = (self.source, self.list);
+        // Proof: noted in the line above.
+        let reading = self.reading.unwrap_or(Reading { needed: BTreeSet::new(), need: self.need });
+        Ok(Planned { source, list, reading })
     }
 
     pub(crate) fn keep(&mut self, condition: Condition) {
@@ -105,9 +257,11 @@ impl<'p, 'a> Steps<'p, 'a> {
     /// Columns that say which event a row is of, and what was computed from it.
     pub(crate) fn shown_beside_events(&self) -> Vec<String> {
         let event = [envelope::TIMESTAMP, DATASET, "host.name", "user.name", "message"];
-        let event = event.iter().map(|name| (*name).to_owned());
-        let added = self.planner.added.iter().map(|(name, _)| name.clone());
-        let mut names: Vec<String> = event.collect();
+        let shown = self.shown.unwrap_or(&event);
+        let mut names: Vec<String> = shown.iter().map(|name| (*name).to_owned()).collect();
+        let of_acts = acts::kinds(self.planner.dictionary());
+        let made = self.planner.made.iter().flatten().filter(|made| !of_acts.contains(made));
+        let added = self.planner.added.iter().chain(made).map(|(name, _)| name.clone());
         for name in added {
             if !names.contains(&name) {
                 names.push(name);
@@ -145,10 +299,7 @@ impl<'p, 'a> Steps<'p, 'a> {
                 self.sorted = false;
             }
             Pipe::Fields(names) => {
-                self.list.extend(self.pending_sort().map(Step::Sort));
-                self.fields(names.clone(), false)?;
-                self.order = None;
-                self.chosen = true;
+                self.fields_in_order(names.clone(), false)?;
             }
             Pipe::Stats(aggregates, by) => {
                 let by = self.groups(by)?;
@@ -173,7 +324,23 @@ impl<'p, 'a> Steps<'p, 'a> {
             }
             Pipe::Rename(renames) => self.rename(renames)?,
             Pipe::Transaction { by, pause_micros } => self.transaction(by, *pause_micros)?,
+            Pipe::Join(join) => self.join(join)?,
+            Pipe::Lookup(lookup) => self.lookup(lookup)?,
+            Pipe::Act(at) => self.act(at)?,
         }
+        Ok(())
+    }
+
+    /// These columns and no others, in the order that the rows should have.
+    pub(crate) fn fields_in_order(
+        &mut self,
+        names: Vec<Named>,
+        lenient: bool,
+    ) -> Result<(), ParseError> {
+        self.list.extend(self.pending_sort().map(Step::Sort));
+        self.fields(names, lenient)?;
+        self.order = None;
+        self.chosen = true;
         Ok(())
     }
 
@@ -210,7 +377,11 @@ impl<'p, 'a> Steps<'p, 'a> {
         Ok(())
     }
 
-    fn target(&mut self, name: &str, at: &Range<usize>) -> Result<(Condition, Kind), ParseError> {
+    pub(crate) fn target(
+        &mut self,
+        name: &str,
+        at: &Range<usize>,
+    ) -> Result<(Condition, Kind), ParseError> {
         Ok(match self.planner.resolve(name, at)? {
             (_, Kind::Absent) => (null_text(), Kind::Column(ColumnKind::Keyword)),
             (name, kind) => (column(&name), kind),
@@ -506,7 +677,7 @@ impl<'p, 'a> Steps<'p, 'a> {
 }
 
 /// By time, then by place in the ledger, which makes the order total, so that pages do not overlap.
-fn by_place(descending: bool) -> Vec<SortExpr> {
+pub(crate) fn by_place(descending: bool) -> Vec<SortExpr> {
     [envelope::TIMESTAMP, envelope::BATCH, envelope::INDEX]
         .map(|name| column(name).sort(!descending, false))
         .to_vec()

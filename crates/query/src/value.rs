@@ -232,6 +232,11 @@ impl Network {
         Some(Network { address: number(ip) & mask, mask })
     }
 
+    /// Its address and its mask, as numbers of 128 bits.
+    pub(crate) fn parts(&self) -> (u128, u128) {
+        (self.address, self.mask)
+    }
+
     fn contains(&self, ip: IpAddr) -> bool {
         number(ip) & self.mask == self.address
     }
@@ -245,7 +250,8 @@ fn number(ip: IpAddr) -> u128 {
     }
 }
 
-fn address(text: &str) -> Option<u128> {
+/// The address as a number, if it is one.
+pub(crate) fn address(text: &str) -> Option<u128> {
     text.parse().ok().map(number)
 }
 

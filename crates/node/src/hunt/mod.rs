@@ -182,6 +182,11 @@ impl Hunter {
         LiveIndicators(self.shared.clone())
     }
 
+    /// The indicators in use.
+    pub(crate) fn in_use(&self) -> Arc<yagura_hunt::Matcher> {
+        self.shared.store.matcher()
+    }
+
     /// Interrupts every hunt: it starts again when a server next opens the store. Blocks until the
     /// one that runs has let go.
     pub(crate) fn close(&self) {

@@ -250,7 +250,7 @@ impl Node {
                 ids.extend(found.filter_map(|id| id.parse::<EventId>().ok()).take(room));
             }
         }
-        let cut = answer.truncated();
+        let cut = answer.truncated() || answer.notices().iter().any(|notice| notice.cut);
         let mut found =
             Found { rows, cut, scanned: running.progress().scanned.rows, findings: Vec::new() };
         if rows <= due.schedule.rows_over {

@@ -12,6 +12,7 @@ mod settings;
 mod silence;
 mod skew;
 pub(crate) mod state;
+mod table;
 mod track;
 
 pub use settings::SourceOptions;
@@ -257,15 +258,9 @@ impl Node {
     fn source_row(&self, source: &Source, said: Option<&Value>) -> Value {
         let mut row = key_row(&source.key);
         let newest = UtcMicros::from_micros(source.last);
-        let zone = self.zone_of_source(&source.key);
+        let zone = zone_of(self.source_book(), self.source_zone(), &source.key);
         let estimate = source.skew.estimate().filter(|_| !source.key.is_file());
         let proposal = estimate.and_then(|estimate| skew::proposal(estimate, &zone, newest));
-        let drift = match source.changed {
-            Some(_) => "changed",
-            None if source.key.is_file() => "file",
-            None if source.drift.has_learned() => "steady",
-            None => "learning",
-        };
         let mut encodings: serde_json::Map<String, Value> =
             source.encodings.iter().map(|(name, count)| (name.to_string(), json!(count))).collect();
         let noted: u64 = source.encodings.values().sum();
@@ -289,33 +284,13 @@ impl Node {
                 "ja": proposal.sentence(&setting_for(&source.key), Lang::Ja),
                 "en": proposal.sentence(&setting_for(&source.key), Lang::En),
             })),
-            "drift": drift,
+            "drift": drift_of(source),
             "drift_at": said.map(|notice| notice["@timestamp"].clone()),
         });
         if let (Value::Object(row), Value::Object(figures)) = (&mut row, figures) {
             row.extend(figures);
         }
         row
-    }
-
-    fn zone_of_source(&self, key: &SourceKey) -> jiff::tz::TimeZone {
-        let reading =
-            StreamName::new(&key.stream).ok().zip(key.transport.parse::<Transport>().ok());
-        let reading = reading.map(|(stream, transport)| {
-            let origin = Origin {
-                stream: &stream,
-                batch: 0,
-                index: 0,
-                batch_salt: &[0; 32],
-                received: UtcMicros::default(),
-                transport,
-                peer: &key.peer,
-                identity: "none",
-            };
-            let host = Some(&*key.host).filter(|host| !host.is_empty());
-            self.source_book().reading_of(&origin, host)
-        });
-        reading.and_then(|reading| reading.zone).unwrap_or_else(|| self.source_zone().clone())
     }
 
     /// Records the changes that were noticed since the last call.
@@ -336,6 +311,36 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// Whether a source sends what it usually sends, in a word.
+fn drift_of(source: &Source) -> &'static str {
+    match source.changed {
+        Some(_) => "changed",
+        None if source.key.is_file() => "file",
+        None if source.drift.has_learned() => "steady",
+        None => "learning",
+    }
+}
+
+/// The zone in which a source's times are read.
+fn zone_of(book: &SourceBook, default: &jiff::tz::TimeZone, key: &SourceKey) -> jiff::tz::TimeZone {
+    let reading = StreamName::new(&key.stream).ok().zip(key.transport.parse::<Transport>().ok());
+    let reading = reading.map(|(stream, transport)| {
+        let origin = Origin {
+            stream: &stream,
+            batch: 0,
+            index: 0,
+            batch_salt: &[0; 32],
+            received: UtcMicros::default(),
+            transport,
+            peer: &key.peer,
+            identity: "none",
+        };
+        let host = Some(&*key.host).filter(|host| !host.is_empty());
+        book.reading_of(&origin, host)
+    });
+    reading.and_then(|reading| reading.zone).unwrap_or_else(|| default.clone())
 }
 
 fn drift_entry(noticed: &Noticed) -> Value {

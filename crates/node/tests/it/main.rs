@@ -13,3 +13,4 @@ mod reopen;
 mod retention;
 mod rules;
 mod sources;
+mod tables;

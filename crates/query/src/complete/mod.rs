@@ -10,9 +10,11 @@ mod words;
 
 use crate::ast::Expr;
 use crate::limits::{COMPLETIONS_MAX, TEXT_BYTES_MAX, VALUE_CHARS_OFFERED_MAX};
+use crate::notice::Notices;
 use crate::plan::{Kind, Planner};
 use crate::searcher::{Order, Searcher};
-use crate::steps::Steps;
+use crate::steps::{Around, Steps, Window};
+use crate::tables::NoTables;
 use crate::{ast, parse};
 use fields::{Candidate, candidates, offered};
 use futures::future::BoxFuture;
@@ -176,7 +178,10 @@ impl Searcher {
         columns: &TableColumns,
     ) -> Option<(Vec<(String, Kind)>, bool)> {
         let mut planner = Planner::new(expr, columns, self.dictionary(), false);
-        let mut steps = Steps::new(&mut planner, Order::Any);
+        // Lists are not read for an unfinished search.
+        let (tables, notices) = (NoTables, Notices::default());
+        let around = Around { window: Window::default(), tables: &tables, notices: &notices };
+        let mut steps = Steps::begin(&mut planner, Order::Any, around).ok()?;
         for pipe in &expr.pipes {
             steps.pipe(pipe).ok()?;
         }

@@ -17,7 +17,7 @@ const fn word(text: &'static str, ja: &'static str, en: &'static str) -> Word {
 }
 
 /// The commands, each once, by the name that the documentation uses.
-pub(crate) const COMMANDS: [Word; 14] = [
+pub(crate) const COMMANDS: [Word; 17] = [
     word("head", "先頭の行だけ", "The first rows"),
     word("tail", "末尾の行だけ", "The last rows"),
     word("sort", "並べ替え（- で降順）", "Orders rows; - is descending"),
@@ -36,6 +36,9 @@ pub(crate) const COMMANDS: [Word; 14] = [
         "続く行を 1 つのセッションに",
         "Rows that follow each other become a session",
     ),
+    word("join", "[ ] の中の検索の列を足す", "Columns of another search, in [ ]"),
+    word("lookup", "表の列を足す", "Columns of a list"),
+    word("act", "イベントを行為にまとめる", "Events of one act become a row"),
 ];
 
 /// The aggregates of `stats` and `timechart`.
@@ -128,6 +131,8 @@ pub(crate) fn after(command: &str, before: &[Token<'_>], style: Style) -> Wanted
             Some(Token::Word(_)) => Wanted::Field(style, &PAUSE),
         },
         "eval" => computation(before, style),
+        "join" => field,
+        "lookup" if !before.is_empty() => field,
         _ => Wanted::Nothing,
     }
 }

@@ -1,7 +1,7 @@
 //! SQL answers questions about events and refuses everything else, without dying.
 
 use crate::support;
-use support::{searcher, table};
+use support::{house, searcher, table};
 use yagura_query::QueryError;
 use yagura_query::limits::{SQL_DEPTH_MAX, SQL_OPERATORS_MAX, SQL_UNIONS_MAX, TEXT_BYTES_MAX};
 
@@ -40,8 +40,9 @@ async fn questions_are_answered() {
 
 #[tokio::test]
 async fn everything_else_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let searcher = searcher(directory.path());
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let alone = searcher(directories[0].path());
+    let housed = house::searcher(directories[1].path());
     for text in [
         "",
         "COPY events TO '/tmp/yagura-never.csv'",
@@ -64,10 +65,38 @@ async fn everything_else_is_refused() {
         "WITH x AS (SELECT 1) INSERT INTO events SELECT * FROM x",
         "EXPLAIN ANALYZE COPY events TO '/tmp/yagura-never.csv'",
         "SELECT 'unclosed",
+        "COPY alerts TO '/tmp/yagura-never.csv'",
+        "COPY (SELECT * FROM acts) TO '/tmp/yagura-never.csv'",
+        "DROP TABLE alerts",
+        "DELETE FROM alerts",
+        "UPDATE alerts SET \"alert.count\" = 0",
+        "INSERT INTO sources VALUES ('x', 1)",
+        "CREATE OR REPLACE TABLE alerts AS SELECT 1",
+        "CREATE VIEW acts AS SELECT 1",
+        "SELECT * FROM alerts; DELETE FROM alerts",
+        "SELECT * FROM datafusion.information_schema.tables",
+        "SELECT * FROM information_schema.columns WHERE table_name = 'alerts'",
+        "SELECT * FROM pg_catalog.pg_tables",
+        "SELECT * FROM other.alerts",
+        "SELECT * FROM other.public.alerts",
+        "SELECT * FROM acts('/etc/passwd')",
+        "SELECT * FROM alerts('/etc/passwd')",
+        // Lists are for searches.
+        "SELECT * FROM users",
+        "SELECT * FROM 'alerts.csv'",
+        "SELECT * FROM \"/etc/passwd\"",
+        "WITH x AS (SELECT 1) DELETE FROM alerts",
+        "EXPLAIN DELETE FROM alerts",
+        "SHOW COLUMNS FROM alerts",
+        "DESCRIBE acts",
     ] {
-        match searcher.sql(text).await {
-            Err(QueryError::Refused { .. } | QueryError::Statement(_) | QueryError::Failed(_)) => {}
-            other => panic!("{text}: {other:?}"),
+        for searcher in [&alone, &housed] {
+            match searcher.sql(text).await {
+                Err(
+                    QueryError::Refused { .. } | QueryError::Statement(_) | QueryError::Failed(_),
+                ) => {}
+                other => panic!("{text}: {other:?}"),
+            }
         }
     }
     assert!(!std::path::Path::new("/tmp/yagura-never.csv").try_exists().unwrap());

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod acts;
+mod beside;
 mod commands;
 mod completing;
+mod grammar;
 mod guarded_sql;
 mod japanese;
 mod parsing;

@@ -22,6 +22,7 @@ Examples:
   yagura search 'event.code:4625 and source.ip:10.0.0.0/8' --last 24h
   yagura search 'カルテ' --output sentence
   yagura search 'user.name:tanaka | stats count() as n by host.name | sort -n'
+  yagura search 'event.code:4625 | lookup users user.name output user.department | stats count() by user.department'
   yagura search -f 'event.dataset:linux.auth' --server http://127.0.0.1:8440
   yagura search 'event.code:4625' --last 24h --link --server http://127.0.0.1:8440
   yagura search --from '2026-11-21 09:00' --time-zone Asia/Tokyo
@@ -149,6 +150,9 @@ impl Search {
             (0, _, Lang::Ja) => eprintln!("見つかりませんでした"),
             (_, true, lang) => eprintln!("{}", cut(rows, limit, lang)),
             _ => {}
+        }
+        for notice in &end.notices {
+            eprintln!("{}", visible(notice.text(lang)));
         }
         if self.explain {
             eprintln!("{}", explained(&end.scanned, lang));

@@ -1,7 +1,7 @@
 use crate::Place;
 use crate::backend::Backend;
 use crate::export::ToFile;
-use crate::output::{Format, RowWriter};
+use crate::output::{Format, RowWriter, visible};
 use crate::told::either;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -16,9 +16,10 @@ use yagura_node::{ExportFormat, ExportOf};
 Examples:
   yagura sql 'select \"event.code\", count(*) as n from events group by 1 order by n desc limit 10'
   yagura sql 'select \"host.name\", count(*) from events group by 1' --out hosts.parquet
+  yagura sql \"select * from alerts where \\\"rule.level\\\" = 'critical'\"
   echo 'select count(*) from events' | yagura sql -")]
 pub struct Sql {
-    /// One SELECT statement; - reads it from standard input
+    /// One SELECT over events, acts, alerts and sources; - reads it from standard input
     #[arg(value_name = "STATEMENT")]
     statement: String,
     #[command(flatten)]
@@ -93,6 +94,9 @@ impl Sql {
         let rows = writer.finish()?;
         if page.cut {
             eprintln!("{}", cut(rows, page.limit, lang));
+        }
+        for notice in &page.notices {
+            eprintln!("{}", visible(notice.text(lang)));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its share")]
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
+pub mod house;
+
 use arrow::array::{Array, AsArray};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::DataType;
@@ -82,6 +84,16 @@ pub const LINES: [Line; 8] = [
 ];
 
 pub fn batches(batch: u64, lines: &[Line], first: usize) -> Vec<EventBatch> {
+    batches_in(&dictionary(), batch, lines, first)
+}
+
+/// The same with other fields.
+pub fn batches_in(
+    dictionary: &Arc<FieldDictionary>,
+    batch: u64,
+    lines: &[Line],
+    first: usize,
+) -> Vec<EventBatch> {
     let record = |line: &Line| Record {
         received: UtcMicros::from_micros(NOON),
         transport: Transport::SyslogTcp,
@@ -98,7 +110,7 @@ pub fn batches(batch: u64, lines: &[Line], first: usize) -> Vec<EventBatch> {
     };
     let mut list: Vec<EventBatch> = Vec::new();
     for ((index, record), line) in run.indexed().zip(lines) {
-        let mut builder = BatchBuilder::new(line.0, dictionary());
+        let mut builder = BatchBuilder::new(line.0, dictionary.clone());
         builder.begin_row(&run, index, record);
         builder.set_time(UtcMicros::from_micros(NOON + i64::from(index) * 60_000_000));
         for (name, value) in line.2 {
