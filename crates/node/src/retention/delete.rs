@@ -517,11 +517,11 @@ mod tests {
     fn a_record_lists_so_many_ranges_and_the_next_one_the_rest() {
         let one = chosen("a", [1, 2, 5, 9]);
         let all = [(1, 2), (5, 5), (9, 9)];
-        let of = |most: usize| -> Vec<(Vec<(u64, u64)>, u64, u64)> {
+        let of = |most: usize| {
             let deletions = deletions(&one, &all, most, UtcMicros::default(), "sato");
             assert_eq!(deletions[0].first_received.as_micros(), 1);
             let shown = deletions.into_iter();
-            shown.map(|one| (one.ranges, one.batches, one.records)).collect()
+            shown.map(|one| (one.ranges, one.batches, one.records)).collect::<Vec<_>>()
         };
         assert_eq!(of(3), [(all.to_vec(), 4, 40)]);
         assert_eq!(of(2), [(all[..2].to_vec(), 3, 30), (all[2..].to_vec(), 1, 10)]);
