@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod acts;
+mod acts_table;
 mod answer;
 mod ast;
 mod beside;
@@ -38,7 +39,9 @@ mod run;
 mod running;
 mod scalar;
 mod searcher;
+mod sessions;
 mod sql;
+mod step;
 mod steps;
 mod suggest;
 mod tables;
