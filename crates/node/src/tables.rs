@@ -211,6 +211,7 @@ fn alerts(mut all: Vec<Arc<Alert>>, rows_max: usize) -> Result<(RecordBatch, boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::Array;
 
     #[test]
     fn a_list_has_rows_up_to_the_limit_and_says_when_there_are_more() {

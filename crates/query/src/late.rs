@@ -8,7 +8,7 @@ use crate::QueryError;
 use crate::limits::{LATE_ROWS_MAX, SECONDS_MAX};
 use crate::plan::column;
 use crate::running::{Phase, Running};
-use crate::steps::Step;
+use crate::step::Step;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod acts;
+mod acts_table;
 mod answer;
 mod ast;
 mod beside;
@@ -43,7 +44,9 @@ mod run;
 mod running;
 mod scalar;
 mod searcher;
+mod sessions;
 mod sql;
+mod step;
 mod steps;
 mod suggest;
 mod tables;

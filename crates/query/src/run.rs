@@ -7,7 +7,7 @@ use crate::matched::Matched;
 use crate::notice::Notices;
 use crate::plan::column;
 use crate::searcher::Inner;
-use crate::steps::{Planned, Source, Step};
+use crate::step::{Planned, Source, Step};
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use datafusion::dataframe::DataFrame;

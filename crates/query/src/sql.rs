@@ -6,7 +6,7 @@
 //! everything but queries, in a session that knows these tables and no table functions, and with
 //! bounded memory, time and rows. A table that a statement does not name costs nothing.
 
-use crate::acts::ActsTable;
+use crate::acts_table::ActsTable;
 use crate::answer::Answer;
 use crate::limits::{
     ROWS_MAX, SQL_DEPTH_MAX, SQL_OPERATORS_MAX, SQL_TOKENS_MAX, SQL_UNIONS_MAX, TABLE_ROWS_MAX,

@@ -1,35 +1,29 @@
 //! The commands of a search as steps of a DataFusion plan.
 
 use crate::ast::{Aggregate, Bin, Function, Named, Pipe};
-use crate::beside_steps::Beside;
 use crate::error::ParseError;
 use crate::limits::VALUES_CHARS_MAX;
-use crate::notice::Notices;
 use crate::plan::{Kind, Planner, column, timestamp};
 use crate::scalar::{Scalar, ScalarFunction};
 use crate::searcher::Order;
-use crate::tables::Tables;
+use crate::step::{Around, Planned, Reading, Source, Step, Window};
 use crate::{acts, compute, need};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::dataframe::DataFrame;
-use datafusion::error::Result as PlanResult;
 use datafusion::functions::expr_fn::substring;
 use datafusion::functions_aggregate::expr_fn::{
     approx_percentile_cont, avg, count, count_distinct, first_value, last_value, max, median, min,
     stddev, sum,
 };
 use datafusion::functions_aggregate::string_agg::string_agg;
-use datafusion::functions_aggregate::sum::sum_udaf;
-use datafusion::functions_window::expr_fn::{lag, row_number};
-use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{
-    Expr as Condition, ExprFunctionExt, ScalarUDF, SortExpr, cast, lit, try_cast, when,
+    Expr as Condition, ExprFunctionExt, ScalarUDF, SortExpr, cast, lit, try_cast,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
-use yagura_event::{UtcMicros, columns as envelope};
-use yagura_lake::{ColumnKind, DATASET, EVENT_ID, EventsTable};
+use yagura_event::columns as envelope;
+use yagura_lake::{ColumnKind, DATASET, EVENT_ID};
 use yagura_textindex::Need;
 
 /// Columns of events where neither the expression nor the caller chooses them.
@@ -38,108 +32,6 @@ const COLUMNS_DEFAULT: [&str; 5] =
 
 /// Columns only steps see; no field is called so.
 const NUMBER: &str = "yagura.step.number";
-const BEGINS: &str = "yagura.step.begins";
-const SESSION: &str = "yagura.step.session";
-
-/// One step of a plan.
-#[derive(Clone)]
-pub(crate) enum Step {
-    Keep(Condition),
-    Sort(Vec<SortExpr>),
-    Limit(usize, usize),
-    Select(Vec<Condition>),
-    Aggregate(Vec<Condition>, Vec<Condition>),
-    /// A column more, or another in the place of one.
-    With(String, Condition),
-    Without(Vec<String>),
-    /// Columns of other rows; put in its place before it is taken.
-    Beside(Box<Beside>),
-}
-
-impl Step {
-    pub(crate) fn apply(self, frame: DataFrame) -> PlanResult<DataFrame> {
-        match self {
-            Step::Keep(condition) => frame.filter(condition),
-            Step::Sort(keys) => frame.sort(keys),
-            Step::Limit(skip, rows) => frame.limit(skip, Some(rows)),
-            Step::Select(columns) => frame.select(columns),
-            Step::Aggregate(by, aggregates) => frame.aggregate(by, aggregates),
-            Step::With(name, value) => {
-                // Names have dots, so columns are named as they are and not parsed.
-                let others = frame.schema().columns().into_iter().filter(|c| c.name != name);
-                let mut columns: Vec<Condition> = others.map(Condition::Column).collect();
-                columns.push(value.alias(name));
-                // Window functions are planned by the projection.
-                frame.select(columns)
-            }
-            Step::Without(names) => {
-                let kept = frame.schema().columns().into_iter();
-                let kept = kept.filter(|column| !names.contains(&column.name));
-                let kept = kept.map(Condition::Column).collect::<Vec<_>>();
-                frame.select(kept)
-            }
-            Step::Beside(_) => {
-                datafusion::common::internal_err!("other rows are found before a step is taken")
-            }
-        }
-    }
-}
-
-/// The time that a question asks about, with all searches in it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Window {
-    /// `@timestamp` at or after this.
-    pub(crate) from: Option<UtcMicros>,
-    /// `@timestamp` before this.
-    pub(crate) to: Option<UtcMicros>,
-    /// Received at or after the first and before the second.
-    pub(crate) received: (Option<UtcMicros>, Option<UtcMicros>),
-}
-
-/// What all searches of one question share while they are planned.
-#[derive(Clone, Copy)]
-pub(crate) struct Around<'a> {
-    pub(crate) window: Window,
-    pub(crate) tables: &'a dyn Tables,
-    pub(crate) notices: &'a Notices,
-}
-
-/// Where the rows of a plan come from.
-#[derive(Clone)]
-pub(crate) enum Source {
-    /// Events.
-    Events,
-    /// Acts, made from the events that each of these lists gives.
-    Acts(Vec<Vec<Step>>),
-}
-
-/// What is read of events: columns, and what their text must have.
-#[derive(Clone)]
-struct Reading {
-    needed: BTreeSet<String>,
-    need: Need,
-}
-
-/// A search as steps.
-#[derive(Clone)]
-pub(crate) struct Planned {
-    pub(crate) source: Source,
-    pub(crate) list: Vec<Step>,
-    reading: Reading,
-}
-
-impl Planned {
-    /// The events that it reads, in the columns that it needs.
-    pub(crate) fn events(&self, table: &EventsTable) -> EventsTable {
-        let narrow = table.narrowed(self.reading.needed.iter().map(String::as_str));
-        narrow.where_text_has(self.reading.need.clone())
-    }
-
-    /// Columns of events that it needs.
-    pub(crate) fn needed(&self) -> &BTreeSet<String> {
-        &self.reading.needed
-    }
-}
 
 /// The commands as steps of a plan.
 pub(crate) struct Steps<'p, 'a> {
@@ -389,7 +281,10 @@ impl<'p, 'a> Steps<'p, 'a> {
     }
 
     /// Name, value and kind of each.
-    fn groups(&mut self, by: &[Named]) -> Result<Vec<(String, Condition, Kind)>, ParseError> {
+    pub(crate) fn groups(
+        &mut self,
+        by: &[Named],
+    ) -> Result<Vec<(String, Condition, Kind)>, ParseError> {
         let mut groups = Vec::with_capacity(by.len());
         for (typed, at) in by {
             let (name, kind) = self.planner.resolve(typed, at)?;
@@ -610,60 +505,7 @@ impl<'p, 'a> Steps<'p, 'a> {
         Ok(())
     }
 
-    /// A session begins where a row comes longer than the pause after the one before it.
-    fn transaction(&mut self, by: &[Named], pause_micros: i64) -> Result<(), ParseError> {
-        let at = by.first().map_or(0..0, |(_, at)| at.clone());
-        let (time, _) = self.target(envelope::TIMESTAMP, &at)?;
-        let groups = self.groups(by)?;
-        let keys: Vec<Condition> = groups.iter().map(|(_, value, _)| text(value.clone())).collect();
-        let micros = cast(time.clone(), DataType::Int64);
-        let in_order = vec![micros.clone().sort(true, false)];
-        let before = lag(micros.clone(), Some(1), None);
-        let before = before.partition_by(keys.clone()).order_by(in_order.clone()).build();
-        let before = before.map_err(|error| self.unplanned(&at, &error))?;
-        self.list.push(Step::With(BEGINS.to_owned(), before));
-        let joins = (micros - column(BEGINS)).lt_eq(lit(pause_micros));
-        let joins = Condition::IsTrue(Box::new(joins));
-        let begins = when(joins, lit(0i64)).otherwise(lit(1i64));
-        let begins = begins.map_err(|error| self.unplanned(&at, &error))?;
-        self.list.push(Step::With(BEGINS.to_owned(), begins));
-        let running = WindowFunction::new(sum_udaf(), vec![column(BEGINS)]);
-        let running = Condition::from(running).partition_by(keys).order_by(in_order);
-        let session = running.build();
-        let session = session.map_err(|error| self.unplanned(&at, &error))?;
-        self.list.push(Step::With(SESSION.to_owned(), session));
-        let (date, number) = (Kind::Column(ColumnKind::Date), Kind::Number);
-        let mut made: Vec<(String, Kind)> =
-            groups.iter().map(|(name, _, kind)| (name.clone(), *kind)).collect();
-        let mut grouped: Vec<Condition> =
-            groups.into_iter().map(|(name, value, _)| value.alias(name)).collect();
-        grouped.push(column(SESSION));
-        let (start, end) = (min(time.clone()), max(time));
-        let computed = vec![
-            start.alias("event.start"),
-            end.alias("event.end"),
-            count(lit(1i64)).alias("events"),
-        ];
-        self.list.push(Step::Aggregate(grouped, computed));
-        let length = cast(column("event.end"), DataType::Int64)
-            - cast(column("event.start"), DataType::Int64);
-        self.list
-            .push(Step::With("duration".to_owned(), cast(length, DataType::Float64) / lit(1e6)));
-        made.extend([
-            ("event.start".to_owned(), date),
-            ("event.end".to_owned(), date),
-            ("duration".to_owned(), number),
-            ("events".to_owned(), Kind::Column(ColumnKind::Long)),
-        ]);
-        self.list.push(Step::Select(made.iter().map(|(name, _)| column(name)).collect()));
-        self.order = Some(vec![column("event.start").sort(false, false)]);
-        self.planner.made = Some(made);
-        self.sorted = false;
-        self.chosen = true;
-        Ok(())
-    }
-
-    fn unplanned(
+    pub(crate) fn unplanned(
         &self,
         at: &Range<usize>,
         error: &datafusion::error::DataFusionError,
@@ -684,7 +526,7 @@ pub(crate) fn by_place(descending: bool) -> Vec<SortExpr> {
 }
 
 /// A value as text, whatever its type.
-fn text(target: Condition) -> Condition {
+pub(crate) fn text(target: Condition) -> Condition {
     cast(target, DataType::Utf8)
 }
 

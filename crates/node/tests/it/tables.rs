@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use yagura_enrich::{Kind, Settings};
 use yagura_event::{ManualClock, Record, StreamName, Transport, UtcMicros};
+use yagura_intake::import::ImportSink;
 use yagura_node::hunt::{HuntFile, IndicatorRequest};
 use yagura_node::{DataDir, Node, NodeOptions, SearchQuery};
 
