@@ -374,6 +374,7 @@ async fn a_restored_log_does_not_fork() {
     node.flush().unwrap();
     let elsewhere = everything(&node).await;
     node.close().unwrap();
+    drop(node);
     let newer = heads(&data, "newer");
 
     restored(&target, &back);
@@ -426,6 +427,7 @@ async fn a_restored_log_does_not_fork() {
     let later = scratch.at("later");
     backed_up(&node, &request(&later));
     node.close().unwrap();
+    drop(node);
     verified(&back);
     let third = scratch.at("third");
     restored(&later, &third);
@@ -448,6 +450,7 @@ async fn what_is_proved_to_be_the_newest_goes_on_as_it_was() {
     let node = filled(&data);
     backed_up(&node, &BackupRequest { with_keys: true, ..request(&target) });
     node.close().unwrap();
+    drop(node);
     let kept = ["events", "audit"].map(|log| data.join("ledger").join(log).join("checkpoint"));
     restored(&target, &back);
     let how = Release::Continue(kept.to_vec());
@@ -459,6 +462,7 @@ async fn what_is_proved_to_be_the_newest_goes_on_as_it_was() {
     node.flush().unwrap();
     assert_eq!(everything(&node).await.len(), 140);
     node.close().unwrap();
+    drop(node);
     verified(&back);
 
     // Without the keys there is nothing to go on with but a new epoch.
@@ -466,6 +470,7 @@ async fn what_is_proved_to_be_the_newest_goes_on_as_it_was() {
     let node = open(&back);
     backed_up(&node, &request(&without));
     node.close().unwrap();
+    drop(node);
     let kept = ["events", "audit"].map(|log| back.join("ledger").join(log).join("checkpoint"));
     restored(&without, &bare);
     let how = Release::Continue(kept.to_vec());
