@@ -38,6 +38,8 @@ impl Encoder {
                 format!("{act}\n{}\n", self.document(row)).into_bytes()
             }
             Kind::Otlp => self.otlp(row).to_string().into_bytes(),
+            Kind::Kafka if self.send == Send::Raw => original(row),
+            Kind::Kafka => self.body(row).to_string().into_bytes(),
         }
     }
 
@@ -228,22 +230,10 @@ fn severity_number(level: Option<&str>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Start;
     use proptest::prelude::*;
 
     fn encoder(send: Send) -> Encoder {
-        let settings = Settings {
-            name: "a".to_owned(),
-            to: Kind::Syslog,
-            url: String::new(),
-            filter: String::new(),
-            send,
-            start: Start::Now,
-            token_file: None,
-            index: None,
-            ca_file: None,
-            allow_private: true,
-        };
+        let settings = Settings { send, ..Settings::new("a", Kind::Syslog, "") };
         Encoder::new(&settings, Arc::new(FieldDictionary::default()), Lang::En)
     }
 
@@ -289,6 +279,14 @@ mod tests {
         assert_eq!(otlp["timeUnixNano"], "1795222923456789000");
         assert_eq!(otlp["severityNumber"], 17);
         assert_eq!(otlp["body"]["stringValue"], "a \"line\"");
+        assert_eq!(said(Send::Raw, Kind::Kafka), "a \"line\"");
+        let kafka: Value = serde_json::from_str(&said(Send::Json, Kind::Kafka)).unwrap();
+        assert_eq!(
+            (&kafka["event.id"], &kafka["host.name"]),
+            (&json!("syslog/1/2"), &json!("web01"))
+        );
+        let kafka: Value = serde_json::from_str(&said(Send::Ocsf, Kind::Kafka)).unwrap();
+        assert_eq!(kafka["class_uid"], 0);
     }
 
     #[test]

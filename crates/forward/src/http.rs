@@ -36,13 +36,13 @@ impl Http {
             url.set_path(match settings.to {
                 Kind::SplunkHec => "/services/collector/event",
                 Kind::Elasticsearch => "/_bulk",
-                Kind::Otlp | Kind::Syslog => "/v1/logs",
+                Kind::Otlp | Kind::Syslog | Kind::Kafka => "/v1/logs",
             });
         }
         let scheme = match settings.to {
             Kind::SplunkHec => "Splunk",
             Kind::Elasticsearch => "ApiKey",
-            Kind::Otlp | Kind::Syslog => "Bearer",
+            Kind::Otlp | Kind::Syslog | Kind::Kafka => "Bearer",
         };
         let authorization = settings.token()?.map(|token| {
             // Proof: a token is visible ASCII.
@@ -79,7 +79,9 @@ impl Http {
     fn body(&self, parts: &[Vec<u8>]) -> (Vec<u8>, &'static str) {
         match self.kind {
             Kind::Elasticsearch => (parts.concat(), "application/x-ndjson"),
-            Kind::SplunkHec | Kind::Syslog => (parts.join(&b'\n'), "application/json"),
+            Kind::SplunkHec | Kind::Syslog | Kind::Kafka => {
+                (parts.join(&b'\n'), "application/json")
+            }
             Kind::Otlp => {
                 let mut body = br#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"yagura"}}]},"scopeLogs":[{"scope":{"name":"yagura"},"logRecords":["#.to_vec();
                 body.extend_from_slice(&parts.join(&b','));
@@ -97,7 +99,7 @@ impl Http {
             200..=299 => match self.kind {
                 Kind::Elasticsearch => items(reply, count),
                 Kind::Otlp => Ok(partial_success(reply)),
-                Kind::SplunkHec | Kind::Syslog => Ok(Sent::Taken(Vec::new())),
+                Kind::SplunkHec | Kind::Syslog | Kind::Kafka => Ok(Sent::Taken(Vec::new())),
             },
             300..=399 => Err(Later(format!("it redirects ({status}): set its new address"))),
             // Splunk answers 400 for a wrong index (code 7) or token too; these are settings.

@@ -13,7 +13,8 @@ pub struct Settings {
     pub name: String,
     /// What speaks there.
     pub to: Kind,
-    /// Where: `tcp://host:port`, `tls://`, `udp://` for syslog, `https://...` otherwise.
+    /// Where: `tcp://host:port`, `tls://`, `udp://` for syslog, `tcp://host:port,host:port` or `tls://`
+    /// for Kafka, `https://...` otherwise.
     pub url: String,
     /// Which events, as in a search; empty for all.
     #[serde(default)]
@@ -30,7 +31,19 @@ pub struct Settings {
     /// Index of Elasticsearch or Splunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
-    /// File with the certificates (PEM) of those who may sign a syslog receiver's, for `tls://`.
+    /// Topic of Kafka.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// The key of Kafka's records.
+    #[serde(default, skip_serializing_if = "Key::is_none")]
+    pub key: Key,
+    /// How Kafka is told who we are; the password or token is in `token_file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<Sasl>,
+    /// The user of `sasl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// File with the certificates (PEM) of those who may sign the receiver's, for `tls://`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
     /// Whether the receiver may have a private, loopback or otherwise inner address, and be spoken to
@@ -52,6 +65,8 @@ pub enum Kind {
     Elasticsearch,
     /// An OpenTelemetry collector: OTLP over HTTP, in JSON.
     Otlp,
+    /// A topic of Apache Kafka, and what speaks its protocol.
+    Kafka,
 }
 
 /// The form in which events are sent.
@@ -80,6 +95,44 @@ pub enum Start {
     Oldest,
 }
 
+/// What the key of a Kafka record is. Records of one key are in one partition, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Key {
+    /// None: partitions take turns.
+    #[default]
+    None,
+    /// `host.name`.
+    Host,
+    /// The stream that the event was received in.
+    Stream,
+}
+
+/// A SASL mechanism, by its registered name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Sasl {
+    /// User and password (RFC 4616).
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// The password is proved, not sent (RFC 7677).
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// The same with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+    /// A token (RFC 7628), read from its file at every connection.
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
+}
+
+impl Key {
+    fn is_none(&self) -> bool {
+        *self == Key::None
+    }
+}
+
 impl Kind {
     /// As the configuration spells it.
     pub fn as_str(self) -> &'static str {
@@ -88,11 +141,44 @@ impl Kind {
             Kind::SplunkHec => "splunk_hec",
             Kind::Elasticsearch => "elasticsearch",
             Kind::Otlp => "otlp",
+            Kind::Kafka => "kafka",
         }
     }
 }
 
 impl Settings {
+    /// A target with nothing else said of it.
+    pub fn new(name: &str, to: Kind, url: &str) -> Settings {
+        Settings {
+            name: name.to_owned(),
+            to,
+            url: url.to_owned(),
+            filter: String::new(),
+            send: Send::default(),
+            start: Start::default(),
+            token_file: None,
+            index: None,
+            topic: None,
+            key: Key::default(),
+            sasl: None,
+            user: None,
+            ca_file: None,
+            allow_private: false,
+        }
+    }
+
+    /// Refuses what only a Kafka target has.
+    pub(crate) fn check_no_kafka(&self) -> Result<(), ForwardError> {
+        let has = self.topic.is_some() || self.sasl.is_some() || self.user.is_some();
+        if !has && self.key == Key::None {
+            return Ok(());
+        }
+        Err(self.refuse(
+            "topic, key, sasl and user are for to = \"kafka\" only: leave them out",
+            "topic、key、sasl、user は to = \"kafka\" だけで使えます。外してください",
+        ))
+    }
+
     /// Refuses names that are no file names of ours.
     ///
     /// # Errors

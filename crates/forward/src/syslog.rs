@@ -8,19 +8,12 @@ use crate::ForwardError;
 use crate::limits::{DATAGRAM_BYTES_MAX, TIMEOUT_SECONDS};
 use crate::settings::Settings;
 use crate::target::{Later, Sent};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use crate::{address, tls};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
-use yagura_desk::is_public;
-
-/// Largest file of certificates, in bytes.
-const CA_BYTES_MAX: usize = 1024 * 1024;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(crate) struct Syslog {
     way: Way,
@@ -64,43 +57,13 @@ impl Syslog {
         if host.is_empty() || host.contains(['/', '@', ' ']) {
             return Err(wrong());
         }
-        if way != Way::Tls && !settings.allow_private {
-            return Err(settings.refuse(
-                "without TLS anybody on the way can read it: use tls://, or set allow_private = true \
-                 for a receiver in your own network",
-                "TLSがないと途中で読まれます。tls:// を使うか、自分のネットワークの中なら \
-                 allow_private = true を指定してください",
-            ));
-        }
         if settings.token_file.is_some() {
             return Err(settings.refuse(
                 "syslog knows no tokens: leave token_file out",
                 "syslog にトークンはありません。token_file を外してください",
             ));
         }
-        let tls = match (way, &settings.ca_file) {
-            (Way::Tls, Some(path)) => {
-                let pem = settings.read(path, CA_BYTES_MAX)?;
-                Some(connector(&pem).map_err(|reason| {
-                    let path = path.display();
-                    settings.refuse(
-                        format!("ca_file {path}: {reason}"),
-                        format!("ca_file {path}: 証明書として読めません（{reason}）"),
-                    )
-                })?)
-            }
-            (Way::Tls, None) => {
-                return Err(settings.refuse(
-                    "tls:// needs ca_file: the certificate of whoever signed the receiver's",
-                    "tls:// には ca_file（受信側の証明書に署名した認証局の証明書）が必要です",
-                ));
-            }
-            (_, Some(_)) => {
-                return Err(settings
-                    .refuse("ca_file is for tls:// only", "ca_file は tls:// だけで使えます"));
-            }
-            (_, None) => None,
-        };
+        let tls = tls::client(settings, way == Way::Tls)?.map(TlsConnector::from);
         let receiver = format!("{scheme}://{host}:{port}");
         let allow_private = settings.allow_private;
         Ok(Syslog { way, host, port, receiver, allow_private, tls, stream: None, socket: None })
@@ -146,7 +109,7 @@ impl Syslog {
     }
 
     async fn connect(&mut self) -> Result<Box<dyn Stream>, Later> {
-        let addresses = self.addresses().await?;
+        let addresses = address::checked(&self.host, self.port, self.allow_private).await?;
         let stream = TcpStream::connect(&addresses[..]).await.map_err(later)?;
         stream.set_nodelay(true).map_err(later)?;
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
@@ -158,7 +121,7 @@ impl Syslog {
         let socket = match self.socket.take() {
             Some(socket) => socket,
             None => {
-                let addresses = self.addresses().await?;
+                let addresses = address::checked(&self.host, self.port, self.allow_private).await?;
                 let Some(address) = addresses.first() else {
                     return Err(Later("it has no address".to_owned()));
                 };
@@ -184,23 +147,6 @@ impl Syslog {
         self.socket = Some(socket);
         Ok(Sent::Taken(refused))
     }
-
-    /// Where it is now, checked at the moment of connecting: a check made earlier could be passed with one
-    /// address and connected with another.
-    async fn addresses(&mut self) -> Result<Vec<SocketAddr>, Later> {
-        let found =
-            tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(later)?;
-        let found: Vec<SocketAddr> = found.collect();
-        let inner = found.iter().find(|address| !is_public(address.ip()));
-        match inner {
-            Some(address) if !self.allow_private => Err(Later(format!(
-                "{} has the inner address {}: set allow_private = true to send there",
-                self.host,
-                address.ip()
-            ))),
-            _ => Ok(found),
-        }
-    }
 }
 
 /// Whether the other side has not closed. Reads without waiting; what it says is of no use.
@@ -223,22 +169,4 @@ async fn still_open(stream: &mut Box<dyn Stream>) -> Result<(), Later> {
 
 fn later(error: std::io::Error) -> Later {
     Later(error.to_string())
-}
-
-fn connector(pem: &[u8]) -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    if roots.is_empty() {
-        return Err("it has no certificate (PEM)".to_owned());
-    }
-    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }

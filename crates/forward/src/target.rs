@@ -1,5 +1,6 @@
 use crate::encode::Encoder;
 use crate::http::Http;
+use crate::kafka::Kafka;
 use crate::limits::{BYTES_AT_ONCE, EVENTS_AT_ONCE_MAX, REASON_CHARS_MAX};
 use crate::settings::{Kind, Settings};
 use crate::syslog::Syslog;
@@ -20,6 +21,7 @@ pub struct Target {
 enum Way {
     Syslog(Box<Syslog>),
     Http(Box<Http>),
+    Kafka(Box<Kafka>),
 }
 
 /// What is settled: these events need not be sent again.
@@ -66,7 +68,15 @@ impl Target {
         lang: Lang,
     ) -> Result<Target, ForwardError> {
         settings.check_name()?;
+        if settings.to != Kind::Kafka {
+            settings.check_no_kafka()?;
+        }
         let (way, receiver) = match settings.to {
+            Kind::Kafka => {
+                let kafka = Kafka::new(settings)?;
+                let receiver = kafka.receiver().to_owned();
+                (Way::Kafka(Box::new(kafka)), receiver)
+            }
             Kind::Syslog => {
                 let syslog = Syslog::new(settings)?;
                 let receiver = syslog.receiver().to_owned();
@@ -105,6 +115,7 @@ impl Target {
         let sent = match &mut self.way {
             Way::Syslog(syslog) => syslog.send(&parts).await?,
             Way::Http(http) => http.send(&parts).await?,
+            Way::Kafka(kafka) => kafka.send(events.get(..count).unwrap_or(events), &parts).await?,
         };
         let named = |refused: Vec<(usize, String)>| {
             let one = |(at, reason): (usize, String)| {

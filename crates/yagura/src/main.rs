@@ -88,7 +88,7 @@ enum Command {
     Reprocess(commands::reprocess::Reprocess),
     /// Compact the table of events, show what it takes, remove what is left over
     Lake(commands::lake::LakeCommand),
-    /// Send selected events to other systems: syslog, Splunk, Elasticsearch, OpenTelemetry
+    /// Send selected events to other systems: syslog, Splunk, Elasticsearch, OpenTelemetry, Kafka
     Forward(commands::forward::ForwardCommand),
     /// Show how long what is kept and why, and delete what two persons agree on
     Retention(commands::retention::Retention),
@@ -154,7 +154,8 @@ fn main() -> ExitCode {
     };
     let lang = cli.lang.unwrap_or(lang);
     let serving = matches!(cli.command, Command::Serve(_));
-    let default = if serving { "warn,yagura=info" } else { "error" };
+    // What a broker of Kafka answers is said by who sends to it, not at each of its client's attempts.
+    let default = if serving { "warn,yagura=info,rskafka=off" } else { "error,rskafka=off" };
     let filter = std::env::var("YAGURA_LOG").unwrap_or_else(|_| default.to_owned());
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))

@@ -1,4 +1,4 @@
-use crate::{event, settings, target, token_dir};
+use crate::{event, send_all, settings, target, token_dir};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use yagura_forward::limits::{BYTES_AT_ONCE, EVENTS_AT_ONCE_MAX, REPLY_BYTES_MAX};
-use yagura_forward::{Kind, Later, Refused, Row, Send, Settings, Target};
+use yagura_forward::{Kind, Refused, Row, Send, Settings};
 
 type Requests = Arc<Mutex<Vec<(String, HeaderMap, String)>>>;
 type Answers = Arc<Mutex<VecDeque<(u16, String)>>>;
@@ -35,17 +35,6 @@ async fn receiver(answers: &[(u16, &str)]) -> (String, Requests) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
     (url, requests)
-}
-
-/// Sends until all is settled; the refused ones.
-async fn send_all(target: &mut Target, events: &[Row]) -> Result<Vec<Refused>, Later> {
-    let (mut rest, mut refused) = (events, Vec::new());
-    while !rest.is_empty() {
-        let settled = target.send_some(rest).await?;
-        refused.extend(settled.refused);
-        rest = &rest[settled.events..];
-    }
-    Ok(refused)
 }
 
 #[tokio::test]

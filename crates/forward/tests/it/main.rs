@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod broker;
+mod certificates;
 mod http;
+mod kafka;
+mod scram;
 mod syslog;
 
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use yagura_event::{FieldDictionary, Lang};
-use yagura_forward::{ForwardError, Kind, Row, Send, Settings, Start, Target};
+use yagura_forward::{ForwardError, Kind, Later, Refused, Row, Settings, Target};
 
 /// A directory with a file `token` only we may read.
 fn token_dir() -> (tempfile::TempDir, PathBuf) {
@@ -22,18 +26,7 @@ fn token_dir() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn settings(to: Kind, url: &str) -> Settings {
-    Settings {
-        name: "siem".to_owned(),
-        to,
-        url: url.to_owned(),
-        filter: String::new(),
-        send: Send::Json,
-        start: Start::Now,
-        token_file: None,
-        index: None,
-        ca_file: None,
-        allow_private: true,
-    }
+    Settings { allow_private: true, ..Settings::new("siem", to, url) }
 }
 
 fn target(settings: &Settings) -> Result<Target, ForwardError> {
@@ -48,6 +41,17 @@ fn event(number: usize, text: &str) -> Row {
         "event.original": text,
     });
     row.as_object().unwrap().clone()
+}
+
+/// Sends until all is settled; the refused ones.
+async fn send_all(target: &mut Target, events: &[Row]) -> Result<Vec<Refused>, Later> {
+    let (mut rest, mut refused) = (events, Vec::new());
+    while !rest.is_empty() {
+        let settled = target.send_some(rest).await?;
+        refused.extend(settled.refused);
+        rest = &rest[settled.events..];
+    }
+    Ok(refused)
 }
 
 #[test]

@@ -1,11 +1,12 @@
+use crate::certificates::Certificates;
 use crate::{event, settings, target};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
 use yagura_forward::limits::DATAGRAM_BYTES_MAX;
 use yagura_forward::{Kind, Row, Send, Settings};
 
 /// Octet-counted messages of a connection, until so many are there.
-async fn messages(stream: &mut TcpStream, count: usize) -> Vec<Vec<u8>> {
+async fn messages(stream: &mut (impl AsyncRead + Unpin), count: usize) -> Vec<Vec<u8>> {
     let (mut bytes, mut found) = (Vec::new(), Vec::new());
     while found.len() < count {
         let read = stream.read_buf(&mut bytes).await.unwrap();
@@ -60,6 +61,43 @@ async fn messages_are_counted_and_a_lost_connection_is_made_again() {
         tokio::join!(target.send_some(&events), async { listener.accept().await.unwrap().0 });
     assert_eq!(settled.unwrap().events, 2);
     assert_eq!(messages(&mut stream, 2).await, got);
+}
+
+#[tokio::test]
+async fn over_tls_the_certificate_vouches() {
+    let certificates = Certificates::new();
+    for (server, host, ca, said) in [
+        ("good", "localhost", certificates.ca(), None),
+        ("good", "127.0.0.1", certificates.ca(), None),
+        ("good", "127.0.0.2", certificates.ca(), Some("127.0.0.2")),
+        ("good", "localhost", certificates.other_ca(), Some("UnknownIssuer")),
+        ("expired", "localhost", certificates.ca(), Some("expired")),
+    ] {
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let acceptor = certificates.server(server);
+        let url = format!("tls://{host}:{}", listener.local_addr().unwrap().port());
+        let mut target = target(&Settings { ca_file: Some(ca), ..raw(&url) }).unwrap();
+        let events = [event(0, "<13>one"), event(1, "<13>two, 日本語")];
+        let receiving = async {
+            let stream = listener.accept().await.unwrap().0;
+            match acceptor.accept(stream).await {
+                Ok(mut stream) => messages(&mut stream, 2).await,
+                Err(_) => Vec::new(),
+            }
+        };
+        let (settled, got) = tokio::join!(target.send_some(&events), receiving);
+        match said {
+            None => {
+                assert_eq!(settled.unwrap().events, 2);
+                assert_eq!(got, ["<13>one".as_bytes(), "<13>two, 日本語".as_bytes()]);
+            }
+            Some(said) => {
+                let later = settled.unwrap_err().to_string();
+                assert!(later.contains(said), "{host}: {later}");
+                assert!(got.is_empty(), "nothing is sent to whoever it is not");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -298,21 +298,10 @@ fn named(one: &Settings, error: NodeError) -> NodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use yagura_forward::{Kind, Send};
+    use yagura_forward::Kind;
 
     fn target(name: &str) -> Settings {
-        Settings {
-            name: name.to_owned(),
-            to: Kind::Syslog,
-            url: "udp://127.0.0.1:514".to_owned(),
-            filter: String::new(),
-            send: Send::Raw,
-            start: Start::Now,
-            token_file: None,
-            index: None,
-            ca_file: None,
-            allow_private: true,
-        }
+        Settings::new(name, Kind::Syslog, "udp://127.0.0.1:514")
     }
 
     #[test]

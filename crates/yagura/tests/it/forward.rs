@@ -1,5 +1,6 @@
 //! Selected events on their way to other systems: from one Yagura to another, and through kills.
 
+use crate::broker::{Cluster, Fault, TOPIC};
 use crate::common::{Server, YAGURA, rows, succeeded, verify, wait_until};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -161,4 +162,110 @@ fn a_directory_is_sent_without_a_server_and_a_receiver_that_is_away_is_said() {
         assert!(said(&sent).contains("累計 2 件を転送"), "{}", said(&sent));
     }
     other.wait_for("host.name:web01", 2);
+}
+
+/// A cluster beside the server that sends to it.
+fn cluster(runtime: &tokio::runtime::Runtime) -> Cluster {
+    runtime.block_on(Cluster::start(2, 3))
+}
+
+fn kafka(dir: &Path, cluster: &Cluster) -> PathBuf {
+    let targets = format!(
+        "[[forward]]\nname = 'bus'\nto = 'kafka'\nurl = '{}'\ntopic = '{TOPIC}'\nkey = 'host'\n\
+         allow_private = true\nstart = 'oldest'\n",
+        cluster.url()
+    );
+    config(dir, &targets)
+}
+
+/// The texts that a cluster has, each once.
+fn texts(cluster: &Cluster) -> BTreeSet<String> {
+    let state = cluster.state();
+    let text = |value: &str| {
+        let event: Value = serde_json::from_str(value).unwrap();
+        event["event.original"].as_str().unwrap().to_owned()
+    };
+    state.got.iter().map(|got| text(&got.value)).collect()
+}
+
+#[test]
+fn killed_while_forwarding_to_kafka_every_event_arrives() {
+    /// More than one batch has.
+    const EVENTS: usize = 5_000;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cluster = cluster(&runtime);
+    let dir = tempfile::tempdir().unwrap();
+    let config = kafka(dir.path(), &cluster);
+    let data = dir.path().join("one");
+    let log = dir.path().join("a.log");
+    let line = |number: usize| format!("<13>Nov 21 10:00:00 web{} demo: n{number}", number % 7);
+    let lines: BTreeSet<String> = (0..EVENTS).map(line).collect();
+    std::fs::write(&log, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    succeeded(&crate::common::yagura(&data, &["import", log.to_str().unwrap()]));
+    for _ in 0..2 {
+        // Brokers do not make it easy either.
+        let faults = [Fault::CloseAfter, Fault::CloseBefore, Fault::Code(6), Fault::Code(19)];
+        cluster.state().faults.extend(faults);
+        let before = cluster.state().got.len();
+        let one = start(&data, &config);
+        wait_until("some more have arrived", || cluster.state().got.len() > before);
+        one.kill();
+    }
+    cluster.state().faults.clear();
+    let one = start(&data, &config);
+    let listed = || rows(&one.yagura(&["forward", "list", "--output", "jsonl"])).remove(0);
+    wait_until("everything is settled", || listed()["batches_waiting"] == 0);
+    assert_eq!(texts(&cluster), lines, "each arrived at least once");
+    // One host is in one partition, under its name.
+    let state = cluster.state();
+    let hosts: BTreeSet<(Option<String>, i32)> =
+        state.got.iter().map(|got| (got.key.clone(), got.partition)).collect();
+    assert_eq!(hosts.len(), 7, "{hosts:?}");
+    drop(state);
+    one.stop();
+    let (code, said) = verify(&data);
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_kafka_broker_that_is_away_is_said_and_nothing_is_lost() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut cluster = cluster(&runtime);
+    runtime.block_on(async {
+        cluster.stop(0).await;
+        cluster.stop(1).await;
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let config = kafka(dir.path(), &cluster);
+    let checked = Command::new(YAGURA).args(["config", "check"]).arg(&config).output().unwrap();
+    succeeded(&checked);
+    let test = || {
+        let test = ["forward", "test", "bus", "--lang", "en", "--config", config.to_str().unwrap()];
+        Command::new(YAGURA).args(test).output().unwrap()
+    };
+    assert_eq!(test().status.code(), Some(1));
+    let data = dir.path().join("one");
+    let one = start(&data, &config);
+    let lines = ["<13>Nov 21 10:00:00 web01 demo: one", "<13>Nov 21 10:00:01 web02 demo: 二"];
+    one.send_syslog(&lines);
+    let listed = || rows(&one.yagura(&["forward", "list", "--output", "jsonl"])).remove(0);
+    wait_until("they wait", || listed()["events_waiting"] == 2 && listed()["failures"] != 0);
+    let waiting = listed();
+    assert_eq!((&waiting["sent"], &waiting["to"]), (&0.into(), &"kafka".into()));
+    assert!(waiting["last_error"].as_str().unwrap().contains("refused"), "{waiting}");
+    assert!(waiting["receiver"].as_str().unwrap().ends_with("/logs"), "{waiting}");
+    one.wait_for("*", 2);
+
+    runtime.block_on(async {
+        cluster.start_again(0).await;
+        cluster.start_again(1).await;
+    });
+    wait_until("they are sent", || listed()["batches_waiting"] == 0);
+    assert_eq!((&listed()["sent"], &listed()["last_error"].is_null()), (&2.into(), &false));
+    assert_eq!(texts(&cluster), lines.map(str::to_owned).into());
+    assert_eq!(cluster.state().got.len(), 2, "each once");
+    succeeded(&test());
+    one.stop();
+    let (code, said) = verify(&data);
+    assert_eq!(code, 0, "{said}");
 }

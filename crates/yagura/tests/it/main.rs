@@ -4,6 +4,8 @@
 
 mod acts;
 mod bad_input;
+#[path = "../../../forward/tests/it/broker.rs"]
+mod broker;
 mod common;
 mod contract;
 mod corpora;
