@@ -47,6 +47,24 @@ impl Node {
         filter: &str,
         from: u64,
     ) -> Result<Option<Window>, NodeError> {
+        loop {
+            let Some((window, batches)) = self.read_window(filter, from).await? else {
+                return Ok(None);
+            };
+            // What was deleted while it was read would be neither sent nor counted. A batch is deleted
+            // once, so this ends.
+            if batches.iter().all(|batch| self.lake().has_whole(*batch)) {
+                return Ok(Some(window));
+            }
+        }
+    }
+
+    /// The same, and its batches.
+    async fn read_window(
+        self: &Arc<Self>,
+        filter: &str,
+        from: u64,
+    ) -> Result<Option<(Window, Vec<u64>)>, NodeError> {
         let log = self.logs().0;
         let mut batches: HashMap<u64, usize> = HashMap::new();
         let (mut events, mut missed, mut next) = (0, 0, from);
@@ -57,8 +75,10 @@ impl Node {
             if count > 0 {
                 if !self.lake().has_whole(header.batch) {
                     // Sealed, and on its way through the rules: what was sealed after it is so too.
-                    // Else it was there and is there no more.
-                    if !self.any_whole_after(next)? {
+                    // Else it was there and is there no more: a record says so, or it was lost.
+                    let deleted =
+                        self.retaining().fold().deleted().has(&header.stream, header.batch);
+                    if !deleted && !self.any_whole_after(next)? {
                         break;
                     }
                     missed += count;
@@ -95,7 +115,7 @@ impl Node {
         }
         rows.sort_unstable_by_key(|(place, _)| *place);
         let rows = rows.into_iter().map(|(_, row)| row).collect();
-        Ok(Some(Window { rows, next, missed }))
+        Ok(Some((Window { rows, next, missed }, batches.into_keys().collect())))
     }
 
     fn any_whole_after(&self, leaf: u64) -> Result<bool, NodeError> {

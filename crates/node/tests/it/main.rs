@@ -7,6 +7,7 @@ mod correlation;
 #[path = "../../../enrich/tests/common/mod.rs"]
 mod databases;
 mod enrichment;
+mod forward;
 mod reopen;
 mod retention;
 mod rules;
