@@ -1,13 +1,7 @@
-//! Searches through the real binary: completed while they are written, explained, and many at once.
+//! Searches through the real binary: completed while they are written, and explained.
 use crate::common;
 use common::{Server, http_address, http_raw, succeeded, wait_until, yagura};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
-use std::io::Write;
-use std::net::TcpStream;
-
-/// Searches that run at once.
-const PLACES: usize = 8;
 
 fn get(server: &Server, path: &str) -> (u16, Value) {
     let host = http_address(server);
@@ -36,8 +30,13 @@ fn a_search_is_completed_while_it_is_written() {
     assert_eq!((&found["start"], &found["end"]), (&json!(3), &json!(11)), "{found}");
     let first = &found["offers"][0];
     assert_eq!((&first["kind"], &first["insert"]), (&json!("field"), &json!("user.name:")));
-    assert!(first["label"]["ja"].as_str().unwrap().contains("ユーザー"), "{first}");
-    let (_, found) = get(&server, "/api/v1/complete?query=user.name%3A");
+    assert_eq!(first["label"], json!({ "ja": "利用者", "en": "User" }));
+    // A machine that is busy with other things may not get to it in time.
+    let mut found = Value::Null;
+    wait_until("values are counted", || {
+        found = get(&server, "/api/v1/complete?query=user.name%3A").1;
+        found["partial"] == json!(false)
+    });
     let value = |offer: &Value| (offer["insert"].clone(), offer["count"].clone());
     let values: Vec<_> = found["offers"].as_array().unwrap().iter().map(value).collect();
     assert_eq!(values, [(json!("tanaka"), json!(2)), (json!("sato"), json!(1))], "{found}");
@@ -73,42 +72,4 @@ fn what_was_passed_over_is_said_in_both_languages() {
     assert!(japanese.contains("データセットで省いた分: 1 件、1 ファイル"), "{japanese}");
     let timely = said(&["--from", "2030-01-01", "--lang", "en"]);
     assert!(timely.contains("passed over by time: 2 events, 2 files"), "{timely}");
-}
-
-/// More searches than have places, all of them sorted and read by nobody: the next one is answered.
-#[test]
-fn searches_that_nobody_reads_keep_no_other_waiting() {
-    let scratch = tempfile::tempdir().unwrap();
-    let data = scratch.path().join("data");
-    let padding = "x".repeat(100);
-    let mut text = String::new();
-    for number in 0..60_000 {
-        writeln!(text, "Nov 21 10:00:00 web01 app[7]: line {number} {padding}").unwrap();
-    }
-    let file = scratch.path().join("much.log");
-    std::fs::write(&file, text).unwrap();
-    succeeded(&yagura(&data, &["import", file.to_str().unwrap()]));
-    let server = Server::start(&data, &[]);
-    let unread: Vec<TcpStream> = (0..PLACES + 1)
-        .map(|number| {
-            let mut stream = TcpStream::connect(http_address(&server)).unwrap();
-            let host = http_address(&server);
-            let request = format!(
-                "GET /api/v1/search?search_id=unread{number} HTTP/1.1\r\nHost: {host}\r\nAccept: \
-                 application/x-ndjson\r\nConnection: close\r\n\r\n"
-            );
-            stream.write_all(request.as_bytes()).unwrap();
-            stream
-        })
-        .collect();
-    for number in 0..unread.len() {
-        wait_until("rows are in order", || {
-            let (status, progress) = get(&server, &format!("/api/v1/search/unread{number}"));
-            status == 200 && progress["rows_found"].as_u64() > Some(0)
-        });
-    }
-    let (status, answer) = get(&server, "/api/v1/search?query=line&limit=3");
-    assert_eq!((status, answer["rows"].as_array().unwrap().len()), (200, 3));
-    drop(unread);
-    server.stop();
 }
