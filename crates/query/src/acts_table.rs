@@ -3,7 +3,7 @@
 use crate::QueryError;
 use crate::acts::{part, schema};
 use crate::ast::Compare;
-use crate::limits::ACT_LOOK_BACK_HOURS;
+use crate::limits::{ACT_LOOK_BACK_HOURS, SECONDS_MAX};
 use crate::notice::Notices;
 use crate::plan::{Planner, column, timestamp};
 use crate::run::Run;
@@ -25,6 +25,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use jiff::tz::TimeZone;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use yagura_acts::{STARTS, WANTED};
 use yagura_event::{UtcMicros, columns as envelope};
 use yagura_lake::EventsTable;
@@ -35,6 +38,10 @@ pub(crate) struct ActsTable {
     events: EventsTable,
     notices: Notices,
     schema: SchemaRef,
+    /// All that a statement asks of it must be answered by then.
+    until: Instant,
+    /// What was made already: a statement may name the table several times.
+    made: Mutex<Vec<(Span, RecordBatch)>>,
 }
 
 impl fmt::Debug for ActsTable {
@@ -46,12 +53,25 @@ impl fmt::Debug for ActsTable {
 impl ActsTable {
     pub(crate) fn new(inner: Arc<Inner>, events: EventsTable, notices: Notices) -> Self {
         let schema = schema(inner.dictionary());
-        ActsTable { inner, events, notices, schema }
+        let until = Instant::now() + Duration::from_secs(SECONDS_MAX);
+        ActsTable { inner, events, notices, schema, until, made: Mutex::default() }
+    }
+
+    /// The acts of a time, made once.
+    async fn of(&self, span: Span) -> Result<RecordBatch, QueryError> {
+        let mut made = self.made.lock().await;
+        if let Some((_, rows)) = made.iter().find(|(other, _)| *other == span) {
+            return Ok(rows.clone());
+        }
+        let rows = self.read(span).await?;
+        made.push((span, rows.clone()));
+        Ok(rows)
     }
 
     async fn read(&self, span: Span) -> Result<RecordBatch, QueryError> {
         let context = self.inner.context();
-        let run = Run::new(&self.inner, &context, &self.events, &self.notices);
+        let mut run = Run::new(&self.inner, &context, &self.events, &self.notices);
+        run.until = self.until;
         let now = UtcMicros::default();
         let all = crate::parse("", now, &TimeZone::UTC)?;
         let mut spans = vec![(WANTED[0], false, span), (WANTED[1], true, span)];
@@ -192,7 +212,7 @@ impl TableProvider for ActsTable {
         filters: &[Condition],
         _: Option<usize>,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        let made = self.read(Span::of(filters)).await;
+        let made = self.of(Span::of(filters)).await;
         let made = made.map_err(|error| DataFusionError::External(Box::new(error)))?;
         let parts = [vec![made]];
         Ok(MemorySourceConfig::try_new_exec(&parts, self.schema.clone(), projection.cloned())?)
