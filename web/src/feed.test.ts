@@ -37,7 +37,7 @@ beforeEach(() => {
     const rows = pages[`${parameters.get("query") ?? ""} ${parameters.get("offset") ?? ""}`];
     const body: unknown = rows === undefined
       ? { error: { code: "query", message: "unexpected ')'", place: 3 } }
-      : ({ rows, total_known: false, cut: true, limit: 100, took_ms: 2, notices } satisfies SearchAnswer);
+      : ({ rows, total_known: false, cut: true, limit: 100, took_ms: 2, ...(notices ? { notices } : {}) } satisfies SearchAnswer);
     return Promise.resolve(new Response(JSON.stringify(body), { status: rows === undefined ? 400 : 200 }));
   });
   feed = new Feed(() => {
