@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How a search came to its end.
 pub enum Ended {
     /// By itself, or by its limit.
-    Done(SearchEnd),
+    Done(Box<SearchEnd>),
     /// By Ctrl-C. What was found before was printed.
     Interrupted,
 }
@@ -47,7 +47,7 @@ pub async fn search(
     tokio::select! {
         end = rows => {
             bar.end();
-            end.map(Ended::Done)
+            end.map(|end| Ended::Done(Box::new(end)))
         }
         () = watch(backend, &id, &bar) => Ok(Ended::Interrupted),
         interrupted = tokio::signal::ctrl_c() => {

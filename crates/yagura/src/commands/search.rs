@@ -138,7 +138,7 @@ impl Search {
         let found = searching::search(&backend, query, lang, |row| printer.print(row)).await;
         backend.close().await;
         let end = match found? {
-            Ended::Done(end) => end,
+            Ended::Done(end) => *end,
             Ended::Interrupted => {
                 eprintln!("{}", searching::interrupted(printer.finish()?, lang));
                 return Ok(ExitCode::from(INTERRUPTED));
