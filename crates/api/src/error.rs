@@ -170,6 +170,11 @@ impl From<NodeError> for ApiError {
                 ApiError::bad_request("the search was cancelled", "検索は取り消されました")
                     .with(StatusCode::CONFLICT, "cancelled")
             }
+            error if error.is_of_a_cold_store() => {
+                let words = error.words();
+                ApiError::bad_request(words.en(), words.ja())
+                    .with(StatusCode::SERVICE_UNAVAILABLE, "cold-store")
+            }
             other => ApiError::internal(&other),
         }
     }

@@ -39,6 +39,9 @@ pub struct Page {
     pub cut: bool,
     /// How many rows an answer may have.
     pub limit: usize,
+    /// What could not be read.
+    #[serde(default)]
+    pub unread: Vec<Unread>,
 }
 
 /// What is searched for.
@@ -86,14 +89,51 @@ impl From<SortOrder> for Order {
     }
 }
 
+/// Files of a cold store that could not be read: the answer is what the others have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// The store, by its URL.
+    pub store: String,
+    /// How many files.
+    pub files: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Why, and the remedy, in English.
+    pub reason: String,
+    /// The same in Japanese.
+    pub reason_ja: String,
+}
+
+impl From<&yagura_lake::Unread> for Unread {
+    fn from(unread: &yagura_lake::Unread) -> Self {
+        let words = unread.problem.words(&unread.store);
+        Unread {
+            store: unread.store.to_string(),
+            files: unread.files,
+            rows: unread.rows,
+            reason: words.en().to_owned(),
+            reason_ja: words.ja().to_owned(),
+        }
+    }
+}
+
+impl Unread {
+    pub(crate) fn of(unread: &[yagura_lake::Unread]) -> Vec<Self> {
+        unread.iter().map(Unread::from).collect()
+    }
+}
+
 /// How a search ended.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SearchEnd {
     /// Whether the limit cut it: there are more rows.
     pub cut: bool,
     /// What was looked at.
     #[serde(default)]
     pub scanned: Scanned,
+    /// What could not be read.
+    #[serde(default)]
+    pub unread: Vec<Unread>,
 }
 
 /// What a search looked at in files, and what it could pass over.
@@ -269,6 +309,7 @@ impl Node {
                 for row in plain_rows(&batch.slice(rows.start, rows.len())) {
                     if !room.takes(&row) {
                         page.cut = true;
+                        page.unread = Unread::of(&answer.unread());
                         return Ok(page);
                     }
                     page.rows.push(row);
@@ -276,6 +317,7 @@ impl Node {
             }
         }
         page.cut = answer.truncated();
+        page.unread = Unread::of(&answer.unread());
         Ok(page)
     }
 
@@ -426,7 +468,11 @@ impl RowStream {
 
     /// How it ended; final once the stream has.
     pub fn end(&self) -> SearchEnd {
-        SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned().into() }
+        SearchEnd {
+            cut: self.answer.truncated(),
+            scanned: self.answer.scanned().into(),
+            unread: Unread::of(&self.answer.unread()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use yagura_lake::ScanCounts;
+use yagura_lake::{ScanCounts, ScanWatch, Unread};
 
 /// The rows of an answer as they are found. Dropping it ends the query.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct Answer {
     truncated: Arc<AtomicBool>,
     cancelled: Arc<AtomicBool>,
     scanned: ScanCounts,
+    scans: ScanWatch,
 }
 
 impl Answer {
@@ -37,6 +38,16 @@ impl Answer {
     /// How many files and rows the plan looks at, and what it passes over and why.
     pub fn scanned(&self) -> ScanCounts {
         self.scanned
+    }
+
+    /// Files that could not be read: the answer is what the others have. Final once the stream has ended.
+    pub fn unread(&self) -> Vec<Unread> {
+        self.scans.unread()
+    }
+
+    /// The hand on its scans, for who takes the rows and asks then.
+    pub fn scans(&self) -> ScanWatch {
+        self.scans.clone()
     }
 
     /// All rows, and whether there would be more.
@@ -70,7 +81,12 @@ pub(crate) struct Rows {
     cancelled: Arc<AtomicBool>,
 }
 
-pub(crate) fn answer(schema: SchemaRef, scanned: ScanCounts, ahead: usize) -> (Answer, Rows) {
+pub(crate) fn answer(
+    schema: SchemaRef,
+    scanned: ScanCounts,
+    scans: ScanWatch,
+    ahead: usize,
+) -> (Answer, Rows) {
     let (sender, rows) = mpsc::channel(ahead);
     let truncated = Arc::new(AtomicBool::new(false));
     let cancelled = Arc::new(AtomicBool::new(false));
@@ -80,6 +96,7 @@ pub(crate) fn answer(schema: SchemaRef, scanned: ScanCounts, ahead: usize) -> (A
         truncated: truncated.clone(),
         cancelled: cancelled.clone(),
         scanned,
+        scans,
     };
     (answer, Rows { sender, truncated, cancelled })
 }

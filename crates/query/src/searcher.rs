@@ -224,7 +224,7 @@ impl Searcher {
                 let schema = Arc::new(frame.schema().as_arrow().clone());
                 // One row more than wanted tells whether there are more.
                 let stream = frame.execute_stream().await?;
-                Ok::<_, QueryError>((place, schema, table.counts(), stream))
+                Ok::<_, QueryError>((place, schema, table, stream))
             };
             let started = tokio::select! {
                 biased;
@@ -237,8 +237,10 @@ impl Searcher {
                 Err(error) => {
                     let _ = send_answer.send(Err(error));
                 }
-                Ok((_place, schema, scanned, stream)) => {
-                    let (answer, rows) = answer(schema, scanned, BATCHES_AHEAD);
+                Ok((_place, schema, table, stream)) => {
+                    let (scanned, scans) = (table.counts(), table.watch());
+                    drop(table);
+                    let (answer, rows) = answer(schema, scanned, scans, BATCHES_AHEAD);
                     watched.enter(Phase::Running);
                     if send_answer.send(Ok(answer)).is_ok() {
                         rows.send_all(stream, limit, &watched).await;

@@ -159,6 +159,7 @@ impl Search {
             (_, true, lang) => eprintln!("{}", cut(rows, limit, lang)),
             _ => {}
         }
+        searching::say_unread(&end.unread, lang);
         if self.explain {
             eprintln!("{}", explained(&end.scanned, lang));
         }

@@ -94,6 +94,7 @@ impl Sql {
         if page.cut {
             eprintln!("{}", cut(rows, page.limit, lang));
         }
+        crate::searching::say_unread(&page.unread, lang);
         Ok(ExitCode::SUCCESS)
     }
 }
