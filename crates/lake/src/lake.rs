@@ -244,6 +244,15 @@ impl Lake {
         self.lock().files.iter().any(|file| Path::new(&file.path) == relative)
     }
 
+    /// Whether a file of the table lies there: one that was an orphan when the table was opened may have
+    /// come back from a cold store since.
+    pub fn has_local(&self, parquet: &Path) -> bool {
+        let relative = parquet.strip_prefix(&self.root).unwrap_or(parquet);
+        let state = self.lock();
+        let mut local = state.files.iter().filter(|file| file.cold.is_none());
+        local.any(|file| Path::new(&file.path) == relative)
+    }
+
     /// Whether [`Lake::remove_orphan`] would remove it.
     pub fn may_remove_orphan(
         &self,
@@ -252,6 +261,7 @@ impl Lake {
     ) -> Result<bool, LakeError> {
         let listed = self.open_report.orphans.iter().any(|path| path == orphan);
         Ok(listed
+            && !self.has_local(orphan)
             && read::batches_of_file(orphan)?
                 .iter()
                 .all(|entry| journal_has(entry.batch) || self.contains_batch(entry.batch)))

@@ -177,7 +177,8 @@ impl Node {
             crate::reprocess::remove_replaced(lake, audit, before)?;
         }
         let in_journal = crate::verify::batches_in_journal(self.data());
-        for orphan in &lake.open_report().orphans {
+        let orphans = lake.open_report().orphans.iter();
+        for orphan in orphans.filter(|orphan| !lake.has_local(orphan)) {
             let Ok(data) = std::fs::metadata(orphan) else { continue };
             let vouched = |batch: u64| {
                 let fold = self.retaining().fold();

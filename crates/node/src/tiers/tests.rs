@@ -262,6 +262,8 @@ async fn a_store_that_is_away_or_changed_is_said_by_everything() {
     assert_eq!((end.unread[0].files, end.unread[0].rows), (1, 10));
     assert!(end.unread[0].reason.contains("does not answer"), "{end:?}");
     assert!(end.unread[0].reason_ja.contains("応答しません"), "{end:?}");
+    // It holds the directory.
+    drop(rows);
     let page = node.sql("select count(*) as n from events").await.unwrap();
     assert_eq!((&page.rows[0]["n"], page.unread.len()), (&10.into(), 1));
     let state = rehydrate(&node).await;
