@@ -56,6 +56,11 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
           {events.paused ? (events.waiting > 0 ? t.resumeWith(events.waiting.toLocaleString(lang)) : t.resume) : t.pause}
         </button>
       </div>
+      {events.unread.map((one) => (
+        <p key={one.store} role="alert">
+          <Hostile text={t.unread(one.files.toLocaleString(lang), one.rows.toLocaleString(lang), lang === "ja" ? one.reason_ja : one.reason)} max={1_000} />
+        </p>
+      ))}
       {asActs ? (
         <div className="rows" tabIndex={-1}>
           <ActTable

@@ -77,6 +77,7 @@ function Sizes({ stats }: { stats: LakeStats }) {
     <section aria-label={t.sizes}>
       <h3>{t.sizes}</h3>
       <p>{t.sizesTotal(bytesText(total.received, lang), bytesText(total.stored, lang), ratioText(total.ratio, lang))}</p>
+      {(total["files.cold"] ?? 0) === 0 ? null : <p>{t.sizesCold(bytesText(total["stored.cold"] ?? 0, lang), (total["files.cold"] ?? 0).toLocaleString(lang))}</p>}
       <p className="quiet">
         {t.sizesCompression(ratioText(total.ratio, lang))} {read === null || acts === undefined ? t.sizesActsNone : t.sizesActs(acts.events_read.toLocaleString(lang), (acts.acts_made + acts.events_single).toLocaleString(lang))}
       </p>

@@ -47,6 +47,17 @@ export interface SearchAnswer {
   limit: number;
   took_ms: number;
   notices?: Notice[];
+  /** What could not be read: the rows are what the rest has. */
+  unread?: Unread[];
+}
+
+/** Files of a cold store that does not give them. */
+export interface Unread {
+  store: string;
+  files: number;
+  rows: number;
+  reason: string;
+  reason_ja: string;
 }
 
 /** Several events that are one human act. */
@@ -219,6 +230,8 @@ export interface DatasetSize {
   stored: number;
   text_index: number;
   ratio: number | null;
+  "files.cold"?: number;
+  "stored.cold"?: number;
 }
 
 export interface LakeStats {

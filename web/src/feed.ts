@@ -1,4 +1,6 @@
-import { ApiError, cancelSearch, newSearchId, search, tailAddress, type Group, type Notice, type Range, type Row, type SearchAnswer } from "./api";
+import {
+  ApiError, cancelSearch, newSearchId, search, tailAddress, type Group, type Notice, type Range, type Row, type SearchAnswer, type Unread,
+} from "./api";
 import { BEHIND_MS, LIST_ROWS_MAX, LOAD_PAGES_MAX, TAIL_DRAW_MS } from "./limits";
 import { isLive, plain, rangeOf, type Question } from "./question";
 import { append, isEvent, parseRow, prepend, saysMissed } from "./rows";
@@ -22,6 +24,8 @@ export interface FeedState {
   notices: readonly Notice[];
   limit: number;
   tookMs: number;
+  /** What the newest page of the answer lacks because it could not be read. */
+  unread: readonly Unread[];
   phase: "running" | "done" | "failed";
   error: unknown;
   paused: boolean;
@@ -42,7 +46,7 @@ const RETRY_MS = 3_000;
  */
 export class Feed {
   private state: FeedState = {
-    query: "", range: "24h", question: plain("", "24h"), searchId: undefined, rows: [], groups: undefined, fetched: 0, cut: false, notices: [], limit: 0, tookMs: 0, phase: "running", error: undefined,
+    query: "", range: "24h", question: plain("", "24h"), searchId: undefined, rows: [], groups: undefined, fetched: 0, cut: false, notices: [], limit: 0, tookMs: 0, unread: [], phase: "running", error: undefined,
     paused: false, waiting: 0, live: "connecting",
   };
   private readonly listeners = new Set<() => void>();
@@ -166,6 +170,7 @@ export class Feed {
     const { rows, groups } = this.state;
     const page = {
       fetched: offset + answer.rows.length, cut: answer.cut, notices: answer.notices ?? [], limit: answer.limit, tookMs: answer.took_ms,
+      unread: answer.unread ?? [],
     };
     const events = answer.rows.filter(isEvent);
     if (events.length < answer.rows.length) {
@@ -195,7 +200,10 @@ export class Feed {
       if (this.state.phase !== "done") this.show(answer, 0);
       else if (!gap) this.take(fresh.reverse());
       else if (this.state.paused) this.gapAbove = true;
-      else this.change({ rows: events, fetched: events.length, cut: answer.cut, notices: answer.notices ?? [], limit: answer.limit, tookMs: answer.took_ms });
+      else this.change({
+        rows: events, fetched: events.length, cut: answer.cut, notices: answer.notices ?? [], limit: answer.limit, tookMs: answer.took_ms,
+        unread: answer.unread ?? [],
+      });
       this.change({ phase: "done", error: undefined });
     } catch {
       // The live view is open, so the server is there; the next interruption or search tries again.

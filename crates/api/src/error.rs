@@ -171,6 +171,11 @@ impl From<NodeError> for ApiError {
                     .with(StatusCode::CONFLICT, "cancelled")
             }
             NodeError::Backup(words) => ApiError::bad_request(words.en(), words.ja()),
+            error if error.is_of_a_cold_store() => {
+                let words = error.words();
+                ApiError::bad_request(words.en(), words.ja())
+                    .with(StatusCode::SERVICE_UNAVAILABLE, "cold-store")
+            }
             other => ApiError::internal(&other),
         }
     }

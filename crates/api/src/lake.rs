@@ -1,4 +1,5 @@
-//! The table: what it takes, compacting it, removing what is left over.
+//! The table: what it takes, compacting it, moving its files to a cold store and back, removing what is left
+//! over.
 
 use crate::extract::Said;
 use crate::{Api, ApiError, blocking};
@@ -6,7 +7,9 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::Value;
-use yagura_node::{BackupRequest, CompactRequest, NodeError, VacuumRequest};
+use yagura_node::{
+    BackupRequest, CompactRequest, NodeError, RehydrateRequest, TierRequest, VacuumRequest,
+};
 
 /// Who acts, until there are accounts.
 const LOCAL_USER: &str = "local";
@@ -19,6 +22,9 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/api/v1/lake/vacuum", post(vacuum))
         .route("/api/v1/lake/backup", get(backing_up).post(back_up))
         .route("/api/v1/lake/backup/cancel", post(cancel_backup))
+        .route("/api/v1/lake/tier", get(tiering).post(tier))
+        .route("/api/v1/lake/rehydrate", get(tiering).post(rehydrate))
+        .route("/api/v1/lake/tier/cancel", post(cancel_tiering))
 }
 
 async fn stats(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
@@ -70,4 +76,26 @@ async fn back_up(
 
 async fn cancel_backup(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
     Ok(Json(api.node.cancel_backup()))
+}
+
+async fn tiering(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(api.node.tiering()))
+}
+
+async fn tier(
+    State(api): State<Api>,
+    Said(request): Said<TierRequest>,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.tier(&request, LOCAL_USER)?))).await
+}
+
+async fn rehydrate(
+    State(api): State<Api>,
+    Said(request): Said<RehydrateRequest>,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.rehydrate(&request, LOCAL_USER)?))).await
+}
+
+async fn cancel_tiering(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(api.node.cancel_tiering()))
 }

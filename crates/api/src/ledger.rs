@@ -48,13 +48,16 @@ pub(crate) struct Scope {
     to: Option<String>,
     #[serde(rename = "event.id")]
     event: Option<EventId>,
+    no_cold: bool,
 }
 
 pub(crate) async fn verify(
     State(api): State<Api>,
     Said(scope): Said<Scope>,
 ) -> Result<Json<Value>, ApiError> {
+    let no_cold = scope.no_cold;
     let scope = VerifyScope::parse(scope.from.as_deref(), scope.to.as_deref(), scope.event)?;
+    let scope = VerifyScope { no_cold, ..scope };
     let turn = api.verifying.clone().try_acquire_owned().map_err(|_| ApiError::verifying())?;
     blocking(move || {
         // Held by the work itself: whoever asked may have gone.

@@ -130,7 +130,7 @@ pub(crate) async fn search(
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let body = json!({
         "rows": page, "cut": end.cut, "total_known": !end.cut, "limit": limit, "took_ms": took_ms,
-        "scanned": end.scanned, "search_id": id, "notices": end.notices,
+        "scanned": end.scanned, "unread": end.unread, "search_id": id, "notices": end.notices,
     });
     Ok(([(SEARCH_ID, id)], Json(body)).into_response())
 }

@@ -6,16 +6,12 @@ use crate::LakeError;
 use crate::file::{BatchRows, FileEntry, Order};
 use crate::lake::{FileWritten, Lake};
 use crate::limits::{COMPACT_FILES_MIN, COMPACTED_FILE_BYTES, COMPACTED_FILE_ROWS, SORT_BYTES_MAX};
-use crate::read::{
-    FileRows, RowsToTake, Source, StoredBatch, Wanted, corrupt, merge_batches, open,
-};
+use crate::location::Location;
+use crate::read::{FileRows, RowsToTake, Source, StoredBatch, Wanted, corrupt, merge_batches};
 use crate::sort::Sorter;
 use crate::swap::{SwapStep, Swapped};
 use crate::writer::{FinishedFile, Layout, NewFile, Place};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -159,8 +155,7 @@ impl Lake {
         for file in self.files() {
             let asked = rule.dataset.as_deref().is_none_or(|dataset| *dataset == *file.dataset)
                 && rule.day.as_deref().is_none_or(|day| *day == *file.day);
-            // A file without our tags is another writer's: nothing of it can be judged.
-            if asked && !file.batches.is_empty() {
+            if asked && may_be_compacted(&file) {
                 let place = (file.day.clone(), file.dataset.clone());
                 partitions.entry(place).or_default().push(file);
             }
@@ -197,7 +192,7 @@ impl Lake {
 
     fn files_of(&self, dataset: &str, day: &str) -> Vec<Arc<FileEntry>> {
         let mut files = self.files();
-        files.retain(|f| *f.dataset == *dataset && f.day == day && !f.batches.is_empty());
+        files.retain(|f| *f.dataset == *dataset && f.day == day && may_be_compacted(f));
         files
     }
 
@@ -277,9 +272,9 @@ impl Lake {
     ) -> Result<(), LakeError> {
         let mut sorter = Sorter::new(&self.root, Order::Source, limits.sort_bytes)?;
         for file in &job.files {
-            let path = self.root.join(&file.path);
-            check_digest(&path, file)?;
-            let mut reader = FileRows::with_columns(&path, &|_| true, &RowsToTake::default())?;
+            let location = self.location(file);
+            check_digest(&location, file)?;
+            let mut reader = FileRows::with_columns(&location, &|_| true, &RowsToTake::default())?;
             let mut rows = 0;
             while let Some(part) = reader.next_rows()? {
                 rows += part.num_rows() as u64;
@@ -288,7 +283,7 @@ impl Lake {
             }
             if rows != file.rows {
                 let reason = format!("it has {rows} rows, the table's log says {}", file.rows);
-                return Err(corrupt(&path, reason));
+                return Err(corrupt(location.name(), reason));
             }
         }
         let mut sorted = sorter.finish()?;
@@ -350,7 +345,7 @@ impl Lake {
         let others = files.iter().filter(|file| !replaced.contains(file.path.as_str()));
         let mut sources: Vec<Source<'_>> = others.map(|file| self.source_of(file)).collect();
         sources.extend(outputs.iter().map(|output| Source {
-            path: output.unfinished(),
+            location: Location::Local(output.unfinished()),
             batches: &output.entry.batches,
             order: output.entry.order,
         }));
@@ -392,6 +387,12 @@ fn counts<'a>(rows: impl Iterator<Item = &'a BatchRows>) -> BTreeMap<u64, u64> {
     counts
 }
 
+/// A file without our tags is another writer's: nothing of it can be judged. One in a cold store was
+/// compacted before it went there.
+fn may_be_compacted(file: &FileEntry) -> bool {
+    !file.batches.is_empty() && file.cold.is_none()
+}
+
 fn in_ledger_order(file: &Arc<FileEntry>) -> bool {
     file.order == Order::Ledger
 }
@@ -429,21 +430,9 @@ fn due(files: Vec<Arc<FileEntry>>, files_min: usize, is_over: bool) -> Vec<Arc<F
 
 /// What is derived from a record is judged by no root: only the digest of its file tells whether it
 /// is still what was written. Without this, a change of it would get a new digest, and pass.
-pub(crate) fn check_digest(path: &Path, file: &FileEntry) -> Result<(), LakeError> {
-    let failed = |source| LakeError::Io { path: path.to_path_buf(), source };
-    let mut reader = open(path)?;
-    let mut digest = Sha256::new();
-    let mut chunk = vec![0; 256 * 1024];
-    loop {
-        let read = reader.read(&mut chunk).map_err(failed)?;
-        if read == 0 {
-            break;
-        }
-        digest.update(chunk.get(..read).unwrap_or_default());
-    }
-    let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    match found == file.sha256 {
+pub(crate) fn check_digest(location: &Location, file: &FileEntry) -> Result<(), LakeError> {
+    match location.digest()?.0 == file.sha256 {
         true => Ok(()),
-        false => Err(corrupt(path, "its SHA-256 is not the one it was written with")),
+        false => Err(corrupt(location.name(), "its SHA-256 is not the one it was written with")),
     }
 }

@@ -1,11 +1,14 @@
 //! What a query looked at, what it could pass over, and why.
 
+use crate::cold::ColdProblem;
 use crate::file::FileEntry;
 use crate::hot::Piece;
+use crate::limits::UNREAD_NAMED_MAX;
 use crate::progress::Reading;
 use crate::prune::Cause;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricValue};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,6 +65,28 @@ pub struct ScanCounts {
     pub hot_rows_passed: u64,
 }
 
+/// What a query could not read: it answers with everything else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The cold store, by its URL.
+    pub store: Arc<str>,
+    /// What is the matter with it.
+    pub problem: ColdProblem,
+    /// Files that were not read, or not to their end.
+    pub files: u64,
+    /// Rows of these files, of which some may be in the answer.
+    pub rows: u64,
+    /// The first of the files, as paths within the store.
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct UnreadOf {
+    problem: Option<ColdProblem>,
+    /// Rows by file: a file may be read in several pieces.
+    files: BTreeMap<String, u64>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     files: AtomicU64,
@@ -77,6 +102,8 @@ pub(crate) struct Counter {
     hot_rows_passed: AtomicU64,
     engine: Mutex<Engine>,
     pub(crate) reading: Reading,
+    /// By store. Shared with looks that are counted apart: what they miss is missing all the same.
+    unread: Arc<Mutex<BTreeMap<Arc<str>, UnreadOf>>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +135,34 @@ impl Drop for ScanOfOne {
 }
 
 impl Counter {
+    /// Another counter, which notes what cannot be read together with this one.
+    pub(crate) fn apart(&self) -> Self {
+        Counter { unread: self.unread.clone(), ..Counter::default() }
+    }
+
+    /// A file of a cold store cannot be read.
+    pub(crate) fn unread(&self, store: &Arc<str>, path: &str, rows: u64, problem: &ColdProblem) {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = unread.entry(store.clone()).or_default();
+        of.problem.get_or_insert_with(|| problem.clone());
+        of.files.insert(path.to_owned(), rows);
+    }
+
+    /// What could not be read so far.
+    pub(crate) fn all_unread(&self) -> Vec<Unread> {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |(store, of): (&Arc<str>, &UnreadOf)| {
+            Some(Unread {
+                store: store.clone(),
+                problem: of.problem.clone()?,
+                files: of.files.len() as u64,
+                rows: of.files.values().sum(),
+                names: of.files.keys().take(UNREAD_NAMED_MAX).cloned().collect(),
+            })
+        };
+        unread.iter().filter_map(of).collect()
+    }
+
     /// A scan of these files passes over those with a cause.
     pub(crate) fn files(&self, files: &[Arc<FileEntry>], causes: &[Option<Cause>]) {
         for (file, cause) in files.iter().zip(causes) {
@@ -208,4 +263,25 @@ fn passed_by_statistics(metrics: &ExecutionPlanMetricsSet) -> u64 {
 
 fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cold::ColdKind;
+
+    #[test]
+    fn files_that_cannot_be_read_are_counted_once_and_named_up_to_the_limit() {
+        let counter = Counter::default();
+        let problem = ColdProblem { kind: ColdKind::Away, reason: "no route".to_owned() };
+        let apart = counter.apart();
+        for number in 0..=UNREAD_NAMED_MAX {
+            apart.unread(&"s3://a".into(), &format!("part-{number:02}"), 5, &problem);
+            apart.unread(&"s3://a".into(), &format!("part-{number:02}"), 5, &problem);
+        }
+        let unread = counter.all_unread();
+        let files = UNREAD_NAMED_MAX as u64 + 1;
+        assert_eq!((unread[0].files, unread[0].rows), (files, files * 5));
+        assert_eq!((unread.len(), unread[0].names.len()), (1, UNREAD_NAMED_MAX));
+    }
 }

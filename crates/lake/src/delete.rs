@@ -92,9 +92,9 @@ impl Lake {
     /// have taken what they had into others.
     pub fn is_current(&self, prepared: &PreparedDeletion) -> bool {
         let now = self.files_with(&prepared.batches);
-        let path = |file: &Arc<FileEntry>| file.path.clone();
-        now.iter().map(path).collect::<BTreeSet<_>>()
-            == prepared.old.iter().map(path).collect::<BTreeSet<_>>()
+        let place = |file: &Arc<FileEntry>| file.place();
+        now.iter().map(place).collect::<BTreeSet<_>>()
+            == prepared.old.iter().map(place).collect::<BTreeSet<_>>()
     }
 
     /// Takes the batches out of the table, with one commit.
@@ -142,9 +142,9 @@ impl Lake {
         name: &str,
         watch: &mut dyn CompactWatch,
     ) -> Result<Option<FinishedFile>, LakeError> {
-        let path = self.directory().join(&file.path);
-        check_digest(&path, file)?;
-        let mut reader = FileRows::with_columns(&path, &|_| true, &RowsToTake::default())?;
+        let location = self.location(file);
+        check_digest(&location, file)?;
+        let mut reader = FileRows::with_columns(&location, &|_| true, &RowsToTake::default())?;
         let layout = match file.order {
             Order::Ledger => Layout::Ledger,
             Order::Source => Layout::Source(self.keep_raw()),

@@ -5,6 +5,7 @@ use crate::columns::{ColumnKind, PARTITIONS, TableColumns};
 use crate::durable::DurableStore;
 use crate::file::FileEntry;
 use crate::limits::COMPACTED_FILE_BYTES;
+use crate::runtime::Runtime;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{
     Action, Add, DataType, MetadataExt, MetadataValue, PrimitiveType, Remove, StructField,
@@ -43,7 +44,8 @@ impl DeltaLog {
     /// Opens the table below `root`, or creates it with the columns every event has.
     pub(crate) fn open(root: &Path) -> Result<Replayed, LakeError> {
         let runtime = Arc::new(
-            Runtime::new().map_err(|source| LakeError::Io { path: root.to_path_buf(), source })?,
+            Runtime::new("yagura-delta")
+                .map_err(|source| LakeError::Io { path: root.to_path_buf(), source })?,
         );
         let failed =
             |source| LakeError::Delta { path: root.to_path_buf(), source: Box::new(source) };
@@ -245,7 +247,7 @@ fn add_action(file: &FileEntry, written_at: i64) -> Add {
         "nullCount": { "@timestamp": 0, "yagura.batch": 0 },
     });
     Add {
-        path: file.path.clone(),
+        path: file.place(),
         partition_values: partition_values(file),
         size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
         modification_time: written_at,
@@ -258,7 +260,7 @@ fn add_action(file: &FileEntry, written_at: i64) -> Add {
 
 fn remove_action(file: &FileEntry, removed_at: i64) -> Remove {
     Remove {
-        path: file.path.clone(),
+        path: file.place(),
         data_change: true,
         deletion_timestamp: Some(removed_at),
         extended_file_metadata: Some(true),
@@ -273,35 +275,4 @@ fn partition_values(file: &FileEntry) -> HashMap<String, Option<String>> {
         ("dataset".to_owned(), Some(file.dataset.to_string())),
         ("day".to_owned(), Some(file.day.clone())),
     ])
-}
-
-/// Delta-rs is asynchronous and the lake is not. Its own small runtime, entered from a thread of
-/// its own, makes [`crate::Lake`] usable from any thread, within a runtime or not.
-struct Runtime(Option<tokio::runtime::Runtime>);
-
-impl Runtime {
-    fn new() -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("yagura-delta")
-            .enable_all()
-            .build()?;
-        Ok(Runtime(Some(runtime)))
-    }
-
-    fn run<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
-        // Proof: taken by `drop` only.
-        let Some(runtime) = &self.0 else { unreachable!("runtime is gone") };
-        let answer = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(future)).join());
-        answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-}
-
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            // The ordinary drop blocks, which panics inside another runtime.
-            runtime.shutdown_background();
-        }
-    }
 }

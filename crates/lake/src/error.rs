@@ -1,7 +1,9 @@
+use crate::cold::{ColdKind, ColdProblem};
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
 use std::path::PathBuf;
+use std::sync::Arc;
 use yagura_event::{EventBatch, Words};
 
 /// What can go wrong in the lake.
@@ -25,6 +27,24 @@ pub enum LakeError {
         path: PathBuf,
         /// What the decoder said.
         reason: String,
+    },
+    /// A file lies in a cold store, and cannot be had from there.
+    #[error("{}: {}: {} ({})", path.display(), cold_en(problem.kind, store).0, problem.reason, cold_en(problem.kind, store).1)]
+    Cold {
+        /// The file, by its whole URL.
+        path: PathBuf,
+        /// The URL of the store.
+        store: Arc<str>,
+        /// What is the matter.
+        problem: ColdProblem,
+    },
+    /// The settings of a cold store cannot be.
+    #[error("cold store {url:?}: {}", words.en())]
+    ColdSettings {
+        /// Its URL.
+        url: String,
+        /// What is wrong, and the remedy.
+        words: Words,
     },
     /// The table's log cannot be read or extended.
     #[error("{}: Delta log: {source}", path.display())]
@@ -91,6 +111,13 @@ impl LakeError {
                 "{} はParquetファイルとして壊れています（{reason}）。コピーから戻してください",
                 path.display()
             ),
+            LakeError::Cold { path, store, problem } => {
+                let (what, remedy) = cold_ja(problem.kind, store);
+                format!("{}: {what}: {}（{remedy}）", path.display(), problem.reason)
+            }
+            LakeError::ColdSettings { url, words } => {
+                format!("コールドストア {url:?}: {}", words.ja())
+            }
             LakeError::Delta { path, source } => {
                 format!("{} のDeltaログを読み書きできません（{source}）", path.display())
             }
@@ -121,9 +148,72 @@ impl LakeError {
         match self {
             LakeError::Io { path, .. }
             | LakeError::Corrupt { path, .. }
+            | LakeError::Cold { path, .. }
             | LakeError::Delta { path, .. } => Some(path),
             _ => None,
         }
+    }
+}
+
+/// What is the matter with a cold store, and the remedy.
+fn cold_en(kind: ColdKind, store: &str) -> (String, &'static str) {
+    match kind {
+        ColdKind::Away => (
+            format!("its cold store {store} does not answer"),
+            "see that it runs and can be reached or is mounted, then try again",
+        ),
+        ColdKind::Missing => (
+            format!("its cold store {store} does not have it"),
+            "put it back from a copy; yagura verify names everything affected",
+        ),
+        ColdKind::Refused => {
+            (format!("its cold store {store} refuses"), "check the account and its rights")
+        }
+        ColdKind::Unknown => (
+            format!("it lies in the cold store {store}"),
+            "name this store under [lake.cold] in the configuration",
+        ),
+        ColdKind::Foreign => (
+            format!("the cold store {store} is not this directory's"),
+            "give each data directory a prefix of its own",
+        ),
+    }
+}
+
+fn cold_ja(kind: ColdKind, store: &str) -> (String, &'static str) {
+    match kind {
+        ColdKind::Away => (
+            format!("コールドストア {store} が応答しません"),
+            "動作とネットワーク（またはマウント）を確認してから、もう一度実行してください",
+        ),
+        ColdKind::Missing => (
+            format!("コールドストア {store} にファイルがありません"),
+            "コピーから戻してください。影響範囲は yagura verify で確認できます",
+        ),
+        ColdKind::Refused => (
+            format!("コールドストア {store} に拒否されました"),
+            "アカウントと権限を確認してください",
+        ),
+        ColdKind::Unknown => (
+            format!("コールドストア {store} にあります"),
+            "設定の [lake.cold] にこのストアを書いてください",
+        ),
+        ColdKind::Foreign => (
+            format!("コールドストア {store} はこのデータディレクトリのものではありません"),
+            "データディレクトリごとに別のプレフィックスにしてください",
+        ),
+    }
+}
+
+impl ColdProblem {
+    /// In both languages, of the store at this URL.
+    pub fn words(&self, store: &str) -> Words {
+        let (en, remedy_en) = cold_en(self.kind, store);
+        let (ja, remedy_ja) = cold_ja(self.kind, store);
+        Words::new(
+            format!("{en}: {} ({remedy_en})", self.reason),
+            format!("{ja}: {}（{remedy_ja}）", self.reason),
+        )
     }
 }
 

@@ -27,10 +27,20 @@ pub enum Order {
     Source,
 }
 
+/// Where a file lies that is no longer in the table's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cold {
+    /// The cold store, as its settings name it: `s3://bucket/prefix` or `file:///directory`.
+    pub store: Arc<str>,
+    /// Bytes that its events had when they were received: for figures, without asking the store.
+    pub received: u64,
+}
+
 /// One Parquet file of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Path within the table's directory, parts joined by `/`.
+    /// Path within the table's directory, or within its cold store, parts joined by `/`. The text index
+    /// lies in the table's directory in both cases.
     pub path: String,
     /// Size in bytes.
     pub bytes: u64,
@@ -54,6 +64,8 @@ pub struct FileEntry {
     pub text_index: Option<TextIndexFile>,
     /// Which of its texts are rebuilt from other columns; `None` for a file with all of them.
     pub packed: Option<Arc<Packed>>,
+    /// The cold store it lies in; `None`: it lies in the table's directory.
+    pub cold: Option<Arc<Cold>>,
 }
 
 const BATCHES: &str = "yagura.batches";
@@ -63,8 +75,18 @@ const FLUSH: &str = "yagura.flush";
 const ORDER: &str = "yagura.order";
 const BY_SOURCE: &str = "source";
 const TEXT_INDEX: &str = "yagura.textidx";
+const COLD: &str = "yagura.cold";
 
 impl FileEntry {
+    /// Its path as the table's log has it: within the table's directory, or the whole URL of one in a
+    /// cold store. No two files of a table have the same.
+    pub fn place(&self) -> String {
+        match &self.cold {
+            None => self.path.clone(),
+            Some(cold) => format!("{}/{}", cold.store, self.path),
+        }
+    }
+
     /// The tags of the file's `add` action.
     pub(crate) fn tags(&self) -> HashMap<String, Option<String>> {
         let mut tags = HashMap::from([
@@ -83,6 +105,9 @@ impl FileEntry {
         }
         if let Some(packed) = &self.packed {
             tags.insert(PACKED.to_owned(), Some(packed.text()));
+        }
+        if let Some(cold) = &self.cold {
+            tags.insert(COLD.to_owned(), Some(format!("{} {}", cold.received, cold.store)));
         }
         tags
     }
@@ -117,11 +142,28 @@ impl FileEntry {
             None => None,
             Some(text) => Some(Packed::from_text(text).ok_or_else(|| damaged(PACKED, text))?),
         };
+        let cold = match tag(COLD) {
+            None => None,
+            Some(text) => {
+                let read = text.split_once(' ').and_then(|(received, store)| {
+                    Some(Cold { received: received.parse().ok()?, store: store.into() })
+                });
+                Some(read.ok_or_else(|| damaged(COLD, text))?)
+            }
+        };
+        let path = match &cold {
+            None => add.path.as_str(),
+            Some(cold) => {
+                let inside = add.path.strip_prefix(&*cold.store);
+                let inside = inside.and_then(|inside| inside.strip_prefix('/'));
+                inside.ok_or_else(|| damaged(COLD, &cold.store))?
+            }
+        };
         let stats: Option<serde_json::Value> =
             add.stats.as_deref().and_then(|stats| serde_json::from_str(stats).ok());
         let rows = stats.and_then(|stats| stats.get("numRecords")?.as_u64());
         Ok(FileEntry {
-            path: add.path.clone(),
+            path: path.to_owned(),
             bytes: u64::try_from(add.size).unwrap_or(0),
             rows: rows.unwrap_or_else(|| batches.iter().map(|batch| u64::from(batch.rows)).sum()),
             dataset: partition("dataset").into(),
@@ -136,6 +178,7 @@ impl FileEntry {
             },
             text_index: tag(TEXT_INDEX).and_then(TextIndexFile::from_tag),
             packed: packed.map(Arc::new),
+            cold: cold.map(Arc::new),
         })
     }
 

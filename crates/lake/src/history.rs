@@ -10,14 +10,13 @@ use crate::file::FileEntry;
 use crate::hot::Piece;
 use crate::lake::Lake;
 use crate::limits::HISTORY_ROWS;
+use crate::location::Location;
 use crate::packed::{Packed, stands_for};
-use crate::read::{FileRows, RowsToTake, corrupt, guarded, open};
+use crate::read::{FileRows, RowsToTake, guarded};
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 use yagura_event::{EventBatch, columns as envelope};
 
@@ -43,7 +42,7 @@ pub struct HistoryPart {
 enum Source {
     /// The entry is held so that the file stays while somebody means to read it.
     File {
-        path: PathBuf,
+        location: Location,
         entry: Arc<FileEntry>,
     },
     Hot(Arc<Piece>),
@@ -79,12 +78,11 @@ impl Lake {
 
     /// One file as a part.
     pub fn part_of(&self, file: &Arc<FileEntry>) -> HistoryPart {
-        let path = self.directory().join(&file.path);
         HistoryPart {
             dataset: file.dataset.clone(),
             rows: file.rows,
             time: file.time,
-            source: Source::File { path, entry: file.clone() },
+            source: Source::File { location: self.location(file), entry: file.clone() },
         }
     }
 }
@@ -128,11 +126,14 @@ impl HistoryPart {
                 let names = schema.fields().iter().map(|field| unescape(field.name()));
                 size.columns = names.filter(|name| wanted(name)).count();
             }
-            Source::File { path, .. } => guarded(path, || {
-                let builder = reader_of(path)?;
+            Source::File { location, .. } => guarded(location.name(), || {
+                let file = location.open()?;
+                let blame = file.blame(location);
+                let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+                    .map_err(|error| blame.error(error))?;
                 let schema = builder.parquet_schema();
                 let fields = schema.root_schema().get_fields().iter().enumerate();
-                let packed = Packed::of_footer(path, builder.metadata())?;
+                let packed = Packed::of_footer(location.name(), builder.metadata())?;
                 let needed = packed.as_ref().map(|it| it.needs(&|name| wanted(&unescape(name))));
                 let needed = needed.unwrap_or_default();
                 for (position, field) in fields {
@@ -194,18 +195,14 @@ impl HistoryPart {
                 }
                 Ok(HistoryRows { dataset, source: Rows::Hot(Some(rows)) })
             }
-            Source::File { path, .. } => {
+            Source::File { location, .. } => {
                 let rows = RowsToTake { positions, at_once: Some(HISTORY_ROWS), batches: None };
                 let wanted = |name: &str| wanted(&unescape(name));
-                let rows = FileRows::with_columns(path, &wanted, &rows)?;
+                let rows = FileRows::with_columns(location, &wanted, &rows)?;
                 Ok(HistoryRows { dataset, source: Rows::File(Box::new(rows)) })
             }
         }
     }
-}
-
-fn reader_of(path: &std::path::Path) -> Result<ParquetRecordBatchReaderBuilder<File>, LakeError> {
-    ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|error| corrupt(path, error))
 }
 
 /// Rows of a part, batch by batch.

@@ -1,9 +1,12 @@
+use crate::cold::ColdStores;
+use crate::cold_settings::ColdSettings;
 use crate::columns::{TableColumns, fit};
 use crate::delta::DeltaLog;
 use crate::durable::UNFINISHED;
 use crate::file::FileEntry;
 use crate::hot::{HotSet, Piece, batch_numbers, split_by};
 use crate::limits::{HOT_BYTES_DEFAULT, SUBSCRIBER_LAG_MAX};
+use crate::location::Location;
 use crate::packer::KeepRaw;
 use crate::provider::EventsTable;
 use crate::read::{self, StoredBatch};
@@ -34,6 +37,8 @@ pub struct LakeOptions {
     /// Streams of which compacted files keep the received bytes and messages as they are. Elsewhere
     /// what the other columns say is not stored again.
     pub keep_raw: KeepRaw,
+    /// Every cold store that files of the table may lie in.
+    pub cold: Vec<ColdSettings>,
 }
 
 impl Default for LakeOptions {
@@ -44,6 +49,7 @@ impl Default for LakeOptions {
             flush_age_max_micros: 300_000_000,
             path_prefix: "lake/events".to_owned(),
             keep_raw: KeepRaw::default(),
+            cold: Vec::new(),
         }
     }
 }
@@ -108,6 +114,10 @@ pub struct LakeStats {
     pub file_rows: u64,
     /// Bytes of Parquet files.
     pub file_bytes: u64,
+    /// Those of the files that lie in a cold store.
+    pub cold_files: u64,
+    /// Bytes of these.
+    pub cold_bytes: u64,
     /// Columns of the table.
     pub columns: u64,
     /// Version of the newest commit.
@@ -120,6 +130,7 @@ pub struct LakeStats {
 /// One process per directory: the owner holds the lock of the data directory.
 pub struct Lake {
     pub(crate) root: PathBuf,
+    pub(crate) cold: Arc<ColdStores>,
     options: LakeOptions,
     pub(crate) clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -151,7 +162,7 @@ pub(crate) struct FlushState {
 }
 
 impl Lake {
-    /// Opens the table in `directory`, or creates it. Reads the log, no data.
+    /// Opens the table in `directory`, or creates it. Reads the log, no data, and asks no cold store.
     pub fn open(
         directory: &Path,
         options: LakeOptions,
@@ -167,7 +178,8 @@ impl Lake {
                 .map_err(|source| LakeError::Io { path: path.clone(), source })?;
         }
         let replayed = DeltaLog::open(&root)?;
-        let known: HashSet<&str> = replayed.files.iter().map(|file| file.path.as_str()).collect();
+        let local = replayed.files.iter().filter(|file| file.cold.is_none());
+        let known: HashSet<&str> = local.map(|file| file.path.as_str()).collect();
         let orphans = on_disk.parquet.iter().filter(|path| !known.contains(path.as_str()));
         let open_report = OpenReport {
             orphans: orphans.map(|path| root.join(path)).collect(),
@@ -180,6 +192,7 @@ impl Lake {
         let version = replayed.log.version();
         Ok(Lake {
             root,
+            cold: Arc::new(ColdStores::new(&options.cold)?),
             state: Mutex::new(State {
                 columns: Arc::new(replayed.columns),
                 hot: HotSet::default(),
@@ -215,9 +228,29 @@ impl Lake {
         if safe {
             let failed = |source| LakeError::Io { path: orphan.to_path_buf(), source };
             let relative = orphan.strip_prefix(&self.root).unwrap_or(orphan);
-            remove_with_index(&self.root, &relative.to_string_lossy()).map_err(failed)?;
+            let relative = relative.to_string_lossy();
+            match self.index_is_used(orphan) {
+                true => std::fs::remove_file(orphan).map_err(failed)?,
+                false => remove_with_index(&self.root, &relative).map_err(failed)?,
+            }
         }
         Ok(safe)
+    }
+
+    /// Whether the text index beside a local Parquet file is that of a file of the table, which may lie
+    /// in a cold store.
+    pub fn index_is_used(&self, parquet: &Path) -> bool {
+        let relative = parquet.strip_prefix(&self.root).unwrap_or(parquet);
+        self.lock().files.iter().any(|file| Path::new(&file.path) == relative)
+    }
+
+    /// Whether a file of the table lies there: one that was an orphan when the table was opened may have
+    /// come back from a cold store since.
+    pub fn has_local(&self, parquet: &Path) -> bool {
+        let relative = parquet.strip_prefix(&self.root).unwrap_or(parquet);
+        let state = self.lock();
+        let mut local = state.files.iter().filter(|file| file.cold.is_none());
+        local.any(|file| Path::new(&file.path) == relative)
     }
 
     /// Whether [`Lake::remove_orphan`] would remove it.
@@ -228,6 +261,7 @@ impl Lake {
     ) -> Result<bool, LakeError> {
         let listed = self.open_report.orphans.iter().any(|path| path == orphan);
         Ok(listed
+            && !self.has_local(orphan)
             && read::batches_of_file(orphan)?
                 .iter()
                 .all(|entry| journal_has(entry.batch) || self.contains_batch(entry.batch)))
@@ -432,7 +466,8 @@ impl Lake {
         let state = self.lock();
         let (columns, hot, files) = (state.columns.clone(), state.hot.all(), state.files.clone());
         drop(state);
-        EventsTable::new(self.root.clone(), columns, hot, files, self.indexes.clone())
+        let places = (self.root.clone(), self.cold.clone());
+        EventsTable::new(places, columns, hot, files, self.indexes.clone())
     }
 
     /// [`Lake::events`] for a DataFusion session.
@@ -462,7 +497,7 @@ impl Lake {
         }
         for file in files.iter() {
             if let Some(expected) = file.rows_of(batch) {
-                read::collect_from_file(&mut stored, &self.root.join(&file.path), expected)?;
+                read::collect_from_file(&mut stored, &self.location(file), expected)?;
             }
         }
         let mut stored = stored.ok_or(LakeError::NoSuchBatch(batch))?;
@@ -506,8 +541,25 @@ impl Lake {
     }
 
     pub(crate) fn source_of<'a>(&self, file: &'a FileEntry) -> read::Source<'a> {
-        let path = self.root.join(&file.path);
-        read::Source { path, batches: &file.batches, order: file.order }
+        let location = self.location(file);
+        read::Source { location, batches: &file.batches, order: file.order }
+    }
+
+    pub(crate) fn location(&self, file: &FileEntry) -> Location {
+        Location::of(&self.root, &self.cold, file)
+    }
+
+    /// The Parquet file as errors name it: its path, or its URL where it lies in a cold store.
+    pub fn name_of(&self, file: &FileEntry) -> PathBuf {
+        self.location(file).name().to_path_buf()
+    }
+
+    /// The SHA-256 of a Parquet file as it is now, wherever it lies, and its size. Reads it whole.
+    ///
+    /// # Errors
+    /// [`LakeError`], which names the file.
+    pub fn digest_of(&self, file: &FileEntry) -> Result<(String, u64), LakeError> {
+        self.location(file).digest()
     }
 
     /// New events as they are added. A receiver that falls behind by more than
@@ -519,12 +571,15 @@ impl Lake {
     /// Counters.
     pub fn stats(&self) -> LakeStats {
         let state = self.lock();
+        let cold = state.files.iter().filter(|file| file.cold.is_some());
         LakeStats {
             hot_bytes: state.hot.bytes(),
             hot_rows: state.hot.rows(),
             files: state.files.len() as u64,
             file_rows: state.files.iter().map(|file| file.rows).sum(),
             file_bytes: state.files.iter().map(|file| file.bytes).sum(),
+            cold_files: state.files.iter().filter(|file| file.cold.is_some()).count() as u64,
+            cold_bytes: cold.map(|file| file.bytes).sum(),
             columns: state.columns.len() as u64,
             version: state.version,
         }
@@ -539,10 +594,14 @@ impl Lake {
         &self.root
     }
 
-    /// A Parquet file of the table as reports name it, without its text index.
+    /// A Parquet file of the table as reports name it, without its text index: one in a cold store by its
+    /// URL.
     pub fn file_written(&self, file: &FileEntry) -> FileWritten {
         FileWritten {
-            path: self.reported_path(&file.path),
+            path: match &file.cold {
+                None => self.reported_path(&file.path),
+                Some(_) => file.place(),
+            },
             sha256: file.sha256.clone(),
             bytes: file.bytes,
             rows: file.rows,

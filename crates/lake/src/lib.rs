@@ -7,6 +7,9 @@
 //! * **Exactly once**: [`Lake::table_provider`] takes one consistent picture of both; a query
 //!   sees every event once, whatever flushes meanwhile.
 //!
+//! * **Cold stores**: [`Lake::prepare_cooling`] moves files to a bucket or a second directory, byte for
+//!   byte. They stay files of the table and are asked where they lie.
+//!
 //! It plans queries from the table's log as held in memory: no listing, no inference. What a file
 //! holds (batches, time range, SHA-256) is written as tags of its `add` action, so opening reads
 //! only the log.
@@ -15,6 +18,9 @@
 
 #![forbid(unsafe_code)]
 
+mod cold;
+mod cold_read;
+mod cold_settings;
 mod columns;
 mod compact;
 mod counts;
@@ -28,6 +34,7 @@ mod history;
 mod hot;
 mod lake;
 pub mod limits;
+mod location;
 mod packed;
 mod packed_scan;
 mod packer;
@@ -36,22 +43,26 @@ mod provider;
 mod prune;
 mod read;
 mod rewrite;
+mod runtime;
 mod sizes;
 mod sort;
 mod swap;
 mod text_index;
+mod tier;
 mod window;
 mod writer;
 
+pub use cold::{ColdKind, ColdProblem, ColdRemoved};
+pub use cold_settings::{AccessKey, ColdSettings};
 pub use columns::{ColumnKind, TableColumn, TableColumns};
 pub use compact::{
     CompactJob, CompactLimits, CompactRule, CompactStep, CompactWatch, Compacted,
     PreparedCompaction,
 };
-pub use counts::ScanCounts;
+pub use counts::{ScanCounts, Unread};
 pub use delete::{Deleted, PreparedDeletion};
 pub use error::{AddError, LakeError};
-pub use file::{BatchRows, FileEntry, Order};
+pub use file::{BatchRows, Cold, FileEntry, Order};
 pub use history::{History, HistoryPart, HistoryRows, PartSize};
 pub use lake::{Added, FileWritten, FlushReport, Lake, LakeOptions, LakeStats, OpenReport};
 pub use packed::Packed;
@@ -62,4 +73,5 @@ pub use read::{StoredBatch, batches_of_file};
 pub use rewrite::{PreparedRewrite, RewriteReport};
 pub use sizes::{ColumnSize, DatasetSize};
 pub use text_index::{TextIndexFile, text_index_path};
+pub use tier::{Moved, PreparedMove, TierRule, TierStep};
 pub use window::Window;

@@ -58,3 +58,35 @@ pub const PACK_BYTES: usize = 48 * 1024 * 1024;
 
 /// Bytes of texts that are rebuilt at once, about.
 pub const UNPACK_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes that go to a cold store, or come from it, in one request where a whole file does. The least
+/// that S3 takes for a part is 5 MiB, and the most parts 10,000.
+pub const COLD_PART_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of a piece of a file in a cold store that is kept while parts of the file are read.
+pub const COLD_BLOCK_BYTES: u64 = 1024 * 1024;
+
+/// Most such pieces of one file.
+pub const COLD_BLOCKS_MAX: usize = 32;
+
+/// Pieces that are fetched at once where the one before was read.
+pub const COLD_BLOCKS_AHEAD: u64 = 4;
+
+/// Most seconds that a request to a cold store may be given.
+pub const COLD_TIMEOUT_S_MAX: u64 = 300;
+
+/// Seconds that a cold store is given to take a connection.
+pub const COLD_CONNECT_S: u64 = 5;
+
+/// How often a request to a cold store is repeated after an error of the network or the server.
+pub const COLD_RETRIES: usize = 3;
+
+/// Seconds for which a cold store that did not answer is not asked again by questions: one wait is
+/// enough for all files of a question.
+pub const COLD_PAUSE_S: u64 = 5;
+
+/// Characters of what a cold store said that a message quotes.
+pub const COLD_REASON_CHARS: usize = 400;
+
+/// Files that an answer names of those it could not read; it counts all.
+pub const UNREAD_NAMED_MAX: usize = 10;

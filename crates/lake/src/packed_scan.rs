@@ -1,12 +1,17 @@
-//! Reads files whose texts are rebuilt from other columns, for queries that ask for such a text.
+//! Reads files one by one, for queries: those whose texts are rebuilt from other columns, where such a
+//! text is asked for, and those that lie in a cold store. A store that does not answer costs the answer
+//! its files, which is noted, and not the query.
 //!
 //! Each file is read with the columns that its own templates refer to, and no others: a table may
 //! have thousands. Whatever can be decided without the texts is decided by the Parquet reader, so
 //! texts are rebuilt only for rows that are left; what asks for the texts themselves is decided above,
 //! on the rebuilt ones.
 
+use crate::LakeError;
+use crate::cold_read::{ScannedStore, Seen};
 use crate::columns::{ColumnKind, TableColumns};
 use crate::counts::Counter;
+use crate::location::{ColdFile, Location};
 use crate::packed::{Packed, is_target, stands_for};
 use crate::provider::{DATASET, parquet_source};
 use crate::read::{corrupt, guarded};
@@ -33,26 +38,29 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
     ReplaceChildrenOptions,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future, stream};
+use object_store::ObjectStore;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use yagura_rebuild::{Look, marks};
 use yagura_textindex::{Need, Sieve};
 
 /// A file and the rows of it that are to be read.
 #[derive(Debug, Clone)]
-pub(crate) struct PackedFile {
-    pub(crate) path: PathBuf,
-    pub(crate) packed: Arc<Packed>,
+pub(crate) struct ScannedFile {
+    pub(crate) location: Location,
+    /// Which of its texts are rebuilt, if any is asked for.
+    pub(crate) packed: Option<Arc<Packed>>,
+    /// All rows of the file.
+    pub(crate) rows: u64,
     pub(crate) file: PartitionedFile,
 }
 
-/// Scans packed files, one behind the other in each partition.
+/// Scans such files, one behind the other in each partition.
 #[derive(Debug, Clone)]
 pub(crate) struct PackedFilesExec {
     columns: Arc<TableColumns>,
-    partitions: Arc<Vec<Vec<PackedFile>>>,
+    partitions: Arc<Vec<Vec<ScannedFile>>>,
     /// What is handed up: stored names, and the dataset.
     schema: SchemaRef,
     /// What the Parquet reader may decide, over `schema`.
@@ -67,7 +75,7 @@ impl PackedFilesExec {
     /// `need` is what the texts of all rows that are wanted have.
     pub(crate) fn new(
         columns: Arc<TableColumns>,
-        partitions: Vec<Vec<PackedFile>>,
+        partitions: Vec<Vec<ScannedFile>>,
         schema: SchemaRef,
         need: &Need,
         counter: Arc<Counter>,
@@ -91,12 +99,13 @@ impl PackedFilesExec {
     }
 
     /// The columns that must be read of a file, then the dataset.
-    fn file_schema(&self, file: &PackedFile) -> Result<TableSchema> {
+    fn file_schema(&self, file: &ScannedFile) -> Result<TableSchema> {
         let asked = |name: &str| self.schema.field_with_name(name).is_ok();
         let mut fields: Vec<Field> = Vec::new();
         let handed_up = self.schema.fields().iter().filter(|field| field.name() != DATASET);
         fields.extend(handed_up.map(|field| field.as_ref().clone()));
-        for name in file.packed.needs(&asked) {
+        let needed = file.packed.as_ref().map(|packed| packed.needs(&asked));
+        for name in needed.unwrap_or_default() {
             if fields.iter().any(|field| *field.name() == *name) {
                 continue;
             }
@@ -106,7 +115,7 @@ impl PackedFilesExec {
             }
             let column = self.columns.get_stored(&name).ok_or_else(|| {
                 let reason = format!("its texts are made of {name:?}, which the table has not");
-                DataFusionError::External(corrupt(&file.path, reason).into())
+                external(corrupt(file.location.name(), reason))
             })?;
             fields.push(column.stored_field());
         }
@@ -118,22 +127,43 @@ impl PackedFilesExec {
 
     fn open(
         &self,
-        file: PackedFile,
+        file: ScannedFile,
         context: &Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let schema = self.file_schema(&file)?;
-        let mut source = parquet_source(schema.clone(), &context.runtime_env(), &self.counter)?;
+        let runtime = context.runtime_env();
+        let url = ObjectStoreUrl::local_filesystem();
+        let (files, seen): (Arc<dyn ObjectStore>, Option<Seen>) = match &file.location {
+            Location::Local(_) => (runtime.object_store(&url)?, None),
+            Location::Cold(cold) => {
+                let store = cold.store().map_err(|problem| external(cold.error(problem)))?;
+                let (store, seen) = ScannedStore::new(store.clone());
+                (Arc::new(store), Some(seen))
+            }
+        };
+        let mut source = parquet_source(schema.clone(), &runtime, files, &self.counter);
         if let Some(predicate) = &self.predicate {
             let predicate = reassign_expr_columns(predicate.clone(), schema.table_schema())?;
             source = source.with_predicate(predicate);
         }
         let counted = self.counter.scan_of_one(source.metrics().clone());
-        let url = ObjectStoreUrl::local_filesystem();
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(vec![FileGroup::new(vec![file.file.clone()])])
             .build();
-        let rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
-        let (wanted, at_once) = (self.schema.clone(), file.packed.rows_at_once());
+        let mut rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
+        if let (Location::Cold(cold), Some(seen)) = (&file.location, seen) {
+            rows = self.as_far_as_it_goes(rows, cold.clone(), file.rows, seen);
+        }
+        let wanted = self.schema.clone();
+        let Some(packed) = file.packed.clone() else {
+            let rows = rows.map(move |rows| {
+                // It lives as long as the scan.
+                let _ = &counted;
+                handed_up(&rows?, &wanted)
+            });
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)));
+        };
+        let at_once = packed.rows_at_once();
         let parts = rows.map_ok(move |rows| {
             let count = rows.num_rows();
             let starts = (0..count).step_by(at_once);
@@ -146,18 +176,48 @@ impl PackedFilesExec {
             // It lives as long as the scan.
             let _ = &counted;
             let part: RecordBatch = part?;
-            let whole = guarded(&file.path, || {
+            let path = file.location.name();
+            let whole = guarded(path, || {
                 let part = match &sieve {
                     Some(sieve) => sifted(&part, sieve),
                     None => part,
                 };
-                file.packed.unpacked(&file.path, &part)
+                packed.unpacked(path, &part)
             });
-            let whole = whole.map_err(|error| DataFusionError::External(error.into()))?;
+            let whole = whole.map_err(external)?;
             handed_up(&whole, &wanted)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), parts)))
     }
+
+    /// The rows of a file in a cold store until the store fails, which is noted.
+    fn as_far_as_it_goes(
+        &self,
+        rows: SendableRecordBatchStream,
+        cold: ColdFile,
+        count: u64,
+        seen: Seen,
+    ) -> SendableRecordBatchStream {
+        let (schema, counter) = (rows.schema(), self.counter.clone());
+        let rows = rows.map(move |rows| {
+            let error = match rows {
+                Ok(rows) => return Some(Ok(rows)),
+                Err(error) => error,
+            };
+            let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            // Without trouble of the store it is damage of the file.
+            let Some(problem) = seen else { return Some(Err(error)) };
+            counter.unread(cold.store_url(), cold.path(), count, &problem);
+            None
+        });
+        let rows = rows.take_while(|rows| future::ready(rows.is_some()));
+        let rows = rows.filter_map(future::ready);
+        Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+    }
+}
+
+fn external(error: LakeError) -> DataFusionError {
+    DataFusionError::External(error.into())
 }
 
 /// The rows whose texts may have what the query needs, told without rebuilding them. Where that cannot be

@@ -1,6 +1,6 @@
 //! How far the scans of a query are: files and row groups, as they are read.
 
-use crate::counts::{Counter, ScanCounts};
+use crate::counts::{Counter, ScanCounts, Unread};
 use crate::file::FileEntry;
 use crate::limits::ROW_GROUP_ROWS;
 use bytes::Bytes;
@@ -42,6 +42,11 @@ impl ScanWatch {
     /// What is looked at, and what was passed over in planning.
     pub fn counts(&self) -> ScanCounts {
         self.0.counts()
+    }
+
+    /// What could not be read so far; all of it once the query has ended.
+    pub fn unread(&self) -> Vec<Unread> {
+        self.0.all_unread()
     }
 
     /// How far it is.

@@ -1,12 +1,15 @@
 //! The table `events` as DataFusion sees it: hot pieces and Parquet files as one.
 
+use crate::cold::ColdStores;
 use crate::columns::{ColumnKind, TableColumn, TableColumns};
-use crate::counts::{Counter, ScanCounts};
+use crate::counts::{Counter, ScanCounts, Unread};
 use crate::event_id::EventIdFunction;
 use crate::file::FileEntry;
 use crate::hot::{Piece, conform};
 use crate::limits::ROW_GROUP_ROWS;
-use crate::packed_scan::{PackedFile, PackedFilesExec};
+use crate::location::{ColdFile, Location};
+use crate::packed::Packed;
+use crate::packed_scan::{PackedFilesExec, ScannedFile};
 use crate::progress::{ScanWatch, WatchedReaders};
 use crate::prune::{Known, passed_over};
 use crate::text_index::{IndexCache, MESSAGE};
@@ -36,7 +39,7 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, expressions};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
-use object_store::ObjectMeta;
+use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::arrow_reader::RowSelection;
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -61,6 +64,7 @@ const FOOTER_BYTES_HINT: usize = 256 * 1024;
 #[derive(Debug, Clone)]
 pub struct EventsTable {
     root: PathBuf,
+    cold: Arc<ColdStores>,
     columns: Arc<TableColumns>,
     hot: Arc<[Arc<Piece>]>,
     files: Arc<Vec<Arc<FileEntry>>>,
@@ -90,7 +94,7 @@ impl Exposed {
 
 impl EventsTable {
     pub(crate) fn new(
-        root: PathBuf,
+        (root, cold): (PathBuf, Arc<ColdStores>),
         columns: Arc<TableColumns>,
         hot: Vec<Arc<Piece>>,
         files: Arc<Vec<Arc<FileEntry>>>,
@@ -102,6 +106,7 @@ impl EventsTable {
             .collect();
         EventsTable {
             root,
+            cold,
             columns,
             hot: hot.into(),
             files,
@@ -147,13 +152,19 @@ impl EventsTable {
 
     /// The same picture for another look at what was found: its scans are counted apart.
     pub fn uncounted(mut self) -> Self {
-        self.counter = Arc::default();
+        self.counter = Arc::new(self.counter.apart());
         self
     }
 
     /// What scans of this picture, and of pictures made from it, look at so far.
     pub fn counts(&self) -> ScanCounts {
         self.counter.counts()
+    }
+
+    /// What scans of this picture, and of pictures made from it, could not read so far: files in a cold
+    /// store that does not answer. All of it once the query has ended.
+    pub fn unread(&self) -> Vec<Unread> {
+        self.counter.all_unread()
     }
 
     /// The same while they run, and how far they are.
@@ -328,7 +339,9 @@ impl EventsTable {
         let table_schema =
             TableSchema::builder(stored.clone()).with_table_partition_cols(vec![dataset]).build();
         let url = ObjectStoreUrl::local_filesystem();
-        let source = parquet_source(table_schema, state.runtime_env(), &self.counter)?;
+        let runtime = state.runtime_env();
+        let source =
+            parquet_source(table_schema, runtime, runtime.object_store(&url)?, &self.counter);
         self.counter.scan(source.metrics().clone());
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
@@ -337,8 +350,8 @@ impl EventsTable {
         Ok(Some(DataSourceExec::from_data_source(scan)))
     }
 
-    /// Files whose texts are rebuilt.
-    fn packed_plan(
+    /// Files that are read one by one: those whose texts are rebuilt, and those in cold stores.
+    fn single_files_plan(
         &self,
         mut files: Vec<(Arc<FileEntry>, RowsToRead)>,
         full: &SchemaRef,
@@ -349,16 +362,27 @@ impl EventsTable {
             return Ok(None);
         }
         files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
+        let schema = Arc::new(full.project(projection)?);
         // Fewer files than partitions are read by several at once.
         let pieces = partitions.max(1).div_ceil(files.len());
         let mut list = Vec::new();
         for (entry, rows) in files {
-            let Some(packed) = entry.packed.clone() else { continue };
-            self.counter.reading.plan(self.location(&entry)?.to_string(), &entry, rows.as_deref());
+            let location = Location::of(&self.root, &self.cold, &entry);
+            let packed = entry.packed.clone().filter(|packed| {
+                packed.concerns(schema.fields().iter().map(|field| field.name().as_str()))
+            });
+            let name = match &location {
+                Location::Local(_) => self.location(&entry)?,
+                Location::Cold(cold) => match self.cold_key(cold, &entry) {
+                    Some(key) => key,
+                    None => continue,
+                },
+            };
+            self.counter.reading.plan(name.to_string(), &entry, rows.as_deref());
             for rows in cut(rows, entry.rows, pieces) {
-                let path = self.root.join(&entry.path);
-                let file = self.partitioned_file(&entry, rows)?;
-                list.push(PackedFile { path, packed: packed.clone(), file });
+                let file = partitioned(name.clone(), &entry, rows);
+                let (location, packed) = (location.clone(), packed.clone());
+                list.push(ScannedFile { location, packed, rows: entry.rows, file });
             }
         }
         let mut parts = vec![Vec::new(); partitions.clamp(1, list.len().max(1))];
@@ -366,7 +390,6 @@ impl EventsTable {
         for (number, file) in list.into_iter().enumerate() {
             parts[number % count].push(file);
         }
-        let schema = Arc::new(full.project(projection)?);
         let counter = self.counter.clone();
         Ok(Some(Arc::new(PackedFilesExec::new(
             self.columns.clone(),
@@ -383,26 +406,47 @@ impl EventsTable {
             .map_err(|error| DataFusionError::External(error.into()))
     }
 
-    fn partitioned_file(&self, file: &FileEntry, rows: RowsToRead) -> Result<PartitionedFile> {
-        let location = self.location(file)?;
-        let dataset = ScalarValue::Utf8(Some(file.dataset.to_string()));
-        let dataset = ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(dataset));
-        let meta = ObjectMeta {
-            location,
-            // A file never changes under its name, so any fixed time will do for caches.
-            last_modified: Default::default(),
-            size: file.bytes,
-            e_tag: None,
-            version: None,
-        };
-        let file_rows = usize::try_from(file.rows).unwrap_or(usize::MAX);
-        let file = PartitionedFile::new_from_meta(meta).with_partition_values(vec![dataset]);
-        let Some(rows) = rows else { return Ok(file) };
-        // Proof that nothing is cut: the stretches lie within the file's rows, which fit.
-        let rows = rows.into_iter().map(|rows| rows.start as usize..rows.end as usize);
-        let selection = RowSelection::from_consecutive_ranges(rows, file_rows);
-        Ok(file.with_extension(ParquetRowSelection::new(selection)))
+    /// What a cold store calls a file; `None`, which is noted, where the store is not known or was just
+    /// found not to answer.
+    fn cold_key(&self, cold: &ColdFile, file: &FileEntry) -> Option<object_store::path::Path> {
+        let store = cold.store().and_then(|store| store.is_there().map(|()| store));
+        match store.and_then(|store| store.key(&file.path)) {
+            Ok(key) => Some(key),
+            Err(problem) => {
+                self.counter.unread(cold.store_url(), &file.path, file.rows, &problem);
+                None
+            }
+        }
     }
+
+    fn partitioned_file(&self, file: &FileEntry, rows: RowsToRead) -> Result<PartitionedFile> {
+        Ok(partitioned(self.location(file)?, file, rows))
+    }
+}
+
+/// A file at `location` of its store, with its dataset and the rows to read.
+fn partitioned(
+    location: object_store::path::Path,
+    file: &FileEntry,
+    rows: RowsToRead,
+) -> PartitionedFile {
+    let dataset = ScalarValue::Utf8(Some(file.dataset.to_string()));
+    let dataset = ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(dataset));
+    let meta = ObjectMeta {
+        location,
+        // A file never changes under its name, so any fixed time will do for caches.
+        last_modified: Default::default(),
+        size: file.bytes,
+        e_tag: None,
+        version: None,
+    };
+    let file_rows = usize::try_from(file.rows).unwrap_or(usize::MAX);
+    let file = PartitionedFile::new_from_meta(meta).with_partition_values(vec![dataset]);
+    let Some(rows) = rows else { return file };
+    // Proof that nothing is cut: the stretches lie within the file's rows, which fit.
+    let rows = rows.into_iter().map(|rows| rows.start as usize..rows.end as usize);
+    let selection = RowSelection::from_consecutive_ranges(rows, file_rows);
+    file.with_extension(ParquetRowSelection::new(selection))
 }
 
 /// The rows to read of a file of `total`, in at most so many pieces of whole row groups.
@@ -422,23 +466,22 @@ fn cut(rows: RowsToRead, total: u64, pieces: usize) -> Vec<RowsToRead> {
     starts.map(within).filter(|rows| !rows.is_empty()).map(Some).collect()
 }
 
-/// Reads Parquet files of the table, deciding there what a filter decides.
+/// Reads Parquet files that `files` has, deciding there what a filter decides.
 /// Tells `counter` how far it is.
 pub(crate) fn parquet_source(
     schema: TableSchema,
     runtime: &RuntimeEnv,
+    files: Arc<dyn ObjectStore>,
     counter: &Arc<Counter>,
-) -> Result<ParquetSource> {
-    let reader = CachedParquetFileReaderFactory::new(
-        runtime.object_store(ObjectStoreUrl::local_filesystem())?,
-        runtime.cache_manager.get_file_metadata_cache(),
-    );
+) -> ParquetSource {
+    let cache = runtime.cache_manager.get_file_metadata_cache();
+    let reader = CachedParquetFileReaderFactory::new(files, cache);
     let reader = WatchedReaders::new(reader, counter.clone());
-    Ok(ParquetSource::new(schema)
+    ParquetSource::new(schema)
         .with_parquet_file_reader_factory(Arc::new(reader))
         .with_metadata_size_hint(FOOTER_BYTES_HINT)
         .with_pushdown_filters(true)
-        .with_reorder_filters(true))
+        .with_reorder_filters(true)
 }
 
 fn mentions_id(filter: &Expr) -> bool {
@@ -498,15 +541,16 @@ impl TableProvider for EventsTable {
         let files = self.known_files(&full, predicate.as_ref());
         let files = self.indexed_files(files, partitions).await?;
         let names: Vec<&str> = inner.names.iter().map(String::as_str).collect();
-        let rebuilds = |(file, _): &(Arc<FileEntry>, RowsToRead)| {
-            file.packed.as_ref().is_some_and(|packed| packed.concerns(names.iter().copied()))
+        let is_single = |(file, _): &(Arc<FileEntry>, RowsToRead)| {
+            let rebuilds = |packed: &Arc<Packed>| packed.concerns(names.iter().copied());
+            file.cold.is_some() || file.packed.as_ref().is_some_and(rebuilds)
         };
-        let (packed, whole) = files.into_iter().partition(rebuilds);
-        let cold = self.file_plan(state, &stored, whole, &inner.indices, partitions)?;
-        let packed = self.packed_plan(packed, &full, &inner.indices, partitions)?;
+        let (single, together) = files.into_iter().partition(is_single);
+        let together = self.file_plan(state, &stored, together, &inner.indices, partitions)?;
+        let single = self.single_files_plan(single, &full, &inner.indices, partitions)?;
         let mut parts = vec![hot];
-        parts.extend(cold);
-        parts.extend(packed);
+        parts.extend(together);
+        parts.extend(single);
         let plan = match parts.len() {
             1 => parts.swap_remove(0),
             _ => UnionExec::try_new(parts)?,

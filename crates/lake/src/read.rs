@@ -7,6 +7,7 @@ use crate::LakeError;
 use crate::file::{BatchRows, Order, decode_batches};
 use crate::hot::{batch_numbers, longs, micros};
 use crate::limits::READ_SORT_BYTES_MAX;
+use crate::location::{Blame, FileBytes, Location};
 use crate::packed::{Packed, stands_for};
 use crate::sort::{Sorted, Sorter};
 use crate::writer::BATCHES_KEY;
@@ -89,12 +90,13 @@ pub(crate) fn collect(
 /// Adds the rows of `batch` in a file to `stored`; they must be as many as the log says.
 pub(crate) fn collect_from_file(
     stored: &mut Option<StoredBatch>,
-    path: &Path,
+    location: &Location,
     expected: BatchRows,
 ) -> Result<(), LakeError> {
+    let path = location.name();
     let before = stored.as_ref().map_or(0, |stored| stored.records.len());
     let wanted = Wanted::Range(expected.batch, expected.batch);
-    let mut rows = FileRows::open(path, Some(&wanted))?;
+    let mut rows = FileRows::open(location, Some(&wanted))?;
     while let Some(rows) = rows.next_rows()? {
         // What decodes to something else than we write is damage as well.
         collect(stored, &rows, expected.batch).map_err(|error| corrupt(path, error))?;
@@ -113,7 +115,7 @@ fn check_count(path: &Path, expected: BatchRows, found: usize) -> Result<(), Lak
 
 /// A file that is to be read in the order of the ledger.
 pub(crate) struct Source<'a> {
-    pub(crate) path: PathBuf,
+    pub(crate) location: Location,
     pub(crate) batches: &'a [BatchRows],
     pub(crate) order: Order,
 }
@@ -215,19 +217,20 @@ impl<'a> Cursor<'a> {
     fn open(scratch: &Path, source: &Source<'_>, wanted: &Wanted<'a>) -> Result<Self, LakeError> {
         let expected: Vec<BatchRows> =
             source.batches.iter().filter(|rows| wanted.has(rows.batch)).copied().collect();
-        let mut rows = FileRows::open(&source.path, Some(wanted))?;
+        let path = source.location.name();
+        let mut rows = FileRows::open(&source.location, Some(wanted))?;
         let reader = match source.order {
             Order::Ledger => Reader::InOrder(rows),
             Order::Source => {
                 let mut sorter = Sorter::new(scratch, Order::Ledger, READ_SORT_BYTES_MAX)?;
                 while let Some(part) = rows.next_rows()? {
-                    sorter.push(&only_wanted(&source.path, part, wanted)?)?;
+                    sorter.push(&only_wanted(path, part, wanted)?)?;
                 }
                 Reader::Sorted(sorter.finish()?)
             }
         };
         let mut cursor = Cursor {
-            path: source.path.clone(),
+            path: path.to_path_buf(),
             expected: expected.into_iter().peekable(),
             wanted: wanted.clone(),
             reader,
@@ -313,7 +316,7 @@ pub(crate) struct RowsToTake<'a> {
 
 /// The rows of a file, decoded part by part, with every text as it was before it was packed.
 pub(crate) struct FileRows {
-    path: PathBuf,
+    blame: Blame,
     reader: ParquetRecordBatchReader,
     packed: Option<Unpacking>,
 }
@@ -328,20 +331,26 @@ struct Unpacking {
 impl FileRows {
     /// Opens a file for the columns that make a record; with `wanted`, only row groups that may hold
     /// such a batch.
-    pub(crate) fn open(path: &Path, wanted: Option<&Wanted<'_>>) -> Result<Self, LakeError> {
+    pub(crate) fn open(
+        location: &Location,
+        wanted: Option<&Wanted<'_>>,
+    ) -> Result<Self, LakeError> {
         let rows = RowsToTake { batches: wanted, ..RowsToTake::default() };
-        FileRows::with_columns(path, &|name| RECORD_COLUMNS.contains(&name), &rows)
+        FileRows::with_columns(location, &|name| RECORD_COLUMNS.contains(&name), &rows)
     }
 
     /// Opens a file for the columns that `wanted` names, by their stored names.
     pub(crate) fn with_columns(
-        path: &Path,
+        location: &Location,
         wanted: &dyn Fn(&str) -> bool,
         rows: &RowsToTake<'_>,
     ) -> Result<Self, LakeError> {
+        let path = location.name();
         guarded(path, || {
-            let mut builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?)
-                .map_err(|error| corrupt(path, error))?;
+            let file = location.open()?;
+            let blame = file.blame(location);
+            let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)
+                .map_err(|error| blame.error(error))?;
             let packed = Packed::of_footer(path, builder.metadata())?;
             let needed = packed.as_ref().map(|packed| packed.needs(wanted)).unwrap_or_default();
             let schema = builder.parquet_schema();
@@ -378,15 +387,16 @@ impl FileRows {
                 builder = builder.with_row_selection(selection);
             }
             let builder = builder.with_projection(mask).with_batch_size(at_once);
-            let reader = builder.build().map_err(|error| corrupt(path, error))?;
-            Ok(FileRows { path: path.to_path_buf(), reader, packed })
+            let reader = builder.build().map_err(|error| blame.error(error))?;
+            Ok(FileRows { blame, reader, packed })
         })
     }
 
     pub(crate) fn next_rows(&mut self) -> Result<Option<RecordBatch>, LakeError> {
-        let FileRows { path, reader, packed } = self;
+        let FileRows { blame, reader, packed } = self;
+        let path = blame.name();
         guarded(path, || {
-            let rows = reader.next().transpose().map_err(|error| corrupt(path, error))?;
+            let rows = reader.next().transpose().map_err(|error| blame.error(error))?;
             let (Some(rows), Some(unpacking)) = (&rows, packed) else { return Ok(rows) };
             let whole = unpacking.packed.unpacked(path, rows)?;
             let fields = whole.schema_ref().fields().iter().enumerate();
@@ -400,7 +410,7 @@ impl FileRows {
 }
 
 fn row_groups_with(
-    builder: &ParquetRecordBatchReaderBuilder<File>,
+    builder: &ParquetRecordBatchReaderBuilder<FileBytes>,
     wanted: &Wanted<'_>,
 ) -> Vec<usize> {
     let number = |number: i64| u64::try_from(number).unwrap_or_default();

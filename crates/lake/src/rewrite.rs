@@ -8,6 +8,7 @@ use crate::file::{FileEntry, Order};
 use crate::hot::{batch_numbers, conform, longs, micros, split_by, union_schema};
 use crate::lake::{FileWritten, Lake};
 use crate::limits::HISTORY_ROWS;
+use crate::location::Location;
 use crate::read::{FileRows, RowsToTake, Wanted};
 use crate::text_index::MESSAGE;
 use crate::writer::{FileRows as NewRows, FinishedFile, Layout, NewFile, Place, finished_file};
@@ -93,8 +94,8 @@ impl Lake {
                 continue;
             }
             let before = places.found.len();
-            let path = self.root.join(&file.path);
-            let mut records = FileRows::open(&path, Some(&Wanted::Set(&places.batches)))?;
+            let location = self.location(file);
+            let mut records = FileRows::open(&location, Some(&Wanted::Set(&places.batches)))?;
             while let Some(part) = records.next_rows()? {
                 places.check(&new, &part)?;
             }
@@ -147,8 +148,8 @@ impl Lake {
         file: &FileEntry,
         name: &str,
     ) -> Result<Option<FinishedFile>, LakeError> {
-        let path = self.root.join(&file.path);
-        let mut reader = FileRows::with_columns(&path, &|_| true, &RowsToTake::default())?;
+        let location = self.location(file);
+        let mut reader = FileRows::with_columns(&location, &|_| true, &RowsToTake::default())?;
         let layout = match file.order {
             Order::Ledger => Layout::Ledger,
             Order::Source => Layout::Source(self.keep_raw()),
@@ -175,9 +176,9 @@ impl Lake {
         if left.entry.packed.is_some() {
             // Nobody judges these records before the old file goes.
             let mut again = Texts::default();
-            let path = left.unfinished();
+            let location = Location::Local(left.unfinished());
             let wanted = |name: &str| Texts::COLUMNS.contains(&name);
-            let mut rows = FileRows::with_columns(&path, &wanted, &RowsToTake::default())?;
+            let mut rows = FileRows::with_columns(&location, &wanted, &RowsToTake::default())?;
             while let Some(part) = rows.next_rows()? {
                 again.add(&part)?;
             }

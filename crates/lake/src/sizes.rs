@@ -2,12 +2,13 @@
 
 use crate::LakeError;
 use crate::columns::unescape;
-use crate::file::{FileEntry, Order};
+use crate::file::Order;
 use crate::lake::Lake;
 use crate::packed::{Packed, TARGETS, stands_for};
 use crate::read::{corrupt, guarded, open};
 use crate::writer::RECEIVED_KEY;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::file::metadata::ColumnChunkMetaData;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,11 @@ pub struct DatasetSize {
     pub files: u64,
     /// Those of them that were compacted.
     pub compacted: u64,
-    /// Row groups of all files.
+    /// Those of them that lie in a cold store.
+    pub cold: u64,
+    /// Bytes of these, without their text indexes, which stay.
+    pub stored_cold: u64,
+    /// Row groups of the files that do not lie in a cold store.
     pub row_groups: u64,
     /// Events.
     pub rows: u64,
@@ -30,7 +35,7 @@ pub struct DatasetSize {
     pub stored: u64,
     /// Bytes of the text indexes.
     pub text_index: u64,
-    /// Each column by its field's name.
+    /// Each column of the files that do not lie in a cold store, by its field's name.
     pub columns: BTreeMap<String, ColumnSize>,
 }
 
@@ -48,7 +53,8 @@ pub struct ColumnSize {
 }
 
 impl Lake {
-    /// Every dataset of the table, with what its files take. Reads the end of every file.
+    /// Every dataset of the table, with what its files take. Reads the end of every file, but of those in
+    /// cold stores, which are not asked.
     ///
     /// # Errors
     /// [`LakeError`], which names the first file that does not read.
@@ -56,27 +62,61 @@ impl Lake {
         let mut sizes: BTreeMap<Arc<str>, DatasetSize> = BTreeMap::new();
         for file in self.files() {
             let size = sizes.entry(file.dataset.clone()).or_default();
-            add(size, &self.directory().join(&file.path), &file)?;
+            size.files += 1;
+            size.compacted += u64::from(file.order == Order::Source);
+            size.rows += file.rows;
+            let text_index = file.text_index.as_ref().map_or(0, |index| index.bytes);
+            size.stored += file.bytes + text_index;
+            size.text_index += text_index;
+            match &file.cold {
+                None => add_columns(size, &self.directory().join(&file.path))?,
+                Some(cold) => {
+                    size.cold += 1;
+                    size.stored_cold += file.bytes;
+                    size.received += cold.received;
+                }
+            }
         }
         Ok(sizes)
     }
 }
 
-fn add(size: &mut DatasetSize, path: &Path, file: &FileEntry) -> Result<(), LakeError> {
-    let metadata = guarded(path, || {
+fn metadata_of(path: &Path) -> Result<ArrowReaderMetadata, LakeError> {
+    guarded(path, || {
         ArrowReaderMetadata::load(&open(path)?, Default::default())
             .map_err(|error| corrupt(path, error))
-    })?;
-    let bytes = |number: i64| u64::try_from(number).unwrap_or_default();
-    size.files += 1;
-    size.compacted += u64::from(file.order == Order::Source);
-    size.rows += file.rows;
-    let text_index = file.text_index.as_ref().map_or(0, |index| index.bytes);
-    size.stored += file.bytes + text_index;
-    size.text_index += text_index;
-    let stated = metadata.metadata().file_metadata().key_value_metadata();
-    let stated = stated.and_then(|pairs| pairs.iter().find(|pair| pair.key == RECEIVED_KEY));
-    let stated: Option<u64> = stated.and_then(|pair| pair.value.as_deref()?.parse().ok());
+    })
+}
+
+/// Bytes that the events of a local file had when they were received.
+pub(crate) fn received_of(path: &Path) -> Result<u64, LakeError> {
+    let metadata = metadata_of(path)?;
+    Ok(stated(&metadata).unwrap_or_else(|| {
+        let groups = metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
+        let original = |chunk: &&ColumnChunkMetaData| {
+            unescape(&chunk.column_path().parts().join(".")) == envelope::ORIGINAL
+        };
+        groups.filter(original).map(received_in).sum()
+    }))
+}
+
+fn stated(metadata: &ArrowReaderMetadata) -> Option<u64> {
+    let pairs = metadata.metadata().file_metadata().key_value_metadata()?;
+    pairs.iter().find(|pair| pair.key == RECEIVED_KEY)?.value.as_deref()?.parse().ok()
+}
+
+/// Of a file from before they said so: each value has its length before it, 4 bytes.
+fn received_in(chunk: &ColumnChunkMetaData) -> u64 {
+    bytes(chunk.uncompressed_size()).saturating_sub(bytes(chunk.num_values()) * 4)
+}
+
+fn bytes(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+fn add_columns(size: &mut DatasetSize, path: &Path) -> Result<(), LakeError> {
+    let metadata = metadata_of(path)?;
+    let stated = stated(&metadata);
     size.received += stated.unwrap_or_default();
     let packed = Packed::of_footer(path, metadata.metadata())?;
     for column in TARGETS.map(|target| target.column) {
@@ -93,9 +133,7 @@ fn add(size: &mut DatasetSize, path: &Path, file: &FileEntry) -> Result<(), Lake
             let hidden = packed.as_ref().and_then(|_| stands_for(&stored_name));
             let name = hidden.map_or_else(|| unescape(&stored_name), str::to_owned);
             if name == envelope::ORIGINAL && stated.is_none() {
-                // Written before files said so: each value has its length before it, 4 bytes.
-                let lengths = bytes(chunk.num_values()) * 4;
-                size.received += bytes(chunk.uncompressed_size()).saturating_sub(lengths);
+                size.received += received_in(chunk);
             }
             let column = size.columns.entry(name).or_default();
             column.stored += bytes(chunk.compressed_size());

@@ -100,13 +100,15 @@ pub(crate) fn unfinished_index_path(parquet: &str) -> String {
 /// Removes a Parquet file of the table, its text index first: one never lies there without the file
 /// it is of.
 pub(crate) fn remove_with_index(root: &Path, parquet: &str) -> io::Result<()> {
-    for path in [root.join(text_index_path(parquet)), root.join(parquet)] {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    remove_if_there(&root.join(text_index_path(parquet)))?;
+    remove_if_there(&root.join(parquet))
+}
+
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn digest_bytes(hex: &str) -> Option<[u8; 32]> {

@@ -241,6 +241,7 @@ impl NewFile {
             order: self.order,
             text_index: Some(text_index),
             packed,
+            cold: None,
         };
         Ok(FinishedFile { root: self.root.clone(), entry, published: false })
     }

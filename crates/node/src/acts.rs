@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use yagura_acts::{Act, ActKind, Observed};
 use yagura_event::{EventBatch, Lang, UtcMicros, columns};
@@ -51,11 +52,16 @@ pub struct ActsFound {
     pub events_cut: bool,
     /// How far before the asked time beginnings were looked for, in hours; 0 where they were not.
     pub look_back_hours: i64,
+    /// What could not be read.
+    #[serde(default)]
+    pub unread: Vec<crate::Unread>,
 }
 
 struct Read {
     batches: Vec<RecordBatch>,
     cut: bool,
+    /// By store.
+    unread: BTreeMap<String, crate::Unread>,
 }
 
 impl Node {
@@ -69,7 +75,7 @@ impl Node {
         let (parsed, from, to) = self.understood(&asked.search)?;
         let live = self.searcher().live(&parsed).map_err(wrong_query)?;
         let _turn = RUNNING.acquire().await.map_err(|_| NodeError::Stopped("the maker of acts"))?;
-        let mut read = Read { batches: Vec::new(), cut: false };
+        let mut read = Read { batches: Vec::new(), cut: false, unread: BTreeMap::new() };
         for (part, wanted) in yagura_acts::WANTED.into_iter().enumerate() {
             self.read_part(&mut read, wanted, part > 0, from, to).await?;
         }
@@ -81,6 +87,7 @@ impl Node {
             self.read_part(&mut read, part, true, Some(before), Some(from)).await?;
             look_back_hours = ACT_LOOK_BACK_HOURS;
         }
+        let unread: Vec<_> = std::mem::take(&mut read.unread).into_values().collect();
         let (node, asked) = (self.clone(), asked.clone());
         let made = tokio::task::spawn_blocking(move || {
             let (observed, counters) = yagura_acts::acts_of(read.batches);
@@ -88,6 +95,7 @@ impl Node {
                 events_read: counters.events,
                 events_cut,
                 look_back_hours,
+                unread,
                 ..found
             })
         });
@@ -110,9 +118,17 @@ impl Node {
         let names = yagura_acts::COLUMNS.iter().filter(|name| with_text || **name != "message");
         request.columns = names.map(|name| (*name).to_owned()).collect();
         let answer = self.searcher().search(request).await.map_err(wrong_query)?;
+        let scans = answer.scans();
         let (batches, cut) = answer.collect().await.map_err(wrong_query)?;
         read.cut |= cut;
         read.batches.extend(batches);
+        for unread in crate::Unread::of(&scans.unread()) {
+            let known = read.unread.entry(unread.store.clone()).or_insert_with(|| unread.clone());
+            // Each part reads the same files for other events.
+            if unread.files > known.files {
+                *known = unread;
+            }
+        }
         Ok(())
     }
 

@@ -109,6 +109,13 @@ impl Audit {
         digests.files.contains_key(path)
     }
 
+    /// Recorded files whose path `is_meant` takes, with their sizes.
+    pub(crate) fn files_where(&self, is_meant: impl Fn(&str) -> bool) -> Vec<(String, u64)> {
+        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        let meant = digests.iter().filter(|file| is_meant(&file.path));
+        meant.map(|file| (file.path.clone(), file.bytes)).collect()
+    }
+
     /// Whether `file` is as it was recorded.
     pub(crate) fn file_is(&self, file: &FileDigest) -> bool {
         let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);

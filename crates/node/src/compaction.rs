@@ -193,7 +193,7 @@ impl Compacting {
 }
 
 /// On Linux the priority is the thread's, not the process's.
-fn give_way() {
+pub(crate) fn give_way() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "the compacting thread keeps its priority");
@@ -393,7 +393,7 @@ impl Run<'_> {
         for file in jobs.iter().flat_map(|job| &job.files) {
             if !audit.file_is(&recorded(lake, file)) {
                 let reason = "the audit log has another digest of it, or none".to_owned();
-                let path = lake.directory().join(&file.path);
+                let path = lake.name_of(file);
                 return Err(LakeError::Corrupt { path, reason }.into());
             }
         }
@@ -454,7 +454,7 @@ pub(crate) fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 
-fn recorded(lake: &Lake, file: &FileEntry) -> FileDigest {
+pub(crate) fn recorded(lake: &Lake, file: &FileEntry) -> FileDigest {
     let FileWritten { path, sha256, bytes, .. } = lake.file_written(file);
     FileDigest { path, sha256, bytes }
 }
@@ -467,7 +467,7 @@ fn refused_places(
 ) -> Option<BTreeSet<(String, String)>> {
     let about = |job: &&CompactJob| match error {
         NodeError::Lake(LakeError::Corrupt { path, .. }) => {
-            job.files.iter().any(|file| lake.directory().join(&file.path) == *path)
+            job.files.iter().any(|file| lake.name_of(file) == *path)
         }
         NodeError::Lake(LakeError::NotVerified { batch, .. }) => {
             job.files.iter().any(|file| file.rows_of(*batch).is_some())

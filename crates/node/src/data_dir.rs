@@ -88,8 +88,12 @@ impl DataDir {
         self.root.join("forward")
     }
 
-    /// `path` as messages and audit records name it: relative to the root, with `/`.
+    /// `path` as messages and audit records name it: relative to the root, with `/`. The URL of an object
+    /// in a cold store is its own name.
     pub fn relative(&self, path: &Path) -> String {
+        if let Some(url) = path.to_str().filter(|path| crate::tiers::is_object(path)) {
+            return url.to_owned();
+        }
         let inside = path.strip_prefix(&self.root).unwrap_or(path);
         let parts = inside.components().map(|part| part.as_os_str().to_string_lossy());
         parts.collect::<Vec<_>>().join("/")

@@ -117,6 +117,11 @@ impl NodeError {
         Words::new(self.to_string(), ja)
     }
 
+    /// Whether a file could not be had from its cold store. Shown to the caller.
+    pub fn is_of_a_cold_store(&self) -> bool {
+        matches!(self, NodeError::Lake(yagura_lake::LakeError::Cold { .. }))
+    }
+
     /// A wrong request, in both languages.
     pub fn request(message: impl Into<String>, message_ja: impl Into<String>) -> Self {
         NodeError::Request { message: message.into(), message_ja: message_ja.into(), place: None }

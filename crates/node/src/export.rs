@@ -52,8 +52,8 @@ pub struct Export {
 
 enum Source {
     Search(Box<RowStream>, Wanted),
-    /// Rows that are here, and whether there would be more.
-    Page(std::vec::IntoIter<Row>, bool),
+    /// Rows that are here, and what is missing.
+    Page(std::vec::IntoIter<Row>, Missing),
 }
 
 /// How many rows were asked for.
@@ -111,7 +111,8 @@ impl Node {
             ExportOf::Sql(statement) => {
                 let page = self.sql(statement).await?;
                 let cut = page.cut || page.notices.iter().any(|notice| notice.cut);
-                (Source::Page(page.rows.into_iter(), cut), json!({ "sql": statement }))
+                let missing = Missing { cut, unread: page.unread };
+                (Source::Page(page.rows.into_iter(), missing), json!({ "sql": statement }))
             }
             ExportOf::Acts(query) => {
                 let found = self.acts(query).await?;
@@ -121,7 +122,8 @@ impl Node {
                     "last": search.last, "limit": search.limit, "offset": search.offset,
                 });
                 let more = found.events_cut || found.cut && search.limit == 0;
-                (Source::Page(found.rows.into_iter(), more), asked)
+                let missing = Missing { cut: more, unread: found.unread };
+                (Source::Page(found.rows.into_iter(), missing), asked)
             }
         };
         if format == Format::Ocsf && !matches!(of, ExportOf::Search(_)) {
@@ -204,19 +206,21 @@ impl Drop for Export {
 }
 
 impl Source {
-    /// The next row. Rows that a limit of the engine holds back are an error: a file of which a part is
-    /// missing must not look whole.
+    /// The next row. Rows that a limit of the engine holds back, or that lie where they cannot be read,
+    /// are an error: a file of which a part is missing must not look whole.
     fn next(&mut self, runtime: &tokio::runtime::Handle) -> Result<Option<Row>, NodeError> {
         match self {
             Source::Search(rows, wanted) => match runtime.block_on(rows.next()).transpose()? {
                 Some(row) => Ok(Some(row)),
-                None if *wanted == Wanted::All && rows.end().is_cut() => Err(cut()),
-                None => Ok(None),
+                None => {
+                    let end = rows.end();
+                    let cut = *wanted == Wanted::All && end.is_cut();
+                    Missing { cut, unread: end.unread }.checked()
+                }
             },
-            Source::Page(rows, more) => match rows.next() {
+            Source::Page(rows, missing) => match rows.next() {
                 Some(row) => Ok(Some(row)),
-                None if *more => Err(cut()),
-                None => Ok(None),
+                None => missing.checked(),
             },
         }
     }
@@ -230,6 +234,34 @@ fn entry(node: &Node, action: &str, what: &Value, more: Value) -> Value {
         }
     }
     entry
+}
+
+/// What the rows of an answer lack.
+struct Missing {
+    /// There are more.
+    cut: bool,
+    unread: Vec<crate::Unread>,
+}
+
+impl Missing {
+    fn checked(&self) -> Result<Option<Row>, NodeError> {
+        if self.cut {
+            return Err(cut());
+        }
+        match self.unread.first() {
+            None => Ok(None),
+            Some(unread) => Err(NodeError::Busy {
+                message: format!(
+                    "{} files could not be read, so the file would not be whole: {}",
+                    unread.files, unread.reason
+                ),
+                message_ja: format!(
+                    "{}ファイルを読めないため、書き出すファイルは完全になりません: {}",
+                    unread.files, unread.reason_ja
+                ),
+            }),
+        }
+    }
 }
 
 fn cut() -> NodeError {

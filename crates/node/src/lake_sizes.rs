@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 use yagura_event::UtcMicros;
-use yagura_lake::{DatasetSize, FileWritten};
+use yagura_lake::{ColdRemoved, DatasetSize, FileWritten};
 
 /// How long removing waits for others that read or remove.
 const REMOVING_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -43,13 +43,41 @@ fn dataset(name: &str, size: &DatasetSize) -> Value {
         "ratio": ratio(size.received, size.stored),
         "files": size.files,
         "files.compacted": size.compacted,
+        "files.cold": size.cold,
+        "stored.cold": size.stored_cold,
         "row_groups": size.row_groups,
     })
 }
 
 impl Node {
+    /// Objects of cold stores that no file of the table lies in, and what became of them.
+    fn vacuum_cold(&self, dry_run: bool) -> Result<Vec<Value>, NodeError> {
+        let mover = self.tiers().mover();
+        let object = |url: &str, bytes: u64, removable: bool, reason: &str| {
+            json!({
+                "file.path": url,
+                "file.size": bytes,
+                "kind": "object",
+                "removed": removable && !dry_run,
+                "removable": removable,
+                "reason": reason,
+            })
+        };
+        if dry_run {
+            let left = mover.left_over();
+            return Ok(left.iter().map(|(url, bytes)| object(url, *bytes, true, "")).collect());
+        }
+        let tidied = mover.tidy()?;
+        let shown = tidied.iter().map(|one| match &one.removed {
+            ColdRemoved::Gone => object(&one.url, one.bytes, true, ""),
+            ColdRemoved::VersionKept(version) => object(&one.url, one.bytes, true, version),
+            ColdRemoved::Refused(reason) => object(&one.url, one.bytes, false, reason),
+        });
+        Ok(shown.collect())
+    }
+
     /// What was received and what it takes in the table, by dataset and by column, largest first. Reads
-    /// the end of every file. What is in memory only is not counted.
+    /// the end of every file here; columns are those of these files. What is in memory only is not counted.
     pub fn lake_sizes(&self) -> Result<Value, NodeError> {
         let sizes = self.lake().sizes()?;
         let mut total = DatasetSize::default();
@@ -57,6 +85,8 @@ impl Node {
         for (name, size) in &sizes {
             total.files += size.files;
             total.compacted += size.compacted;
+            total.cold += size.cold;
+            total.stored_cold += size.stored_cold;
             total.row_groups += size.row_groups;
             total.rows += size.rows;
             total.received += size.received;
@@ -127,11 +157,12 @@ impl Node {
         let kept = crate::reprocess::REPLACED_KEPT_MICROS;
         let before = UtcMicros::from_micros(self.clock().now().as_micros() - kept);
         let (lake, audit) = (self.lake(), self.audit());
+        let objects = self.vacuum_cold(request.dry_run)?;
         // Before the table, as a verification does.
         let _free = if request.dry_run { None } else { Some(self.wait_to_remove()?) };
         let _writing = self.pause_table();
         let free = lake.replaced_before(before);
-        let mut files = Vec::new();
+        let mut files = objects;
         for file in lake.replaced() {
             let goes = free.iter().any(|free| free.path == file.path);
             files.push(json!({
@@ -146,7 +177,8 @@ impl Node {
             crate::reprocess::remove_replaced(lake, audit, before)?;
         }
         let in_journal = crate::verify::batches_in_journal(self.data());
-        for orphan in &lake.open_report().orphans {
+        let orphans = lake.open_report().orphans.iter();
+        for orphan in orphans.filter(|orphan| !lake.has_local(orphan)) {
             let Ok(data) = std::fs::metadata(orphan) else { continue };
             let vouched = |batch: u64| {
                 let fold = self.retaining().fold();
@@ -156,7 +188,7 @@ impl Node {
             let goes = lake.may_remove_orphan(orphan, vouched).unwrap_or(false);
             let mut found = vec![(self.data().relative(orphan), data.len())];
             // Its text index goes with it.
-            if let Some(index) = crate::node::index_of_orphan(self.data(), orphan) {
+            if let Some(index) = crate::node::index_of_orphan(self.data(), lake, orphan) {
                 let bytes = std::fs::metadata(self.data().root().join(&index));
                 found.push((index, bytes.map_or(0, |data| data.len())));
             }

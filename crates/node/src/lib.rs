@@ -41,6 +41,7 @@ mod searches;
 mod sink;
 pub mod sources;
 mod tables;
+mod tiers;
 mod verify;
 mod watch;
 
@@ -62,13 +63,15 @@ pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
 pub use reprocess::ReprocessRequest;
 pub use retention::RetentionSettings;
 pub use rows::{
-    Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery, SortOrder, Told, from_base64, row_bytes,
+    Page, PageRoom, Row, RowStream, SearchEnd, SearchQuery, SortOrder, Told, Unread, from_base64,
+    row_bytes,
 };
 pub use rules::{RULE_FILE_BYTES_MAX, RULE_FILES_MAX, ReloadRequest};
 pub use saved::{SaveRequest, SavedSearch, Schedule};
 pub use searches::new_search_id;
 pub use sink::JournalSink;
 pub use sources::SourceOptions;
+pub use tiers::{RehydrateRequest, TIER_DAYS_MAX, TierOptions, TierRequest};
 pub use verify::{VerifyReport, VerifyScope, verify_dir};
 pub use yagura_export::Format as ExportFormat;
-pub use yagura_lake::{KeepRaw, ScanCounts};
+pub use yagura_lake::{AccessKey, ColdSettings, KeepRaw, ScanCounts};

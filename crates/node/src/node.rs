@@ -40,7 +40,8 @@ pub struct Node {
     enriching: Arc<Enriching>,
     pub(crate) rereading: crate::reprocess::Rereading,
     pub(crate) compacting: crate::compaction::Compacting,
-    retaining: crate::retention::Retaining,
+    retaining: Arc<crate::retention::Retaining>,
+    tiers: crate::tiers::Tiers,
     pub(crate) rules: Rules,
     pub(crate) journal: Journal,
     events_log: Arc<Log>,
@@ -138,6 +139,7 @@ impl Node {
         let mut enrichment = RecordedEnrichment::default();
         let mut saved = crate::saved::Fold::default();
         let mut retention = crate::retention::RetentionFold::default();
+        let mut cold = crate::tiers::RecordedCold::default();
         for entry in &entries {
             desk.replay(entry);
             hunts.replay(entry);
@@ -147,6 +149,7 @@ impl Node {
             enrichment.replay(entry);
             saved.replay(entry);
             retention.replay(entry);
+            cold.replay(entry);
         }
         drop(entries);
         // A crash may have come between an alert and the chain it completed.
@@ -165,6 +168,8 @@ impl Node {
         let is_empty = events_log.size() == 0;
         let retaining =
             crate::retention::Retaining::take_up(retention, asked, is_empty, &audit, opened_at)?;
+        let retaining = Arc::new(retaining);
+        cold.take_up(options.cold.as_ref(), &audit, opened_at)?;
         let book = normalizer.sources();
         let source_zone =
             source_settings.take_up(options.sources.as_ref(), book, &audit, opened_at)?;
@@ -181,6 +186,7 @@ impl Node {
                 .unwrap_or(i64::MAX),
             path_prefix: data.relative(&data.lake().join("events")),
             keep_raw: options.keep_raw.clone(),
+            cold: cold.stores(),
         };
         let lake = Lake::open(&data.lake().join("events"), lake_options, clock.clone())?;
         let lake = Arc::new(lake);
@@ -272,6 +278,19 @@ impl Node {
             counters: pipeline.counters.clone(),
             hot_bytes_max: options.hot_bytes_max,
         };
+        let mover = crate::tiers::Mover {
+            lake: lake.clone(),
+            audit: audit.clone(),
+            events_log: events_log.clone(),
+            table: table.clone(),
+            kept: kept.clone(),
+            clock: clock.clone(),
+            retaining: retaining.clone(),
+            recorded: Mutex::new(cold),
+            compacts: options.compact.is_some(),
+            turn: Mutex::default(),
+            refused: Mutex::default(),
+        };
         let compacting = Compacting::start(compactor, options.compact)?;
         let backups = Backups::new(Source {
             data: data.clone(),
@@ -285,6 +304,7 @@ impl Node {
             kept: kept.clone(),
             clock: clock.clone(),
         });
+        let tiers = crate::tiers::Tiers::start(mover, options.cold.as_ref())?;
         let saved = crate::saved::SavedSearches::new(audit.clone(), saved);
         let node = Node {
             data,
@@ -297,6 +317,7 @@ impl Node {
             rereading: crate::reprocess::Rereading::default(),
             compacting,
             retaining,
+            tiers,
             rules,
             journal,
             events_log,
@@ -478,6 +499,10 @@ impl Node {
         &self.retaining
     }
 
+    pub(crate) fn tiers(&self) -> &crate::tiers::Tiers {
+        &self.tiers
+    }
+
     /// Begins a new segment of the journal, and waits until what can go of the others is gone.
     pub(crate) fn turn_journal(&self) -> Result<(), NodeError> {
         self.journal.turn()?;
@@ -645,6 +670,8 @@ impl Node {
                 "lake.files": lake.files,
                 "lake.file_rows": lake.file_rows,
                 "lake.file_bytes": lake.file_bytes,
+                "lake.cold_files": lake.cold_files,
+                "lake.cold_bytes": lake.cold_bytes,
                 "desk.alerts": desk.raised,
                 "desk.below_level": desk.below_level,
                 "desk.suppressed": desk.suppressed,
@@ -685,6 +712,7 @@ impl Node {
         self.rereading.close();
         self.compacting.close();
         self.backups.close();
+        self.tiers.close();
         if let Some(forwarding) = self.forwarding() {
             forwarding.save_all(self);
         }
@@ -780,7 +808,8 @@ fn remove_orphans(
         let path = data.relative(orphan);
         if audit.has_file(&path) && lake.may_remove_orphan(orphan, vouched)? {
             let mut paths = vec![path];
-            paths.extend(index_of_orphan(data, orphan).filter(|path| audit.has_file(path)));
+            let index = index_of_orphan(data, lake, orphan);
+            paths.extend(index.filter(|path| audit.has_file(path)));
             audit.record_removed(&paths)?;
         }
         if !lake.remove_orphan(orphan, vouched)? {
@@ -803,8 +832,11 @@ pub(crate) fn was_deleted(
     stream.is_some_and(|stream| deleted.has(&stream, batch))
 }
 
-/// The text index that lies beside an orphan, if there is one.
-pub(crate) fn index_of_orphan(data: &DataDir, orphan: &Path) -> Option<String> {
+/// The text index that lies beside an orphan and goes with it, if there is one.
+pub(crate) fn index_of_orphan(data: &DataDir, lake: &Lake, orphan: &Path) -> Option<String> {
+    if lake.index_is_used(orphan) {
+        return None;
+    }
     let name = yagura_lake::text_index_path(orphan.file_name()?.to_str()?);
     let path = orphan.with_file_name(name);
     path.try_exists().is_ok_and(|there| there).then(|| data.relative(&path))

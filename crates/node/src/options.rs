@@ -46,6 +46,9 @@ pub struct NodeOptions {
     pub compact: Option<crate::CompactOptions>,
     /// Streams of which compacted files keep received bytes and messages as they are.
     pub keep_raw: KeepRaw,
+    /// The cold store that old files go to, which is recorded where it is new; `None`: as it was recorded
+    /// last, and nothing goes there by itself.
+    pub cold: Option<crate::TierOptions>,
     /// Alerts.
     pub desk: DeskOptions,
     /// What correlations may keep, and how late events may come.
@@ -70,6 +73,7 @@ impl Default for NodeOptions {
             flush_interval: Duration::from_secs(300),
             compact: None,
             keep_raw: KeepRaw::All,
+            cold: None,
             desk: DeskOptions::default(),
             correlations: CorrelatorOptions::default(),
         }

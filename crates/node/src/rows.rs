@@ -72,6 +72,9 @@ pub struct Page {
     /// What else there is to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Told>,
+    /// What could not be read.
+    #[serde(default)]
+    pub unread: Vec<Unread>,
 }
 
 /// What is searched for.
@@ -119,6 +122,40 @@ impl From<SortOrder> for Order {
     }
 }
 
+/// Files of a cold store that could not be read: the answer is what the others have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// The store, by its URL.
+    pub store: String,
+    /// How many files.
+    pub files: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Why, and the remedy, in English.
+    pub reason: String,
+    /// The same in Japanese.
+    pub reason_ja: String,
+}
+
+impl From<&yagura_lake::Unread> for Unread {
+    fn from(unread: &yagura_lake::Unread) -> Self {
+        let words = unread.problem.words(&unread.store);
+        Unread {
+            store: unread.store.to_string(),
+            files: unread.files,
+            rows: unread.rows,
+            reason: words.en().to_owned(),
+            reason_ja: words.ja().to_owned(),
+        }
+    }
+}
+
+impl Unread {
+    pub(crate) fn of(unread: &[yagura_lake::Unread]) -> Vec<Self> {
+        unread.iter().map(Unread::from).collect()
+    }
+}
+
 /// How a search ended.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SearchEnd {
@@ -130,6 +167,9 @@ pub struct SearchEnd {
     /// What else there is to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Told>,
+    /// What could not be read.
+    #[serde(default)]
+    pub unread: Vec<Unread>,
 }
 
 impl SearchEnd {
@@ -279,6 +319,7 @@ impl Node {
                 for row in plain_rows(&batch.slice(rows.start, rows.len())) {
                     if !room.takes(&row) {
                         page.cut = true;
+                        page.unread = Unread::of(&answer.unread());
                         return Ok(page);
                     }
                     page.rows.push(row);
@@ -286,6 +327,7 @@ impl Node {
             }
         }
         page.cut = answer.truncated();
+        page.unread = Unread::of(&answer.unread());
         Ok(page)
     }
 
@@ -436,8 +478,12 @@ impl RowStream {
 
     /// How it ended; final once the stream has.
     pub fn end(&self) -> SearchEnd {
-        let notices = told(&self.answer);
-        SearchEnd { cut: self.answer.truncated(), scanned: self.answer.scanned(), notices }
+        SearchEnd {
+            cut: self.answer.truncated(),
+            scanned: self.answer.scanned(),
+            notices: told(&self.answer),
+            unread: Unread::of(&self.answer.unread()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! audit log; every batch the ledger has a header of must be there, with the root it was sealed
 //! with.
 
+mod cold;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,11 @@ pub struct VerifyScope {
     pub to: Option<UtcMicros>,
     /// Only this event.
     pub event: Option<EventId>,
+    /// Whether what lies in cold stores is left out, which the report says.
+    pub no_cold: bool,
+    /// How a cold store is reached, where its account is not in the environment. Of a directory that is
+    /// open, as it was opened.
+    pub cold: Option<yagura_lake::ColdSettings>,
 }
 
 impl VerifyScope {
@@ -106,7 +112,8 @@ impl VerifyScope {
                 )
             }),
         };
-        Ok(VerifyScope { from: instant(from)?, to: instant(to)?, event })
+        let (from, to) = (instant(from)?, instant(to)?);
+        Ok(VerifyScope { from, to, event, ..VerifyScope::default() })
     }
 }
 
@@ -133,7 +140,12 @@ pub fn verify_dir(
     let audit = verifier.open_log("audit");
     if let (Some(events), Some(audit)) = (events, audit) {
         let directory = data.lake().join("events");
-        let options = LakeOptions::default();
+        let mut cold = crate::tiers::recorded(data).stores();
+        if let Some(given) = &scope.cold {
+            cold.retain(|known| known.url() != given.url());
+            cold.push(given.clone());
+        }
+        let options = LakeOptions { cold, ..LakeOptions::default() };
         let lake = match directory.try_exists() {
             Ok(true) => match Lake::open(&directory, options, clock.clone()) {
                 Ok(lake) => Some(lake),
@@ -497,7 +509,8 @@ impl<'a> Verifier<'a> {
 
     /// Files that never change, against their digests; and files nobody knows.
     fn files(&mut self, digests: &FileDigests, events: &Log, lake: Option<&Lake>) {
-        for file in digests.iter() {
+        self.cold_files(digests, lake);
+        for file in digests.iter().filter(|file| !crate::tiers::is_object(&file.path)) {
             self.checked(FILES, 1);
             match digest_of(self.data, &self.data.root().join(&file.path)) {
                 Ok(found) if found == *file => {}
@@ -591,7 +604,7 @@ impl<'a> Verifier<'a> {
             };
             if !batches.is_empty() && batches.iter().all(|rows| known(rows.batch)) {
                 explained.insert(self.data.relative(orphan));
-                explained.extend(crate::node::index_of_orphan(self.data, orphan));
+                explained.extend(crate::node::index_of_orphan(self.data, lake, orphan));
             }
         }
         for file in lake.inventory().unwrap_or_default() {

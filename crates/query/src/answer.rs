@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use yagura_lake::{ScanCounts, ScanWatch};
+use yagura_lake::{ScanCounts, ScanWatch, Unread};
 
 /// The rows of an answer as they are found. Dropping it ends the query.
 #[derive(Debug)]
@@ -47,6 +47,16 @@ impl Answer {
     /// What there is to know about it beside its rows, such as what a limit left out.
     pub fn notices(&self) -> Vec<Notice> {
         self.notices.all()
+    }
+
+    /// Files that could not be read: the answer is what the others have. Final once the stream has ended.
+    pub fn unread(&self) -> Vec<Unread> {
+        self.scans.unread()
+    }
+
+    /// The hand on its scans, for who takes the rows and asks then.
+    pub fn scans(&self) -> ScanWatch {
+        self.scans.clone()
     }
 
     /// All rows, and whether there would be more.

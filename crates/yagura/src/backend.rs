@@ -14,7 +14,7 @@ use yagura_enrich::Kind;
 use yagura_event::{Clock, EventId, Lang, StreamName, SystemClock};
 use yagura_node::{
     ActsFound, ActsQuery, DataDir, KeepRaw, Node, NodeError, NodeOptions, Page, SearchEnd,
-    SearchQuery, SortOrder, VerifyScope,
+    SearchQuery, SortOrder, TierOptions, VerifyScope,
 };
 
 /// A place that is open.
@@ -333,11 +333,13 @@ impl Backend {
         }
         let data = place.existing_dir(lang)?;
         let text = |key: &str| scope[key].as_str();
+        let scope_no_cold = scope["no_cold"] == true;
         let event = text("event.id")
             .map(|id| id.parse().map_err(|error| crate::commands::prove::no_id(id, &error, lang)));
         let event = event.transpose()?;
         let scope = VerifyScope::parse(text("from"), text("to"), event);
         let scope = scope.map_err(|error| said(error, lang))?;
+        let scope = VerifyScope { no_cold: scope_no_cold, ..scope };
         let report = tokio::task::spawn_blocking(move || {
             let _lock = yagura_journal::DirLock::acquire(&data.lock())?;
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -345,6 +347,23 @@ impl Backend {
         });
         Ok(serde_json::to_value(report.await??)?)
     }
+}
+
+/// The cold store of `lake.cold`, without its account.
+pub fn cold(config: &Config) -> Result<Option<TierOptions>> {
+    let Some(cold) = &config.lake.cold else { return Ok(None) };
+    let options = cold.options();
+    let lang = config.lang;
+    let wrong = |error: NodeError| anyhow::Error::msg(error.words().text(lang).to_owned());
+    options.check().map_err(wrong)?;
+    if cold.access_key_id.is_some() != cold.secret_file.is_some() {
+        return Err(anyhow::Error::msg(crate::told::either(
+            lang,
+            "lake.cold: access_key_id and secret_file belong together",
+            "lake.cold: access_key_id と secret_file は両方を書いてください",
+        )));
+    }
+    Ok(Some(options))
 }
 
 /// The streams of `lake.keep_raw`.
@@ -389,6 +408,7 @@ pub fn node_options(config: &Config) -> Result<NodeOptions> {
         flush_interval: seconds(config.lake.flush_interval_s),
         compact: None,
         keep_raw: keep_raw(config)?,
+        cold: None,
         desk: yagura_desk::DeskOptions {
             min_level: config.alerts.min_level,
             window_micros: i64::try_from(config.alerts.group_window_h * 3_600_000_000)?,

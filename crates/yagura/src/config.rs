@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use yagura_desk::{RiskOptions, Webhook, WebhookSecret};
 use yagura_detect::CorrelatorOptions;
 use yagura_event::{Lang, Level, Words};
+use yagura_node::{AccessKey, ColdSettings, TierOptions};
 use yagura_normalize::limits::SOURCE_SETTINGS_MAX;
 use yagura_normalize::{Normalizer, SourceSetting, SourceText};
 
@@ -143,6 +144,114 @@ pub struct LakeSection {
     pub compact_files_min: usize,
     /// Streams of which compacted files keep received bytes and messages as they are; `*` for all.
     pub keep_raw: Vec<String>,
+    /// Where old files go, if anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cold: Option<ColdSection>,
+}
+
+/// A second place for old files of the table: an S3 bucket or another directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColdSection {
+    /// `s3://bucket/prefix` or `file:///directory`, which this data directory has for itself.
+    pub url: String,
+    /// Address of the S3 server; that of AWS where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Region of the bucket; what `AWS_REGION` says where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Whether a server that is not this machine may be asked without TLS.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// Seconds for one request (1 to 300).
+    #[serde(default = "cold_timeout_s")]
+    pub timeout_s: u64,
+    /// Days after which files go there, where no policy keeps them longer (1 to 36,500).
+    #[serde(default = "cold_after_days")]
+    pub after_days: u32,
+    /// The account; what `AWS_ACCESS_KEY_ID` says where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<String>,
+    /// File with its secret, which never stands in this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
+}
+
+/// Longest file with the secret of an account, in bytes.
+const SECRET_BYTES_MAX: u64 = 1_024;
+
+fn cold_timeout_s() -> u64 {
+    20
+}
+
+fn cold_after_days() -> u32 {
+    90
+}
+
+impl ColdSection {
+    /// As the node takes it, without the account.
+    pub fn options(&self) -> TierOptions {
+        let store = ColdSettings {
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            allow_http: self.allow_http,
+            timeout_s: self.timeout_s,
+            ..ColdSettings::new(self.url.clone())
+        };
+        TierOptions { store, after_days: self.after_days, every: None }
+    }
+
+    /// The account, where it is given.
+    pub fn access_key(&self, lang: Lang) -> Result<Option<AccessKey>> {
+        let (Some(id), Some(path)) = (&self.access_key_id, &self.secret_file) else {
+            return Ok(None);
+        };
+        let secret = self.secret(path, lang).with_context(|| {
+            let path = path.display();
+            either(
+                lang,
+                format!("lake.cold.secret_file: {path}"),
+                format!("lake.cold.secret_file に誤りがあります: {path}"),
+            )
+        });
+        Ok(Some(AccessKey { id: id.clone(), secret: secret? }))
+    }
+
+    /// The file's only line.
+    fn secret(&self, path: &Path, lang: Lang) -> Result<String> {
+        let file = std::fs::File::open(path)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            if file.metadata()?.permissions().mode() & 0o007 != 0 {
+                return Err(in_words(
+                    lang,
+                    "everybody here may read it: chmod 600 it".to_owned(),
+                    "誰でも読める状態です。chmod 600 にしてください".to_owned(),
+                ));
+            }
+        }
+        let mut text = String::new();
+        std::io::Read::read_to_string(
+            &mut std::io::Read::take(file, SECRET_BYTES_MAX + 1),
+            &mut text,
+        )?;
+        let secret = text.trim();
+        let sound = !secret.is_empty()
+            && text.len() as u64 <= SECRET_BYTES_MAX
+            && secret.bytes().all(|byte| byte.is_ascii_graphic());
+        match sound {
+            true => Ok(secret.to_owned()),
+            false => Err(in_words(
+                lang,
+                format!(
+                    "a secret is one line of at most {SECRET_BYTES_MAX} visible ASCII characters"
+                ),
+                format!("シークレットは見えるASCII文字で{SECRET_BYTES_MAX}文字以内の1行です"),
+            )),
+        }
+    }
 }
 
 /// Correlations.
@@ -269,6 +378,7 @@ impl Default for LakeSection {
             compact: true,
             compact_files_min: yagura_node::CompactOptions::default().files_min,
             keep_raw: vec!["*".to_owned()],
+            cold: None,
         }
     }
 }
@@ -349,6 +459,7 @@ impl Config {
         span("lake.flush_interval_s", self.lake.flush_interval_s, 1, 3600)?;
         range("lake.compact_files_min", self.lake.compact_files_min, 2, 1_000)?;
         crate::backend::keep_raw(self)?;
+        crate::backend::cold(self)?;
         range("correlations.state_mib", self.correlations.state_mib, 16, 65_536)?;
         span("correlations.allowance_s", self.correlations.allowance_s.into(), 0, 604_800)?;
         span("alerts.group_window_h", self.alerts.group_window_h, 1, 8_760)?;

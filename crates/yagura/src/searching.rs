@@ -133,6 +133,24 @@ fn told(progress: &Value, lang: Lang) -> String {
     )
 }
 
+/// Says what an answer lacks because it could not be read.
+pub fn say_unread(unread: &[yagura_node::Unread], lang: Lang) {
+    for missing in unread {
+        let (files, rows) = (missing.files, missing.rows);
+        let said = match lang {
+            Lang::En => format!(
+                "✗ incomplete: {files} files with {rows} events were not read, or not wholly: {}",
+                missing.reason
+            ),
+            Lang::Ja => format!(
+                "✗ 結果は不完全です: {files}ファイル（イベント{rows}件）の全部または一部を読めませんでした。{}",
+                missing.reason_ja
+            ),
+        };
+        eprintln!("{}", crate::output::visible(&said));
+    }
+}
+
 /// What is said of a search that Ctrl-C ended.
 pub fn interrupted(rows: usize, lang: Lang) -> String {
     either(

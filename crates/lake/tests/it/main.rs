@@ -12,3 +12,4 @@ mod restart_and_damage;
 mod rewritten_rows;
 mod support;
 mod text_index;
+mod tiers;

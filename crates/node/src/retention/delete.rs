@@ -248,11 +248,15 @@ impl Node {
         let mut changed = Vec::new();
         let mut stay: BTreeSet<u64> = BTreeSet::new();
         for file in self.lake().files_with(&all) {
-            let path = self.lake().directory().join(&file.path);
             let named = self.lake().file_written(&file).path;
-            let sound = crate::verify::digest_of(self.data(), &path).is_ok_and(|found| {
-                self.audit().file_is(&FileDigest { path: named.clone(), ..found })
-            });
+            let sound = match self.lake().digest_of(&file) {
+                Ok((sha256, bytes)) => {
+                    self.audit().file_is(&FileDigest { path: named.clone(), sha256, bytes })
+                }
+                // Not to know is no evidence: it is tried again when the store answers.
+                Err(error @ LakeError::Cold { .. }) => return Err(error.into()),
+                Err(_) => false,
+            };
             if !sound {
                 changed.push(named);
                 stay.extend(file.batches.iter().map(|rows| rows.batch));

@@ -98,8 +98,10 @@ impl Basis {
     }
 }
 
+/// Bytes on the local disk.
 fn bytes_of(file: &FileEntry) -> u64 {
-    file.bytes + file.text_index.as_ref().map_or(0, |index| index.bytes)
+    let parquet = if file.cold.is_some() { 0 } else { file.bytes };
+    parquet + file.text_index.as_ref().map_or(0, |index| index.bytes)
 }
 
 /// Days since 1970 of a partition's day.

@@ -78,6 +78,10 @@ pub struct Policy {
     /// Days that they stay on the local disk. The authority's where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub immediate_days: Option<u32>,
+    /// Days after which their files go to the cold store, where there is one; those of `lake.cold` where
+    /// it is not given, and never before `immediate_days`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_days: Option<u32>,
     /// Days after which the devices that send overwrite their own logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_days: Option<u32>,
@@ -169,6 +173,11 @@ impl Policy {
         self.immediate_days.or_else(|| self.by()?.immediate_days).unwrap_or(0)
     }
 
+    /// Days after which files go to the cold store, where `otherwise` is what holds for all.
+    pub fn cold_after(&self, otherwise: u32) -> u32 {
+        self.cold_days.unwrap_or_else(|| otherwise.max(self.immediate()))
+    }
+
     fn check(&self) -> Result<(), PolicyError> {
         if self.streams.is_empty() || self.streams.len() > PATTERNS_MAX {
             return Err(wrong(
@@ -183,6 +192,7 @@ impl Policy {
             ("minimum_days", self.minimum_days),
             ("maximum_days", self.maximum_days),
             ("immediate_days", self.immediate_days),
+            ("cold_days", self.cold_days),
             ("device_days", self.device_days),
         ];
         for (key, days) in days {
@@ -249,6 +259,20 @@ impl Policy {
             }
         }
         let (minimum, immediate) = (self.minimum(), self.immediate());
+        if let Some(cold) = self.cold_days
+            && cold < immediate
+        {
+            return Err(wrong(
+                format!(
+                    "cold_days: {cold} is less than immediate_days, {immediate}: what is to be at \
+                     hand stays on the local disk; raise cold_days"
+                ),
+                format!(
+                    "cold_days: {cold} が immediate_days の{immediate}より短くなっています。cold_days \
+                     を延ばしてください"
+                ),
+            ));
+        }
         if let Some(maximum) = self.maximum_days
             && maximum < minimum.max(immediate)
         {
@@ -355,6 +379,12 @@ mod tests {
             ("reason='x'\nminimum_days=30\nmaximum_days=29", "kept, 30 days", "30日"),
             ("reason='x'\nimmediate_days=30\nmaximum_days=29", "kept, 30 days", "30日"),
             ("reason='x'\nminimum_days=30\nimmediate_days=31", "raise minimum_days", "超えて"),
+            (
+                "reason='x'\nimmediate_days=30\ncold_days=29",
+                "raise cold_days",
+                "cold_days を延ばして",
+            ),
+            ("authority='pci-dss'\ncold_days=91", "less than immediate_days, 92", "92より短く"),
             ("reason='x'\nminimum_days=0", "out of range (1 to 36500)", "範囲外"),
             ("reason='x'\nmaximum_days=36501", "out of range", "範囲外"),
             ("reason=\"a\\nb\"", "one line", "1行"),

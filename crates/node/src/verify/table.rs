@@ -18,6 +18,13 @@ impl Verifier<'_> {
         let files = Files::of(lake);
         let mut seen = BTreeSet::new();
         let mut left = stored.clone();
+        if self.scope.no_cold {
+            for file in lake.files().iter().filter(|file| file.cold.is_some()) {
+                for rows in &file.batches {
+                    left.remove(&rows.batch);
+                }
+            }
+        }
         let mut named = BTreeSet::new();
         // Batches of damaged files: to be tried one by one, and out of reach.
         let (mut apart, mut lost) = (BTreeSet::new(), BTreeSet::new());
@@ -163,7 +170,7 @@ fn header_of(events: &Log, batch: u64) -> Result<Option<BatchHeader>, LedgerErro
 }
 
 fn file_at(lake: &Lake, path: &Path) -> Option<Arc<FileEntry>> {
-    lake.files().into_iter().find(|file| lake.directory().join(&file.path) == *path)
+    lake.files().into_iter().find(|file| lake.name_of(file) == *path)
 }
 
 /// Which files of the table hold a batch.
@@ -181,7 +188,7 @@ impl Files {
                 of_batch.entry(rows.batch).or_default().push(number);
             }
         }
-        let paths = files.iter().map(|file| lake.directory().join(&file.path)).collect();
+        let paths = files.iter().map(|file| lake.name_of(file)).collect();
         Files { paths, of_batch }
     }
 

@@ -217,6 +217,7 @@ fn said(found: &ActsFound, shown: usize, lang: Lang) {
             Lang::Ja => eprintln!("始まりは指定範囲の {hours} 時間前まで探しました"),
         }
     }
+    crate::searching::say_unread(&found.unread, lang);
     if found.events_cut {
         match lang {
             Lang::En => eprintln!(

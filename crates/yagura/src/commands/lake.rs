@@ -1,5 +1,7 @@
 //! `yagura lake`: the table of events as files.
 
+mod tier;
+
 use crate::Place;
 use crate::backend::Backend;
 use crate::commands::backup::{Backup, Restore};
@@ -38,6 +40,10 @@ enum Action {
     Compact(Compact),
     /// Show what was received and what it takes: by dataset, or by column
     Stats(Stats),
+    /// Move old files to the cold store, where they stay searchable
+    Tier(tier::Tier),
+    /// Bring files back from the cold store
+    Rehydrate(tier::Rehydrate),
     /// Remove files that left the table and that no question needs any more
     Vacuum(Vacuum),
     /// Copy the whole data directory, as it is at one moment, to a directory or a bucket
@@ -138,6 +144,8 @@ impl LakeCommand {
         match self.action {
             Action::Compact(compact) => compact.run(asked, lang).await,
             Action::Stats(stats) => stats.run(lang).await,
+            Action::Tier(tier) => tier.run(lang).await,
+            Action::Rehydrate(rehydrate) => rehydrate.run(lang).await,
             Action::Vacuum(vacuum) => vacuum.run(lang).await,
             Action::Backup(backup) => backup.run(lang).await,
             Action::Restore(restore) => restore.run(lang).await,
@@ -288,6 +296,13 @@ impl Stats {
                 "イベント{events}件、受信{received}に対し保存{stored}（{ratio}、{files}ファイル）"
             ),
         }
+        if total["files.cold"] != 0 {
+            let (files, cold) = (&total["files.cold"], text(size(&total["stored.cold"])));
+            match lang {
+                Lang::En => eprintln!("of it in the cold store: {cold} in {files} files"),
+                Lang::Ja => eprintln!("うちコールドストア: {cold}（{files}ファイル）"),
+            }
+        }
         let waiting = &answer["replaced"];
         if waiting["files"] != 0 {
             let (files, size) = (&waiting["files"], text(size(&waiting["bytes"])));
@@ -372,6 +387,7 @@ fn dataset(row: &Value, format: Format, lang: Lang) -> Row {
             ("比率", "ratio", ratio(&row["ratio"], format)),
             ("ファイル", "files", row["files"].clone()),
             ("コンパクション済み", "compacted", row["files.compacted"].clone()),
+            ("コールド", "cold", bytes(&row["stored.cold"], format)),
             ("行グループ", "row groups", row["row_groups"].clone()),
         ],
         lang,
@@ -401,6 +417,8 @@ fn vacuumed(row: &Value, format: Format, lang: Lang) -> Row {
     let kind = match (row["kind"].as_str().unwrap_or_default(), lang) {
         ("replaced", Lang::En) => "left the table",
         ("replaced", Lang::Ja) => "置き換え済み",
+        ("object", Lang::En) => "left the cold store's part of the table",
+        ("object", Lang::Ja) => "コールドストアの残り",
         (_, Lang::En) => "left by a crash",
         (_, Lang::Ja) => "中断の残り",
     };

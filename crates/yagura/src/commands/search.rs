@@ -154,6 +154,7 @@ impl Search {
         for notice in &end.notices {
             eprintln!("{}", visible(notice.text(lang)));
         }
+        searching::say_unread(&end.unread, lang);
         if self.explain {
             eprintln!("{}", explained(&end.scanned, lang));
         }

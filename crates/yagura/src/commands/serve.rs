@@ -1,4 +1,4 @@
-use crate::backend::{default_data_dir, node_options};
+use crate::backend::{cold, default_data_dir, node_options};
 use crate::config::Config;
 use crate::told::{either, in_lang};
 use anyhow::{Context, Result};
@@ -60,6 +60,9 @@ const ENRICHMENT_EVERY: Duration = Duration::from_secs(5);
 /// Time between two looks at what policies let go.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
+/// Time between two looks at what is due to go to the cold store.
+const TIERS_EVERY: Duration = Duration::from_secs(600);
+
 /// How long open connections are given to end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -107,6 +110,11 @@ async fn serve(data: DataDir, config: Config) -> Result<()> {
         files_min: config.lake.compact_files_min,
         ..CompactOptions::default()
     });
+    options.cold = cold(&config)?;
+    if let (Some(options), Some(cold)) = (&mut options.cold, &config.lake.cold) {
+        options.store.access_key = cold.access_key(config.lang)?;
+        options.every = Some(TIERS_EVERY);
+    }
     let (opening, opening_clock) = (data.clone(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || Node::open(opening, options, opening_clock));
     let node = Arc::new(opened.await??);

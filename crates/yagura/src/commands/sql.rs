@@ -98,6 +98,7 @@ impl Sql {
         for notice in &page.notices {
             eprintln!("{}", visible(notice.text(lang)));
         }
+        crate::searching::say_unread(&page.unread, lang);
         Ok(ExitCode::SUCCESS)
     }
 }

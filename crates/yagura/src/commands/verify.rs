@@ -28,6 +28,9 @@ pub struct Verify {
     /// Only this event: stream/batch/index
     #[arg(long, value_name = "EVENT_ID", conflicts_with_all = ["from", "to"])]
     event: Option<String>,
+    /// Leave out what lies in cold stores, which the report then says
+    #[arg(long)]
+    no_cold: bool,
     /// How rows are written
     #[arg(long, value_enum, default_value = "table")]
     output: Format,
@@ -35,7 +38,8 @@ pub struct Verify {
 
 impl Verify {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
-        let scope = json!({ "from": self.from, "to": self.to, "event.id": self.event });
+        let scope = json!({ "from": self.from, "to": self.to, "event.id": self.event,
+            "no_cold": self.no_cold });
         let report = Backend::verify(&self.place, scope, lang).await?;
         let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
         for check in report["checks"].as_array().into_iter().flatten() {

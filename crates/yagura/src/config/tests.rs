@@ -21,6 +21,14 @@ fn unknown_keys_and_wrong_values_name_their_place() {
         ("[http]\nlisten = 'everywhere'\n", "line 2"),
         ("[lake]\nkeep_raw = ['*', 'a b']\n", "lake.keep_raw: \"a b\" is not the name"),
         ("[lake]\nhot_mib = 1\n", "lake.hot_mib: 1 is out of range (16 to 65536)"),
+        ("[lake.cold]\nafter_days = 90\n", "missing field `url`"),
+        ("[lake.cold]\nurl = 'logs'\n", "write s3://bucket/prefix or file:///directory"),
+        ("[lake.cold]\nurl = 's3://logs'\nafter_days = 0\n", "lake.cold.after_days: 0"),
+        (
+            "[lake.cold]\nurl = 's3://logs'\nendpoint = 'http://192.0.2.1:9000'\n",
+            "allow_http = true",
+        ),
+        ("[lake.cold]\nurl = 's3://logs'\naccess_key_id = 'a'\n", "belong together"),
         (
             "[correlations]\nstate_mib = 15\n",
             "correlations.state_mib: 15 is out of range (16 to 65536)",
@@ -112,6 +120,7 @@ fn faults_are_told_in_the_language_of_the_file() {
         ("[content]\ndirs = ['/nonexistent']\n", "/nonexistent がありません"),
         ("[[source]]\nhost='b'\ndataset='linux.auht'\n", "\"linux.auth\" のことですか"),
         ("[http]\nlisten = '0.0.0.0:1'\n", "待ち受けません"),
+        ("[lake.cold]\nurl = 'logs'\n", "の形で書いてください"),
         ("[[retention.policy]]\nstreams=['a']\n", "[[retention.policy]] の1番目"),
     ] {
         let error = format!("{:#}", read(&format!("lang = 'ja'\n{text}")).unwrap_err());
@@ -193,4 +202,33 @@ fn only_loopback_is_listened_on() {
         assert!(format!("{error:#}").contains("administrator"), "{open}");
     }
     read("[http]\nlisten = '[::1]:8440'\n").unwrap();
+}
+
+#[test]
+fn the_account_of_a_cold_store_is_read_from_a_file_of_ones_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    let text = format!(
+        "[lake.cold]\nurl='s3://logs/a/'\naccess_key_id='me'\nsecret_file='{}'\n",
+        path.display()
+    );
+    let config = read(&text).unwrap();
+    let cold = config.lake.cold.clone().unwrap();
+    assert_eq!((cold.after_days, cold.timeout_s, cold.options().every), (90, 20, None));
+    assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
+    assert!(cold.access_key(Lang::En).is_err(), "there is none");
+    let write = |text: &str, mode: u32| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        cold.access_key(Lang::En)
+    };
+    let key = write("hush\n", 0o600).unwrap().unwrap();
+    assert_eq!((key.id.as_str(), key.secret.as_str()), ("me", "hush"));
+    assert!(format!("{:#}", write("hush", 0o644).unwrap_err()).contains("chmod 600"));
+    let length = |bytes: u64| "s".repeat(usize::try_from(bytes).unwrap());
+    assert!(write(&length(SECRET_BYTES_MAX), 0o600).is_ok());
+    for wrong in ["", "two words", &length(SECRET_BYTES_MAX + 1)] {
+        assert!(write(wrong, 0o600).is_err());
+    }
 }

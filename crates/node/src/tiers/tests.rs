@@ -1,0 +1,310 @@
+//! A crash at every named point of moving files, and what the audit log makes of cold stores.
+
+use super::run::{TierPoint, Way};
+use super::{RehydrateRequest, TierOptions, TierRequest};
+use crate::{DataDir, Node, NodeError, NodeOptions, VerifyScope, verify_dir};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use yagura_event::{Clock, ManualClock, Record, StreamName, Transport, UtcMicros};
+use yagura_intake::import::ImportSink;
+use yagura_lake::{ColdSettings, TierStep};
+
+const DAY_MICROS: i64 = 86_400_000_000;
+
+fn start() -> UtcMicros {
+    "2026-11-21T09:00:00Z".parse().unwrap()
+}
+
+fn cold_in(directory: &Path) -> TierOptions {
+    let store = ColdSettings::new(format!("file://{}", directory.display()));
+    TierOptions { store, after_days: 30, every: None }
+}
+
+fn open(dir: &Path, cold: Option<TierOptions>, clock: &Arc<ManualClock>) -> Node {
+    let options = NodeOptions { builtin_rules: false, cold, ..NodeOptions::default() };
+    Node::open(DataDir::new(dir), options, clock.clone()).unwrap()
+}
+
+fn fill(node: &Node, stream: &str, at: UtcMicros) {
+    let record = |number: i64| Record {
+        received: at.plus_micros(number),
+        transport: Transport::SyslogUdp,
+        peer: "192.0.2.1:514".into(),
+        identity: "none".into(),
+        bytes: format!("<13>Nov 21 09:00:00 web01 app: number {number}").into_bytes().into(),
+    };
+    let records = (0..10).map(record).collect();
+    node.sink().append(&StreamName::new(stream).unwrap(), records).unwrap();
+    node.flush().unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() { copy(&path, &target) } else { drop(std::fs::copy(&path, &target)) }
+    }
+}
+
+/// Puts a directory in the place of another.
+fn put_back(from: &Path, to: &Path) {
+    std::fs::remove_dir_all(to).unwrap();
+    copy(from, to);
+}
+
+fn verified(place: &Path, clock: &Arc<ManualClock>) -> (bool, String) {
+    let clock: Arc<dyn Clock> = clock.clone();
+    let report = verify_dir(&DataDir::new(place), &VerifyScope::default(), &clock).unwrap();
+    (report.ok, serde_json::to_string(&report).unwrap())
+}
+
+async fn count(node: &Node) -> Value {
+    node.sql("select count(*) as n from events").await.unwrap().rows[0]["n"].clone()
+}
+
+async fn ended(node: &Node) -> Value {
+    for _ in 0..2_000 {
+        let state = node.tiering();
+        if state["running"] == false {
+            return state;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it never ends: {}", node.tiering());
+}
+
+async fn tier(node: &Node, request: &TierRequest) -> Value {
+    node.tier(request, "test").unwrap();
+    ended(node).await
+}
+
+async fn rehydrate(node: &Node) -> Value {
+    node.rehydrate(&RehydrateRequest::default(), "test").unwrap();
+    ended(node).await
+}
+
+fn objects(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(objects(&path));
+        } else if path.extension().is_some_and(|ending| ending == "parquet") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_named_point_loses_nothing_and_verifies() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (live, cold) = (scratch.path().join("live"), scratch.path().join("cold"));
+    std::fs::create_dir(&cold).unwrap();
+    let clock = Arc::new(ManualClock::at(start()));
+    let node = open(&live, Some(cold_in(&cold)), &clock);
+    fill(&node, "syslog", start());
+    fill(&node, "other", start());
+    clock.advance_micros(31 * DAY_MICROS);
+    for way in [Way::Cool, Way::Warm] {
+        let mut points: Vec<(TierPoint, PathBuf)> = Vec::new();
+        let files = node.lake().files();
+        assert_eq!(files.len(), 2);
+        for file in &files {
+            let mut at = |point: TierPoint| {
+                let place = scratch.path().join(format!("{way:?} {} {point:?}", points.len()));
+                if !points.iter().any(|(known, _)| *known == point) {
+                    copy(&live, &place.join("live"));
+                    copy(&cold, &place.join("cold"));
+                    points.push((point, place));
+                }
+                true
+            };
+            node.tiers().mover().move_file(file, way, "test", &mut at).unwrap();
+        }
+        let named = |point: TierPoint| points.iter().any(|(known, _)| *known == point);
+        let steps = [TierStep::Synced, TierStep::Compared, TierStep::Renamed, TierStep::Committed];
+        assert!(steps.into_iter().all(|step| named(TierPoint::At(step))), "{points:?}");
+        assert!(named(TierPoint::Recorded) && named(TierPoint::Finished), "{points:?}");
+        assert_eq!(named(TierPoint::Announced), way == Way::Cool);
+        let now = scratch.path().join("now");
+        copy(&cold, &now);
+        for (point, place) in points {
+            // The store as it was at that moment, where the table looks for it.
+            put_back(&place.join("cold"), &cold);
+            let crashed = place.join("live");
+            let (ok, report) = verified(&crashed, &clock);
+            assert!(ok, "{way:?} {point:?}: {report}");
+            let node = open(&crashed, Some(cold_in(&cold)), &clock);
+            node.ready().await;
+            assert_eq!(count(&node).await, 20, "{way:?} {point:?}");
+            assert!(node.verify(&VerifyScope::default()).unwrap().ok, "{way:?} {point:?}");
+            // It can be done, or done again.
+            let (state, left) = match way {
+                Way::Cool => (tier(&node, &TierRequest::default()).await, 2),
+                Way::Warm => (rehydrate(&node).await, 0),
+            };
+            assert_eq!(
+                (&state["error"], &state["failures"]),
+                (&Value::Null, &Value::Array(vec![]))
+            );
+            assert_eq!(node.lake().stats().cold_files, left, "{way:?} {point:?}");
+            clock.advance_micros(DAY_MICROS);
+            node.vacuum(&Default::default(), "test").unwrap();
+            assert_eq!(objects(&cold).len() as u64, left, "{way:?} {point:?}");
+            assert_eq!(count(&node).await, 20, "{way:?} {point:?}");
+            node.close().unwrap();
+            drop(node);
+            let node = open(&crashed, None, &clock);
+            assert!(node.lake().open_report().orphans.is_empty(), "{way:?} {point:?}");
+            assert_eq!(count(&node).await, 20, "{way:?} {point:?}");
+            node.close().unwrap();
+            let (ok, report) = verified(&crashed, &clock);
+            assert!(ok, "{way:?} {point:?}: {report}");
+            assert!(!report.contains("still in the cold store"), "{way:?} {point:?}: {report}");
+        }
+        put_back(&now, &cold);
+        std::fs::remove_dir_all(&now).unwrap();
+    }
+    node.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_say_what_goes_and_what_came_back_stays_a_while() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (live, cold) = (scratch.path().join("live"), scratch.path().join("cold"));
+    std::fs::create_dir(&cold).unwrap();
+    let clock = Arc::new(ManualClock::at(start()));
+    let retention = "[[policy]]\nstreams=['pos']\nauthority='pci-dss'\n\
+                     [[policy]]\nstreams=['quick']\nreason='x'\ncold_days=2";
+    let options = |every| NodeOptions {
+        builtin_rules: false,
+        retention: Some(toml::from_str(retention).unwrap()),
+        cold: Some(TierOptions { every, ..cold_in(&cold) }),
+        ..NodeOptions::default()
+    };
+    let node = Node::open(DataDir::new(&live), options(None), clock.clone()).unwrap();
+    let streams = ["syslog", "pos", "quick"];
+    streams.into_iter().for_each(|stream| fill(&node, stream, start()));
+    let due = |node: &Node, before: Option<&str>| {
+        let before = before.map(str::to_owned);
+        let request = TierRequest { dry_run: true, before, ..TierRequest::default() };
+        node.tier(&request, "test").unwrap()["files_total"].as_u64().unwrap()
+    };
+    for (days, files) in [(0, 0), (2, 0), (1, 1), (27, 1), (1, 2)] {
+        clock.advance_micros(days * DAY_MICROS);
+        assert_eq!(due(&node, None), files, "after {days} more days");
+    }
+    // Whoever asks for all of it: what is to be at hand stays all the same.
+    clock.advance_micros(9 * DAY_MICROS);
+    assert_eq!((due(&node, Some("2026-12-30")), due(&node, Some("2026-11-21"))), (2, 0));
+    let state = tier(&node, &TierRequest::default()).await;
+    assert_eq!((&state["files_done"], &state["rows_done"]), (&2.into(), &20.into()), "{state}");
+    assert_eq!(node.lake_sizes().unwrap()["total"]["files.cold"], 2);
+    assert_eq!(node.status()["counters"]["lake.cold_files"], 2);
+    let state = rehydrate(&node).await;
+    assert_eq!(state["files_done"], 2, "{state}");
+    node.close().unwrap();
+    drop(node);
+    // By itself: what came back stays for a month, whatever its age.
+    let every = Some(Duration::from_millis(20));
+    let node = Node::open(DataDir::new(&live), options(every), clock.clone()).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!((node.lake().stats().cold_files, due(&node, None)), (0, 2));
+    for (days, files) in [(31, 2), (30, 3)] {
+        clock.advance_micros(days * DAY_MICROS);
+        for _ in 0..1_000 {
+            if node.lake().stats().cold_files == files && node.tiering()["running"] == false {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(node.lake().stats().cold_files, files);
+    }
+    assert_eq!(count(&node).await, 30);
+    node.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_or_changed_is_said_by_everything() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (live, cold) = (scratch.path().join("live"), scratch.path().join("cold"));
+    std::fs::create_dir(&cold).unwrap();
+    let clock = Arc::new(ManualClock::at(start()));
+    let node = open(&live, None, &clock);
+    let none = node.tier(&TierRequest::default(), "test").unwrap_err();
+    assert!(matches!(&none, NodeError::Request { message, .. } if message.contains("[lake.cold]")));
+    node.close().unwrap();
+    drop(node);
+    let node = Arc::new(open(&live, Some(cold_in(&cold)), &clock));
+    fill(&node, "syslog", start());
+    clock.advance_micros(31 * DAY_MICROS);
+    fill(&node, "syslog", clock.now());
+    assert_eq!(tier(&node, &TierRequest::default()).await["files_done"], 1);
+    node.close().unwrap();
+    drop(node);
+    // A command knows from the audit log how the store is reached.
+    let away = scratch.path().join("away");
+    std::fs::rename(&cold, &away).unwrap();
+    let node = Arc::new(open(&live, None, &clock));
+    let asked = crate::SearchQuery { query: "number".to_owned(), ..Default::default() };
+    let mut rows = node.search(&asked).await.unwrap();
+    let mut found = 0;
+    while let Some(row) = futures::StreamExt::next(&mut rows).await {
+        row.unwrap();
+        found += 1;
+    }
+    let end = rows.end();
+    assert_eq!((found, end.unread.len()), (10, 1), "{end:?}");
+    assert_eq!((end.unread[0].files, end.unread[0].rows), (1, 10));
+    assert!(end.unread[0].reason.contains("does not answer"), "{end:?}");
+    assert!(end.unread[0].reason_ja.contains("応答しません"), "{end:?}");
+    // It holds the directory.
+    drop(rows);
+    let page = node.sql("select count(*) as n from events").await.unwrap();
+    assert_eq!((&page.rows[0]["n"], page.unread.len()), (&10.into(), 1));
+    let state = rehydrate(&node).await;
+    assert!(state["error"].as_str().unwrap().contains("does not answer"), "{state}");
+    assert!(state["error_ja"].as_str().unwrap().contains("応答しません"), "{state}");
+    node.close().unwrap();
+    drop(node);
+    let (ok, report) = verified(&live, &clock);
+    assert!(!ok && report.contains("does not answer"), "{report}");
+    let without = VerifyScope { no_cold: true, ..VerifyScope::default() };
+    let ticking: Arc<dyn Clock> = clock.clone();
+    let report = verify_dir(&DataDir::new(&live), &without, &ticking).unwrap();
+    assert!(report.ok, "{report:?}");
+    assert!(report.notes[0].what.contains("1 files in cold stores were not looked at"));
+    std::fs::rename(&away, &cold).unwrap();
+    assert!(verified(&live, &clock).0);
+    // A changed byte of an object is found, its URL named, and it does not come back.
+    let object = objects(&cold).remove(0);
+    let sound = std::fs::read(&object).unwrap();
+    let mut changed = sound.clone();
+    changed[20] ^= 1;
+    std::fs::write(&object, &changed).unwrap();
+    let (ok, report) = verified(&live, &clock);
+    let url = format!("file://{}", object.display());
+    assert!(!ok && report.contains(&url) && report.contains("was changed"), "{report}");
+    let node = open(&live, None, &clock);
+    let state = rehydrate(&node).await;
+    assert_eq!(state["failures"][0]["event.action"], "lake.move-refused", "{state}");
+    assert_eq!(node.lake().stats().cold_files, 1);
+    std::fs::remove_file(&object).unwrap();
+    let report = node.verify(&VerifyScope::default()).unwrap();
+    assert!(report.findings.iter().any(|it| it.what.contains("is missing")), "{report:?}");
+    std::fs::write(&object, &sound).unwrap();
+    assert!(node.verify(&VerifyScope::default()).unwrap().ok);
+    node.close().unwrap();
+}
+
+#[test]
+fn settings_hold_at_n_and_not_at_n_plus_1() {
+    let with = |after_days| TierOptions { after_days, ..cold_in(Path::new("/mnt/cold")) };
+    for (days, sound) in [(0, false), (1, true), (36_500, true), (36_501, false)] {
+        assert_eq!(with(days).check().is_ok(), sound, "{days}");
+    }
+}
