@@ -8,6 +8,7 @@
 
 use super::manifest::is_place;
 use crate::audit::{Audit, FileDigest};
+use crate::tiers::is_object;
 use crate::{DataDir, NodeError};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -74,12 +75,13 @@ impl Source {
         }
         let _table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let _audit = self.audit.pause();
-        for file in self.lake.inventory()? {
+        // What lies in a cold store stays there: the table's log says where.
+        for file in self.lake.inventory()?.into_iter().filter(|file| !is_object(&file.path)) {
             let (path, sha256, bytes) = (file.path, file.sha256, file.bytes);
             let recorded = Some(FileDigest { path: path.clone(), sha256, bytes });
             add(Item { path, file: None, length: None, recorded });
         }
-        for recorded in self.audit.files() {
+        for recorded in self.audit.files().into_iter().filter(|file| !is_object(&file.path)) {
             let path = data.root().join(&recorded.path);
             let is_secret = path.starts_with(data.keys())
                 && path.extension().is_some_and(|ending| ending == "key");

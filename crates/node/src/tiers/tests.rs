@@ -2,7 +2,10 @@
 
 use super::run::{TierPoint, Way};
 use super::{RehydrateRequest, TierOptions, TierRequest};
-use crate::{DataDir, Node, NodeError, NodeOptions, VerifyScope, verify_dir};
+use crate::{
+    BackupRequest, DataDir, Node, NodeError, NodeOptions, RestoreRequest, VerifyScope, restore,
+    verify_dir,
+};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,6 +100,40 @@ fn objects(directory: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_a_cold_store_stays_there_when_the_rest_is_backed_up() {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = |name: &str| scratch.path().join(name);
+    std::fs::create_dir(place("cold")).unwrap();
+    let clock = Arc::new(ManualClock::at(start()));
+    let node = open(&place("live"), Some(cold_in(&place("cold"))), &clock);
+    fill(&node, "syslog", start());
+    clock.advance_micros(31 * DAY_MICROS);
+    let state = tier(&node, &TierRequest::default()).await;
+    assert_eq!((&state["files_done"], objects(&place("cold")).len()), (&Value::from(1), 1));
+    fill(&node, "syslog", start().plus_micros(31 * DAY_MICROS));
+    let to = place("backup").to_str().unwrap().to_owned();
+    node.backup(&BackupRequest { to: to.clone(), ..BackupRequest::default() }, "test").unwrap();
+    let mut state = node.backing_up();
+    while state["running"] == true {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        state = node.backing_up();
+    }
+    assert_eq!(state["error"], Value::Null, "{state:#}");
+    drop(node);
+    let restored = |name: &str| {
+        let request = RestoreRequest { from: to.clone(), to: DataDir::new(place(name)) };
+        let clock: Arc<dyn Clock> = clock.clone();
+        std::thread::scope(|scope| {
+            scope.spawn(|| restore(&request, &clock, &|_, _| true)).join().unwrap().unwrap()
+        })
+    };
+    assert!(restored("back").verified.ok);
+    // What is in the store is verified where it lies; without it nobody says that all is well.
+    std::fs::remove_dir_all(place("cold")).unwrap();
+    assert!(!restored("alone").verified.ok);
 }
 
 #[tokio::test(flavor = "multi_thread")]
