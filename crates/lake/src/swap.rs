@@ -13,7 +13,7 @@ use yagura_event::UtcMicros;
 /// A file that left the table, for as long as a query may still read it.
 #[derive(Debug)]
 pub(crate) struct Replaced {
-    file: Arc<FileEntry>,
+    pub(crate) file: Arc<FileEntry>,
     at: UtcMicros,
 }
 
@@ -107,7 +107,6 @@ impl Lake {
             version,
         };
         let gone: HashSet<String> = old.iter().map(|file| file.place()).collect();
-        let back: HashSet<String> = files.iter().map(FileEntry::place).collect();
         {
             let mut state = self.lock();
             // Batches that the new files do not have are no longer in the table.
@@ -130,8 +129,6 @@ impl Lake {
             state.version = version;
         }
         let mut waiting = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
-        // A file that came back to its place is not to be removed from there.
-        waiting.retain(|replaced| !back.contains(&replaced.file.place()));
         swapped.replaced.extend(old.iter().flat_map(|file| self.leaving(file)));
         waiting.extend(old.into_iter().map(|file| Replaced { file, at: now }));
         drop(waiting);

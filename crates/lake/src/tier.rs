@@ -227,6 +227,11 @@ impl Lake {
         let old: Vec<Arc<FileEntry>> = prepared.iter().map(|one| one.old.clone()).collect();
         self.check_there(&old)?;
         let rows = old.iter().map(|file| file.rows).sum();
+        // What waits to be removed from where a copy is going to lie would be the copy.
+        let places: Vec<String> = prepared.iter().map(|one| one.new.place()).collect();
+        let mut waiting = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|replaced| !places.contains(&replaced.file.place()));
+        drop(waiting);
         let mut files = Vec::with_capacity(prepared.len());
         for one in prepared {
             if let Some(unfinished) = &one.unfinished {

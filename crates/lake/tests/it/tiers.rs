@@ -674,3 +674,29 @@ async fn a_file_larger_than_a_part_goes_in_parts() {
         assert_eq!(lake.records(1).unwrap(), records);
     }
 }
+
+/// The old local file of a cooled one may be removed at any moment: also while the file is coming back to
+/// the same place.
+#[tokio::test]
+async fn what_comes_back_is_not_taken_for_what_was_to_go() {
+    let (directory, place) = (tempfile::tempdir().unwrap(), &Place::both()[0]);
+    let lake = open(directory.path(), place);
+    fill(&lake);
+    cool(&lake, place).unwrap();
+    let waiting = lake.replaced_before(later());
+    assert!(!waiting.is_empty());
+    let mut removed = 0;
+    let mut at = |step: TierStep| {
+        if step == TierStep::Renamed {
+            for file in &waiting {
+                lake.remove_replaced(&file.path).unwrap();
+                removed += 1;
+            }
+        }
+        true
+    };
+    warm_at(&lake, &mut at).unwrap();
+    assert_eq!(removed, waiting.len());
+    assert!(lake.files().iter().all(|file| directory.path().join(&file.path).is_file()));
+    assert_eq!(count_of(lake.events()).await, ROWS);
+}
