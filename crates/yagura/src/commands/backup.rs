@@ -2,19 +2,18 @@
 
 use crate::Place;
 use crate::backend::{Backend, node_options, said};
+use crate::commands::job::{Job, bar};
 use crate::commands::ledger;
 use crate::config::Config;
 use crate::output::{Format, Row, RowWriter, visible};
 use crate::told::misuse;
 use anyhow::{Result, anyhow};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use yagura_event::{Clock, Lang, SystemClock};
 use yagura_node::{BackupRequest, DataDir, Node, Release, RestoreRequest, Restored};
 
@@ -94,19 +93,15 @@ pub struct Restore {
     quiet: bool,
 }
 
-/// How often a server is asked how far it is.
-const POLL: Duration = Duration::from_millis(150);
-
 const BACKUP: &str = "/api/v1/lake/backup";
 
-fn bar(quiet: bool) -> ProgressBar {
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(1), target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% {eta} {msg}") {
-        bar.set_style(style);
-    }
-    bar
-}
+const BACKING_UP: Job = Job {
+    path: BACKUP,
+    total: "bytes_total",
+    done: &["bytes_now", "bytes_kept"],
+    state: Node::backing_up,
+    cancel: Node::cancel_backup,
+};
 
 fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
@@ -149,31 +144,14 @@ impl Backup {
             node.backup(&request, who)
         };
         backend.act(BACKUP, serde_json::to_value(request)?, begin).await?;
-        let bar = bar(self.quiet);
-        let mut cancelled = false;
-        loop {
-            let state = backend.ask(BACKUP, &[], |node| Ok(node.backing_up())).await?;
-            let count = |key: &str| state[key].as_u64().unwrap_or_default();
-            bar.set_length(count("bytes_total").max(1));
-            bar.set_position(count("bytes_now") + count("bytes_kept"));
-            bar.set_message(match lang {
-                Lang::En => format!("{} copied", size(count("bytes_now"))),
-                Lang::Ja => format!("{}をコピー", size(count("bytes_now"))),
-            });
-            if state["running"] != true {
-                bar.finish_and_clear();
-                return Ok(state);
+        let message = |state: &Value| {
+            let copied = size(state["bytes_now"].as_u64().unwrap_or_default());
+            match lang {
+                Lang::En => format!("{copied} copied"),
+                Lang::Ja => format!("{copied}をコピー"),
             }
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                interrupted = tokio::signal::ctrl_c(), if !cancelled => {
-                    interrupted?;
-                    cancelled = true;
-                    let cancel = |node: &Node, _: Value, _: &str| Ok(node.cancel_backup());
-                    backend.act("/api/v1/lake/backup/cancel", json!({}), cancel).await?;
-                }
-            }
-        }
+        };
+        BACKING_UP.follow(backend, self.quiet, message).await
     }
 
     fn print(&self, state: &Value, lang: Lang) -> Result<ExitCode> {

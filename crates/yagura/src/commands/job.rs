@@ -10,13 +10,14 @@ use yagura_node::Node;
 /// How often a server is asked how far it is.
 const POLL: Duration = Duration::from_millis(150);
 
-/// A job of a server, or of a directory of our own, that tells how many rows it has been through
-/// (`rows_total`, `running`).
+/// A job of a server, or of a directory of our own, that tells how far it is (and `running`).
 pub struct Job {
     /// Where a server tells its state; `/cancel` below it stops it.
     pub path: &'static str,
-    /// The name of the rows so far.
-    pub position: &'static str,
+    /// The name of how much there is to do.
+    pub total: &'static str,
+    /// The names of what is done, which add up.
+    pub done: &'static [&'static str],
     /// Its state in a directory of our own.
     pub state: fn(&Node) -> Value,
     /// Stops it there.
@@ -32,19 +33,14 @@ impl Job {
         quiet: bool,
         message: impl Fn(&Value) -> String,
     ) -> Result<Value> {
-        let target =
-            if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(1), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% {eta} {msg}") {
-            bar.set_style(style);
-        }
+        let bar = bar(quiet);
         let (state_of, cancel_of) = (self.state, self.cancel);
         let mut cancelled = false;
         loop {
             let state = backend.ask(self.path, &[], move |node| Ok(state_of(node))).await?;
             let count = |key: &str| state[key].as_u64().unwrap_or_default();
-            bar.set_length(count("rows_total").max(1));
-            bar.set_position(count(self.position));
+            bar.set_length(count(self.total).max(1));
+            bar.set_position(self.done.iter().map(|key| count(key)).sum());
             bar.set_message(message(&state));
             if state["running"] != true {
                 bar.finish_and_clear();
@@ -62,4 +58,14 @@ impl Job {
             }
         }
     }
+}
+
+/// A bar on standard error; none where it is to be quiet.
+pub fn bar(quiet: bool) -> ProgressBar {
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(1), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% {eta} {msg}") {
+        bar.set_style(style);
+    }
+    bar
 }

@@ -134,7 +134,8 @@ struct Vacuum {
 
 const COMPACTING: Job = Job {
     path: "/api/v1/lake/compact",
-    position: "rows_now",
+    total: "rows_total",
+    done: &["rows_now"],
     state: Node::compacting,
     cancel: Node::cancel_compacting,
 };

@@ -67,7 +67,8 @@ pub struct Reprocess {
 
 const REREADING: Job = Job {
     path: "/api/v1/reprocess",
-    position: "rows_done",
+    total: "rows_total",
+    done: &["rows_done"],
     state: Node::reprocessing,
     cancel: Node::cancel_reprocessing,
 };

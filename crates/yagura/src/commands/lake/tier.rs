@@ -3,13 +3,12 @@
 use super::{bytes, named};
 use crate::Place;
 use crate::backend::Backend;
+use crate::commands::job::Job;
 use crate::output::{Format, Row, RowWriter, visible};
 use anyhow::{Result, anyhow};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::process::ExitCode;
-use std::time::Duration;
 use yagura_event::Lang;
 use yagura_node::{Node, NodeError, RehydrateRequest, TierRequest};
 
@@ -82,10 +81,15 @@ struct Shared {
     place: Place,
 }
 
-/// How often a server is asked how far it is.
-const POLL: Duration = Duration::from_millis(150);
-
 const TIER: &str = "/api/v1/lake/tier";
+
+const MOVING: Job = Job {
+    path: TIER,
+    total: "bytes_total",
+    done: &["bytes_now"],
+    state: Node::tiering,
+    cancel: Node::cancel_tiering,
+};
 
 impl Tier {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
@@ -138,36 +142,14 @@ impl Shared {
     }
 
     async fn watch(&self, backend: &Backend, lang: Lang) -> Result<Value> {
-        let target =
-            if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(1), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% {eta} {msg}") {
-            bar.set_style(style);
-        }
-        let mut cancelled = false;
-        loop {
-            let state = backend.ask(TIER, &[], |node| Ok(node.tiering())).await?;
+        let message = |state: &Value| {
             let count = |key: &str| state[key].as_u64().unwrap_or_default();
-            bar.set_length(count("bytes_total").max(1));
-            bar.set_position(count("bytes_now"));
-            bar.set_message(match lang {
+            match lang {
                 Lang::En => format!("{} of {} files", count("files_done"), count("files_total")),
                 Lang::Ja => format!("{}/{}ファイル", count("files_done"), count("files_total")),
-            });
-            if state["running"] != true {
-                bar.finish_and_clear();
-                return Ok(state);
             }
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                interrupted = tokio::signal::ctrl_c(), if !cancelled => {
-                    interrupted?;
-                    cancelled = true;
-                    let cancel = |node: &Node, _: Value, _: &str| Ok(node.cancel_tiering());
-                    backend.act("/api/v1/lake/tier/cancel", json!({}), cancel).await?;
-                }
-            }
-        }
+        };
+        MOVING.follow(backend, self.quiet, message).await
     }
 
     fn list(&self, state: &Value, lang: Lang) -> Result<ExitCode> {
