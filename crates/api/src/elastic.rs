@@ -10,14 +10,15 @@ use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Instant;
-use yagura_event::{StreamName, Transport};
+use yagura_event::{StreamName, Transport, UtcMicros};
 use yagura_intake::http_body::{
-    BodyError, BulkAction, BulkOutcome, BulkRequest, bulk_response, decode_body, parse_bulk,
-    parse_document, records,
+    BodyError, BulkAction, BulkAnswer, BulkOutcome, BulkRequest, bulk_response, decode_body,
+    parse_bulk, parse_document, records,
 };
 use yagura_intake::{RecordSink, SinkError};
 
@@ -42,7 +43,7 @@ pub(crate) fn is_elastic(path: &str) -> bool {
     !first.is_empty() && !OURS.contains(&first)
 }
 
-fn answer(status: StatusCode, body: Value, accepted: Option<&HeaderValue>) -> Response {
+fn answer(status: StatusCode, body: impl Serialize, accepted: Option<&HeaderValue>) -> Response {
     let mut response = (status, Json(body)).into_response();
     response.headers_mut().insert(PRODUCT.0, PRODUCT.1);
     let wants = accepted.and_then(|kinds| kinds.to_str().ok());
@@ -181,13 +182,13 @@ async fn take_bulk(
     let accepted = headers.get(header::ACCEPT);
     let request = read(&api, &headers, body.bytes, move |body| parse_bulk(body, index.as_deref()));
     let answered = match request.await {
-        Ok(request) => take(&api, peer, &request).await,
+        Ok(request) => take(&api, peer, &request).await.map(|taken| (request, taken)),
         Err(error) => Err(error),
     };
     // Until here the records share the memory of the body.
     drop(body.held);
     match answered {
-        Ok(body) => answer(StatusCode::OK, body, accepted),
+        Ok((request, taken)) => answer(StatusCode::OK, taken.answer_to(&request), accepted),
         Err(error) => refused(&error, accepted),
     }
 }
@@ -239,7 +240,9 @@ async fn take_document(
         Ok(BulkRequest { items: vec![parse_document(body, action, index, id)] })
     });
     let answered = match request.await {
-        Ok(request) => take(&api, peer, &request).await,
+        Ok(request) => {
+            take(&api, peer, &request).await.map(|taken| json!(taken.answer_to(&request)))
+        }
         Err(error) => Err(error),
     };
     drop(body.held);
@@ -282,16 +285,34 @@ async fn read(
     .await
 }
 
-/// Makes what can be taken durable, and answers each item as `_bulk` does.
-async fn take(api: &Api, peer: SocketAddr, request: &BulkRequest) -> Result<Value, ApiError> {
+/// What became of the items of a request.
+struct Taken {
+    outcomes: Vec<BulkOutcome>,
+    took_ms: u64,
+    received: UtcMicros,
+}
+
+impl Taken {
+    fn answer_to<'a>(&'a self, request: &'a BulkRequest) -> BulkAnswer<'a> {
+        let stamp = self.received.as_micros();
+        let id = |number| format!("{stamp:x}-{number}");
+        bulk_response(request, &self.outcomes, self.took_ms, id)
+    }
+}
+
+/// Makes what can be taken durable.
+async fn take(api: &Api, peer: SocketAddr, request: &BulkRequest) -> Result<Taken, ApiError> {
     let began = Instant::now();
     // One append per stream keeps the order of each stream's events.
     let mut by_stream: HashMap<StreamName, Vec<usize>> = HashMap::new();
+    let mut streams: HashMap<&str, StreamName> = HashMap::new();
     let mut outcomes = Vec::with_capacity(request.items.len());
     for (number, item) in request.items.iter().enumerate() {
         outcomes.push(match &item.document {
             Ok(_) => {
-                by_stream.entry(api.streams.stream(&item.index)).or_default().push(number);
+                let stream = streams.entry(&item.index);
+                let stream = stream.or_insert_with(|| api.streams.stream(&item.index)).clone();
+                by_stream.entry(stream).or_default().push(number);
                 BulkOutcome::Created
             }
             Err(error) => BulkOutcome::Refused(error.clone()),
@@ -320,8 +341,7 @@ async fn take(api: &Api, peer: SocketAddr, request: &BulkRequest) -> Result<Valu
         return Err(ApiError::full());
     }
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let stamp = received.as_micros();
-    Ok(bulk_response(request, &outcomes, took_ms, |number| format!("{stamp:x}-{number}")))
+    Ok(Taken { outcomes, took_ms, received })
 }
 
 /// An error as Elasticsearch shapes it, which is what its clients read.

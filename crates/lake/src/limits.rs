@@ -18,9 +18,17 @@ pub const SUBSCRIBER_LAG_MAX: usize = 1_024;
 /// Most rows of a Parquet row group.
 pub const ROW_GROUP_ROWS: usize = 131_072;
 
-/// Size at which a Parquet data page ends. Large pages compress far better: a log line resembles
-/// lines that came long before it.
+/// Size at which a data page of a compacted file ends. Large pages compress far better: a log line
+/// resembles lines that came long before it.
 pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The same of files that a flush writes: they last until they are compacted, and pages that stay in the
+/// caches of the processor are written with half the work.
+pub const FLUSHED_PAGE_BYTES: usize = 512 * 1024;
+
+/// Rows at which a data page of a compacted file ends, too: who looks for one row unpacks its page in
+/// each column, and no more of the row group.
+pub const COMPACTED_PAGE_ROWS: usize = 8_192;
 
 /// Most bytes of the directories of text indexes that are kept in memory: about 100 bytes for each
 /// 32 KiB of tokens.

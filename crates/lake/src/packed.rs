@@ -27,6 +27,9 @@ pub(crate) const TARGETS: [Target; 2] = [MESSAGE, ORIGINAL];
 pub(crate) const HIDDEN: [&str; 4] =
     [MESSAGE.template, MESSAGE.values, ORIGINAL.template, ORIGINAL.values];
 
+/// Columns to read from which on it pays to look first which of them the templates refer to.
+const COLUMNS_WORTH_A_LOOK: usize = 24;
+
 /// The column for which a hidden one stands.
 pub(crate) fn stands_for(stored_name: &str) -> Option<&'static str> {
     let target = TARGETS.iter().find(|t| [t.template, t.values].contains(&stored_name));
@@ -124,15 +127,35 @@ impl Packed {
     /// Further columns (stored names) without which those that `wanted` names are not what was
     /// stored.
     pub(crate) fn needs(&self, wanted: &dyn Fn(&str) -> bool) -> BTreeSet<Arc<str>> {
+        self.needs_where(wanted, &|_| true)
+    }
+
+    /// The same for rows whose templates refer to no columns but those that `referred` names.
+    pub(crate) fn needs_where(
+        &self,
+        wanted: &dyn Fn(&str) -> bool,
+        referred: &dyn Fn(&str) -> bool,
+    ) -> BTreeSet<Arc<str>> {
         let mut needed = BTreeSet::new();
         // The received bytes may refer to the message, so they come first here.
         for (target, packed) in self.texts().collect::<Vec<_>>().into_iter().rev() {
             if wanted(target.column) || needed.contains(target.column) {
                 needed.extend([target.column, target.template, target.values].map(Arc::from));
-                needed.extend(packed.columns.iter().cloned());
+                needed.extend(packed.columns.iter().filter(|name| referred(name)).cloned());
             }
         }
         needed
+    }
+
+    /// The columns (stored names) of the templates of all texts that `wanted` names, or that those may
+    /// refer to; none where they refer to too few columns for a look at them to pay.
+    pub(crate) fn templates(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<&'static str> {
+        let needed = self.needs(wanted);
+        if needed.len() < COLUMNS_WORTH_A_LOOK {
+            return Vec::new();
+        }
+        let templates = TARGETS.iter().map(|target| target.template);
+        templates.filter(|template| needed.contains(*template)).collect()
     }
 
     /// Rows that are rebuilt at once, so that their texts take bounded memory.
@@ -196,6 +219,12 @@ mod tests {
         let alone = Packed::new(text(&["user.name"], 3), text(&["host.name"], 4), 9);
         assert!(!alone.needs(&|name| name == "event.original").contains("user.name"));
         let raw_only = Packed::new(None, text(&["message"], 1), 9);
+        let referred = |name: &str| name == "message";
+        let raw = names(packed.needs_where(&|name| name == "event.original", &referred));
+        assert!(!raw.contains(&"host.name".to_owned()) && raw.contains(&"message".to_owned()));
+        assert!(!raw.contains(&"user.name".to_owned()));
+        let raw = names(packed.needs_where(&|name| name == "event.original", &|_| false));
+        assert_eq!(raw, ["event.original", "yagura.raw.template", "yagura.raw.values"]);
         assert_eq!(raw_only.needs(&|name| name == "event.original").len(), 4);
         assert!(!raw_only.concerns(["message"].into_iter()));
         assert!(raw_only.concerns(["host.name", "event.original"].into_iter()));

@@ -10,12 +10,12 @@
 use crate::LakeError;
 use crate::cold_read::{ScannedStore, Seen};
 use crate::columns::{ColumnKind, TableColumns};
-use crate::counts::Counter;
+use crate::counts::{Counter, ScanOfOne};
 use crate::location::{ColdFile, Location};
 use crate::packed::{Packed, is_target, stands_for};
 use crate::provider::{DATASET, parquet_source};
 use crate::read::{corrupt, guarded};
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BinaryViewArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
@@ -40,9 +40,10 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, future, stream};
 use object_store::ObjectStore;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::{Arc, PoisonError};
-use yagura_rebuild::{Look, marks};
+use yagura_rebuild::{Look, marks, referred};
 use yagura_textindex::{Need, Sieve};
 
 /// A file and the rows of it that are to be read.
@@ -98,13 +99,19 @@ impl PackedFilesExec {
         }
     }
 
-    /// The columns that must be read of a file, then the dataset.
-    fn file_schema(&self, file: &ScannedFile) -> Result<TableSchema> {
+    /// The columns that must be read of a file, then the dataset. Of those that templates refer to, the
+    /// ones in `referred`, if that is known.
+    fn file_schema(
+        &self,
+        file: &ScannedFile,
+        referred: Option<&BTreeSet<String>>,
+    ) -> Result<TableSchema> {
         let asked = |name: &str| self.schema.field_with_name(name).is_ok();
+        let referred = |name: &str| referred.is_none_or(|names| names.contains(name));
         let mut fields: Vec<Field> = Vec::new();
         let handed_up = self.schema.fields().iter().filter(|field| field.name() != DATASET);
         fields.extend(handed_up.map(|field| field.as_ref().clone()));
-        let needed = file.packed.as_ref().map(|packed| packed.needs(&asked));
+        let needed = file.packed.as_ref().map(|packed| packed.needs_where(&asked, &referred));
         for name in needed.unwrap_or_default() {
             if fields.iter().any(|field| *field.name() == *name) {
                 continue;
@@ -125,12 +132,14 @@ impl PackedFilesExec {
             .build())
     }
 
-    fn open(
+    /// The rows that are to be read of a file, with the columns of `schema`.
+    fn rows(
         &self,
-        file: ScannedFile,
+        file: &ScannedFile,
+        schema: TableSchema,
+        counter: &Arc<Counter>,
         context: &Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let schema = self.file_schema(&file)?;
+    ) -> Result<(SendableRecordBatchStream, ScanOfOne)> {
         let runtime = context.runtime_env();
         let url = ObjectStoreUrl::local_filesystem();
         let (files, seen): (Arc<dyn ObjectStore>, Option<Seen>) = match &file.location {
@@ -141,12 +150,12 @@ impl PackedFilesExec {
                 (Arc::new(store), Some(seen))
             }
         };
-        let mut source = parquet_source(schema.clone(), &runtime, files, &self.counter);
+        let mut source = parquet_source(schema.clone(), &runtime, files, counter);
         if let Some(predicate) = &self.predicate {
             let predicate = reassign_expr_columns(predicate.clone(), schema.table_schema())?;
             source = source.with_predicate(predicate);
         }
-        let counted = self.counter.scan_of_one(source.metrics().clone());
+        let counted = counter.scan_of_one(source.metrics().clone());
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(vec![FileGroup::new(vec![file.file.clone()])])
             .build();
@@ -154,6 +163,54 @@ impl PackedFilesExec {
         if let (Location::Cold(cold), Some(seen)) = (&file.location, seen) {
             rows = self.as_far_as_it_goes(rows, cold.clone(), file.rows, seen);
         }
+        Ok((rows, counted))
+    }
+
+    /// The columns that the templates of the rows refer to which are to be read: few of those that all of
+    /// the file's do. `None` where they are not worth a look, or damaged, which is said when they are used.
+    async fn referred(
+        &self,
+        file: &ScannedFile,
+        context: &Arc<TaskContext>,
+    ) -> Result<Option<BTreeSet<String>>> {
+        let asked = |name: &str| self.schema.field_with_name(name).is_ok();
+        let templates = file.packed.as_ref().map(|packed| packed.templates(&asked));
+        let templates = templates.unwrap_or_default();
+        if templates.is_empty() {
+            return Ok(None);
+        }
+        let all = self.file_schema(file, None)?;
+        let decides = self.predicate.as_ref().map(collect_columns).unwrap_or_default();
+        let read = all.file_schema().fields().iter().filter(|field| {
+            let name = field.name().as_str();
+            templates.contains(&name) || decides.iter().any(|column| column.name() == name)
+        });
+        let schema = TableSchema::builder(Arc::new(Schema::new(read.cloned().collect::<Vec<_>>())))
+            .with_table_partition_cols(all.table_partition_cols().clone())
+            .build();
+        let (mut rows, _counted) =
+            self.rows(file, schema, &Arc::new(self.counter.apart()), context)?;
+        let mut referred = Referred::default();
+        while let Some(rows) = rows.next().await {
+            let rows = rows?;
+            for template in &templates {
+                let column = rows.column_by_name(template).and_then(|c| c.as_binary_view_opt());
+                let Some(true) = column.map(|column| referred.note(column)) else {
+                    return Ok(None);
+                };
+            }
+        }
+        Ok(Some(referred.names))
+    }
+
+    async fn open(
+        self,
+        file: ScannedFile,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let referred = self.referred(&file, &context).await?;
+        let schema = self.file_schema(&file, referred.as_ref())?;
+        let (rows, counted) = self.rows(&file, schema, &self.counter, &context)?;
         let wanted = self.schema.clone();
         let Some(packed) = file.packed.clone() else {
             let rows = rows.map(move |rows| {
@@ -230,6 +287,31 @@ fn sifted(rows: &RecordBatch, sieve: &Sieve) -> RecordBatch {
         .map(|(original, message)| Some(sieve.may_hold(original | message)))
         .collect();
     filter_record_batch(rows, &keep).unwrap_or_else(|_| rows.clone())
+}
+
+/// The columns that templates refer to.
+#[derive(Default)]
+struct Referred {
+    names: BTreeSet<String>,
+    seen: HashSet<Vec<u8>>,
+}
+
+impl Referred {
+    /// `false` where one is damaged.
+    fn note(&mut self, templates: &BinaryViewArray) -> bool {
+        let mut last: Option<&[u8]> = None;
+        for template in templates.iter().flatten() {
+            if last == Some(template) || self.seen.contains(template) {
+                last = Some(template);
+                continue;
+            }
+            let Ok(names) = referred(template) else { return false };
+            self.names.extend(names.into_iter().map(str::to_owned));
+            self.seen.insert(template.to_vec());
+            last = Some(template);
+        }
+        true
+    }
 }
 
 struct Looking<'a>(&'a Sieve);
@@ -309,7 +391,9 @@ impl ExecutionPlan for PackedFilesExec {
         let files = self.partitions.get(partition).cloned().unwrap_or_default();
         let scan = self.clone();
         // A file is opened when the one before it has been read.
-        let rows = stream::iter(files).map(move |file| scan.open(file, &context)).try_flatten();
+        let rows = stream::iter(files)
+            .then(move |file| scan.clone().open(file, context.clone()))
+            .try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
     }
 

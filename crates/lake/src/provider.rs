@@ -379,6 +379,11 @@ impl EventsTable {
                 },
             };
             self.counter.reading.plan(name.to_string(), &entry, rows.as_deref());
+            // Like rows lie together: those of one row group are made of few columns.
+            let pieces = match &packed {
+                Some(_) => usize::try_from(entry.rows.div_ceil(ROW_GROUP_ROWS as u64)).unwrap_or(1),
+                None => pieces,
+            };
             for rows in cut(rows, entry.rows, pieces) {
                 let file = partitioned(name.clone(), &entry, rows);
                 let (location, packed) = (location.clone(), packed.clone());

@@ -3,7 +3,10 @@
 use crate::durable::{UNFINISHED, sync_directory};
 use crate::file::{BatchRows, FileEntry, Order, encode_batches};
 use crate::hot::{Piece, conform, longs, time_range};
-use crate::limits::{COMPACTED_ZSTD_LEVEL, PAGE_BYTES, ROW_GROUP_MEMORY_BYTES, ROW_GROUP_ROWS};
+use crate::limits::{
+    COMPACTED_PAGE_ROWS, COMPACTED_ZSTD_LEVEL, FLUSHED_PAGE_BYTES, PAGE_BYTES,
+    ROW_GROUP_MEMORY_BYTES, ROW_GROUP_ROWS,
+};
 use crate::packed::{PACKED_KEY, stands_for};
 use crate::packer::{KeepRaw, Packer};
 use crate::text_index::{NewIndex, remove_with_index, text_index_path, unfinished_index_path};
@@ -356,19 +359,22 @@ fn occupied_schema(parts: &[RecordBatch]) -> SchemaRef {
 }
 
 fn properties(schema: &SchemaRef, order: Order) -> WriterProperties {
-    let level = match order {
+    let (level, page_bytes, page_rows) = match order {
         // Level 1 keeps up with intake.
-        Order::Ledger => ZstdLevel::default(),
-        // Written once, read for years. Proof: 9 is within zstd's 1 to 22.
-        Order::Source => ZstdLevel::try_new(COMPACTED_ZSTD_LEVEL).unwrap_or_default(),
+        Order::Ledger => (ZstdLevel::default(), FLUSHED_PAGE_BYTES, ROW_GROUP_ROWS),
+        Order::Source => {
+            // Written once, read for years. Proof: 9 is within zstd's 1 to 22.
+            let level = ZstdLevel::try_new(COMPACTED_ZSTD_LEVEL).unwrap_or_default();
+            (level, PAGE_BYTES, COMPACTED_PAGE_ROWS)
+        }
     };
     let column = |name: &str| ColumnPath::new(vec![name.to_owned()]);
     let mut properties = WriterProperties::builder()
         .set_created_by(format!("yagura {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_data_page_size_limit(PAGE_BYTES)
-        .set_data_page_row_count_limit(ROW_GROUP_ROWS)
+        .set_data_page_size_limit(page_bytes)
+        .set_data_page_row_count_limit(page_rows)
         .set_dictionary_page_size_limit(PAGE_BYTES)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_column_statistics_enabled(column(envelope::TIMESTAMP), EnabledStatistics::Page);

@@ -2,9 +2,10 @@
 
 use crate::limits::{
     BLOCK_ROWS, PAGE_TOKEN_BYTES, SEGMENT_BLOCKS, SEGMENT_TOKEN_BYTES_MAX, SEGMENT_TOKENS_MAX,
+    TOKEN_BYTES_MAX,
 };
 use crate::page::{Blocks, encode, first};
-use crate::tokens::{Scratch, of_event};
+use crate::tokens::{Found, Scratch, of_event};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -64,6 +65,13 @@ struct Recent {
 
 const RECENT_SLOTS: usize = 4_096;
 
+/// Set in each byte of a word, so that its case does not matter: letters differ in it by case only, and
+/// digits have it.
+const LOWER: u64 = 0x2020_2020_2020_2020;
+
+/// Beside the length of a token that is not a word: it may have the bytes of one in lower case.
+const EXACT: u8 = 0x80;
+
 impl Default for Recent {
     fn default() -> Self {
         Recent { slots: vec![(0, 0, 0); RECENT_SLOTS], block: 0 }
@@ -72,11 +80,15 @@ impl Default for Recent {
 
 impl Recent {
     /// Whether it was seen in this block already; from now on it was. Long tokens never were.
-    fn saw(&mut self, token: &[u8], block: Blocks) -> bool {
+    fn saw(&mut self, token: Found<'_>, block: Blocks) -> bool {
         if self.block != block {
             self.slots.fill((0, 0, 0));
             self.block = block;
         }
+        let (token, same, kind) = match token {
+            Found::Word(word) => (word, LOWER, 0),
+            Found::Exact(token) => (token, 0, EXACT),
+        };
         let (head, tail) = match (token.first_chunk::<8>(), token.last_chunk::<8>()) {
             (Some(head), Some(tail)) if token.len() <= 16 => {
                 (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
@@ -84,7 +96,10 @@ impl Recent {
             (Some(_), _) => return false,
             _ => (token.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
         };
-        let entry = (head, tail, token.len() as u8);
+        // Bytes that a short word does not have are set too, but its length tells.
+        let (head, tail) = (head | same, tail | same);
+        // Proof: at most 16, as above.
+        let entry = (head, tail, token.len() as u8 | kind);
         let mixed = (head ^ tail.rotate_left(29)).wrapping_add(u64::from(entry.2));
         let slot = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize;
         match self.slots.get_mut(slot) {
@@ -109,10 +124,21 @@ struct Segment {
 }
 
 impl Segment {
-    fn add(&mut self, token: &[u8], block: Blocks) {
-        if self.overfull || token.is_empty() || self.recent.saw(token, block) {
+    fn add(&mut self, found: Found<'_>, block: Blocks) {
+        if self.overfull || self.recent.saw(found, block) {
             return;
         }
+        let mut lower = [0; TOKEN_BYTES_MAX];
+        let token = match found {
+            Found::Exact(token) => token,
+            Found::Word(word) => {
+                let length = word.len().min(TOKEN_BYTES_MAX);
+                let (lower, _) = lower.split_at_mut(length);
+                lower.copy_from_slice(word.get(..length).unwrap_or_default());
+                lower.make_ascii_lowercase();
+                lower
+            }
+        };
         let hash = self.hasher.hash_one(token);
         let letters = &self.letters;
         let same = |known: &Known| {
@@ -251,21 +277,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn words_are_the_same_in_any_case_and_other_tokens_are_not() {
+        for word in [&b"Cmd"[..], b"PowerShell", b"X", b"abcdefgh", b"Abcdefghijklmnop"] {
+            let mut recent = Recent::default();
+            let lower = word.to_ascii_lowercase();
+            assert!(!recent.saw(Found::Word(word), 1));
+            assert!(recent.saw(Found::Word(&lower), 1));
+            assert!(!recent.saw(Found::Exact(&lower), 1));
+            assert!(!recent.saw(Found::Word(&lower), 2), "another block");
+        }
+        let mut recent = Recent::default();
+        assert!(!recent.saw(Found::Exact("\u{3042}".as_bytes()), 1));
+        assert!(!recent.saw(Found::Exact("\u{30a2}".as_bytes()), 1));
+        assert!(!recent.saw(Found::Word(b"ab"), 1) && !recent.saw(Found::Word(b"aab"), 1));
+    }
+
+    #[test]
     fn a_segment_keeps_so_many_tokens_and_no_more() {
         let mut segment = Segment::default();
         for number in 0..SEGMENT_TOKENS_MAX as u32 {
-            segment.add(&number.to_be_bytes(), 1);
+            segment.add(Found::Exact(&number.to_be_bytes()), 1);
         }
-        segment.add(&[0; 4], 2);
+        segment.add(Found::Exact(&[0; 4]), 2);
         assert!(!segment.overfull);
-        segment.add(b"more", 1);
+        segment.add(Found::Word(b"more"), 1);
         assert!(segment.overfull);
         for (extra, overfull) in [(0, false), (1, true)] {
             let mut segment = Segment {
                 letters: vec![b'x'; SEGMENT_TOKEN_BYTES_MAX - 3 + extra],
                 ..Segment::default()
             };
-            segment.add(b"abc", 1);
+            segment.add(Found::Word(b"abc"), 1);
             assert_eq!(segment.overfull, overfull);
         }
     }

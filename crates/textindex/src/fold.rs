@@ -26,14 +26,37 @@ pub fn fold(text: &str) -> Cow<'_, str> {
 
 /// Appends the folded text, as [`fold`] makes it.
 pub fn fold_into(text: &str, folded: &mut String) {
-    if text.is_ascii() {
-        let start = folded.len();
-        folded.push_str(text);
-        if let Some(tail) = folded.get_mut(start..) {
-            tail.make_ascii_lowercase();
-        }
-        return;
+    let mut rest = text;
+    // Most of a text that is not all ASCII is.
+    while let Some(first) = rest.bytes().position(|byte| !byte.is_ascii()) {
+        // The character before may take an accent of the one after it.
+        let (plain, from) = rest.split_at(first.saturating_sub(1));
+        push_lowercase(plain, folded);
+        let (other, after) = from.split_at(length_of_other(from));
+        fold_any(other, folded);
+        rest = after;
     }
+    push_lowercase(rest, folded);
+}
+
+fn push_lowercase(ascii: &str, folded: &mut String) {
+    let start = folded.len();
+    folded.push_str(ascii);
+    if let Some(tail) = folded.get_mut(start..) {
+        tail.make_ascii_lowercase();
+    }
+}
+
+/// Bytes until an ASCII character follows which nothing before it can change: it composes with none
+/// (Unicode Standard Annex #15), and is no hyphen, which after katakana may be a long vowel mark. The
+/// first character counts as one of them.
+fn length_of_other(text: &str) -> usize {
+    let settles = |byte: &u8| byte.is_ascii() && *byte != b'-';
+    text.bytes().skip(1).position(|byte| settles(&byte)).map_or(text.len(), |at| at + 1)
+}
+
+/// Appends any text, folded.
+fn fold_any(text: &str, folded: &mut String) {
     // A long vowel mark is written only once the next character shows that the word goes on.
     let mut marks = 0usize;
     let mut after_katakana = false;
@@ -102,6 +125,15 @@ mod tests {
         fn folding_twice_changes_nothing(text in "[ -~ｦ-ﾟァ-ヾー−〜Ａ-ｚ漢字ß𠮷髙]{0,16}") {
             let once = fold(&text).into_owned();
             prop_assert_eq!(fold(&once).into_owned(), once.clone());
+        }
+
+        #[test]
+        fn ascii_between_other_characters_changes_nothing(
+            text in "([ -~]{0,4}|[ｦ-ﾟァ-ヾー−〜ßéㅏ가𠮷髙\u{301}\u{3099}\u{327}-]{1,3}){0,8}",
+        ) {
+            let mut whole = String::new();
+            fold_any(&text, &mut whole);
+            prop_assert_eq!(fold(&text).into_owned(), whole);
         }
     }
 }

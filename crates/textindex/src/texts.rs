@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 /// JSON's escapes undone, and the message where it is not a part of the raw bytes anyway. Raw JSON
 /// with escapes is looked at without them only: `\n` in it is a line break, not an `n`.
 pub fn each_text(raw: &[u8], message: Option<&str>, mut look: impl FnMut(&str) -> ControlFlow<()>) {
-    let json = matches!(raw.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['));
+    let json = is_json(raw);
     let escaped = memchr::memchr(b'\\', raw).is_some();
     if !(json && escaped) && look(&text_of(raw)).is_break() {
         return;
@@ -16,11 +16,31 @@ pub fn each_text(raw: &[u8], message: Option<&str>, mut look: impl FnMut(&str) -
         return;
     }
     if let Some(message) = message
-        && memchr::memmem::find(raw, message.as_bytes()).is_none()
+        && !contains(raw, message.as_bytes())
     {
         let _ = look(message);
     }
 }
+
+/// Whether raw bytes are taken for JSON, in which a backslash is not one.
+pub(crate) fn is_json(raw: &[u8]) -> bool {
+    matches!(raw.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['))
+}
+
+/// Whether `text` has `part` in it. Parts are long and looked for once: only their beginning is worth
+/// the preparation of a search.
+pub(crate) fn contains(text: &[u8], part: &[u8]) -> bool {
+    let mut begins = memchr::memmem::find_iter(text, part.get(..BEGIN_BYTES).unwrap_or(part));
+    let whole = |at: usize| text.get(at..).is_some_and(|rest| rest.starts_with(part));
+    begins.by_ref().take(BEGINS_MAX).any(whole)
+        || (begins.next().is_some() && memchr::memmem::find(text, part).is_some())
+}
+
+/// How much of a part is looked for first.
+const BEGIN_BYTES: usize = 16;
+
+/// Places with the same beginning after which the whole part is looked for, in linear time.
+const BEGINS_MAX: usize = 16;
 
 /// Bytes as text. The quick check first: nearly all are UTF-8.
 fn text_of(bytes: &[u8]) -> Cow<'_, str> {
@@ -110,7 +130,22 @@ mod tests {
         assert_eq!(texts(b"opened C:\\new", None), ["opened C:\\new", "opened C:\new"]);
     }
 
+    #[test]
+    fn a_part_is_found_behind_many_beginnings() {
+        let begin = "a".repeat(BEGIN_BYTES);
+        for places in [0, 1, BEGINS_MAX - 1, BEGINS_MAX, BEGINS_MAX + 1, 3 * BEGINS_MAX] {
+            let text = format!("{} {begin}c {begin}b", vec![begin.as_str(); places].join(" "));
+            assert!(contains(text.as_bytes(), format!("{begin}b").as_bytes()), "{places}");
+            assert!(!contains(text.as_bytes(), format!("{begin}d").as_bytes()), "{places}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_part_is_found_wherever_it_is(text in "[ab]{0,80}", part in "[ab]{0,24}") {
+            prop_assert_eq!(contains(text.as_bytes(), part.as_bytes()), text.contains(&part));
+        }
+
         #[test]
         fn unescaping_never_panics_and_leaves_plain_text(raw in prop::collection::vec(any::<u8>(), 0..64)) {
             let plain = unescape(&raw);

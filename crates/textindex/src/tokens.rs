@@ -2,7 +2,7 @@
 
 use crate::fold::fold_into;
 use crate::limits::{PART_OVERLAP, TOKEN_BYTES_MAX};
-use crate::texts::each_text;
+use crate::texts::{contains, each_text, is_json};
 use std::ops::ControlFlow;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
@@ -13,44 +13,84 @@ pub(crate) struct Scratch {
     folded: String,
 }
 
+/// A token as it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found<'a> {
+    /// ASCII letters and digits, in any case: the token is in lower case.
+    Word(&'a [u8]),
+    /// The token itself.
+    Exact(&'a [u8]),
+}
+
 /// Hands every token of an event to `take`; the same token may come many times.
 pub(crate) fn of_event(
     raw: &[u8],
     message: Option<&str>,
     scratch: &mut Scratch,
-    mut take: impl FnMut(&[u8]),
+    mut take: impl FnMut(Found<'_>),
 ) {
+    let quick = raw.is_ascii() && words_of_ascii(raw, &mut take);
     // A message is asked for by itself, too (`message:word`), so its tokens must all be there. Most
     // are a part of the raw text; then only the words at its ends can be cut otherwise.
     let ascii = message.filter(|message| message.is_ascii());
     let mut covered = false;
-    each_text(raw, None, |text| {
-        of_text(text, scratch, &mut take);
-        covered = covered
-            || ascii.is_some_and(|part| {
-                memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some()
-            });
-        ControlFlow::Continue(())
-    });
-    match message {
-        Some(message) if covered => {
+    if !quick {
+        each_text(raw, None, |text| {
+            of_text(text, scratch, &mut take);
+            covered =
+                covered || ascii.is_some_and(|part| contains(text.as_bytes(), part.as_bytes()));
+            ControlFlow::Continue(())
+        });
+    }
+    match (message, ascii) {
+        (Some(message), _) if covered => {
             let mut ends = message.split(|c: char| !c.is_ascii_alphanumeric());
             for word in [ends.next(), ends.next_back()].into_iter().flatten() {
                 of_text(word, scratch, &mut take);
             }
         }
-        Some(message) => of_text(message, scratch, &mut take),
-        None => {}
+        (_, Some(ascii)) => words(ascii.as_bytes(), &mut take),
+        (Some(message), None) => of_text(message, scratch, &mut take),
+        (None, None) => {}
     }
 }
 
-fn of_text(text: &str, scratch: &mut Scratch, take: &mut impl FnMut(&[u8])) {
+/// The words of raw bytes that are ASCII, without copying them. `false`: there are escapes that must be
+/// undone first, and not all words were found.
+fn words_of_ascii(raw: &[u8], take: &mut impl FnMut(Found<'_>)) -> bool {
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        // Escapes for characters that are no letters end a word, as what they stand for does.
+        let plain = matches!(
+            rest.get(at + 1),
+            Some(b'"' | b'\\' | b'/' | b'n' | b't' | b'r' | b'b' | b'f')
+        );
+        if !plain || !is_json(raw) {
+            return false;
+        }
+        words(rest.get(..at).unwrap_or_default(), take);
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    words(rest, take);
+    true
+}
+
+/// The words of ASCII text.
+fn words(ascii: &[u8], take: &mut impl FnMut(Found<'_>)) {
+    for word in ascii.split(|byte| !is_letter(*byte)).filter(|word| !word.is_empty()) {
+        of_word(word, take);
+    }
+}
+
+fn of_text(text: &str, scratch: &mut Scratch, take: &mut impl FnMut(Found<'_>)) {
     scratch.folded.clear();
     fold_into(text, &mut scratch.folded);
     of_folded(&scratch.folded, take);
     // A regular expression sees `e` and a combining accent as two; folded they are one.
     let combines = |c: char| {
-        canonical_combining_class(c) != 0 || matches!(c, HALF_WIDTH_DAKUTEN | HALF_WIDTH_HANDAKUTEN)
+        !c.is_ascii()
+            && (canonical_combining_class(c) != 0
+                || matches!(c, HALF_WIDTH_DAKUTEN | HALF_WIDTH_HANDAKUTEN))
     };
     if !text.is_ascii() && text.chars().any(combines) {
         scratch.folded.clear();
@@ -63,7 +103,7 @@ const HALF_WIDTH_DAKUTEN: char = '\u{ff9e}';
 const HALF_WIDTH_HANDAKUTEN: char = '\u{ff9f}';
 
 /// Tokens of folded text: words of ASCII, other characters singly and in pairs.
-fn of_folded(folded: &str, take: &mut impl FnMut(&[u8])) {
+fn of_folded(folded: &str, take: &mut impl FnMut(Found<'_>)) {
     let bytes = folded.as_bytes();
     let mut at = 0;
     // Where the character before this one began, if it was not ASCII.
@@ -85,9 +125,9 @@ fn of_folded(folded: &str, take: &mut impl FnMut(&[u8])) {
                 _ => 2,
             };
             let end = at + length;
-            take(bytes.get(at..end).unwrap_or_default());
+            take(Found::Exact(bytes.get(at..end).unwrap_or_default()));
             if let Some(before) = before {
-                take(bytes.get(before..end).unwrap_or_default());
+                take(Found::Exact(bytes.get(before..end).unwrap_or_default()));
             }
             before = Some(at);
             at = end;
@@ -109,11 +149,11 @@ fn is_letter(byte: u8) -> bool {
     LETTERS[usize::from(byte)]
 }
 
-fn of_word(word: &[u8], take: &mut impl FnMut(&[u8])) {
+fn of_word(word: &[u8], take: &mut impl FnMut(Found<'_>)) {
     let mut from = 0;
     loop {
         let end = word.len().min(from + TOKEN_BYTES_MAX);
-        take(word.get(from..end).unwrap_or_default());
+        take(Found::Word(word.get(from..end).unwrap_or_default()));
         if end == word.len() {
             return;
         }
@@ -124,12 +164,20 @@ fn of_word(word: &[u8], take: &mut impl FnMut(&[u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    fn lower(found: Found<'_>) -> String {
+        match found {
+            Found::Word(word) => String::from_utf8(word.to_ascii_lowercase()).unwrap(),
+            Found::Exact(token) => String::from_utf8(token.to_vec()).unwrap(),
+        }
+    }
 
     fn tokens(raw: &[u8], message: Option<&str>) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         of_event(raw, message, &mut Scratch::default(), |token| {
-            found.insert(String::from_utf8(token.to_vec()).unwrap());
+            found.insert(lower(token));
         });
         found
     }
@@ -162,12 +210,35 @@ mod tests {
         for length in 1..word.len() {
             let word = &word[..length];
             let mut parts = Vec::new();
-            of_word(word, &mut |part: &[u8]| parts.push(part.to_vec()));
+            of_word(word, &mut |part: Found<'_>| parts.push(lower(part).into_bytes()));
             assert!(parts.iter().all(|part| part.len() <= TOKEN_BYTES_MAX));
             assert_eq!(parts.len() == 1, length <= TOKEN_BYTES_MAX);
             for stretch in word.windows(PART_OVERLAP.min(length)) {
                 let within = |part: &Vec<u8>| part.windows(stretch.len()).any(|w| w == stretch);
                 assert!(parts.iter().any(within), "{length}");
+            }
+        }
+    }
+
+    proptest! {
+        /// Raw bytes of ASCII are read without copying; what the texts of the event are stays the same.
+        #[test]
+        fn words_of_ascii_are_those_of_the_texts(
+            raw in "[{\\[ ]{0,1}([a-zA-Z0-9 .,:\"]{1,4}|\\\\[\"\\\\/nrtbfxu]|\\\\u00[46][1-9a]){0,12}",
+            message in prop::option::of("[a-zA-Z .]{0,12}"),
+        ) {
+            let mut expected = BTreeSet::new();
+            each_text(raw.as_bytes(), message.as_deref(), |text| {
+                of_text(text, &mut Scratch::default(), &mut |token| {
+                    expected.insert(lower(token));
+                });
+                ControlFlow::Continue(())
+            });
+            let found = tokens(raw.as_bytes(), message.as_deref());
+            prop_assert!(found.is_superset(&expected), "{found:?} {expected:?}");
+            // Only the ends of a message, and what comes before an escape, may be there besides.
+            if message.is_none() && !raw.contains('\\') {
+                prop_assert_eq!(found, expected);
             }
         }
     }

@@ -2,8 +2,9 @@ use super::BodyError;
 use super::json::{check_event, whole_value};
 use crate::limits::{BODY_ITEMS_MAX, ELASTIC_NAME_BYTES_MAX, ELASTIC_STREAMS_MAX};
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use yagura_event::StreamName;
@@ -297,55 +298,108 @@ pub enum BulkOutcome {
     Refused(ItemError),
 }
 
-/// The body of the answer to a bulk request, as Elasticsearch 8 gives it: one item per item of
-/// `request`, answered by the outcome at the same position (missing ones count as busy).
-/// `generated_id` makes the id of an item that named none.
-pub fn bulk_response(
-    request: &BulkRequest,
-    outcomes: &[BulkOutcome],
-    took_ms: u64,
-    generated_id: impl Fn(usize) -> String,
-) -> Value {
-    let mut errors = false;
-    let items: Vec<Value> = request
-        .items
-        .iter()
-        .enumerate()
-        .map(|(number, item)| {
-            let id = item.id.clone().unwrap_or_else(|| generated_id(number));
-            let missing = BulkOutcome::Busy("the item was not handled".to_owned());
-            let answer = match outcomes.get(number).unwrap_or(&missing) {
-                BulkOutcome::Created => json!({
-                    "_index": item.index, "_id": id, "_version": 1, "result": "created",
-                    "_shards": { "total": 1, "successful": 1, "failed": 0 },
-                    "_seq_no": number, "_primary_term": 1, "status": 201,
-                }),
-                BulkOutcome::Busy(reason) => {
-                    errors = true;
-                    failed(item, &id, 429, "es_rejected_execution_exception", reason)
-                }
-                BulkOutcome::Refused(error) => {
-                    errors = true;
-                    failed(item, &id, error.status, error.kind, &error.reason)
-                }
-            };
-            json!({ item.action.as_str(): answer })
-        })
-        .collect();
-    json!({ "took": took_ms, "errors": errors, "items": items })
+/// The answer to a bulk request, as Elasticsearch 8 gives it: one item per item of the request.
+#[derive(Debug, Serialize)]
+pub struct BulkAnswer<'a> {
+    took: u64,
+    errors: bool,
+    items: Vec<AnsweredItem<'a>>,
 }
 
-fn failed(item: &BulkItem, id: &str, status: u16, kind: &str, reason: &str) -> Value {
-    json!({
-        "_index": item.index, "_id": id, "status": status,
-        "error": { "type": kind, "reason": reason },
-    })
+#[derive(Debug)]
+struct AnsweredItem<'a> {
+    action: BulkAction,
+    answer: ItemAnswer<'a>,
+}
+
+impl Serialize for AnsweredItem<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(self.action.as_str(), &self.answer)])
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ItemAnswer<'a> {
+    _index: &'a str,
+    _id: Cow<'a, str>,
+    #[serde(flatten)]
+    outcome: Answered<'a>,
+    status: u16,
+}
+
+/// Nobody else has the event's number, and there are no copies.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answered<'a> {
+    Created {
+        _version: u8,
+        result: &'static str,
+        _shards: Shards,
+        _seq_no: usize,
+        _primary_term: u8,
+    },
+    Failed {
+        error: ItemFault<'a>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct Shards {
+    total: u8,
+    successful: u8,
+    failed: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct ItemFault<'a> {
+    r#type: &'static str,
+    reason: &'a str,
+}
+
+/// Answers each item of `request` by the outcome at the same position (missing ones count as busy).
+/// `generated_id` makes the id of an item that named none; `took_ms` is how long it all took.
+pub fn bulk_response<'a>(
+    request: &'a BulkRequest,
+    outcomes: &'a [BulkOutcome],
+    took_ms: u64,
+    generated_id: impl Fn(usize) -> String,
+) -> BulkAnswer<'a> {
+    let items = request.items.iter().enumerate().map(|(number, item)| {
+        let failed = |status, kind, reason| {
+            (status, Answered::Failed { error: ItemFault { r#type: kind, reason } })
+        };
+        const BUSY: &str = "es_rejected_execution_exception";
+        let (status, outcome) = match outcomes.get(number) {
+            Some(BulkOutcome::Created) => {
+                let _shards = Shards { total: 1, successful: 1, failed: 0 };
+                let created = Answered::Created {
+                    _version: 1,
+                    result: "created",
+                    _shards,
+                    _seq_no: number,
+                    _primary_term: 1,
+                };
+                (201, created)
+            }
+            Some(BulkOutcome::Busy(reason)) => failed(429, BUSY, reason.as_str()),
+            Some(BulkOutcome::Refused(error)) => failed(error.status, error.kind, &error.reason),
+            None => failed(429, BUSY, "the item was not handled"),
+        };
+        let id = item.id.as_deref().map(Cow::Borrowed);
+        let _id = id.unwrap_or_else(|| Cow::Owned(generated_id(number)));
+        let answer = ItemAnswer { _index: &item.index, _id, outcome, status };
+        AnsweredItem { action: item.action, answer }
+    });
+    let items: Vec<_> = items.collect();
+    let errors = items.iter().any(|item| matches!(item.answer.outcome, Answered::Failed { .. }));
+    BulkAnswer { took: took_ms, errors, items }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     fn parse(body: &str, default: Option<&str>) -> Result<BulkRequest, BodyError> {
         parse_bulk(&Bytes::copy_from_slice(body.as_bytes()), default)
@@ -458,6 +512,7 @@ mod tests {
             BulkOutcome::Refused(refused),
         ];
         let answer = bulk_response(&request, &outcomes, 3, |number| format!("made-{number}"));
+        let answer = json!(answer);
         assert_eq!(answer["took"], 3);
         assert_eq!(answer["errors"], true);
         assert_eq!(answer["items"][0]["index"]["status"], 201);
@@ -470,8 +525,9 @@ mod tests {
             "es_rejected_execution_exception"
         );
         assert_eq!(answer["items"][2]["delete"]["status"], 400);
-        let fine = bulk_response(&request, &vec![BulkOutcome::Created; 3], 0, |_| String::new());
-        assert_eq!(fine["errors"], false);
+        let created = vec![BulkOutcome::Created; 3];
+        let fine = bulk_response(&request, &created, 0, |_| String::new());
+        assert_eq!(json!(fine)["errors"], false);
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub(super) fn check_event(value: &[u8]) -> Result<(), String> {
     if value.first() != Some(&b'{') {
         return Err("an event must be a JSON object".to_owned());
     }
-    if depth(value) > ITEM_DEPTH_MAX {
+    // No bracket is deeper than there are brackets, and few events have that many.
+    let brackets = memchr::memchr2_iter(b'{', b'[', value).take(ITEM_DEPTH_MAX + 1).count();
+    if brackets > ITEM_DEPTH_MAX && depth(value) > ITEM_DEPTH_MAX {
         return Err(format!("the event nests more than {ITEM_DEPTH_MAX} deep"));
     }
     Ok(())
@@ -57,16 +59,13 @@ pub(super) fn check_event(value: &[u8]) -> Result<(), String> {
 fn depth(value: &[u8]) -> usize {
     let mut depth = 0_usize;
     let mut deepest = 0;
-    let mut in_string = false;
-    let mut escaped = false;
-    for &byte in value {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-            continue;
-        }
+    let mut rest = value;
+    while let [byte, after @ ..] = rest {
+        rest = match byte {
+            b'"' => behind_string(after),
+            _ => after,
+        };
         match byte {
-            b'"' => in_string = true,
             b'{' | b'[' => {
                 depth += 1;
                 deepest = deepest.max(depth);
@@ -76,6 +75,19 @@ fn depth(value: &[u8]) -> usize {
         }
     }
     deepest
+}
+
+/// What follows a string of which the first quote has been read. Most of an event is strings.
+fn behind_string(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let escaped = rest.get(at) == Some(&b'\\');
+        rest = rest.get(at + 1 + usize::from(escaped)..).unwrap_or_default();
+        if !escaped {
+            return rest;
+        }
+    }
+    &[]
 }
 
 fn fault(error: &serde_json::Error) -> Fault {

@@ -10,8 +10,8 @@ mod ingest;
 mod json;
 
 pub use bulk::{
-    BulkAction, BulkItem, BulkOutcome, BulkRequest, BulkStreams, ItemError, bulk_response,
-    parse_bulk, parse_document,
+    BulkAction, BulkAnswer, BulkItem, BulkOutcome, BulkRequest, BulkStreams, ItemError,
+    bulk_response, parse_bulk, parse_document,
 };
 pub use encoding::decode_body;
 pub use ingest::{EventError, Ingest, parse_ingest};

@@ -25,7 +25,7 @@ fn questions(kind: Kind) -> Vec<Question> {
             ask("word in any case, counted", "MimiKatz | stats count()"),
             ask("common word in any case, counted", "powershell | stats count()"),
             ask("field equals, count by host", "event.code:4688 | stats count() by host.name"),
-            ask("top 20 of many values", "* | top 20 process.entity_id"),
+            ask("top 20 of many values", "* | top 20 winlog.record_id"),
             ask("last 100 with a filter", "event.code:4624"),
             ask(
                 "regular expression on the message, counted",

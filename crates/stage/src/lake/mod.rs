@@ -40,6 +40,9 @@ pub struct Lake {
     /// A Python with the packages chdb and duckdb: the other stores. Without it they are left out.
     #[arg(long, env = "YAGURA_PYTHON")]
     python: Option<PathBuf>,
+    /// Keep the texts of events whole (`lake.keep_raw = ["*"]`) instead of rebuilding them from columns.
+    #[arg(long)]
+    keep_raw: bool,
     /// Times each question is asked when warm; the median counts.
     #[arg(long, default_value_t = 7)]
     times: usize,
@@ -82,7 +85,8 @@ async fn store(asked: &Lake, kind: Kind, rules: &Path, grown: &Grown, data: &Pat
     let rules = rules.to_string_lossy().into_owned();
     let quiet = data.with_extension("toml");
     // Compaction is measured by itself.
-    std::fs::write(&quiet, "[lake]\ncompact = false\n")?;
+    let keep_raw = if asked.keep_raw { "[\"*\"]" } else { "[]" };
+    std::fs::write(&quiet, format!("[lake]\ncompact = false\nkeep_raw = {keep_raw}\n"))?;
     let quiet = quiet.to_string_lossy().into_owned();
     let options = ["--rules", rules.as_str(), "--config", quiet.as_str()];
 
