@@ -55,6 +55,8 @@ pub(crate) struct ScannedFile {
     /// All rows of the file.
     pub(crate) rows: u64,
     pub(crate) file: PartitionedFile,
+    /// Rows that are decoded together, unless as many as usual.
+    pub(crate) batch_rows: Option<usize>,
 }
 
 /// Scans such files, one behind the other in each partition.
@@ -158,6 +160,7 @@ impl PackedFilesExec {
         let counted = counter.scan_of_one(source.metrics().clone());
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(vec![FileGroup::new(vec![file.file.clone()])])
+            .with_batch_size(file.batch_rows)
             .build();
         let mut rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
         if let (Location::Cold(cold), Some(seen)) = (&file.location, seen) {

@@ -47,6 +47,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use yagura_event::columns as envelope;
 use yagura_textindex::Need;
+use yagura_textindex::limits::BLOCK_ROWS;
 
 /// Stretches of a file's rows; `None` for all of them.
 type RowsToRead = Option<Vec<Range<u64>>>;
@@ -331,6 +332,7 @@ impl EventsTable {
         files.sort_by_key(|(file, _)| Reverse(file.time.map(|(_, last)| last)));
         let mut groups = vec![Vec::new(); partitions.clamp(1, files.len())];
         let count = groups.len();
+        let batch_rows = batch_rows(files.iter().any(|(_, rows)| rows.is_some()));
         for (number, (file, rows)) in files.into_iter().enumerate() {
             self.counter.reading.plan(self.location(&file)?.to_string(), &file, rows.as_deref());
             groups[number % count].push(self.partitioned_file(&file, rows)?);
@@ -346,6 +348,7 @@ impl EventsTable {
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_projection_indices(Some(projection.to_vec()))?
+            .with_batch_size(batch_rows)
             .build();
         Ok(Some(DataSourceExec::from_data_source(scan)))
     }
@@ -384,10 +387,11 @@ impl EventsTable {
                 Some(_) => usize::try_from(entry.rows.div_ceil(ROW_GROUP_ROWS as u64)).unwrap_or(1),
                 None => pieces,
             };
+            let batch_rows = batch_rows(rows.is_some());
             for rows in cut(rows, entry.rows, pieces) {
                 let file = partitioned(name.clone(), &entry, rows);
                 let (location, packed) = (location.clone(), packed.clone());
-                list.push(ScannedFile { location, packed, rows: entry.rows, file });
+                list.push(ScannedFile { location, packed, rows: entry.rows, file, batch_rows });
             }
         }
         let mut parts = vec![Vec::new(); partitions.clamp(1, list.len().max(1))];
@@ -427,6 +431,12 @@ impl EventsTable {
     fn partitioned_file(&self, file: &FileEntry, rows: RowsToRead) -> Result<PartitionedFile> {
         Ok(partitioned(self.location(file)?, file, rows))
     }
+}
+
+/// Rows that are decoded together where a text index chose blocks: no more than one block. A column
+/// without values in one block and with some in the next would cost its dictionary.
+fn batch_rows(blocks_chosen: bool) -> Option<usize> {
+    blocks_chosen.then_some(BLOCK_ROWS as usize)
 }
 
 /// A file at `location` of its store, with its dataset and the rows to read.
