@@ -378,6 +378,8 @@ async fn what_is_away_is_never_taken_for_nothing() {
     let fewer = runs(&node, "fewer");
     assert_eq!(fewer[0]["search.outcome"], "incomplete", "{fewer:?}");
     assert!(fewer[0]["search.unread"][0]["reason_ja"].as_str().unwrap().contains("応答しません"));
+    let last = fewer.last().unwrap();
+    assert!(last["search.outcome"] == "quiet" && last["search.unread"].is_null(), "{last}");
     assert_eq!(runs(&node, "silence")[0]["search.outcome"], "incomplete");
     let gaps = |node: &Node| -> Vec<Value> {
         node.look_for_gaps().unwrap();
@@ -387,6 +389,7 @@ async fn what_is_away_is_never_taken_for_nothing() {
     let open_gaps = gaps(&node);
     let subjects: Vec<_> = open_gaps.iter().map(|gap| gap["gap.subject"].clone()).collect();
     assert_eq!(subjects, ["saved/fewer", "saved/found", "saved/silence"]);
+    assert_eq!(open_gaps[0]["gap.begin"], serde_json::json!(start()));
     let said = |key: &str, part: &str| open_gaps[0][key].as_str().unwrap().contains(part);
     assert!(said("gap.sentence_en", "could not read 1 files with 10 events"), "{open_gaps:?}");
     assert!(said("gap.sentence_ja", "1ファイル（イベント10件）を読めず"), "{open_gaps:?}");
