@@ -238,5 +238,5 @@ function completions(query: string, at: number): Completions {
     { kind: "value", text: "<b>佐藤</b>\u202e", insert: "<b>佐藤</b>\u202e", count: 7 },
   ];
   const offers = (of === null ? fields : values).filter((offer) => offer.text.startsWith(typed));
-  return { start: at - [...typed].length, end: at, typed, offers, partial: false };
+  return { start: at - [...typed].length, end: at, typed, offers, partial: of !== null };
 }

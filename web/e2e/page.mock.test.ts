@@ -241,6 +241,7 @@ describe("the page", () => {
     expect(new URL(page.url()).searchParams.get("query")).toBeNull();
     // A value follows, and what an attacker wrote is text with its hidden characters named.
     await expect.poll(() => offers.allTextContents()).toEqual(["tanaka1,204 events", "<b>佐藤</b>‹U+202E›7 events"]);
+    expect(await page.locator(".offers p").textContent()).toContain("there may be other values");
     await box.press("ArrowUp");
     await box.press("Tab");
     expect(await box.inputValue()).toBe("not user.name:<b>佐藤</b>\u202e");

@@ -5,6 +5,7 @@ import { Hostile } from "./Hostile";
 import { useWords } from "./i18n";
 import { SENTENCE_CHARS_MAX } from "./limits";
 import { Time } from "./Time";
+import { UnreadLine } from "./UnreadLine";
 
 interface Props {
   question: Question;
@@ -66,6 +67,7 @@ export function ActTable({ question, now, ask }: Props) {
       </table>
       <div className="rows-end">
         <span>{t.actsMade(count(answer.events_read), count(answer.acts_made), count(answer.events_single))}</span>
+        {answer.unread?.map((one) => <UnreadLine key={one.store} unread={one} />)}
         {answer.events_cut ? <span>{t.actsEventsCut}</span> : null}
         {answer.cut ? <span>{t.actsCut(count(answer.total), count(answer.rows.length))}</span> : null}
       </div>

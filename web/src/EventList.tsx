@@ -11,6 +11,7 @@ import { LIST_ROWS_MAX, SENTENCE_CHARS_MAX } from "./limits";
 import { valueText } from "./rows";
 import { Time } from "./Time";
 import { zoneOffset } from "./time";
+import { UnreadLine } from "./UnreadLine";
 
 interface Props {
   events: FeedState;
@@ -57,8 +58,8 @@ export function EventList({ events, feed, now, levels, opened, open, ask, storeE
         </button>
       </div>
       {events.unread.map((one) => (
-        <p key={one.store} role="alert">
-          <Hostile text={t.unread(one.files.toLocaleString(lang), one.rows.toLocaleString(lang), lang === "ja" ? one.reason_ja : one.reason)} max={1_000} />
+        <p key={one.store}>
+          <UnreadLine unread={one} />
         </p>
       ))}
       {asActs ? (

@@ -9,6 +9,7 @@ import { SAVED_POLL_MS, SENTENCE_CHARS_MAX, UNDO_MS } from "./limits";
 import { soundZone, type Question } from "./question";
 import { SaveForm } from "./SaveForm";
 import { Time } from "./Time";
+import { UnreadLine } from "./UnreadLine";
 
 interface Props {
   now: Date;
@@ -58,7 +59,7 @@ export function SavedPanel({ now, askAll }: Props) {
       ) : null}
       <ol className="alert-list">
         {value?.searches.map((one) => (
-          <li key={one.name} className={one.last_run?.["search.outcome"] === "failed" ? "alert alert-high" : "alert"}>
+          <li key={one.name} className={isLacking(one.last_run) ? "alert alert-high" : "alert"}>
             <h3>
               <span className="rule"><Hostile text={one.name} max={200} /></span>
               <span className="count">{timeOf(one, words)}</span>
@@ -130,8 +131,14 @@ function RunLine({ run, now }: { run: SavedRun; now: Date }) {
       <span>{run["search.outcome"] === "failed" ? <>{t.runFailed} <Hostile text={error} max={400} /></> : t.runRows(count(run["search.rows"]), count(run["search.duration_ms"]))}</span>
       {run["search.alerts"] === 0 ? null : <span>{t.runAlerts(count(run["search.alerts"]))}</span>}
       {missed === 0 ? null : <span>{t.runMissed(count(missed))}</span>}
+      {run["search.unread"]?.map((one) => <UnreadLine key={one.store} unread={one} />)}
     </p>
   );
+}
+
+/** Whether a run failed or could not read everything. */
+function isLacking(run: SavedRun | null | undefined): boolean {
+  return run?.["search.outcome"] === "failed" || (run?.["search.unread"]?.length ?? 0) > 0;
 }
 
 /** What was saved, without what is known about it. */

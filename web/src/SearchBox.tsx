@@ -113,13 +113,23 @@ export function SearchBox({ text, setText, searchBox, failed }: Props) {
         autoComplete="off"
         spellCheck={false}
       />
-      <ul id={id} role="listbox" aria-label={t.offerList} hidden={list === undefined} className="offers">
-        {list?.answer.offers.map((offer, at) => (
-          <OfferLine key={offer.insert} id={option(at)} offer={offer} selected={at === list.selected} take={take} />
-        ))}
-      </ul>
+      <div
+        className="offers"
+        hidden={list === undefined}
+        onMouseDown={(event) => {
+          // The box keeps the focus.
+          event.preventDefault();
+        }}
+      >
+        <ul id={id} role="listbox" aria-label={t.offerList}>
+          {list?.answer.offers.map((offer, at) => (
+            <OfferLine key={offer.insert} id={option(at)} offer={offer} selected={at === list.selected} take={take} />
+          ))}
+        </ul>
+        {list?.answer.partial === true ? <p className="quiet">{t.offersPartial}</p> : null}
+      </div>
       <div role="status" className="sr-only">
-        {list === undefined ? null : t.offers(String(list.answer.offers.length))}
+        {list === undefined ? null : `${t.offers(String(list.answer.offers.length))} ${list.answer.partial ? t.offersPartial : ""}`.trim()}
       </div>
     </div>
   );
@@ -138,10 +148,6 @@ function OfferLine({ id, offer, selected, take }: { id: string; offer: Offer; se
       ref={line}
       role="option"
       aria-selected={selected}
-      onMouseDown={(event) => {
-        // The box keeps the focus.
-        event.preventDefault();
-      }}
       onClick={() => {
         take(offer);
       }}

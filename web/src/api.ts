@@ -49,6 +49,8 @@ export interface SearchAnswer {
   notices?: Notice[];
   /** What could not be read: the rows are what the rest has. */
   unread?: Unread[];
+  /** Whether events that arrive can be watched with this expression. */
+  live?: boolean;
 }
 
 /** Files of a cold store that does not give them. */
@@ -81,6 +83,8 @@ export interface ActsAnswer {
   events_single: number;
   acts_made: number;
   events_cut: boolean;
+  /** What could not be read: the acts are those of the rest. */
+  unread?: Unread[];
 }
 
 export type AlertState = "new" | "acknowledged" | "closed";
@@ -391,6 +395,8 @@ export interface SavedRun {
   "search.duration_ms": number;
   "search.alerts": number;
   "search.missed"?: number;
+  /** What could not be read: its events were not looked at. */
+  "search.unread"?: Unread[];
   "error.message"?: string;
   "error.message_ja"?: string;
 }

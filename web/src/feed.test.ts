@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Notice, Row, SearchAnswer } from "./api";
+import type { Notice, Row, SearchAnswer, Unread } from "./api";
 import { Feed } from "./feed";
 import { LIST_ROWS_MAX, LOAD_PAGES_MAX } from "./limits";
 import { plain } from "./question";
@@ -23,6 +23,8 @@ class TameTail {
 let tails: TameTail[];
 let pages: Record<string, Row[]>;
 let notices: Notice[] | undefined;
+let unread: Unread[] | undefined;
+let live: boolean | undefined;
 let feed: Feed;
 const tail = () => tails.at(-1) as TameTail;
 const ids = () => feed.snapshot().rows.map((one) => Number(one["event.id"].slice(4)));
@@ -32,12 +34,14 @@ beforeEach(() => {
   tails = [];
   pages = {};
   notices = undefined;
+  unread = undefined;
+  live = undefined;
   vi.stubGlobal("fetch", (address: string) => {
     const parameters = new URL(address, "http://yagura.test").searchParams;
     const rows = pages[`${parameters.get("query") ?? ""} ${parameters.get("offset") ?? ""}`];
     const body: unknown = rows === undefined
       ? { error: { code: "query", message: "unexpected ')'", place: 3 } }
-      : ({ rows, total_known: false, cut: true, limit: 100, took_ms: 2, ...(notices ? { notices } : {}) } satisfies SearchAnswer);
+      : ({ rows, total_known: false, cut: true, limit: 100, took_ms: 2, ...(notices ? { notices } : {}), ...(unread ? { unread } : {}), ...(live === undefined ? {} : { live }) } satisfies SearchAnswer);
     return Promise.resolve(new Response(JSON.stringify(body), { status: rows === undefined ? 400 : 200 }));
   });
   feed = new Feed(() => {
@@ -199,6 +203,43 @@ describe("the feed", () => {
     tail().onerror?.();
     await vi.advanceTimersByTimeAsync(10_000);
     expect(tails).toHaveLength(1);
+  });
+
+  it("does not follow what cannot be live, also where the answer has no rows", async () => {
+    live = false;
+    for (const [query, rows] of [["nothing | stats count() as n by user.name", []], ["* | head 1", [row(1)]]] as const) {
+      const before = tails.length;
+      pages[`${query} 0`] = [...rows];
+      feed.ask(query, "24h");
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(feed.snapshot()).toMatchObject({ phase: "done", live: "off", rows });
+      tail().readyState = 2;
+      tail().onerror?.();
+      await vi.advanceTimersByTimeAsync(10_000);
+      feed.sleep();
+      feed.wake();
+      expect(tails).toHaveLength(before + 1);
+      expect([tail().closed, feed.snapshot().live]).toEqual([true, "off"]);
+    }
+  });
+
+  it("says what any page of an answer lacks, and not of the next question", async () => {
+    const lacks = (store: string, files: number) => ({ store, files, rows: files * 10, reason: "away", reason_ja: "不在" });
+    pages["a 0"] = [row(2)];
+    pages["a 1"] = [row(1)];
+    unread = [lacks("s3://a", 3)];
+    feed.ask("a", "24h");
+    await vi.advanceTimersByTimeAsync(1_000);
+    unread = [lacks("s3://a", 2), lacks("s3://b", 1)];
+    feed.loadMore();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(feed.snapshot().unread).toEqual([lacks("s3://a", 3), lacks("s3://b", 1)]);
+    unread = undefined;
+    pages["b 0"] = [];
+    feed.ask("b", "24h");
+    expect(feed.snapshot().unread).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(feed.snapshot().unread).toEqual([]);
   });
 
   it("keeps what the server says about an answer until the next question", async () => {

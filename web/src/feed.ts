@@ -24,7 +24,7 @@ export interface FeedState {
   notices: readonly Notice[];
   limit: number;
   tookMs: number;
-  /** What the newest page of the answer lacks because it could not be read. */
+  /** What the answer lacks because it could not be read. */
   unread: readonly Unread[];
   phase: "running" | "done" | "failed";
   error: unknown;
@@ -79,7 +79,7 @@ export class Feed {
     this.stop();
     this.abort = new AbortController();
     const live = isLive(question) ? "connecting" : "off";
-    this.change({ query, range: rangeOf(question) ?? "all", question, rows: [], groups: undefined, fetched: 0, cut: false, notices: [], phase: "running", error: undefined, paused: false, waiting: 0, live });
+    this.change({ query, range: rangeOf(question) ?? "all", question, rows: [], groups: undefined, fetched: 0, cut: false, notices: [], unread: [], phase: "running", error: undefined, paused: false, waiting: 0, live });
     if (live !== "off") this.listen();
     void this.page();
   }
@@ -170,8 +170,9 @@ export class Feed {
     const { rows, groups } = this.state;
     const page = {
       fetched: offset + answer.rows.length, cut: answer.cut, notices: answer.notices ?? [], limit: answer.limit, tookMs: answer.took_ms,
-      unread: answer.unread ?? [],
+      unread: offset === 0 ? answer.unread ?? [] : together(this.state.unread, answer.unread ?? []),
     };
+    if (answer.live === false) this.neverLive();
     const events = answer.rows.filter(isEvent);
     if (events.length < answer.rows.length) {
       this.tail?.close();
@@ -228,6 +229,7 @@ export class Feed {
       else if (saysMissed(message.data)) this.fellBehind();
     };
     tail.onerror = () => {
+      if (this.state.live === "off") return;
       interrupted = true;
       this.change({ live: "lost" });
       // The browser retries a broken connection by itself, but not one that was answered with an error.
@@ -248,10 +250,17 @@ export class Feed {
     }, BEHIND_MS);
   }
 
-  /** The server said no, or answered with groups: the live view would be refused again. */
+  /** Its commands know no events as they arrive: the live view would be refused for ever. */
+  private neverLive(): void {
+    this.tail?.close();
+    clearTimeout(this.retryTimer);
+    this.change({ live: "off" });
+  }
+
+  /** The server said no, or answered what is not live: the live view would be refused again. */
   private refused(): boolean {
     const { error } = this.state;
-    return this.state.groups !== undefined || (error instanceof ApiError && !error.gone);
+    return this.state.live === "off" || this.state.groups !== undefined || (error instanceof ApiError && !error.gone);
   }
 
   private known(row: Row): boolean {
@@ -279,4 +288,13 @@ export class Feed {
     this.state = { ...this.state, ...part };
     for (const listener of this.listeners) listener();
   }
+}
+
+/** What two pages of an answer lack, of each store the larger part: they read the same files. */
+function together(before: readonly Unread[], after: readonly Unread[]): readonly Unread[] {
+  const larger = (one: Unread) => {
+    const other = after.find((later) => later.store === one.store);
+    return other !== undefined && other.files > one.files ? other : one;
+  };
+  return [...before.map(larger), ...after.filter((one) => before.every((known) => known.store !== one.store))];
 }

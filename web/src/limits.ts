@@ -46,3 +46,6 @@ export const UNDO_MS = 10_000;
 export const SAVED_POLL_MS = 10_000;
 /** A request without an answer is given up after this many milliseconds. */
 export const REQUEST_TIMEOUT_MS = 15_000;
+
+/** Characters of what an answer lacks, with the reason. */
+export const UNREAD_CHARS_MAX = 1_000;

@@ -131,6 +131,7 @@ pub(crate) async fn search(
     let body = json!({
         "rows": page, "cut": end.cut, "total_known": !end.cut, "limit": limit, "took_ms": took_ms,
         "scanned": end.scanned, "unread": end.unread, "search_id": id, "notices": end.notices,
+        "live": rows.may_be_live(),
     });
     Ok(([(SEARCH_ID, id)], Json(body)).into_response())
 }
@@ -204,9 +205,10 @@ fn lines(rows: RowStream) -> impl Stream<Item = Result<String, Infallible>> {
                 tracing::warn!(%error, "a streamed search broke off");
                 let cancelled = matches!(error, NodeError::Cancelled);
                 let said = error.words();
+                let before = rows.end();
                 let end = json!({
-                    "cut": true, "cancelled": cancelled, "scanned": rows.end().scanned,
-                    "notices": rows.end().notices,
+                    "cut": true, "cancelled": cancelled, "scanned": before.scanned,
+                    "notices": before.notices, "unread": before.unread,
                     "error": { "message": said.en(), "message_ja": said.ja() },
                 });
                 Some((Ok(format!("{}\n", json!({ "end": end }))), None))

@@ -12,13 +12,19 @@ pub(crate) async fn checked(
     allow_private: bool,
 ) -> Result<Vec<SocketAddr>, Later> {
     let found = tokio::net::lookup_host((host, port)).await;
-    let found: Vec<SocketAddr> = found.map_err(|error| Later(error.to_string()))?.collect();
+    let found: Vec<SocketAddr> = found?.collect();
     let inner = found.iter().find(|address| !is_public(address.ip()));
     match inner {
-        Some(address) if !allow_private => Err(Later(format!(
-            "{host} has the inner address {}: set allow_private = true to send there",
-            address.ip()
-        ))),
+        Some(address) if !allow_private => Err(Later::new(
+            format!(
+                "{host} has the inner address {}: set allow_private = true to send there",
+                address.ip()
+            ),
+            format!(
+                "{host} は内部のアドレス {} です。そこへ送るには allow_private = true を指定してください",
+                address.ip()
+            ),
+        )),
         _ => Ok(found),
     }
 }

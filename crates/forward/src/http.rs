@@ -63,14 +63,17 @@ impl Http {
             request = request.header(AUTHORIZATION, value.clone());
         }
         // Without the address: its path or query may hold a token.
-        let failed = |error: reqwest::Error| Later(innermost(&error.without_url()));
+        let failed = |error: reqwest::Error| innermost(&error.without_url());
         let mut answer = request.send().await.map_err(failed)?;
         let status = answer.status().as_u16();
         let mut reply = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
             reply.extend_from_slice(&chunk);
             if reply.len() > REPLY_BYTES_MAX {
-                return Err(Later(format!("its answer has more than {REPLY_BYTES_MAX} bytes")));
+                return Err(Later::new(
+                    format!("its answer has more than {REPLY_BYTES_MAX} bytes"),
+                    format!("受信側の応答が{REPLY_BYTES_MAX}バイトを超えています"),
+                ));
             }
         }
         self.verdict(status, &reply, parts.len())
@@ -101,27 +104,39 @@ impl Http {
                 Kind::Otlp => Ok(partial_success(reply)),
                 Kind::SplunkHec | Kind::Syslog | Kind::Kafka => Ok(Sent::Taken(Vec::new())),
             },
-            300..=399 => Err(Later(format!("it redirects ({status}): set its new address"))),
+            300..=399 => Err(Later::new(
+                format!("it redirects ({status}): set its new address"),
+                format!(
+                    "別のアドレスへ転送されました（{status}）。新しいアドレスを設定してください"
+                ),
+            )),
             // Splunk answers 400 for a wrong index (code 7) or token too; these are settings.
             400 if self.kind == Kind::SplunkHec && is_setting_of_splunk(reply) => {
-                Err(Later(format!("it answered {status}: {}", said())))
+                Err(answered(status.into(), &said()))
             }
             400 | 413 | 422 => Ok(Sent::Refused(format!("{status}: {}", said()))),
-            _ => Err(Later(format!("it answered {status}: {}", said()))),
+            _ => Err(answered(status.into(), &said())),
         }
     }
 }
 
 /// The verdict on each event of a bulk request. An event that is there already was taken before.
 fn items(reply: &[u8], count: usize) -> Result<Sent, Later> {
-    let answer: Value = serde_json::from_slice(reply)
-        .map_err(|error| Later(format!("its answer is no JSON ({error})")))?;
+    let answer: Value = serde_json::from_slice(reply).map_err(|error| {
+        Later::new(
+            format!("its answer is no JSON ({error})"),
+            format!("受信側の応答がJSONではありません（{error}）"),
+        )
+    })?;
     if answer["errors"] == Value::Bool(false) {
         return Ok(Sent::Taken(Vec::new()));
     }
     let items = answer["items"].as_array().filter(|items| items.len() == count);
     let Some(items) = items else {
-        return Err(Later("its answer does not say what became of each event".to_owned()));
+        return Err(Later::new(
+            "its answer does not say what became of each event",
+            "受信側の応答に各イベントの結果がありません",
+        ));
     };
     let mut refused = Vec::new();
     for (at, item) in items.iter().enumerate() {
@@ -138,9 +153,7 @@ fn items(reply: &[u8], count: usize) -> Result<Sent, Later> {
             }
             // What comes after it may be there already; sent again, it is recognised by its id.
             _ if at > 0 => return Ok(Sent::Partly(at, refused)),
-            status => {
-                return Err(Later(format!("it answered {}: {}", status.unwrap_or(0), reason())));
-            }
+            status => return Err(answered(status.unwrap_or(0), &reason())),
         }
     }
     Ok(Sent::Taken(refused))
@@ -167,14 +180,25 @@ fn is_setting_of_splunk(reply: &[u8]) -> bool {
     matches!(answer["code"].as_u64(), Some(2 | 3 | 4 | 7 | 10 | 11 | 14))
 }
 
+/// An answer that is not yes.
+fn answered(status: u64, said: &str) -> Later {
+    Later::new(
+        format!("it answered {status}: {said}"),
+        format!("受信側の応答は {status} でした（{said}）"),
+    )
+}
+
 /// What went wrong in the end, without the addresses before it.
-fn innermost(error: &reqwest::Error) -> String {
+fn innermost(error: &reqwest::Error) -> Later {
     if error.is_timeout() {
-        return format!("no answer within {TIMEOUT_SECONDS} seconds");
+        return Later::late();
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    cut(&cause.to_string())
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(error) => Later(error.into()),
+        None => Later::quoted(cut(&cause.to_string())),
+    }
 }

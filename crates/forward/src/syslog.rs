@@ -80,7 +80,10 @@ impl Syslog {
             _ => tokio::time::timeout(limit, self.frames(messages)).await,
         };
         let sent = sent.unwrap_or_else(|_| {
-            Err(Later(format!("it took nothing within {TIMEOUT_SECONDS} seconds")))
+            Err(Later::new(
+                format!("it took nothing within {TIMEOUT_SECONDS} seconds"),
+                format!("{TIMEOUT_SECONDS}秒以内に受け取られませんでした"),
+            ))
         });
         if sent.is_err() {
             // What part of it was taken is not known: the next attempt begins anew.
@@ -101,8 +104,8 @@ impl Syslog {
             bytes.extend_from_slice(format!("{} ", message.len()).as_bytes());
             bytes.extend_from_slice(message);
         }
-        stream.write_all(&bytes).await.map_err(later)?;
-        stream.flush().await.map_err(later)?;
+        stream.write_all(&bytes).await?;
+        stream.flush().await?;
         still_open(&mut stream).await?;
         self.stream = Some(stream);
         Ok(Sent::Taken(Vec::new()))
@@ -110,11 +113,12 @@ impl Syslog {
 
     async fn connect(&mut self) -> Result<Box<dyn Stream>, Later> {
         let addresses = address::checked(&self.host, self.port, self.allow_private).await?;
-        let stream = TcpStream::connect(&addresses[..]).await.map_err(later)?;
-        stream.set_nodelay(true).map_err(later)?;
+        let stream = TcpStream::connect(&addresses[..]).await?;
+        stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = ServerName::try_from(self.host.clone()).map_err(|e| Later(e.to_string()))?;
-        Ok(Box::new(tls.connect(name, stream).await.map_err(later)?))
+        let name =
+            ServerName::try_from(self.host.clone()).map_err(|e| Later::quoted(e.to_string()))?;
+        Ok(Box::new(tls.connect(name, stream).await?))
     }
 
     async fn datagrams(&mut self, messages: &[Vec<u8>]) -> Result<Sent, Later> {
@@ -123,11 +127,14 @@ impl Syslog {
             None => {
                 let addresses = address::checked(&self.host, self.port, self.allow_private).await?;
                 let Some(address) = addresses.first() else {
-                    return Err(Later("it has no address".to_owned()));
+                    return Err(Later::new(
+                        "it has no address",
+                        "受信側のアドレスが見つかりません",
+                    ));
                 };
                 let own = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-                let socket = UdpSocket::bind(own).await.map_err(later)?;
-                socket.connect(address).await.map_err(later)?;
+                let socket = UdpSocket::bind(own).await?;
+                socket.connect(address).await?;
                 socket
             }
         };
@@ -140,7 +147,7 @@ impl Syslog {
             }
             match socket.send(message).await {
                 Ok(_) => {}
-                Err(error) if at == 0 => return Err(later(error)),
+                Err(error) if at == 0 => return Err(error.into()),
                 Err(_) => return Ok(Sent::Partly(at, refused)),
             }
         }
@@ -164,9 +171,8 @@ async fn still_open(stream: &mut Box<dyn Stream>) -> Result<(), Later> {
         std::task::Poll::Ready(())
     })
     .await;
-    if closed { Err(Later("it closed the connection".to_owned())) } else { Ok(()) }
-}
-
-fn later(error: std::io::Error) -> Later {
-    Later(error.to_string())
+    match closed {
+        true => Err(Later::new("it closed the connection", "受信側が接続を閉じました")),
+        false => Ok(()),
+    }
 }

@@ -1,12 +1,15 @@
 use crate::encode::Encoder;
 use crate::http::Http;
 use crate::kafka::Kafka;
-use crate::limits::{BYTES_AT_ONCE, EVENTS_AT_ONCE_MAX, REASON_CHARS_MAX};
+use crate::limits::{BYTES_AT_ONCE, EVENTS_AT_ONCE_MAX, REASON_CHARS_MAX, TIMEOUT_SECONDS};
 use crate::settings::{Kind, Settings};
 use crate::syslog::Syslog;
 use crate::{ForwardError, Row};
+use futures::FutureExt;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use yagura_event::{FieldDictionary, Lang};
+use yagura_event::{FieldDictionary, Lang, Words};
 
 /// One receiver that events are sent to.
 pub struct Target {
@@ -45,7 +48,32 @@ pub struct Refused {
 /// Nothing is settled; another attempt may do better.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Later(pub String);
+pub struct Later(pub Words);
+
+impl Later {
+    pub(crate) fn new(en: impl Into<String>, ja: impl Into<String>) -> Later {
+        Later(Words::new(en, ja))
+    }
+
+    /// In the words of a receiver or a library.
+    pub(crate) fn quoted(text: impl Into<String>) -> Later {
+        Later(Words::quoted(text))
+    }
+
+    /// Nothing came within the limit.
+    pub(crate) fn late() -> Later {
+        Later::new(
+            format!("no answer within {TIMEOUT_SECONDS} seconds"),
+            format!("{TIMEOUT_SECONDS}秒以内に応答がありません"),
+        )
+    }
+}
+
+impl From<std::io::Error> for Later {
+    fn from(error: std::io::Error) -> Later {
+        Later(error.into())
+    }
+}
 
 /// What became of one request.
 pub(crate) enum Sent {
@@ -112,10 +140,20 @@ impl Target {
             parts.push(part);
         }
         let count = parts.len();
-        let sent = match &mut self.way {
-            Way::Syslog(syslog) => syslog.send(&parts).await?,
-            Way::Http(http) => http.send(&parts).await?,
-            Way::Kafka(kafka) => kafka.send(events.get(..count).unwrap_or(events), &parts).await?,
+        let sending = async {
+            match &mut self.way {
+                Way::Syslog(syslog) => syslog.send(&parts).await,
+                Way::Http(http) => http.send(&parts).await,
+                Way::Kafka(kafka) => {
+                    kafka.send(events.get(..count).unwrap_or(events), &parts).await
+                }
+            }
+        };
+        // The clients read what a stranger sends. What breaks in one must not end the target for good:
+        // each takes its connection out while it sends, so that the next attempt begins with a new one.
+        let sent = match AssertUnwindSafe(sending).catch_unwind().await {
+            Ok(sent) => sent?,
+            Err(panic) => return Err(broken(panic.as_ref())),
         };
         let named = |refused: Vec<(usize, String)>| {
             let one = |(at, reason): (usize, String)| {
@@ -140,6 +178,21 @@ impl Target {
             }
         }
     }
+}
+
+/// That a client broke within itself.
+fn broken(panic: &(dyn Any + Send)) -> Later {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = cut(text.unwrap_or_default());
+    Later::new(
+        format!(
+            "the client of this receiver broke over an answer and begins anew ({text}): please report it"
+        ),
+        format!(
+            "受信側の応答を処理中に内部エラーが起きたため、接続し直します（{text}）。開発元に報告してください"
+        ),
+    )
 }
 
 /// A receiver's words, up to their limit; what is no text is shown as such.

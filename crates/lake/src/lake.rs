@@ -436,6 +436,13 @@ impl Lake {
         state.stored.contains_key(&batch) || state.sealed.contains(&batch)
     }
 
+    /// The newest batch of which [`Lake::has_whole`] is true: the one with the largest number.
+    pub fn newest_whole_batch(&self) -> Option<u64> {
+        let state = self.lock();
+        let stored = state.stored.last_key_value().map(|(batch, _)| *batch);
+        stored.max(state.sealed.iter().max().copied())
+    }
+
     /// Every batch in the table with its rows, ascending.
     pub fn stored_batches(&self) -> Vec<(u64, u64)> {
         self.lock().stored.iter().map(|(batch, rows)| (*batch, *rows)).collect()

@@ -15,12 +15,14 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use std::collections::HashSet;
 use std::sync::Arc;
-use yagura_event::columns as envelope;
+use yagura_event::{UtcMicros, columns as envelope};
 
 /// What is known of a file or piece without reading it.
 pub(crate) struct Known<'a> {
     dataset: &'a str,
     time: Option<(i64, i64)>,
+    /// When its rows were received, at the earliest and latest.
+    received: Option<(i64, i64)>,
     batches: Option<(u64, u64)>,
     rows: u64,
 }
@@ -31,6 +33,8 @@ impl<'a> From<&'a FileEntry> for Known<'a> {
         Known {
             dataset: &file.dataset,
             time: file.time,
+            // The day is that of receipt in the files that are ours.
+            received: if file.sha256.is_empty() { None } else { day(&file.day) },
             batches: ends.map(|(first, last)| (first.batch, last.batch)),
             rows: file.rows,
         }
@@ -42,11 +46,20 @@ impl<'a> From<&'a Piece> for Known<'a> {
         Known {
             dataset: &piece.dataset,
             time: piece.time,
+            received: None,
             batches: Some((piece.batch, piece.batch)),
             rows: piece.columns.num_rows() as u64,
         }
     }
 }
+
+/// The first and the last microsecond of a UTC day, `YYYY-MM-DD`.
+fn day(text: &str) -> Option<(i64, i64)> {
+    let begin = format!("{text}T00:00:00Z").parse::<UtcMicros>().ok()?.as_micros();
+    Some((begin, begin.checked_add(DAY_MICROS - 1)?))
+}
+
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// Why a file or piece is passed over. What is known is asked in this order, and the first that decides is
 /// the cause.
@@ -54,7 +67,7 @@ impl<'a> From<&'a Piece> for Known<'a> {
 pub(crate) enum Cause {
     /// Its dataset.
     Dataset,
-    /// Its earliest and latest `@timestamp`, as well.
+    /// Its earliest and latest `@timestamp`, or the day of its receipt, as well.
     Time,
     /// Its batches, as well.
     Batch,
@@ -97,6 +110,10 @@ impl Statistics<'_> {
         match column.name.as_str() {
             envelope::TIMESTAMP if self.up_to >= Cause::Time => {
                 let times = known.map(|item| item.time.map(of));
+                Some(Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC")))
+            }
+            envelope::INGESTED if self.up_to >= Cause::Time => {
+                let times = known.map(|item| item.received.map(of));
                 Some(Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC")))
             }
             envelope::BATCH if self.up_to >= Cause::Batch => {

@@ -9,7 +9,6 @@ use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use yagura_acts::{Act, ActKind, Observed};
 use yagura_event::{EventBatch, Lang, UtcMicros, columns};
@@ -60,8 +59,7 @@ pub struct ActsFound {
 struct Read {
     batches: Vec<RecordBatch>,
     cut: bool,
-    /// By store.
-    unread: BTreeMap<String, crate::Unread>,
+    unread: Vec<crate::Unread>,
 }
 
 impl Node {
@@ -75,7 +73,7 @@ impl Node {
         let (parsed, from, to) = self.understood(&asked.search)?;
         let live = self.searcher().live(&parsed).map_err(wrong_query)?;
         let _turn = RUNNING.acquire().await.map_err(|_| NodeError::Stopped("the maker of acts"))?;
-        let mut read = Read { batches: Vec::new(), cut: false, unread: BTreeMap::new() };
+        let mut read = Read { batches: Vec::new(), cut: false, unread: Vec::new() };
         for (part, wanted) in yagura_acts::WANTED.into_iter().enumerate() {
             self.read_part(&mut read, wanted, part > 0, from, to).await?;
         }
@@ -87,7 +85,7 @@ impl Node {
             self.read_part(&mut read, part, true, Some(before), Some(from)).await?;
             look_back_hours = ACT_LOOK_BACK_HOURS;
         }
-        let unread: Vec<_> = std::mem::take(&mut read.unread).into_values().collect();
+        let unread = std::mem::take(&mut read.unread);
         let (node, asked) = (self.clone(), asked.clone());
         let made = tokio::task::spawn_blocking(move || {
             let (observed, counters) = yagura_acts::acts_of(read.batches);
@@ -122,13 +120,8 @@ impl Node {
         let (batches, cut) = answer.collect().await.map_err(wrong_query)?;
         read.cut |= cut;
         read.batches.extend(batches);
-        for unread in crate::Unread::of(&scans.unread()) {
-            let known = read.unread.entry(unread.store.clone()).or_insert_with(|| unread.clone());
-            // Each part reads the same files for other events.
-            if unread.files > known.files {
-                *known = unread;
-            }
-        }
+        // Each part reads the same files for other events.
+        crate::Unread::take_in(&mut read.unread, &scans.unread());
         Ok(())
     }
 

@@ -41,6 +41,8 @@ mod searches;
 mod sink;
 pub mod sources;
 mod tables;
+#[cfg(test)]
+mod test_house;
 mod tiers;
 mod verify;
 mod watch;

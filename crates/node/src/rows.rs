@@ -23,7 +23,7 @@ use yagura_event::{
     CommittedRun, EventBatch, Lang, Record, StreamName, Transport, UtcMicros, columns,
 };
 use yagura_lake::ScanCounts;
-use yagura_query::{Answer, Expr, Order, QueryError, SearchRequest};
+use yagura_query::{Answer, Expr, Order, Pipe, QueryError, SearchRequest};
 
 /// One row: names and values, in order.
 pub type Row = Map<String, Value>;
@@ -154,6 +154,18 @@ impl Unread {
     pub(crate) fn of(unread: &[yagura_lake::Unread]) -> Vec<Self> {
         unread.iter().map(Unread::from).collect()
     }
+
+    /// Takes in what a further question to the same files could not read: of a store, the larger part
+    /// of it.
+    pub(crate) fn take_in(all: &mut Vec<Self>, more: &[yagura_lake::Unread]) {
+        for unread in Unread::of(more) {
+            match all.iter_mut().find(|known| known.store == unread.store) {
+                Some(known) if unread.files > known.files => *known = unread,
+                Some(_) => {}
+                None => all.push(unread),
+            }
+        }
+    }
 }
 
 /// How a search ended.
@@ -210,6 +222,7 @@ impl Node {
         order: Order,
     ) -> Result<RowStream, NodeError> {
         let (parsed, from, to) = self.understood(asked)?;
+        let may_be_live = parsed.pipes.iter().all(|pipe| matches!(pipe, Pipe::Where(_)));
         let mut request = SearchRequest::new(parsed);
         (request.from, request.to) = (from, to);
         request.received.1 = self.as_of(asked)?;
@@ -226,7 +239,8 @@ impl Node {
         let fields = answer.schema();
         let events = RECORD_COLUMNS.iter().all(|name| fields.index_of(name).is_ok());
         let waiting = VecDeque::new();
-        Ok(RowStream { node: self.clone(), answer, events, batch: None, waiting, place })
+        let node = self.clone();
+        Ok(RowStream { node, answer, events, may_be_live, batch: None, waiting, place })
     }
 
     /// The expression of a question, and the time it is about.
@@ -459,6 +473,7 @@ pub struct RowStream {
     node: Arc<Node>,
     answer: Answer,
     events: bool,
+    may_be_live: bool,
     /// What the engine handed over last, and how many of its rows were put into words.
     batch: Option<(RecordBatch, usize)>,
     waiting: VecDeque<Row>,
@@ -469,6 +484,11 @@ impl RowStream {
     /// The id by which it is listed while it runs.
     pub fn id(&self) -> &str {
         self.place.id()
+    }
+
+    /// Whether [`Node::tail`] takes its expression: events as they arrive know no command but `where`.
+    pub fn may_be_live(&self) -> bool {
+        self.may_be_live
     }
 
     /// Whether its rows are events, not those of a statistic.
@@ -735,6 +755,24 @@ mod tests {
             (false, told(true), true),
         ] {
             assert_eq!(SearchEnd { cut, notices, ..SearchEnd::default() }.is_cut(), expected);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_search_says_whether_its_events_can_be_watched_as_they_arrive() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = NodeOptions { builtin_rules: false, ..NodeOptions::default() };
+        let node = Node::open(DataDir::new(dir.path()), options, Arc::new(SystemClock)).unwrap();
+        let node = Arc::new(node);
+        for (query, live) in [
+            ("", true),
+            ("sshd | where event.dataset:x", true),
+            ("* | head 5", false),
+            ("* | stats count() as n by event.dataset", false),
+        ] {
+            let asked = SearchQuery { query: query.to_owned(), ..SearchQuery::default() };
+            assert_eq!(node.search(&asked).await.unwrap().may_be_live(), live, "{query}");
+            assert_eq!(node.tail(query, None).await.is_ok(), live, "{query}");
         }
     }
 

@@ -65,7 +65,7 @@ pub use live::Live;
 pub use notice::Notice;
 pub use parse::parse;
 pub use running::{Phase, Progress, Running};
-pub use searcher::{Order, SearchRequest, Searcher};
+pub use searcher::{EventsFound, Order, SearchRequest, Searcher};
 pub use suggest::closest;
 pub use tables::{CellForm, List, ListColumn, Table, Tables};
 pub use time::parse_instant;

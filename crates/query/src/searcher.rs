@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use yagura_event::{EventBatch, EventId, FieldDictionary, UtcMicros, columns as envelope};
-use yagura_lake::{DATASET, EVENT_ID, EventsTable, Lake};
+use yagura_lake::{DATASET, EVENT_ID, EventsTable, Lake, Unread};
 
 /// Answers questions about everything in a lake. Cheap to clone.
 #[derive(Clone)]
@@ -105,6 +105,15 @@ impl SearchRequest {
     }
 }
 
+/// Events that were looked for by their ids.
+#[derive(Debug)]
+pub struct EventsFound {
+    /// The events, all columns, by dataset.
+    pub batches: Vec<EventBatch>,
+    /// Files that could not be read: an event that is not here may be there.
+    pub unread: Vec<Unread>,
+}
+
 // The public questions hand out boxed futures: what is behind an `async fn` is compiled again in every
 // crate that awaits it, here the whole of a query engine.
 impl Searcher {
@@ -160,16 +169,17 @@ impl Searcher {
         self.run_watched(limit, running, background, notices, plan).await
     }
 
-    /// The events with these ids, all columns, as batches by dataset; unknown ids are left out.
-    /// For showing what a search over few columns found.
+    /// The events with these ids, all columns, as batches by dataset; unknown ids are left out, and
+    /// those that lie where nothing can be read, which is said. For showing what a search over few
+    /// columns found.
     pub fn events<'a>(
         &'a self,
         ids: &'a [EventId],
-    ) -> BoxFuture<'a, Result<Vec<EventBatch>, QueryError>> {
+    ) -> BoxFuture<'a, Result<EventsFound, QueryError>> {
         Box::pin(self.find_events(ids))
     }
 
-    async fn find_events(&self, ids: &[EventId]) -> Result<Vec<EventBatch>, QueryError> {
+    async fn find_events(&self, ids: &[EventId]) -> Result<EventsFound, QueryError> {
         let conditions: Vec<_> = ids.iter().take(ROWS_MAX).map(one_event).collect();
         let batches: std::collections::BTreeSet<_> =
             ids.iter().map(|id| i64::try_from(id.batch).unwrap_or(-1)).collect();
@@ -188,10 +198,11 @@ impl Searcher {
                 Ok((rows, table))
             })
             .await?;
-        let schema = answer.schema();
+        let (schema, scans) = (answer.schema(), answer.scans());
         let (rows, _) = answer.collect().await?;
         let rows = concat_batches(&schema, &rows).map_err(|e| QueryError::Failed(e.to_string()))?;
-        by_dataset(&rows).map_err(|error| QueryError::Failed(error.to_string()))
+        let batches = by_dataset(&rows).map_err(|error| QueryError::Failed(error.to_string()))?;
+        Ok(EventsFound { batches, unread: scans.unread() })
     }
 
     /// A predicate for events as they arrive (`tail -f`). Commands other than `where` have no
@@ -207,6 +218,10 @@ impl Searcher {
 
     pub(crate) fn dictionary(&self) -> &FieldDictionary {
         &self.inner.dictionary
+    }
+
+    pub(crate) fn tables(&self) -> &dyn Tables {
+        self.inner.tables.as_ref()
     }
 
     /// Plans and runs within the searcher's own runtime and limits.

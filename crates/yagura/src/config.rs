@@ -182,7 +182,7 @@ pub struct ColdSection {
 const SECRET_BYTES_MAX: u64 = 1_024;
 
 fn cold_timeout_s() -> u64 {
-    20
+    ColdSettings::new(String::new()).timeout_s
 }
 
 fn cold_after_days() -> u32 {

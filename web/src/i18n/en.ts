@@ -24,6 +24,7 @@ export const en = {
   searchRun: "Search",
   offerList: "Suggestions",
   offers: (count: string) => `${count} suggestions`,
+  offersPartial: "Of the newest events only: there may be other values.",
   offerCount: (count: string) => `${count} events`,
   typeKeyword: "word",
   typeIp: "IP address",

@@ -26,6 +26,7 @@ export const ja: Catalogue = {
   searchRun: "検索",
   offerList: "入力候補",
   offers: (count) => `候補 ${count}件`,
+  offersPartial: "新しいイベントの一部から集めた値です。ほかにもある可能性があります。",
   offerCount: (count) => `${count}件`,
   typeKeyword: "語",
   typeIp: "IPアドレス",

@@ -129,7 +129,13 @@ impl Kafka {
             Some(key) => partition::of_key(&key, partitions.len()),
             None => self.turn.checked_rem(partitions.len()).unwrap_or_default(),
         };
-        let none = || Later(format!("the topic {} has no partitions", self.topic));
+        let none = || {
+            let topic = &self.topic;
+            Later::new(
+                format!("the topic {topic} has no partitions"),
+                format!("トピック {topic} にパーティションがありません"),
+            )
+        };
         partitions.get(at).copied().ok_or_else(none)
     }
 
@@ -200,7 +206,8 @@ impl Kafka {
         match (open, later) {
             (None, _) => Ok(Sent::Taken(refused)),
             (Some(0), later) => {
-                Err(later.unwrap_or_else(|| Later("it took nothing of it".to_owned())))
+                let nothing = || Later::new("it took nothing of it", "何も受け取られませんでした");
+                Err(later.unwrap_or_else(nothing))
             }
             (Some(first), _) => Ok(Sent::Partly(first, refused)),
         }
@@ -241,11 +248,17 @@ impl Kafka {
         let topic = topics.into_iter().find(|topic| topic.name == self.topic);
         let partitions: Vec<i32> = topic.into_iter().flat_map(|topic| topic.partitions).collect();
         if partitions.is_empty() {
-            return Err(Later(format!(
-                "there is no topic {}, or this user may not see it: create it, or allow it (Describe and \
-                 Write)",
-                self.topic
-            )));
+            let topic = &self.topic;
+            return Err(Later::new(
+                format!(
+                    "there is no topic {topic}, or this user may not see it: create it, or allow it \
+                     (Describe and Write)"
+                ),
+                format!(
+                    "トピック {topic} がないか、このユーザーから見えません。トピックを作るか、権限（Describe と \
+                     Write）を与えてください"
+                ),
+            ));
         }
         let mut partitions = partitions;
         partitions.sort_unstable();
@@ -256,8 +269,7 @@ impl Kafka {
 /// Waits for an answer, but not for ever.
 async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Later> {
     let limit = Duration::from_secs(TIMEOUT_SECONDS);
-    let late = |_| Later(format!("no answer within {TIMEOUT_SECONDS} seconds"));
-    tokio::time::timeout(limit, answer).await.map_err(late)
+    tokio::time::timeout(limit, answer).await.map_err(|_| Later::late())
 }
 
 /// The scheme, and the brokers.

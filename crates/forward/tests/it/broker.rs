@@ -46,6 +46,8 @@ pub enum Fault {
     CloseBefore,
     /// The connection ends when all is kept, without an answer.
     CloseAfter,
+    /// All is kept, and said to begin where no second record has an offset.
+    LastOffset,
 }
 
 /// What a server says to a client's message: its own, or that it will not have it.
@@ -349,7 +351,11 @@ fn produce(state: &mut State, broker: usize, mut read: Reader<'_>, out: &mut Wri
     out.i32(1);
     out.i32(partition);
     out.i16(code);
-    out.i64(if code == 0 { offset as i64 } else { -1 });
+    out.i64(match code {
+        0 if fault == Some(Fault::LastOffset) => i64::MAX,
+        0 => offset as i64,
+        _ => -1,
+    });
     out.i64(-1);
     out.i64(0);
     out.i32(0);

@@ -135,11 +135,13 @@ async fn what_may_be_right_later_is_no_refusal() {
         let mut target = target(&settings(to, &url)).unwrap();
         let later = target.send_some(&[event(0, "x")]).await.unwrap_err();
         assert!(later.to_string().contains(said), "{later}");
+        assert!(later.0.ja().contains("受信側") || later.0.ja().contains("転送されました"));
         assert_eq!(requests.lock().unwrap().len(), 1, "no redirect is followed");
     }
     let nobody = settings(Kind::Otlp, "http://127.0.0.1:1");
     let later = target(&nobody).unwrap().send_some(&[event(0, "x")]).await.unwrap_err();
     assert!(!later.to_string().contains("127.0.0.1"), "no address: {later}");
+    assert!(later.0.en().contains("refused") && later.0.ja().contains("拒否"), "{later:?}");
 }
 
 #[tokio::test]

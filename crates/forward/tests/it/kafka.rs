@@ -117,12 +117,31 @@ async fn what_a_broker_did_not_take_is_sent_again() {
         let events = events(20);
         let later = send_all(&mut target, &events).await.unwrap_err();
         assert!(later.to_string().contains(said), "{fault:?}: {later}");
+        assert!(said.is_empty() || later.0.ja() != later.0.en(), "{later}");
         assert_eq!(send_all(&mut target, &events).await.unwrap(), []);
         let ids = ids(&cluster);
         // What was kept and not answered is there twice: the id tells.
         assert_eq!(ids.len(), if fault == Fault::CloseAfter { 40 } else { 20 });
         assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), all_ids(20));
     }
+}
+
+/// The client adds to the offset that a broker names, which is past the end of its numbers here: built with
+/// checks as tests are, it panics.
+#[tokio::test]
+async fn what_breaks_within_the_client_is_said_and_tried_again() {
+    let cluster = Cluster::start(1, 1).await;
+    cluster.state().faults.extend([Fault::LastOffset, Fault::LastOffset]);
+    let mut target = target(&kafka(&cluster.url())).unwrap();
+    let events = events(20);
+    for _ in 0..2 {
+        let later = send_all(&mut target, &events).await.unwrap_err();
+        assert!(later.0.en().contains("broke over an answer") && later.0.en().contains("overflow"));
+        assert!(later.0.ja().contains("内部エラー"), "{}", later.0.ja());
+    }
+    assert_eq!(send_all(&mut target, &events).await.unwrap(), []);
+    let ids = ids(&cluster);
+    assert_eq!((ids.len(), ids.into_iter().collect()), (60, all_ids(20)), "at least once");
 }
 
 #[tokio::test]
@@ -265,6 +284,7 @@ async fn a_broker_that_is_away_or_lacks_the_topic_is_said_and_waited_for() {
     cluster.state().topic_is_there = false;
     let later = target.send_some(&events(1)).await.unwrap_err();
     assert!(later.to_string().contains("create it"), "{later}");
+    assert!(later.0.ja().contains("トピックを作るか"), "{}", later.0.ja());
     cluster.state().topic_is_there = true;
     assert_eq!(target.send_some(&events(1)).await.unwrap().events, 1);
     assert_eq!(ids(&cluster), ["syslog/1/0"]);

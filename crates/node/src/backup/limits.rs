@@ -9,7 +9,10 @@ pub(crate) const CHUNK_BYTES: usize = 1024 * 1024;
 /// Bytes of one part of a file that is sent to a bucket, which takes no smaller parts than 5 MiB.
 pub(crate) const PART_BYTES: usize = 8 * 1024 * 1024;
 
-/// Files that one backup names at most.
+/// Bytes of one piece of a file that grows: what was there before is not copied again.
+pub(crate) const PIECE_BYTES: usize = 256 * 1024;
+
+/// Files that one backup names at most, and pieces.
 pub(crate) const FILES_MAX: usize = 2_000_000;
 
 /// Longest path that a backup names, in bytes.

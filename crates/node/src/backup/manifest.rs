@@ -11,7 +11,8 @@ use std::path::{Component, Path};
 use yagura_event::UtcMicros;
 use yagura_ledger::Checkpoint;
 
-const MAGIC: &str = "yagura-backup v1";
+/// Of a manifest in which every file is one piece, and of one with pieces.
+const MAGIC: [&str; 2] = ["yagura-backup v1", "yagura-backup v2"];
 
 /// A manifest, as far as it could be read: its own words for what is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +37,19 @@ pub(crate) struct Manifest {
     pub(crate) audit: Checkpoint,
     /// By path below the data directory, with `/`.
     pub(crate) files: BTreeMap<String, Entry>,
+    /// What the contents of a file are put together from, by its path; its own digest is that of the
+    /// whole. A file that is not here is one piece.
+    pub(crate) pieces: BTreeMap<String, Vec<Entry>>,
 }
 
 impl Manifest {
     pub(crate) fn encode(&self) -> String {
         let note = |checkpoint: &Checkpoint| STANDARD.encode(checkpoint.note());
         let keys = if self.with_keys { "included" } else { "left-out" };
+        let [one, several] = MAGIC;
+        let magic = if self.pieces.is_empty() { one } else { several };
         let mut text = format!(
-            "{MAGIC}\ncreated {}\nkeys {keys}\nevents {}\naudit {}\nfiles {}\n",
+            "{magic}\ncreated {}\nkeys {keys}\nevents {}\naudit {}\nfiles {}\n",
             self.created,
             note(&self.events),
             note(&self.audit),
@@ -52,6 +58,9 @@ impl Manifest {
         for (path, file) in &self.files {
             // Proof for the ignored result: writing to a String does not fail.
             let _ = writeln!(text, "file {} {} {path}", file.sha256, file.bytes);
+            for piece in self.pieces.get(path).into_iter().flatten() {
+                let _ = writeln!(text, "piece {} {}", piece.sha256, piece.bytes);
+            }
         }
         let check = sha256_hex(text.as_bytes());
         let _ = writeln!(text, "check {check}");
@@ -75,19 +84,24 @@ impl Manifest {
     pub(crate) fn bytes(&self) -> u64 {
         self.files.values().map(|file| file.bytes).sum()
     }
+
+    /// The contents that a file is put together from, in their order.
+    pub(crate) fn contents<'m>(&'m self, path: &str, file: &'m Entry) -> &'m [Entry] {
+        match self.pieces.get(path) {
+            Some(pieces) => pieces,
+            None => std::slice::from_ref(file),
+        }
+    }
 }
 
 fn read(text: &str, files_max: usize) -> Result<Manifest, &'static str> {
     let mut lines = text.strip_suffix('\n').ok_or("end")?.split('\n');
-    if lines.next() != Some(MAGIC) {
+    if !lines.next().is_some_and(|line| MAGIC.contains(&line)) {
         return Err("version");
     }
-    let mut value = |key: &'static str| {
-        let line = lines.next().ok_or(key)?;
-        line.strip_prefix(key).and_then(|rest| rest.strip_prefix(' ')).ok_or(key)
-    };
-    let created = value("created")?.parse().map_err(|_| "created")?;
-    let with_keys = match value("keys")? {
+    let mut lines = lines.peekable();
+    let created = value(&mut lines, "created")?.parse().map_err(|_| "created")?;
+    let with_keys = match value(&mut lines, "keys")? {
         "included" => true,
         "left-out" => false,
         _ => return Err("keys"),
@@ -96,28 +110,60 @@ fn read(text: &str, files_max: usize) -> Result<Manifest, &'static str> {
         let note = STANDARD.decode(text).ok()?;
         Checkpoint::parse_unverified(&note).ok()
     };
-    let events = note(value("events")?).ok_or("events")?;
-    let audit = note(value("audit")?).ok_or("audit")?;
-    let count: usize = value("files")?.parse().map_err(|_| "files")?;
+    let events = note(value(&mut lines, "events")?).ok_or("events")?;
+    let audit = note(value(&mut lines, "audit")?).ok_or("audit")?;
+    let count: usize = value(&mut lines, "files")?.parse().map_err(|_| "files")?;
     if count > files_max {
         return Err("files");
     }
-    let mut files = BTreeMap::new();
+    let (mut files, mut pieces) = (BTreeMap::new(), BTreeMap::<String, Vec<Entry>>::new());
+    let mut piece_count = 0;
     for _ in 0..count {
-        let mut parts = value("file")?.splitn(3, ' ');
+        let mut parts = value(&mut lines, "file")?.splitn(3, ' ');
         let mut part = || parts.next().ok_or("file");
         let (sha256, bytes, path) = (part()?, part()?, part()?);
-        if !is_sha256(sha256) || !is_place(path) {
+        if !is_place(path) {
             return Err("file");
         }
-        let bytes = bytes.parse().map_err(|_| "file")?;
-        files.insert(path.to_owned(), Entry { sha256: sha256.to_owned(), bytes });
+        let file = entry(sha256, bytes).ok_or("file")?;
+        let mut of_file = Vec::new();
+        while let Some(line) = lines.next_if(|line| line.starts_with("piece ")) {
+            piece_count += 1;
+            if piece_count > files_max {
+                return Err("piece");
+            }
+            let (sha256, bytes) =
+                line.strip_prefix("piece ").and_then(|it| it.split_once(' ')).ok_or("piece")?;
+            of_file.push(entry(sha256, bytes).ok_or("piece")?);
+        }
+        if !of_file.is_empty() {
+            let sum = of_file.iter().try_fold(0u64, |sum, piece| sum.checked_add(piece.bytes));
+            if sum != Some(file.bytes) {
+                return Err("piece");
+            }
+            pieces.insert(path.to_owned(), of_file);
+        }
+        files.insert(path.to_owned(), file);
     }
-    value("check")?;
+    value(&mut lines, "check")?;
     if lines.next().is_some() {
         return Err("end");
     }
-    Ok(Manifest { created, with_keys, events, audit, files })
+    Ok(Manifest { created, with_keys, events, audit, files, pieces })
+}
+
+/// What stands behind the word `key` on the next line.
+fn value<'t>(
+    lines: &mut impl Iterator<Item = &'t str>,
+    key: &'static str,
+) -> Result<&'t str, &'static str> {
+    let line = lines.next().ok_or(key)?;
+    line.strip_prefix(key).and_then(|rest| rest.strip_prefix(' ')).ok_or(key)
+}
+
+fn entry(sha256: &str, bytes: &str) -> Option<Entry> {
+    let bytes = bytes.parse().ok()?;
+    is_sha256(sha256).then(|| Entry { sha256: sha256.to_owned(), bytes })
 }
 
 /// Whether these are 64 lower-case hexadecimal digits.
@@ -182,24 +228,40 @@ mod tests {
             events: head("a/events"),
             audit: head("a/audit"),
             files: (1..=files).map(entry).collect(),
+            pieces: BTreeMap::new(),
         }
+    }
+
+    /// The last file in as many pieces as it has bytes.
+    fn in_pieces(files: usize) -> Manifest {
+        let mut manifest = manifest(files);
+        let piece = |byte: usize| Entry { sha256: sha256_hex(&[byte as u8]), bytes: 1 };
+        let pieces = (0..files).map(piece).collect();
+        manifest.pieces.insert(format!("journal/{files:08}.seg"), pieces);
+        manifest
     }
 
     #[test]
     fn a_manifest_reads_as_it_was_written_and_no_changed_byte_passes() {
-        let manifest = manifest(3);
-        let text = manifest.encode();
-        assert_eq!(Manifest::parse(&text).as_ref(), Ok(&manifest));
-        for at in 0..text.len() {
-            for change in [1u8, 0x20] {
-                let mut bytes = text.clone().into_bytes();
-                bytes[at] ^= change;
-                let Ok(changed) = String::from_utf8(bytes) else { continue };
-                assert!(Manifest::parse(&changed).is_err(), "byte {at}: {changed}");
+        for (manifest, version) in [(manifest(3), "v1"), (in_pieces(3), "v2")] {
+            let text = manifest.encode();
+            assert!(text.starts_with(&format!("yagura-backup {version}\n")), "{text}");
+            assert_eq!(Manifest::parse(&text).as_ref(), Ok(&manifest));
+            for at in 0..text.len() {
+                for change in [1u8, 0x20] {
+                    let mut bytes = text.clone().into_bytes();
+                    bytes[at] ^= change;
+                    let Ok(changed) = String::from_utf8(bytes) else { continue };
+                    assert!(Manifest::parse(&changed).is_err(), "byte {at}: {changed}");
+                }
+                assert!(Manifest::parse(&text[..at]).is_err(), "cut at {at}");
             }
-            assert!(Manifest::parse(&text[..at]).is_err(), "cut at {at}");
+            assert!(Manifest::parse(&format!("{text}\n")).is_err());
         }
-        assert!(Manifest::parse(&format!("{text}\n")).is_err());
+        // Pieces that do not make up the file.
+        let mut short = in_pieces(3);
+        short.pieces.values_mut().for_each(|pieces| drop(pieces.pop()));
+        assert_eq!(Manifest::parse(&short.encode()), Err(NotAManifest("piece")));
     }
 
     #[test]
@@ -232,6 +294,10 @@ mod tests {
         let text = manifest(3).encode();
         assert!(Manifest::parse_with(&text, 3).is_ok());
         assert_eq!(Manifest::parse_with(&text, 2), Err(NotAManifest("files")));
+        let mut pieces = in_pieces(3);
+        let file = pieces.files.remove("journal/00000001.seg");
+        assert!(Manifest::parse_with(&pieces.encode(), 3).is_ok() && file.is_some());
+        assert_eq!(Manifest::parse_with(&pieces.encode(), 2), Err(NotAManifest("piece")));
         let long = |bytes: usize| format!("lake/{}", "x".repeat(bytes - 5));
         assert!(is_place(&long(PATH_BYTES_MAX)));
         assert!(!is_place(&long(PATH_BYTES_MAX + 1)));

@@ -162,7 +162,7 @@ enum Wrong {
 impl Fetching<'_> {
     async fn all(&self, manifest: &Manifest) -> Result<(), NodeError> {
         let files = manifest.files.iter().map(|(path, entry)| async move {
-            let fetched = self.fetch(path, entry).await?;
+            let fetched = self.fetch(path, entry, manifest.contents(path, entry)).await?;
             Ok::<_, NodeError>(fetched.err().map(|wrong| (path, entry, wrong)))
         });
         let mut files = futures::stream::iter(files).buffer_unordered(FILES_AT_ONCE);
@@ -206,7 +206,12 @@ impl Fetching<'_> {
     }
 
     /// Brings one file back, unless a restore that was cut short did.
-    async fn fetch(&self, path: &str, entry: &Entry) -> Result<Result<(), Wrong>, NodeError> {
+    async fn fetch(
+        &self,
+        path: &str,
+        entry: &Entry,
+        contents: &[Entry],
+    ) -> Result<Result<(), Wrong>, NodeError> {
         let target = self.data.root().join(path);
         let failed = |source| NodeError::Io { path: target.clone(), source };
         self.advance(0)?;
@@ -214,9 +219,6 @@ impl Fetching<'_> {
             self.advance(entry.bytes)?;
             return Ok(Ok(()));
         }
-        let Some(mut parts) = self.place.read(&entry.sha256).await? else {
-            return Ok(Err(Wrong::Missing));
-        };
         if let Some(dir) = target.parent() {
             std::fs::create_dir_all(dir).map_err(failed)?;
         }
@@ -225,22 +227,50 @@ impl Fetching<'_> {
         options.write(true).create(true).truncate(true);
         options.mode(if is_secret { 0o600 } else { 0o644 });
         let mut file = options.open(&target).map_err(failed)?;
-        let (mut hasher, mut bytes) = (Sha256::new(), 0);
-        while let Some(part) = parts.next().await {
-            let part = part.map_err(|error| self.place.failed(&content(&entry.sha256), &error))?;
-            bytes += part.len() as u64;
-            if bytes > entry.bytes {
-                break;
+        let mut whole = Sha256::new();
+        for piece in contents {
+            let mut of_piece = Sha256::new();
+            let mut take = |part: &[u8]| {
+                whole.update(part);
+                of_piece.update(part);
+                file.write_all(part).map_err(failed)
+            };
+            if let Err(wrong) = self.fetch_piece(piece, &mut take).await? {
+                std::fs::remove_file(&target).map_err(failed)?;
+                return Ok(Err(wrong));
             }
-            hasher.update(&part);
-            file.write_all(&part).map_err(failed)?;
-            self.advance(part.len() as u64)?;
+            if hex(&of_piece.finalize()) != piece.sha256 {
+                std::fs::remove_file(&target).map_err(failed)?;
+                return Ok(Err(Wrong::Damaged));
+            }
         }
-        if bytes == entry.bytes && hex(&hasher.finalize()) == entry.sha256 {
+        if hex(&whole.finalize()) == entry.sha256 {
             return Ok(Ok(()));
         }
         std::fs::remove_file(&target).map_err(failed)?;
         Ok(Err(Wrong::Damaged))
+    }
+
+    /// Hands over contents of the place; not more of them than the manifest says.
+    async fn fetch_piece(
+        &self,
+        piece: &Entry,
+        take: &mut (dyn FnMut(&[u8]) -> Result<(), NodeError> + Send),
+    ) -> Result<Result<(), Wrong>, NodeError> {
+        let Some(mut parts) = self.place.read(&piece.sha256).await? else {
+            return Ok(Err(Wrong::Missing));
+        };
+        let mut bytes = 0;
+        while let Some(part) = parts.next().await {
+            let part = part.map_err(|error| self.place.failed(&content(&piece.sha256), &error))?;
+            bytes += part.len() as u64;
+            if bytes > piece.bytes {
+                break;
+            }
+            take(&part)?;
+            self.advance(part.len() as u64)?;
+        }
+        Ok(if bytes == piece.bytes { Ok(()) } else { Err(Wrong::Damaged) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Copying a snapshot: contents first, each under its SHA-256, the manifest last.
 
-use super::limits::{CHUNK_BYTES, FILES_AT_ONCE, FILES_MAX};
-use super::manifest::{Entry, Manifest, hex};
+use super::limits::{CHUNK_BYTES, FILES_AT_ONCE, FILES_MAX, PIECE_BYTES};
+use super::manifest::{Entry, Manifest, hex, sha256_hex};
 use super::place::BackupPlace;
 use super::snapshot::{Item, Snapshot, Source};
 use super::{BackupRequest, Shared, refused};
@@ -15,6 +15,14 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use tokio::io::AsyncWriteExt as _;
 use yagura_ledger::{Checkpoint, Log};
+
+/// A file that the place has now.
+struct Copied {
+    path: String,
+    entry: Entry,
+    /// What it is put together from; empty where it is one piece.
+    pieces: Vec<Entry>,
+}
 
 /// One backup under way.
 pub(super) struct Writing<'a> {
@@ -55,14 +63,22 @@ impl Writing<'_> {
         });
         let there = place.contents().await?;
         let copies = items.into_iter().map(|item| self.copy(item, &there));
-        let copied: Vec<(String, Entry)> =
+        let copied: Vec<Copied> =
             futures::stream::iter(copies).buffer_unordered(FILES_AT_ONCE).try_collect().await?;
+        let (mut files, mut pieces) = (BTreeMap::new(), BTreeMap::new());
+        for Copied { path, entry, pieces: of_file } in copied {
+            if !of_file.is_empty() {
+                pieces.insert(path.clone(), of_file);
+            }
+            files.insert(path, entry);
+        }
         let manifest = Manifest {
             created: source.clock.now(),
             with_keys: self.request.with_keys,
             events,
             audit,
-            files: copied.into_iter().collect::<BTreeMap<_, _>>(),
+            files,
+            pieces,
         };
         self.shared.check_cancelled()?;
         place.replace_manifest(manifest.encode()).await?;
@@ -70,8 +86,8 @@ impl Writing<'_> {
             state.events_size = manifest.events.size();
             state.audit_size = manifest.audit.size();
         });
-        let named: BTreeSet<&str> =
-            manifest.files.values().map(|file| file.sha256.as_str()).collect();
+        let contents = manifest.files.iter().flat_map(|(path, file)| manifest.contents(path, file));
+        let named: BTreeSet<&str> = contents.map(|entry| entry.sha256.as_str()).collect();
         let gone: Vec<String> =
             there.into_keys().filter(|sha256| !named.contains(sha256.as_str())).collect();
         // The backup is whole by now: what stays costs room and nothing else.
@@ -132,8 +148,11 @@ impl Writing<'_> {
         &self,
         mut item: Item,
         there: &HashMap<String, u64>,
-    ) -> Result<(String, Entry), NodeError> {
+    ) -> Result<Copied, NodeError> {
         self.shared.check_cancelled()?;
+        if let Some(length) = item.length.filter(|length| *length > PIECE_BYTES as u64) {
+            return self.copy_pieces(item, length, there).await;
+        }
         let path = self.source.data.root().join(&item.path);
         let failed = |source| NodeError::Io { path: path.clone(), source };
         let known = item.recorded.take().map(|it| Entry { sha256: it.sha256, bytes: it.bytes });
@@ -165,7 +184,7 @@ impl Writing<'_> {
                 state.files_kept += 1;
                 state.bytes_kept += entry.bytes;
             });
-            return Ok((item.path, entry));
+            return Ok(Copied { path: item.path, entry, pieces: Vec::new() });
         }
         let mut file = match open {
             Some(file) => file,
@@ -188,7 +207,65 @@ impl Writing<'_> {
             state.files_copied += 1;
             state.bytes_copied += entry.bytes;
         });
-        Ok((item.path, entry))
+        Ok(Copied { path: item.path, entry, pieces: Vec::new() })
+    }
+
+    /// Copies a file that grows, piece by piece: those that were whole the last time are there.
+    async fn copy_pieces(
+        &self,
+        mut item: Item,
+        length: u64,
+        there: &HashMap<String, u64>,
+    ) -> Result<Copied, NodeError> {
+        let path = self.source.data.root().join(&item.path);
+        let failed = |source| NodeError::Io { path: path.clone(), source };
+        let file = match item.file.take() {
+            Some(file) => file,
+            None => File::open(&path).map_err(failed)?,
+        };
+        let mut rest = file.take(length);
+        let (mut hasher, mut bytes, mut pieces) = (Sha256::new(), 0, Vec::new());
+        let (mut bytes_copied, mut bytes_kept) = (0, 0);
+        loop {
+            self.shared.check_cancelled()?;
+            let mut piece = Vec::with_capacity(PIECE_BYTES);
+            rest.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece).map_err(failed)?;
+            if piece.is_empty() {
+                break;
+            }
+            hasher.update(&piece);
+            bytes += piece.len() as u64;
+            let entry = Entry { sha256: sha256_hex(&piece), bytes: piece.len() as u64 };
+            let is_there = there.get(&entry.sha256) == Some(&entry.bytes);
+            if is_there && (!self.request.check || self.is_sound(&entry).await?) {
+                bytes_kept += entry.bytes;
+            } else {
+                let mut writer = self.place.writer(&entry.sha256);
+                let sent = self.send(&path, piece.as_slice(), &mut writer).await;
+                if let Err(error) = sent {
+                    // Only contents that are whole get their name.
+                    let _ = writer.abort().await;
+                    return Err(error);
+                }
+                let ended = writer.shutdown().await;
+                ended.map_err(|error| self.place.failed(&entry.sha256, &error))?;
+                bytes_copied += entry.bytes;
+            }
+            pieces.push(entry);
+        }
+        if bytes != length {
+            return Err(self.changed(&path));
+        }
+        self.shared.state(|state| {
+            match bytes_copied {
+                0 => state.files_kept += 1,
+                _ => state.files_copied += 1,
+            }
+            state.bytes_copied += bytes_copied;
+            state.bytes_kept += bytes_kept;
+        });
+        let entry = Entry { sha256: hex(&hasher.finalize()), bytes };
+        Ok(Copied { path: item.path, entry, pieces })
     }
 
     fn digest(&self, file: &mut File, length: u64) -> std::io::Result<Entry> {

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use yagura_desk::GapSeen;
-use yagura_event::{Lang, UtcMicros};
+use yagura_event::{Lang, UtcMicros, Words};
 use yagura_forward::{ForwardError, Settings, Start, Target, limits::TARGETS_MAX};
 
 pub use run::Ended;
@@ -59,7 +59,7 @@ struct Live {
     place: Place,
     /// Attempts that failed since the last that did not.
     failures: u64,
-    last_error: Option<(UtcMicros, String)>,
+    last_error: Option<(UtcMicros, Words)>,
     refusals: VecDeque<(UtcMicros, String, String)>,
 }
 
@@ -183,7 +183,8 @@ impl Node {
             "events_waiting": waiting.events,
             "waiting_since": waiting.since,
             "failures": live.failures,
-            "last_error": live.last_error.as_ref().map(|(_, text)| text),
+            "last_error": live.last_error.as_ref().map(|(_, words)| words.en()),
+            "last_error_ja": live.last_error.as_ref().map(|(_, words)| words.ja()),
             "last_error_at": live.last_error.as_ref().map(|(at, _)| at),
             "refusals": refusals.collect::<Vec<_>>(),
         })
@@ -198,9 +199,10 @@ impl Node {
             (now.as_micros() - since.as_micros() >= BEHIND_MICROS).then(|| {
                 let (name, receiver) = (&one.settings.name, &one.receiver);
                 let batches = waiting.batches;
-                let reason = one.live().last_error.as_ref().map(|(_, text)| text.clone());
-                let why_en = reason.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
-                let why_ja = reason.map(|text| format!("（{text}）")).unwrap_or_default();
+                let reason = one.live().last_error.as_ref().map(|(_, words)| words.clone());
+                let why = |said: fn(&Words) -> String| reason.as_ref().map(said).unwrap_or_default();
+                let why_en = why(|words| format!(" ({})", words.en()));
+                let why_ja = why(|words| format!("（{}）", words.ja()));
                 GapSeen {
                     subject: name.clone(),
                     begin: since,

@@ -5,6 +5,7 @@ use crate::{Node, NodeError};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use yagura_event::Words;
 use yagura_forward::{Refused, Row, Settled, Target};
 
 /// Wait after a first failure; every further one is twice as long.
@@ -24,8 +25,8 @@ const FAILURES_MAX: u64 = 5;
 pub enum Ended {
     /// Everything sealed so far is settled.
     CaughtUp,
-    /// Its receiver did not take events, several times in a row; in its words.
-    GaveUp(String),
+    /// Its receiver did not take events, several times in a row; why.
+    GaveUp(Words),
 }
 
 /// When a target's sending ends.
@@ -85,14 +86,14 @@ impl Forwarding {
                 Ok(None) => {
                     // What was not written down yet is, while there is time.
                     if let Err(error) = self.write_down(node, one, false).await {
-                        self.failed(node, one, error.to_string());
+                        self.failed(node, one, error.words());
                     }
                     tokio::time::sleep(LOOK_EVERY).await;
                     continue;
                 }
                 Err(error) if until == Until::CaughtUp => return Err(error),
                 Err(error) => {
-                    self.failed(node, one, error.to_string());
+                    self.failed(node, one, error.words());
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
                     continue;
@@ -107,10 +108,10 @@ impl Forwarding {
                         self.settled(node, one, events, refused).await;
                     }
                     Err(later) => {
-                        let failures = self.failed(node, one, later.to_string());
+                        let failures = self.failed(node, one, later.0.clone());
                         if until == Until::CaughtUp && failures >= FAILURES_MAX {
                             self.write_down(node, one, true).await?;
-                            return Ok(Ended::GaveUp(later.to_string()));
+                            return Ok(Ended::GaveUp(later.0));
                         }
                         tokio::time::sleep(wait).await;
                         wait = (wait * 2).min(LONGEST_WAIT);
@@ -134,7 +135,7 @@ impl Forwarding {
                     return Err(error);
                 }
                 // They are sent again after a restart; sending goes on.
-                self.failed(node, one, error.to_string());
+                self.failed(node, one, error.words());
             }
         }
     }
@@ -187,7 +188,7 @@ impl Forwarding {
     }
 
     /// Notes a failure; says it at the first and at every doubling.
-    fn failed(&self, node: &Node, one: &One, reason: String) -> u64 {
+    fn failed(&self, node: &Node, one: &One, reason: Words) -> u64 {
         let mut live = one.live();
         live.failures += 1;
         if live.failures.is_power_of_two() {
@@ -195,7 +196,7 @@ impl Forwarding {
                 forward = one.settings.name,
                 receiver = one.receiver,
                 failures = live.failures,
-                reason,
+                reason = reason.en(),
                 "forwarding waits"
             );
         }

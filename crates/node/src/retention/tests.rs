@@ -4,42 +4,16 @@ use super::delete::DeletionStep;
 use super::fold::{ASKED, CONFIGURED, HELD};
 use super::limits::*;
 use super::{ApproveRequest, HoldRequest, ReleaseRequest, ShortenRequest, is_new};
+use crate::test_house::{copy, fill, start};
 use crate::{DataDir, Node, NodeOptions, RetentionSettings, VerifyScope, verify_dir};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use yagura_event::{Clock, ManualClock, Record, StreamName, Transport, UtcMicros};
-use yagura_intake::import::ImportSink;
-
-fn start() -> UtcMicros {
-    "2026-11-21T09:00:00Z".parse().unwrap()
-}
+use yagura_event::{Clock, ManualClock};
 
 fn open(dir: &Path, retention: Option<RetentionSettings>, clock: &Arc<ManualClock>) -> Node {
     let options = NodeOptions { builtin_rules: false, retention, ..NodeOptions::default() };
     Node::open(DataDir::new(dir), options, clock.clone()).unwrap()
-}
-
-fn fill(node: &Node, stream: &str, at: UtcMicros) {
-    let record = |number: i64| Record {
-        received: at.plus_micros(number),
-        transport: Transport::SyslogUdp,
-        peer: "192.0.2.1:514".into(),
-        identity: "none".into(),
-        bytes: format!("<13>Nov 21 09:00:00 web01 app: number {number}").into_bytes().into(),
-    };
-    let records = (0..10).map(record).collect();
-    node.sink().append(&StreamName::new(stream).unwrap(), records).unwrap();
-    node.journal.seal_all().unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() { copy(&path, &target) } else { drop(std::fs::copy(&path, &target)) }
-    }
 }
 
 fn rows(node: &Node) -> Vec<(u64, u64)> {

@@ -55,5 +55,8 @@ pub const CATCH_UP_SECONDS: u64 = 30;
 /// Longest time of receipt that one run covers, in hours; the next ones follow at once.
 pub const WINDOW_HOURS_MAX: i64 = 24;
 
+/// How long a run that could not read everything is a gap, in hours: those that follow cover other time.
+pub const INCOMPLETE_TOLD_HOURS: i64 = 24;
+
 /// Due times that were missed are counted up to this.
 pub const MISSED_COUNTED_MAX: u32 = 10_000;

@@ -13,15 +13,17 @@ pub use record::{Change, Run, RunOutcome, SavedSearch};
 pub use schedule::Schedule;
 
 use crate::audit::Audit;
-use crate::{Node, NodeError, SearchQuery};
+use crate::{Node, NodeError, SearchQuery, Unread};
 use limits::{
-    COLUMNS_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, SAVED_MAX, SCHEDULED_MAX, WORD_BYTES_MAX,
+    COLUMNS_MAX, DESCRIPTION_BYTES_MAX, INCOMPLETE_TOLD_HOURS, NAME_BYTES_MAX, SAVED_MAX,
+    SCHEDULED_MAX, WORD_BYTES_MAX,
 };
 use record::{Entry, Named, Saved, SavedEntry, key};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use yagura_desk::GapSeen;
+use yagura_event::UtcMicros;
 
 /// The saved searches of a node.
 pub(crate) struct SavedSearches {
@@ -240,13 +242,18 @@ impl Node {
         fold.all.get(&key(&name)).map(shown).ok_or_else(|| no_search(&name))
     }
 
-    /// Scheduled searches whose last run failed: what came since is not looked at.
-    pub(crate) fn failing_searches(&self) -> Vec<GapSeen> {
+    /// Scheduled searches whose last run failed, so that what came since is not looked at, and those that
+    /// could not read everything in the last day.
+    pub(crate) fn lacking_searches(&self, now: UtcMicros) -> Vec<GapSeen> {
+        let since = now.plus_micros(-INCOMPLETE_TOLD_HOURS * 3_600_000_000);
         let fold = self.saved().fold();
         let scheduled = fold.all.values().filter(|saved| saved.search.schedule.is_some());
-        let failing = scheduled.filter_map(|saved| Some((saved, saved.failing()?)));
-        let seen = failing.map(|(saved, run)| {
+        let lacking = scheduled.filter_map(|saved| Some((saved, saved.lacking(since)?)));
+        let seen = lacking.map(|(saved, run)| {
             let name = &saved.search.name;
+            if run.outcome != RunOutcome::Failed {
+                return unread_gap(name, run);
+            }
             let en = run.error.as_deref().unwrap_or_default();
             let ja = run.error_ja.as_deref().unwrap_or(en);
             GapSeen {
@@ -262,6 +269,26 @@ impl Node {
             }
         });
         seen.collect()
+    }
+}
+
+/// That a run could not read everything it is about.
+fn unread_gap(name: &str, run: &Run) -> GapSeen {
+    let count = |of: fn(&Unread) -> u64| run.unread.iter().map(of).sum::<u64>();
+    let (files, rows) = (count(|unread| unread.files), count(|unread| unread.rows));
+    let first = run.unread.first();
+    let reason = first.map(|unread| unread.reason.as_str()).unwrap_or_default();
+    let reason_ja = first.map(|unread| unread.reason_ja.as_str()).unwrap_or_default();
+    GapSeen {
+        subject: rule_id(name),
+        begin: run.from,
+        sentence_ja: format!(
+            "定期検索「{name}」は{files}ファイル（イベント{rows}件）を読めず、その中は調べていません。理由：{reason_ja}"
+        ),
+        sentence_en: format!(
+            "The scheduled search “{name}” could not read {files} files with {rows} events, and did not \
+             look at them: {reason}"
+        ),
     }
 }
 

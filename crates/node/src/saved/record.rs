@@ -2,7 +2,7 @@
 
 use super::limits::{CHANGES_MAX, REMOVED_MAX, RUNS_MAX};
 use super::schedule::Schedule;
-use crate::SortOrder;
+use crate::{SortOrder, Unread};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -54,6 +54,8 @@ pub enum RunOutcome {
     Quiet,
     /// More rows than allowed: what was found went to the desk.
     Found,
+    /// No more rows than allowed in what could be read, which was not all: see [`Run::unread`].
+    Incomplete,
     /// It could not be run. Its time of receipt stays uncounted, and belongs to the next run.
     Failed,
 }
@@ -91,6 +93,9 @@ pub struct Run {
     /// Alerts raised or extended.
     #[serde(rename = "search.alerts", default)]
     pub alerts: u64,
+    /// What could not be read: its events were not looked at.
+    #[serde(rename = "search.unread", default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
     /// Due times before this one that it makes up for.
     #[serde(rename = "search.missed", default, skip_serializing_if = "is_zero")]
     pub missed: u32,
@@ -176,9 +181,11 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
-    /// The last run, if it failed.
-    pub fn failing(&self) -> Option<&Run> {
-        self.runs.back().filter(|run| run.outcome == RunOutcome::Failed)
+    /// The last run, if it failed, or the last that could not read everything and ended after `since`.
+    pub fn lacking(&self, since: UtcMicros) -> Option<&Run> {
+        let failed = self.runs.back().filter(|run| run.outcome == RunOutcome::Failed);
+        let lacks = |run: &&Run| run.at > since && !run.unread.is_empty();
+        failed.or_else(|| self.runs.iter().rev().find(lacks))
     }
 
     fn changed(&mut self, change: Change) {

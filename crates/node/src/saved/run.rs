@@ -13,7 +13,7 @@ use super::limits::{
 use super::record::{Entry, Run, RunOutcome, Saved, SavedSearch};
 use super::{Schedule, key, rule_id};
 use crate::rows::{plain_rows, wrong_query, zone_of};
-use crate::{Node, NodeError, Row};
+use crate::{Node, NodeError, Row, Unread};
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use yagura_desk::{EventWords, EvidenceItem, Finding, RuleCopy};
 use yagura_event::{EventBatch, EventId, Lang, UtcMicros};
 use yagura_lake::{DATASET, EVENT_ID};
-use yagura_query::{Expr, FieldTest, Filter, Pattern, Pipe, SearchRequest, Test};
+use yagura_query::{EventsFound, Expr, FieldTest, Filter, Pattern, Pipe, SearchRequest, Test};
 
 /// Between two looks at what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -47,6 +47,8 @@ pub(super) struct Found {
     pub cut: bool,
     scanned: u64,
     findings: Vec<Finding>,
+    /// What could not be read, by any question of the run.
+    pub unread: Vec<Unread>,
 }
 
 /// A stretch of receipt.
@@ -185,6 +187,7 @@ impl Node {
             scanned: 0,
             duration_ms: 0,
             alerts: 0,
+            unread: Vec::new(),
             missed: due.missed,
             error: None,
             error_ja: None,
@@ -192,9 +195,15 @@ impl Node {
         let done = async {
             let found = self.look(due, window, ROWS_COUNTED_MAX).await?;
             (run.rows, run.cut, run.scanned) = (found.rows, found.cut, found.scanned);
+            run.unread = found.unread;
             if found.rows > due.schedule.rows_over {
+                if let (true, Some(unread)) = (found.findings.is_empty(), run.unread.first()) {
+                    return Err(no_event_read(unread));
+                }
                 run.outcome = RunOutcome::Found;
                 run.alerts = self.raise(found.findings).await?;
+            } else if !run.unread.is_empty() {
+                run.outcome = RunOutcome::Incomplete;
             }
             Ok::<_, NodeError>(())
         };
@@ -251,15 +260,17 @@ impl Node {
             }
         }
         let cut = answer.truncated() || answer.notices().iter().any(|notice| notice.cut);
-        let mut found =
-            Found { rows, cut, scanned: running.progress().scanned.rows, findings: Vec::new() };
+        let unread = Unread::of(&answer.unread());
+        let scanned = running.progress().scanned.rows;
+        let mut found = Found { rows, cut, scanned, findings: Vec::new(), unread };
         if rows <= due.schedule.rows_over {
             return Ok(found);
         }
-        let summary = Summary { due, window, rows, cut };
+        let summary = Summary { due, window, rows, cut, unread: found.unread.clone() };
+        let unread = &mut found.unread;
         found.findings = match is_table {
-            true => self.findings_of_table(&summary, &expr, table).await?,
-            false => self.findings_of(&summary, &ids, &[]).await?,
+            true => self.findings_of_table(&summary, &expr, table, unread).await?,
+            false => self.findings_of(&summary, &ids, &[], unread).await?,
         };
         Ok(found)
     }
@@ -278,6 +289,7 @@ impl Node {
         summary: &Summary<'_>,
         expr: &Expr,
         table: Vec<Row>,
+        unread: &mut Vec<Unread>,
     ) -> Result<Vec<Finding>, NodeError> {
         let columns = self.lake().columns();
         let mut findings: Vec<Finding> = Vec::new();
@@ -292,7 +304,7 @@ impl Node {
             let mut id = None;
             // A computed column may be called as a field of events is: then none has the same values.
             for behind in [same, all] {
-                let found = self.newest(behind, summary.window).await?;
+                let found = self.newest(behind, summary.window, unread).await?;
                 id = found.into_iter().find(|id| findings.iter().all(|one| one.event_id != *id));
                 if id.is_some() {
                     break;
@@ -301,11 +313,11 @@ impl Node {
             if id.is_none() && findings.is_empty() {
                 let any = Expr { filter: Filter::All, pipes: Vec::new(), ..expr.clone() };
                 let window = Window { from: UtcMicros::from_micros(i64::MIN), ..summary.window };
-                id = self.newest(any, window).await?.into_iter().next();
+                id = self.newest(any, window, unread).await?.into_iter().next();
             }
             let evidence: Vec<EvidenceItem> = row.iter().map(evidence).collect();
             let ids: Vec<EventId> = id.into_iter().collect();
-            findings.extend(self.findings_of(summary, &ids, &evidence).await?);
+            findings.extend(self.findings_of(summary, &ids, &evidence, unread).await?);
         }
         Ok(findings)
     }
@@ -315,11 +327,14 @@ impl Node {
         self: &Arc<Self>,
         expr: Expr,
         window: Window,
+        unread: &mut Vec<Unread>,
     ) -> Result<Vec<EventId>, NodeError> {
         let mut request = background(expr, window, TABLE_ROWS_MAX);
         request.columns = vec![EVENT_ID.to_owned()];
         let answer = self.searcher().search(request).await.map_err(wrong_query)?;
+        let scans = answer.scans();
         let (batches, _) = answer.collect().await.map_err(wrong_query)?;
+        Unread::take_in(unread, &scans.unread());
         let rows = batches.iter().flat_map(plain_rows);
         Ok(rows.filter_map(|row| row.get(EVENT_ID)?.as_str()?.parse().ok()).collect())
     }
@@ -329,8 +344,11 @@ impl Node {
         summary: &Summary<'_>,
         ids: &[EventId],
         evidence: &[EvidenceItem],
+        unread: &mut Vec<Unread>,
     ) -> Result<Vec<Finding>, NodeError> {
-        let batches = self.searcher().events(ids).await.map_err(wrong_query)?;
+        let EventsFound { batches, unread: more } =
+            self.searcher().events(ids).await.map_err(wrong_query)?;
+        Unread::take_in(unread, &more);
         let rule = Arc::new(summary.rule());
         let mut findings = Vec::new();
         for batch in &batches {
@@ -358,6 +376,7 @@ struct Summary<'a> {
     window: Window,
     rows: u64,
     cut: bool,
+    unread: Vec<Unread>,
 }
 
 impl Summary<'_> {
@@ -377,6 +396,7 @@ impl Summary<'_> {
 
     fn text(&self, lang: Lang) -> String {
         let over = self.due.schedule.rows_over;
+        let files: u64 = self.unread.iter().map(|unread| unread.files).sum();
         match lang {
             Lang::En => {
                 let rows = if self.cut {
@@ -384,7 +404,11 @@ impl Summary<'_> {
                 } else {
                     self.rows.to_string()
                 };
-                format!("{rows} rows (more than {over}), one of them")
+                let lacks = match files {
+                    0 => String::new(),
+                    _ => format!("; incomplete: {files} files could not be read"),
+                };
+                format!("{rows} rows (more than {over}{lacks}), one of them")
             }
             Lang::Ja => {
                 let rows = if self.cut {
@@ -392,9 +416,21 @@ impl Summary<'_> {
                 } else {
                     format!("{}行", self.rows)
                 };
-                format!("{rows}（{over}行を超過）、その1件")
+                let lacks = match files {
+                    0 => String::new(),
+                    _ => format!("。{files}ファイルを読めず結果は不完全"),
+                };
+                format!("{rows}（{over}行を超過{lacks}）、その1件")
             }
         }
+    }
+}
+
+/// Rows were found and none of their events could be read: an alert would be lost.
+fn no_event_read(unread: &Unread) -> NodeError {
+    NodeError::Busy {
+        message: format!("the events that were found cannot be read: {}", unread.reason),
+        message_ja: format!("見つかったイベントを読めません（{}）", unread.reason_ja),
     }
 }
 

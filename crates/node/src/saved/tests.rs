@@ -218,6 +218,7 @@ fn changes_runs_and_removed_ones_are_remembered_up_to_their_limits() {
         scanned: 0,
         duration_ms: 0,
         alerts: 0,
+        unread: Vec::new(),
         missed: 0,
         error: None,
         error_ja: None,

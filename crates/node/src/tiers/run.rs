@@ -13,6 +13,7 @@ use crate::retention::{Policy, Retaining, stream_of};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -67,7 +68,28 @@ pub(crate) enum TierPoint {
 pub(crate) struct Tiers {
     shared: Arc<Shared>,
     mover: Arc<Mover>,
+    /// Whether files go by themselves.
+    by_itself: bool,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What will leave the disk by itself, for a forecast.
+pub(crate) struct Moving<'a> {
+    mover: &'a Mover,
+    after_days: u32,
+    now: UtcMicros,
+}
+
+impl Moving<'_> {
+    /// Days after which the files of a stream with this policy may go.
+    pub(crate) fn after(&self, policy: Option<&Policy>) -> Option<u32> {
+        Some(policy.map_or(self.after_days, |it| it.cold_after(self.after_days)))
+    }
+
+    /// Whether a file was brought back lately, and stays.
+    pub(crate) fn came_back(&self, file: &FileEntry) -> bool {
+        self.mover.came_back(file, self.now)
+    }
 }
 
 struct Shared {
@@ -136,6 +158,7 @@ impl Tiers {
                 closed: Condvar::new(),
             }),
             mover: Arc::new(mover),
+            by_itself: options.is_some_and(|options| options.every.is_some()),
             threads: Mutex::default(),
         };
         if let Some(every) = options.and_then(|options| options.every) {
@@ -156,6 +179,18 @@ impl Tiers {
 
     pub(crate) fn mover(&self) -> &Arc<Mover> {
         &self.mover
+    }
+
+    /// What makes room on the disk of `root`; `None` where nothing goes by itself, or only to another
+    /// directory of the same disk.
+    pub(crate) fn moving(&self, root: &Path, now: UtcMicros) -> Option<Moving<'_>> {
+        let (store, after_days) = locked(&self.mover.recorded).target()?;
+        let elsewhere = |directory: &str| {
+            let store = device(Path::new(directory));
+            store.is_some() && store != device(root)
+        };
+        let makes_room = store.strip_prefix("file://").is_none_or(elsewhere);
+        (self.by_itself && makes_room).then_some(Moving { mover: &self.mover, after_days, now })
     }
 
     fn spawn(&self, body: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
@@ -337,6 +372,18 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The disk of a directory, where it is there and that can be told.
+#[cfg(unix)]
+fn device(directory: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Some(directory.metadata().ok()?.dev())
+}
+
+#[cfg(not(unix))]
+fn device(_: &Path) -> Option<u64> {
+    None
 }
 
 impl Mover {

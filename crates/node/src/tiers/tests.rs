@@ -2,23 +2,18 @@
 
 use super::run::{TierPoint, Way};
 use super::{RehydrateRequest, TierOptions, TierRequest};
+use crate::saved::{SaveRequest, SavedSearch, Schedule};
+use crate::test_house::{DAY_MICROS, copy, fill, fill_table, start};
 use crate::{
-    BackupRequest, DataDir, Node, NodeError, NodeOptions, RestoreRequest, VerifyScope, restore,
-    verify_dir,
+    AlertQuery, BackupRequest, DataDir, Node, NodeError, NodeOptions, RestoreRequest, VerifyScope,
+    restore, verify_dir,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use yagura_event::{Clock, ManualClock, Record, StreamName, Transport, UtcMicros};
-use yagura_intake::import::ImportSink;
+use yagura_event::{Clock, ManualClock};
 use yagura_lake::{ColdSettings, TierStep};
-
-const DAY_MICROS: i64 = 86_400_000_000;
-
-fn start() -> UtcMicros {
-    "2026-11-21T09:00:00Z".parse().unwrap()
-}
 
 fn cold_in(directory: &Path) -> TierOptions {
     let store = ColdSettings::new(format!("file://{}", directory.display()));
@@ -28,28 +23,6 @@ fn cold_in(directory: &Path) -> TierOptions {
 fn open(dir: &Path, cold: Option<TierOptions>, clock: &Arc<ManualClock>) -> Node {
     let options = NodeOptions { builtin_rules: false, cold, ..NodeOptions::default() };
     Node::open(DataDir::new(dir), options, clock.clone()).unwrap()
-}
-
-fn fill(node: &Node, stream: &str, at: UtcMicros) {
-    let record = |number: i64| Record {
-        received: at.plus_micros(number),
-        transport: Transport::SyslogUdp,
-        peer: "192.0.2.1:514".into(),
-        identity: "none".into(),
-        bytes: format!("<13>Nov 21 09:00:00 web01 app: number {number}").into_bytes().into(),
-    };
-    let records = (0..10).map(record).collect();
-    node.sink().append(&StreamName::new(stream).unwrap(), records).unwrap();
-    node.flush().unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() { copy(&path, &target) } else { drop(std::fs::copy(&path, &target)) }
-    }
 }
 
 /// Puts a directory in the place of another.
@@ -109,11 +82,11 @@ async fn what_lies_in_a_cold_store_stays_there_when_the_rest_is_backed_up() {
     std::fs::create_dir(place("cold")).unwrap();
     let clock = Arc::new(ManualClock::at(start()));
     let node = open(&place("live"), Some(cold_in(&place("cold"))), &clock);
-    fill(&node, "syslog", start());
+    fill_table(&node, "syslog", start());
     clock.advance_micros(31 * DAY_MICROS);
     let state = tier(&node, &TierRequest::default()).await;
     assert_eq!((&state["files_done"], objects(&place("cold")).len()), (&Value::from(1), 1));
-    fill(&node, "syslog", start().plus_micros(31 * DAY_MICROS));
+    fill_table(&node, "syslog", start().plus_micros(31 * DAY_MICROS));
     let to = place("backup").to_str().unwrap().to_owned();
     node.backup(&BackupRequest { to: to.clone(), ..BackupRequest::default() }, "test").unwrap();
     let mut state = node.backing_up();
@@ -143,8 +116,8 @@ async fn a_crash_at_any_named_point_loses_nothing_and_verifies() {
     std::fs::create_dir(&cold).unwrap();
     let clock = Arc::new(ManualClock::at(start()));
     let node = open(&live, Some(cold_in(&cold)), &clock);
-    fill(&node, "syslog", start());
-    fill(&node, "other", start());
+    fill_table(&node, "syslog", start());
+    fill_table(&node, "other", start());
     clock.advance_micros(31 * DAY_MICROS);
     for way in [Way::Cool, Way::Warm] {
         let mut points: Vec<(TierPoint, PathBuf)> = Vec::new();
@@ -225,7 +198,7 @@ async fn policies_say_what_goes_and_what_came_back_stays_a_while() {
     };
     let node = Node::open(DataDir::new(&live), options(None), clock.clone()).unwrap();
     let streams = ["syslog", "pos", "quick"];
-    streams.into_iter().for_each(|stream| fill(&node, stream, start()));
+    streams.into_iter().for_each(|stream| fill_table(&node, stream, start()));
     let due = |node: &Node, before: Option<&str>| {
         let before = before.map(str::to_owned);
         let request = TierRequest { dry_run: true, before, ..TierRequest::default() };
@@ -277,9 +250,9 @@ async fn a_store_that_is_away_or_changed_is_said_by_everything() {
     node.close().unwrap();
     drop(node);
     let node = Arc::new(open(&live, Some(cold_in(&cold)), &clock));
-    fill(&node, "syslog", start());
+    fill_table(&node, "syslog", start());
     clock.advance_micros(31 * DAY_MICROS);
-    fill(&node, "syslog", clock.now());
+    fill_table(&node, "syslog", clock.now());
     assert_eq!(tier(&node, &TierRequest::default()).await["files_done"], 1);
     node.close().unwrap();
     drop(node);
@@ -336,6 +309,167 @@ async fn a_store_that_is_away_or_changed_is_said_by_everything() {
     std::fs::write(&object, &sound).unwrap();
     assert!(node.verify(&VerifyScope::default()).unwrap().ok);
     node.close().unwrap();
+}
+
+/// A search by schedule, every day, and more than `rows_over` rows raise an alert.
+fn daily(name: &str, query: &str, rows_over: u64) -> SaveRequest {
+    let every_minutes = Some(24 * 60);
+    let schedule = Some(Schedule { every_minutes, rows_over, ..Schedule::default() });
+    let (name, query) = (name.to_owned(), query.to_owned());
+    let search = SavedSearch { name, query, schedule, ..SavedSearch::default() };
+    SaveRequest { search, replace: false }
+}
+
+/// The runs of a saved search, the oldest first.
+fn runs(node: &Node, name: &str) -> Vec<Value> {
+    let saved = node.saved_search(name).unwrap();
+    saved["runs"].as_array().unwrap().iter().rev().cloned().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_away_is_never_taken_for_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (live, cold) = (scratch.path().join("live"), scratch.path().join("cold"));
+    let away = scratch.path().join("away");
+    std::fs::create_dir(&cold).unwrap();
+    let clock = Arc::new(ManualClock::at(start()));
+    let after_a_day = TierOptions { after_days: 1, ..cold_in(&cold) };
+    let again = |node: Arc<Node>, options: Option<&TierOptions>| {
+        node.close().unwrap();
+        drop(node);
+        Arc::new(open(&live, options.cloned(), &clock))
+    };
+    let node = Arc::new(open(&live, Some(after_a_day.clone()), &clock));
+    for (name, query, over) in [
+        ("found", "number", 0),
+        ("fewer", "number", 10),
+        ("silence", "number | stats count() as n | where n>99", 0),
+    ] {
+        node.save_search(daily(name, query, over), "tanaka").unwrap();
+    }
+    let hour = 3_600_000_000;
+    fill_table(&node, "syslog", start().plus_micros(hour));
+    let first: Vec<_> = node.lake().stored_batches().iter().map(|(batch, _)| *batch).collect();
+    clock.advance_micros(2 * DAY_MICROS);
+    assert_eq!(tier(&node, &TierRequest::default()).await["files_done"], 1);
+    // Received on the same day, and still at hand.
+    fill_table(&node, "syslog", start().plus_micros(2 * hour));
+    let all: Vec<_> = node.lake().stored_batches().iter().map(|(batch, _)| *batch).collect();
+    let node = again(node, None);
+    std::fs::rename(&cold, &away).unwrap();
+
+    let ids: Vec<_> =
+        all.iter().map(|batch| format!("syslog/{batch}/3").parse().unwrap()).collect();
+    let found = node.searcher().events(&ids).await.unwrap();
+    let rows: usize = found.batches.iter().map(yagura_event::EventBatch::rows).sum();
+    assert_eq!((rows, found.unread.len(), found.unread[0].rows), (1, 1, 10));
+    let Err(waits) = node.window_of("number", 0).await else { panic!("half of it went") };
+    let words = waits.words();
+    assert!(words.en().contains("does not answer") && words.ja().contains("応答しません"));
+
+    assert_eq!(node.run_due_searches().await, 3);
+    let run = &runs(&node, "found")[0];
+    assert_eq!((&run["search.outcome"], &run["search.rows"]), (&"found".into(), &10.into()));
+    assert_eq!((&run["search.alerts"], &run["search.unread"][0]["rows"]), (&1.into(), &10.into()));
+    let alerts = node.alerts(&AlertQuery::default());
+    let said = &alerts["alerts"][0]["sentence"];
+    assert!(said["en"].as_str().unwrap().contains("incomplete: 1 files"), "{said}");
+    assert!(said["ja"].as_str().unwrap().contains("1ファイルを読めず結果は不完全"), "{said}");
+    let fewer = runs(&node, "fewer");
+    assert_eq!(fewer[0]["search.outcome"], "incomplete", "{fewer:?}");
+    assert!(fewer[0]["search.unread"][0]["reason_ja"].as_str().unwrap().contains("応答しません"));
+    let last = fewer.last().unwrap();
+    assert!(last["search.outcome"] == "quiet" && last["search.unread"].is_null(), "{last}");
+    assert_eq!(runs(&node, "silence")[0]["search.outcome"], "incomplete");
+    let gaps = |node: &Node| -> Vec<Value> {
+        node.look_for_gaps().unwrap();
+        let open = node.gaps(true, 100)["gaps"].as_array().unwrap().clone();
+        open.into_iter().filter(|gap| gap["gap.kind"] == "rule_refused").collect()
+    };
+    let open_gaps = gaps(&node);
+    let subjects: Vec<_> = open_gaps.iter().map(|gap| gap["gap.subject"].clone()).collect();
+    assert_eq!(subjects, ["saved/fewer", "saved/found", "saved/silence"]);
+    assert_eq!(open_gaps[0]["gap.begin"], serde_json::json!(start()));
+    let said = |key: &str, part: &str| open_gaps[0][key].as_str().unwrap().contains(part);
+    assert!(said("gap.sentence_en", "could not read 1 files with 10 events"), "{open_gaps:?}");
+    assert!(said("gap.sentence_ja", "1ファイル（イベント10件）を読めず"), "{open_gaps:?}");
+    // The same after a restart, and for a day.
+    let node = again(node, None);
+    assert_eq!(runs(&node, "fewer"), fewer);
+    clock.advance_micros(DAY_MICROS - 1);
+    assert_eq!(gaps(&node).len(), 3);
+    clock.advance_micros(1);
+    assert_eq!(gaps(&node), [] as [Value; 0]);
+
+    // Rows whose events are all away raise no alert yet: the run fails, and its time stays uncounted.
+    let node = again(node, Some(&after_a_day));
+    std::fs::rename(&away, &cold).unwrap();
+    assert_eq!(tier(&node, &TierRequest::default()).await["files_done"], 1);
+    node.save_search(daily("quiet", "nothing | stats count() as n | where n<1", 0), "x").unwrap();
+    let node = again(node, None);
+    std::fs::rename(&cold, &away).unwrap();
+    clock.advance_micros(DAY_MICROS);
+    node.run_due_searches().await;
+    let failed = runs(&node, "quiet");
+    assert_eq!((failed.len(), &failed[0]["search.outcome"]), (1, &"failed".into()), "{failed:?}");
+    assert!(failed[0]["error.message"].as_str().unwrap().contains("cannot be read"));
+    assert!(failed[0]["error.message_ja"].as_str().unwrap().contains("読めません"));
+    std::fs::rename(&away, &cold).unwrap();
+    let node = again(node, None);
+    clock.advance_micros(DAY_MICROS);
+    node.run_due_searches().await;
+    let run = runs(&node, "quiet").remove(1);
+    assert_eq!((&run["search.outcome"], &run["search.alerts"]), (&"found".into(), &1.into()));
+    assert_eq!(node.searcher().events(&ids).await.unwrap().batches[0].rows(), 2);
+    let window = node.window_of("number", 0).await.unwrap().unwrap();
+    assert_eq!((window.rows.len(), window.missed, first.len()), (20, 0, 1));
+    node.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forecast_of_the_disk_foresees_what_goes_by_itself_to_another_disk() {
+    use std::os::unix::fs::MetadataExt;
+    let scratch = tempfile::tempdir().unwrap();
+    let disk = |dir: &Path| dir.metadata().unwrap().dev();
+    let same = scratch.path().join("cold");
+    std::fs::create_dir(&same).unwrap();
+    let other = tempfile::tempdir_in("/dev/shm").ok();
+    let other = other.as_ref().map(|dir| dir.path()).filter(|dir| disk(dir) != disk(&same));
+    if other.is_none() {
+        eprintln!("there is no second disk here: what goes to one is not looked at");
+    }
+    let retention = "[[policy]]\nstreams=['pos']\nauthority='pci-dss'\n\
+                     [[policy]]\nstreams=['quick','mixed']\nreason='x'\ncold_days=2";
+    let clock = Arc::new(ManualClock::at(start()));
+    let hourly = Some(Duration::from_secs(3_600));
+    let mut cases = vec![(&*same, hourly, [None; 4])];
+    if let Some(other) = other {
+        cases.push((other, None, [None; 4]));
+        // A file has the events of both: it goes when the last of them may.
+        cases.push((other, hourly, [Some(30), Some(92), Some(2), Some(30)]));
+    }
+    for (number, (cold, every, expected)) in cases.into_iter().enumerate() {
+        let options = NodeOptions {
+            builtin_rules: false,
+            retention: Some(toml::from_str(retention).unwrap()),
+            cold: Some(TierOptions { every, ..cold_in(cold) }),
+            ..NodeOptions::default()
+        };
+        let live = scratch.path().join(format!("live {number}"));
+        let node = Node::open(DataDir::new(&live), options, clock.clone()).unwrap();
+        fill(&node, "syslog", start());
+        fill_table(&node, "mixed", start());
+        fill_table(&node, "pos", start());
+        fill_table(&node, "quick", start());
+        let forecast = node.retention_forecast().unwrap();
+        let of = |stream: &str| {
+            let streams = forecast["streams"].as_array().unwrap();
+            let one = streams.iter().find(|one| one["yagura.stream"] == stream).unwrap();
+            one["moved_after_days"].as_u64()
+        };
+        assert_eq!(["syslog", "pos", "quick", "mixed"].map(of), expected, "{forecast:#}");
+        node.close().unwrap();
+    }
 }
 
 #[test]

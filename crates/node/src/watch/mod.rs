@@ -50,7 +50,7 @@ impl Node {
         desk.expire_exceptions().map_err(not_recorded)?;
         let set = |kind, seen| desk.set_gaps(kind, seen).map(drop).map_err(not_recorded);
         let mut refused = self.refused_rules(now);
-        refused.extend(self.failing_searches());
+        refused.extend(self.lacking_searches(now));
         set(GapKind::RuleRefused, refused)?;
         set(GapKind::RuleDisabled, rules_off(self))?;
         let (committed, read, findings_lost) = self.progress();

@@ -534,3 +534,68 @@ async fn a_live_store_is_backed_up_at_one_moment() {
     assert!(report.ok, "{report:#?}");
     node.close().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_file_that_grows_only_its_end_is_copied_again() {
+    const PIECE: usize = 256 * 1024;
+    let scratch = tempfile::tempdir().unwrap();
+    let place = |name: &str| scratch.path().join(name);
+    let (data, to) = (place("data"), place("to"));
+    let node = filled(&data);
+    // The audit journal is kept for ever: a long description each.
+    let save = |number: usize| {
+        let description = format!("{number:04}").repeat(1_000);
+        let search = yagura_node::SavedSearch {
+            name: format!("s{number}"),
+            query: "*".to_owned(),
+            description,
+            ..Default::default()
+        };
+        let request = yagura_node::SaveRequest { search, replace: false };
+        node.save_search(request, "test").unwrap();
+    };
+    (0..220).for_each(save);
+    let first = backed_up(&node, &request(&to));
+    let before = files(&to);
+    save(220);
+    let second = backed_up(&node, &request(&to));
+    let after = files(&to);
+    let copied = |state: &Value| state["bytes_copied"].as_u64().unwrap() as usize;
+    assert!(copied(&first) > 3 * PIECE && copied(&second) < PIECE + 100_000, "{second:#}");
+    let mut new = after.iter().filter(|(name, _)| !before.contains_key(*name));
+    assert!(new.all(|(name, bytes)| bytes.len() <= PIECE || name.ends_with("MANIFEST")));
+    let manifest = String::from_utf8(after[Path::new("MANIFEST")].clone()).unwrap();
+    let pieces: Vec<&str> =
+        manifest.lines().filter_map(|line| line.strip_prefix("piece ")).collect();
+    assert!(manifest.starts_with("yagura-backup v2\n") && pieces.len() >= 4, "{manifest}");
+    drop(node);
+
+    let back = place("back");
+    restored(&to, &back);
+    let segments = |dir: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut all = files(dir);
+        all.retain(|name, _| name.starts_with("audit"));
+        all
+    };
+    let (was, is) = (segments(&data), segments(&back));
+    assert!(is.values().any(|bytes| bytes.len() > 3 * PIECE));
+    for (name, bytes) in &is {
+        assert!(was[name].starts_with(bytes), "{}", name.display());
+    }
+    // A piece that is damaged, another's, or gone, is named by its file.
+    let piece = &pieces[1][..64];
+    let content = to.join("files").join(&piece[..2]).join(piece);
+    let sound = std::fs::read(&content).unwrap();
+    let mut damaged = sound.clone();
+    damaged[100] ^= 1;
+    for wrong in [Some(&damaged[..]), Some(&sound[1..]), None] {
+        match wrong {
+            Some(bytes) => std::fs::write(&content, bytes).unwrap(),
+            None => std::fs::remove_file(&content).unwrap(),
+        }
+        let refused = restoring(&to, &place("again")).unwrap_err().to_string();
+        assert!(refused.contains("audit/") && refused.contains("1 files"), "{refused}");
+    }
+    std::fs::write(&content, &sound).unwrap();
+    restored(&to, &place("again"));
+}

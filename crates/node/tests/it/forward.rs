@@ -130,10 +130,13 @@ async fn a_target_that_is_behind_is_a_gap_until_it_has_caught_up() {
         (open[0]["gap.subject"].as_str(), &open[0]["gap.begin"]),
         (Some("siem"), &serde_json::json!(began))
     );
-    for said in ["gap.sentence_en", "gap.sentence_ja"] {
+    for (said, why) in [("gap.sentence_en", "refused"), ("gap.sentence_ja", "拒否")] {
         let said = open[0][said].as_str().unwrap();
-        assert!(said.contains(&address.to_string()) && said.contains("refused"), "{said}");
+        assert!(said.contains(&address.to_string()) && said.contains(why), "{said}");
     }
+    let now = status(&node);
+    assert!(now["last_error"].as_str().unwrap().contains("refused"), "{now}");
+    assert!(now["last_error_ja"].as_str().unwrap().contains("拒否"), "{now}");
     let got = receive(address);
     wait_until("it has caught up", || status(&node)["batches_waiting"] == 0).await;
     wait_until("it has everything", || got.lock().unwrap().len() >= 10).await;

@@ -15,7 +15,7 @@ use crate::plan::{Kind, Planner};
 use crate::searcher::{Order, Searcher};
 use crate::step::{Around, Window};
 use crate::steps::Steps;
-use crate::tables::NoTables;
+use crate::tables::{List, Table, Tables};
 use crate::{ast, parse};
 use fields::{Candidate, candidates, offered};
 use futures::future::BoxFuture;
@@ -23,7 +23,7 @@ use jiff::tz::TimeZone;
 use place::{Style, Wanted, place, written_value};
 use std::ops::Range;
 use words::{COMMANDS, TIMES, Word};
-use yagura_event::{FieldType, UtcMicros, Words};
+use yagura_event::{EventBatch, FieldType, Lang, UtcMicros, Words};
 use yagura_lake::{ColumnKind, TableColumns};
 use yagura_textindex::fold;
 
@@ -127,6 +127,13 @@ impl Searcher {
             Wanted::Nothing => {}
             Wanted::Command => found.offers = matching(&COMMANDS, &found.typed, OfferKind::Command),
             Wanted::Words(words) => found.offers = matching(words, &found.typed, OfferKind::Word),
+            Wanted::List => found.offers = self.lists(&found.typed),
+            Wanted::ListColumn(list, also) => {
+                let columns = self.list_columns(&list);
+                found.offers =
+                    offered(columns, self.dictionary(), &found.typed, Style::Command, limit);
+                found.offers.extend(matching(also, &found.typed, OfferKind::Word));
+            }
             Wanted::Field(style, also) => {
                 found.offers = self.fields(before, &found.typed, style, limit);
                 found.offers.extend(matching(also, &found.typed, OfferKind::Word));
@@ -161,6 +168,32 @@ impl Searcher {
         offered(all, dictionary, typed, style, limit)
     }
 
+    /// The lists of `lookup` that begin so.
+    fn lists(&self, typed: &str) -> Vec<Offer> {
+        let typed = fold(typed);
+        let names = self.tables().list_names().iter();
+        let begin = names.filter(|name| fold(name).starts_with(&*typed));
+        let offer = |name: &&str| Offer {
+            kind: OfferKind::Word,
+            text: (*name).to_owned(),
+            insert: format!("{name} "),
+            label: None,
+            field_type: None,
+            count: None,
+        };
+        begin.map(offer).collect()
+    }
+
+    /// The columns of a list, by its name in any case and width.
+    fn list_columns(&self, list: &str) -> Vec<Candidate> {
+        let tables = Columns(self.tables());
+        let names = tables.list_names().iter();
+        let known = names.copied().find(|name| *fold(name) == *fold(list));
+        let columns = known.and_then(|name| tables.list(name, 0)).map(|list| list.columns);
+        let made = |name: String| Candidate::made(name, "keyword");
+        columns.unwrap_or_default().into_iter().map(|column| made(column.name)).collect()
+    }
+
     /// The columns that the commands of `before` made, and whether there are no others.
     fn made(&self, before: &str, columns: &TableColumns) -> (Vec<Candidate>, bool) {
         let none = (Vec::new(), false);
@@ -179,8 +212,7 @@ impl Searcher {
         columns: &TableColumns,
     ) -> Option<(Vec<(String, Kind)>, bool)> {
         let mut planner = Planner::new(expr, columns, self.dictionary(), false);
-        // Lists are not read for an unfinished search.
-        let (tables, notices) = (NoTables, Notices::default());
+        let (tables, notices) = (Columns(self.tables()), Notices::default());
         let around = Around { window: Window::default(), tables: &tables, notices: &notices };
         let mut steps = Steps::begin(&mut planner, Order::Any, around).ok()?;
         for pipe in &expr.pipes {
@@ -213,6 +245,31 @@ impl Searcher {
             (_, Kind::Column(kind)) => Some(kind),
             _ => None,
         }
+    }
+}
+
+/// The lists of a house without their rows: for an unfinished search their columns are enough.
+struct Columns<'t>(&'t dyn Tables);
+
+impl Tables for Columns<'_> {
+    fn names(&self) -> &'static [&'static str] {
+        self.0.names()
+    }
+
+    fn table(&self, name: &str, _: usize) -> Option<Table> {
+        self.0.table(name, 0)
+    }
+
+    fn list_names(&self) -> &'static [&'static str] {
+        self.0.list_names()
+    }
+
+    fn list(&self, name: &str, _: usize) -> Option<List> {
+        self.0.list(name, 0)
+    }
+
+    fn sentences(&self, acts: &EventBatch, lang: Lang) -> Vec<String> {
+        self.0.sentences(acts, lang)
     }
 }
 

@@ -15,6 +15,10 @@ pub(crate) enum Wanted {
     Command,
     /// A field, and what may stand there instead.
     Field(Style, &'static [Word]),
+    /// A list that `lookup` asks.
+    List,
+    /// A column of this list, and what may stand there instead.
+    ListColumn(String, &'static [Word]),
     /// A value of this field; `compared` with `<`, `>` or as an end of a range.
     Value { field: String, compared: bool, quoted: bool },
     /// One of these.
@@ -482,6 +486,11 @@ mod tests {
         let wanted = match place.wanted {
             Wanted::Nothing => "-".to_owned(),
             Wanted::Command => "command".to_owned(),
+            Wanted::List => "list".to_owned(),
+            Wanted::ListColumn(list, words) => {
+                let words: Vec<_> = words.iter().map(|word| word.text).collect();
+                format!("column of {list} {}", words.join(" ")).trim_end().to_owned()
+            }
             Wanted::Field(Style::Filter { bare: false }, _) => "field:".to_owned(),
             Wanted::Field(Style::Compute, _) => "computed".to_owned(),
             Wanted::Field(..) => "field".to_owned(),
@@ -544,6 +553,15 @@ mod tests {
             ("| rename us^", "field", "us", "us"),
             ("| rename user.name ^", "as", "", ""),
             ("| rename user.name as ^", "-", "", ""),
+            ("| lookup us^", "list", "us", "us"),
+            ("| lookup users ^", "column of users", "", ""),
+            ("| lookup users user.name ^", "as output", "", ""),
+            ("| lookup users user.name as so^", "field", "so", "so"),
+            ("| lookup users user.name as source.user ^", "output", "", ""),
+            ("| lookup users user.name output de^", "column of users", "de", "de"),
+            ("| lookup users user.name output a ^", "column of users as", "", ""),
+            ("| lookup users user.name as x output a as ^", "-", "", ""),
+            ("| lookup users user.name as x output a as b, ^", "column of users", "", ""),
             ("| head ^", "-", "", ""),
             ("| nonsense ^", "-", "", ""),
         ] {

@@ -87,6 +87,10 @@ const BY: Word = word("by", "項目ごとに", "One row for each value of a fiel
 const SPAN: Word = word("span=", "区切りの幅", "Width of a stretch");
 const AS_OR_BY: [Word; 2] = [AS, BY];
 const ONLY_AS: [Word; 1] = [AS];
+const OUTPUT: Word = word("output", "並べる列", "The columns that are put beside");
+const AS_OR_OUTPUT: [Word; 2] =
+    [word("as", "照らし合わせる項目", "The field to compare with"), OUTPUT];
+const ONLY_OUTPUT: [Word; 1] = [OUTPUT];
 const SPAN_OR_AS: [Word; 2] = [SPAN, AS];
 const ONLY_SPAN: [Word; 1] = [SPAN];
 const PAUSE: [Word; 1] = [word("maxpause=", "間隔の上限", "Longest pause within a session")];
@@ -132,8 +136,30 @@ pub(crate) fn after(command: &str, before: &[Token<'_>], style: Style) -> Wanted
         },
         "eval" => computation(before, style),
         "join" => field,
-        "lookup" if !before.is_empty() => field,
+        "lookup" => lookup(before, style),
         _ => Wanted::Nothing,
+    }
+}
+
+fn lookup(before: &[Token<'_>], style: Style) -> Wanted {
+    let (list, rest) = match before {
+        [Token::Word(list), rest @ ..] => (*list, rest),
+        _ => return Wanted::List,
+    };
+    let column = |words| Wanted::ListColumn(list.to_owned(), words);
+    if let Some(at) = rest.iter().position(|token| is(Some(token), "output")) {
+        return match rest.get(at + 1..).unwrap_or_default() {
+            [] | [.., Token::Sign(_)] => column(&[]),
+            [.., last] if is(Some(last), "as") => Wanted::Nothing,
+            [.., before, _] if is(Some(before), "as") => column(&[]),
+            _ => column(&ONLY_AS),
+        };
+    }
+    match rest {
+        [] => column(&[]),
+        [_key] => Wanted::Words(&AS_OR_OUTPUT),
+        [.., last] if is(Some(last), "as") => Wanted::Field(style, &[]),
+        _ => Wanted::Words(&ONLY_OUTPUT),
     }
 }
 

@@ -177,3 +177,31 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn lists_of_lookup_and_their_columns_are_offered() {
+    let directory = tempfile::tempdir().unwrap();
+    let searcher = support::house::searcher(directory.path());
+    assert_eq!(
+        written(&searcher, "| lookup ^").await,
+        ["users ", "assets ", "networks ", "indicators "]
+    );
+    assert_eq!(written(&searcher, "| lookup ＵＳ^").await, ["users "]);
+    let columns = ["user.name", "user.department", "user.title"];
+    assert_eq!(written(&searcher, "| lookup Users ^").await, columns);
+    assert_eq!(written(&searcher, "| lookup users user.name ^").await, ["as ", "output "]);
+    assert_eq!(
+        written(&searcher, "| lookup users user.name output user.d^").await,
+        ["user.department"]
+    );
+    assert!(written(&searcher, "| lookup planets ^").await.is_empty());
+    // What it puts beside the rows stands behind it, before the events' own of the same beginning.
+    let behind = "| lookup users user.name output user.title as rank | fields ran^";
+    assert_eq!(written(&searcher, behind).await[0], "rank");
+    let behind = "| stats count() as n by user.name | lookup users user.name | fields ^";
+    let all = ["user.name", "n", "user.department", "user.title"];
+    assert_eq!(written(&searcher, behind).await, all);
+    // Their values are in no event.
+    let found = at(&searcher, "| lookup users user.name | where user.title:^").await;
+    assert_eq!((found.offers.len(), found.values_of), (0, None));
+}

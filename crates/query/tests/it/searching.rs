@@ -183,7 +183,9 @@ async fn events_come_whole_by_their_ids() {
     let searcher = searcher(directory.path());
     let ids = ["syslog/1/0", "syslog/2/7", "syslog/1/2", "syslog/9/9", "other/1/1"];
     let ids: Vec<_> = ids.iter().map(|id| id.parse().unwrap()).collect();
-    let events = searcher.events(&ids).await.unwrap();
+    let found = searcher.events(&ids).await.unwrap();
+    assert!(found.unread.is_empty());
+    let events = found.batches;
     let found: Vec<_> = events.iter().map(|batch| (&*batch.dataset, batch.rows())).collect();
     assert_eq!(found, [("linux.auth", 1), ("unknown", 1), ("windows.security", 1)]);
     let raw = events[1].columns.column_by_name("event.original").unwrap();

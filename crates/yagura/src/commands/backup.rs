@@ -2,7 +2,7 @@
 
 use crate::Place;
 use crate::backend::{Backend, node_options, said};
-use crate::commands::job::{Job, bar};
+use crate::commands::job::{Job, bar, stopped};
 use crate::commands::ledger;
 use crate::config::Config;
 use crate::output::{Format, Row, RowWriter, visible};
@@ -163,11 +163,7 @@ impl Backup {
             });
         }
         if state["cancelled"] == true {
-            match lang {
-                Lang::En => eprintln!("stopped; run it again to go on"),
-                Lang::Ja => eprintln!("中止しました。もう一度実行すると続きから進みます"),
-            }
-            return Ok(ExitCode::from(1));
+            return Ok(stopped(lang));
         }
         let row = match self.output {
             Format::Json | Format::Jsonl => {
@@ -234,13 +230,7 @@ impl Restore {
         };
         bar.finish_and_clear();
         let restored = match restored {
-            Err(yagura_node::NodeError::Cancelled) => {
-                match lang {
-                    Lang::En => eprintln!("stopped; run it again to go on"),
-                    Lang::Ja => eprintln!("中止しました。もう一度実行すると続きから進みます"),
-                }
-                return Ok(ExitCode::from(1));
-            }
+            Err(yagura_node::NodeError::Cancelled) => return Ok(stopped(lang)),
             restored => restored.map_err(|error| said(error, lang))?,
         };
         self.print(&restored, lang)?;

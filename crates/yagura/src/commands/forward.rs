@@ -117,7 +117,13 @@ async fn list(place: &Place, output: Format, lang: Lang) -> Result<ExitCode> {
             "waiting_since",
             "last_error",
         ];
-        let picked = |name: &str| (name.to_owned(), row.get(name).cloned().unwrap_or_default());
+        let picked = |name: &str| {
+            let said = match (name, lang) {
+                ("last_error", Lang::Ja) => "last_error_ja",
+                _ => name,
+            };
+            (name.to_owned(), row.get(said).cloned().unwrap_or_default())
+        };
         writer.write(if few { names.into_iter().map(picked).collect() } else { row })?;
     }
     writer.finish()?;
@@ -147,7 +153,7 @@ async fn run(config: Config, name: Option<String>, data: Option<PathBuf>) -> Res
                 ForwardEnded::CaughtUp => {}
                 ForwardEnded::GaveUp(reason) => {
                     gave_up = true;
-                    let reason = visible(&reason);
+                    let reason = visible(reason.text(lang));
                     match lang {
                         Lang::En => eprintln!("{name}: gave up for now: {reason}"),
                         Lang::Ja => eprintln!("{name}: 今回は送れませんでした（{reason}）"),
@@ -182,7 +188,7 @@ async fn test(config: &Config, name: &str) -> Result<ExitCode> {
     let receiver = target.receiver().to_owned();
     let reason = match target.send_some(&[test_event()]).await {
         Ok(settled) => settled.refused.into_iter().next().map(|refused| refused.reason),
-        Err(later) => Some(later.to_string()),
+        Err(later) => Some(later.0.text(lang).to_owned()),
     };
     match (&reason, lang) {
         (None, Lang::En) => eprintln!("{name}: {receiver} took the test event"),

@@ -1,10 +1,14 @@
 //! A long job in the background, watched: how far it is as a bar, Ctrl-C as a request to stop.
 
 use crate::backend::Backend;
-use anyhow::Result;
+use crate::output::visible;
+use crate::told::either;
+use anyhow::{Result, anyhow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
+use std::process::ExitCode;
 use std::time::Duration;
+use yagura_event::Lang;
 use yagura_node::Node;
 
 /// How often a server is asked how far it is.
@@ -58,6 +62,58 @@ impl Job {
             }
         }
     }
+}
+
+/// What is said of a run that goes over files: each in English and Japanese.
+pub struct EndWords {
+    /// What became of a file that did not compare, after the reason.
+    pub left: [&'static str; 2],
+    /// What stays when it could not go on, after the reason.
+    pub kept: [&'static str; 2],
+    /// That there was nothing to do.
+    pub nothing: [&'static str; 2],
+}
+
+impl EndWords {
+    /// Says how a run ended whose last state is `state`, and the exit code; `did_nothing` where it found
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// Why it could not go on.
+    pub fn say(&self, state: &Value, did_nothing: bool, lang: Lang) -> Result<ExitCode> {
+        // English stands in for what has no other words.
+        let words = |of: &Value, key: &str| {
+            let ja = of[format!("{key}_ja")].as_str().filter(|_| lang == Lang::Ja);
+            ja.or(of[key].as_str()).map(str::to_owned)
+        };
+        let said = |[en, ja]: [&'static str; 2]| if lang == Lang::Ja { ja } else { en };
+        let failures = state["failures"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for failure in failures {
+            let reason = words(failure, "error.message").unwrap_or_default();
+            eprintln!("✗ {}: {}", visible(&reason), said(self.left));
+        }
+        if let Some(error) = words(state, "error") {
+            return Err(anyhow!("{error}{}", said(self.kept)));
+        }
+        if state["cancelled"] == true {
+            return Ok(stopped(lang));
+        }
+        if failures.is_empty() && did_nothing {
+            eprintln!("{}", said(self.nothing));
+        }
+        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+}
+
+/// Says that a run was stopped and can go on, and gives the exit code.
+pub fn stopped(lang: Lang) -> ExitCode {
+    let again = either(
+        lang,
+        "stopped; run it again to go on",
+        "中止しました。もう一度実行すると続きから進みます",
+    );
+    eprintln!("{again}");
+    ExitCode::from(1)
 }
 
 /// A bar on standard error; none where it is to be quiet.

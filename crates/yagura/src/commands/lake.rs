@@ -5,10 +5,10 @@ mod tier;
 use crate::Place;
 use crate::backend::Backend;
 use crate::commands::backup::{Backup, Restore};
-use crate::commands::job::Job;
+use crate::commands::job::{EndWords, Job};
 use crate::config::{Config, LakeSection};
-use crate::output::{Format, Row, RowWriter, visible};
-use anyhow::{Result, anyhow};
+use crate::output::{Format, Row, RowWriter};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -154,6 +154,18 @@ impl LakeCommand {
     }
 }
 
+const COMPACTED: EndWords = EndWords {
+    left: [
+        "left as it was; run yagura verify",
+        "元のファイルを残しました。yagura verify で確認してください",
+    ],
+    kept: [
+        "; what was compacted stays, run it again to go on",
+        "。終わった分はそのまま残ります。もう一度実行すると続きから進みます",
+    ],
+    nothing: ["nothing to compact", "コンパクションが必要なファイルはありません"],
+};
+
 impl Compact {
     async fn run(self, asked: Option<Lang>, lang: Lang) -> Result<ExitCode> {
         // What the server was told to leave out is not stored twice again by a command beside it.
@@ -187,7 +199,6 @@ impl Compact {
     }
 
     fn print(&self, state: &Value, lang: Lang) -> Result<ExitCode> {
-        let count = |key: &str| state[key].as_u64().unwrap_or_default();
         let row = match self.output {
             Format::Json | Format::Jsonl => {
                 let keys = [
@@ -221,38 +232,7 @@ impl Compact {
         let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
         writer.write(row)?;
         writer.finish()?;
-        let failures = state["failures"].as_array().map(Vec::as_slice).unwrap_or_default();
-        for failure in failures {
-            let reason = visible(failure["error.message"].as_str().unwrap_or_default());
-            match lang {
-                Lang::En => eprintln!("✗ {reason}: left as it was; run yagura verify"),
-                Lang::Ja => eprintln!(
-                    "✗ {reason}: 元のファイルを残しました。yagura verify で確認してください"
-                ),
-            }
-        }
-        if let Some(error) = state["error"].as_str() {
-            return Err(match lang {
-                Lang::En => anyhow!("{error}; what was compacted stays, run it again to go on"),
-                Lang::Ja => anyhow!(
-                    "{error}。終わった分はそのまま残ります。もう一度実行すると続きから進みます"
-                ),
-            });
-        }
-        if state["cancelled"] == true {
-            match lang {
-                Lang::En => eprintln!("stopped; run it again to go on"),
-                Lang::Ja => eprintln!("中止しました。もう一度実行すると続きから進みます"),
-            }
-            return Ok(ExitCode::from(1));
-        }
-        if failures.is_empty() && count("files_before") == 0 {
-            match lang {
-                Lang::En => eprintln!("nothing to compact"),
-                Lang::Ja => eprintln!("コンパクションが必要なファイルはありません"),
-            }
-        }
-        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        COMPACTED.say(state, state["files_before"] == 0, lang)
     }
 }
 

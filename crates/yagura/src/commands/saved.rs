@@ -431,6 +431,16 @@ fn run_said(run: &Value, lang: Lang) -> String {
         ),
         _ => either(lang, format!("{rows} rows, {took} ms"), format!("{rows}行、{took} ms")),
     };
+    for unread in run["search.unread"].as_array().into_iter().flatten() {
+        let (files, rows) = (&unread["files"], &unread["rows"]);
+        let key = if lang == Lang::Ja { "reason_ja" } else { "reason" };
+        let why = unread[key].as_str().unwrap_or_default();
+        said += &either(
+            lang,
+            format!(", incomplete: {files} files with {rows} events could not be read: {why}"),
+            format!("、結果は不完全（{files}ファイル・イベント{rows}件を読めませんでした。{why}）"),
+        );
+    }
     let missed = count("search.missed");
     if missed > 0 {
         said += &either(
@@ -477,6 +487,21 @@ mod tests {
         assert_eq!(
             run_said(&run, Lang::Ja),
             "5行、アラート2件を発生または更新、12 ms（実行できなかった3回分を含む）"
+        );
+        let unread = json!([{
+            "store": "s3://a", "files": 1, "rows": 10, "reason": "away", "reason_ja": "不在",
+        }]);
+        let incomplete = json!({
+            "search.outcome": "incomplete", "search.rows": 0, "search.duration_ms": 9,
+            "search.unread": unread,
+        });
+        assert_eq!(
+            run_said(&incomplete, Lang::En),
+            "0 rows, 9 ms, incomplete: 1 files with 10 events could not be read: away"
+        );
+        assert_eq!(
+            run_said(&incomplete, Lang::Ja),
+            "0行、9 ms、結果は不完全（1ファイル・イベント10件を読めませんでした。不在）"
         );
         let failed =
             json!({ "search.outcome": "failed", "error.message": "x", "error.message_ja": "〇" });

@@ -1,14 +1,12 @@
 //! A searcher in a house of its own: with all fields of `content/fields`, lists, a table and words.
 
-use super::{LINES, Line, NOON, batches_in, expr};
+use super::{LINES, Line, NOON, empty_lake, expr, lake_of};
 use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use yagura_event::{
-    BatchBuilder, EventBatch, FieldDictionary, Lang, ManualClock, Origin, StreamName, Transport,
-    UtcMicros,
+    BatchBuilder, EventBatch, FieldDictionary, Lang, Origin, StreamName, Transport, UtcMicros,
 };
-use yagura_lake::{Lake, LakeOptions};
 use yagura_query::{
     Answer, CellForm, List, ListColumn, Notice, SearchRequest, Searcher, Table, Tables,
 };
@@ -159,21 +157,14 @@ pub const LOGONS: [Line; 4] = [
 
 /// A searcher over these lines, half of them in files.
 pub fn searcher_of(directory: &Path, lines: &[Line], more: usize) -> Searcher {
-    let clock = ManualClock::at(UtcMicros::from_micros(NOON));
-    let lake = Lake::open(directory, LakeOptions::default(), Arc::new(clock)).unwrap();
-    let (fields, half) = (all_fields(), lines.len() / 2);
-    lake.add(batches_in(&fields, 1, &lines[..half], 0)).unwrap();
-    lake.batch_sealed(1);
-    lake.flush(true).unwrap();
-    lake.add(batches_in(&fields, 2, &lines[half..], half)).unwrap();
-    Searcher::with_tables(Arc::new(lake), fields, Arc::new(House { more })).unwrap()
+    let fields = all_fields();
+    let lake = lake_of(directory, &fields, lines);
+    Searcher::with_tables(lake, fields, Arc::new(House { more })).unwrap()
 }
 
 /// A searcher over so many events that say nothing, in memory.
 pub fn crowd(directory: &Path, events: usize) -> Searcher {
-    let clock = ManualClock::at(UtcMicros::from_micros(NOON));
-    let lake = Lake::open(directory, LakeOptions::default(), Arc::new(clock)).unwrap();
-    let fields = all_fields();
+    let (lake, fields) = (empty_lake(directory), all_fields());
     let mut builder = BatchBuilder::new("unknown", fields.clone());
     let stream = StreamName::new("syslog").unwrap();
     for index in 0..events {

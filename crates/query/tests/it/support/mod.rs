@@ -125,15 +125,29 @@ pub fn line_batches() -> Vec<EventBatch> {
     batches(1, &LINES, 0)
 }
 
-/// Half of the lines in files, half in memory.
-pub fn searcher(directory: &std::path::Path) -> Searcher {
+/// A lake that holds nothing, at noon.
+pub fn empty_lake(directory: &std::path::Path) -> Lake {
     let clock = ManualClock::at(UtcMicros::from_micros(NOON));
-    let lake = Lake::open(directory, LakeOptions::default(), Arc::new(clock)).unwrap();
-    lake.add(batches(1, &LINES[..4], 0)).unwrap();
+    Lake::open(directory, LakeOptions::default(), Arc::new(clock)).unwrap()
+}
+
+/// Half of the lines in files, half in memory.
+pub fn lake_of(
+    directory: &std::path::Path,
+    dictionary: &Arc<FieldDictionary>,
+    lines: &[Line],
+) -> Arc<Lake> {
+    let (lake, half) = (empty_lake(directory), lines.len() / 2);
+    lake.add(batches_in(dictionary, 1, &lines[..half], 0)).unwrap();
     lake.batch_sealed(1);
     lake.flush(true).unwrap();
-    lake.add(batches(2, &LINES[4..], 4)).unwrap();
-    Searcher::new(Arc::new(lake), dictionary()).unwrap()
+    lake.add(batches_in(dictionary, 2, &lines[half..], half)).unwrap();
+    Arc::new(lake)
+}
+
+pub fn searcher(directory: &std::path::Path) -> Searcher {
+    let dictionary = dictionary();
+    Searcher::new(lake_of(directory, &dictionary, &LINES), dictionary).unwrap()
 }
 
 pub fn expr(text: &str) -> Expr {

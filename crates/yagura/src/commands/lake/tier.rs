@@ -3,9 +3,9 @@
 use super::{bytes, named};
 use crate::Place;
 use crate::backend::Backend;
-use crate::commands::job::Job;
-use crate::output::{Format, Row, RowWriter, visible};
-use anyhow::{Result, anyhow};
+use crate::commands::job::{EndWords, Job};
+use crate::output::{Format, Row, RowWriter};
+use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 use std::process::ExitCode;
@@ -89,6 +89,18 @@ const MOVING: Job = Job {
     done: &["bytes_now"],
     state: Node::tiering,
     cancel: Node::cancel_tiering,
+};
+
+const MOVED: EndWords = EndWords {
+    left: [
+        "left where it was; run yagura verify",
+        "移動していません。yagura verify で確認してください",
+    ],
+    kept: [
+        "; what was moved stays so, run it again to go on",
+        "。移動し終えた分はそのまま残ります。もう一度実行すると続きから進みます",
+    ],
+    nothing: ["nothing to move", "移動するファイルはありません"],
 };
 
 impl Tier {
@@ -206,42 +218,6 @@ impl Shared {
         let mut writer = RowWriter::new(std::io::stdout().lock(), self.output, Vec::new());
         writer.write(row)?;
         writer.finish()?;
-        let failures = state["failures"].as_array().map(Vec::as_slice).unwrap_or_default();
-        for failure in failures {
-            let reason = match lang {
-                Lang::En => &failure["error.message"],
-                Lang::Ja => &failure["error.message_ja"],
-            };
-            let reason = visible(reason.as_str().unwrap_or_default());
-            match lang {
-                Lang::En => eprintln!("✗ {reason}: left where it was; run yagura verify"),
-                Lang::Ja => {
-                    eprintln!("✗ {reason}: 移動していません。yagura verify で確認してください")
-                }
-            }
-        }
-        let error = if lang == Lang::Ja { &state["error_ja"] } else { &state["error"] };
-        if let Some(error) = error.as_str() {
-            return Err(match lang {
-                Lang::En => anyhow!("{error}; what was moved stays so, run it again to go on"),
-                Lang::Ja => anyhow!(
-                    "{error}。移動し終えた分はそのまま残ります。もう一度実行すると続きから進みます"
-                ),
-            });
-        }
-        if state["cancelled"] == true {
-            match lang {
-                Lang::En => eprintln!("stopped; run it again to go on"),
-                Lang::Ja => eprintln!("中止しました。もう一度実行すると続きから進みます"),
-            }
-            return Ok(ExitCode::from(1));
-        }
-        if failures.is_empty() && state["files_done"] == 0 {
-            match lang {
-                Lang::En => eprintln!("nothing to move"),
-                Lang::Ja => eprintln!("移動するファイルはありません"),
-            }
-        }
-        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        MOVED.say(state, state["files_done"] == 0, lang)
     }
 }

@@ -107,7 +107,7 @@ impl Tune {
         noisiest.retain(|(_, rule)| rule.hits.hits() >= self.min_hits);
         noisiest.sort_by_key(|(_, rule)| std::cmp::Reverse(rule.hits.hits()));
         noisiest.truncate(self.limit);
-        let mut found = Vec::new();
+        let (mut found, mut unread) = (Vec::new(), Vec::new());
         let listed = backend.rules().await?;
         let of_events = |row: &&Value| row["kind"] == "rule";
         let about_events: BTreeSet<&str> = listed["rules"]
@@ -119,7 +119,7 @@ impl Tune {
             .collect();
         for (id, mut rule) in noisiest {
             if about_events.contains(id.as_str()) {
-                self.read_events(backend, &mut rule).await?;
+                self.read_events(backend, &mut rule, &mut unread).await?;
             } else {
                 rule.hits.entities_only();
             }
@@ -129,6 +129,7 @@ impl Tune {
             };
             found.push(rule.hits.report(&id, title, |field, _| rule.asked.contains(field)));
         }
+        crate::searching::say_unread(&unread, lang);
         Ok(found)
     }
 
@@ -159,7 +160,13 @@ impl Tune {
         rule.asked.extend(fields.map(str::to_owned));
     }
 
-    async fn read_events(&self, backend: &Backend, rule: &mut OfRule) -> Result<()> {
+    /// What could not be read goes to `unread`, once for each store.
+    async fn read_events(
+        &self,
+        backend: &Backend,
+        rule: &mut OfRule,
+        unread: &mut Vec<yagura_node::Unread>,
+    ) -> Result<()> {
         for ids in rule.event_ids.chunks(IDS_PER_SEARCH) {
             let terms: Vec<String> = ids.iter().map(|id| format!("event.id:{id}")).collect();
             let query = SearchQuery {
@@ -168,7 +175,7 @@ impl Tune {
                 ..SearchQuery::default()
             };
             let hits = &mut rule.hits;
-            backend
+            let end = backend
                 .search(&query, |row| {
                     let fields =
                         row.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
@@ -176,6 +183,12 @@ impl Tune {
                     Ok(())
                 })
                 .await?;
+            // Suggestions go by the events that could be read.
+            for one in end.unread {
+                if !unread.iter().any(|known| known.store == one.store) {
+                    unread.push(one);
+                }
+            }
         }
         Ok(())
     }
