@@ -248,10 +248,30 @@ fn evidence(field: Arc<str>, value: &str, predicate: String) -> Evidence {
 }
 
 /// Whether keywords are looked for in a text column: in all but our own, of which only the one
-/// that holds the event's surplus fields counts.
+/// that holds the event's surplus fields counts, and those in which we name what an event is. Rules mean
+/// what the source said: `format` is not in a message because its level is "informational".
 fn is_searched(column: &str) -> bool {
-    !column.starts_with("yagura.") || column == columns::OVERFLOW
+    match column.starts_with("yagura.") {
+        true => column == columns::OVERFLOW,
+        false => !NAMED_BY_US.contains(&column),
+    }
 }
+
+/// Fields whose values are words of ECS, or of ours, and not of the source. What it said of the same is in
+/// its text.
+const NAMED_BY_US: [&str; 11] = [
+    "event.action",
+    "event.category",
+    "event.dataset",
+    "event.kind",
+    "event.module",
+    "event.outcome",
+    "event.type",
+    "log.level",
+    "log.syslog.facility.name",
+    "log.syslog.severity.name",
+    "observer.type",
+];
 
 /// The search for candidates, column by column.
 struct Search<'a> {

@@ -222,6 +222,10 @@ fn keywords_are_looked_for_in_every_text_column() {
     assert!(!found(all, &[("a", "evil")]));
     assert!(found("    '|re': '^ev'", &[("message", "evil")]));
     assert!(!found("    - 'one:test'", &[("a", "b")]), "our own columns are not searched");
+    let format = "    - format";
+    assert!(found(format, &[("message", "format flash:"), ("log.level", "informational")]));
+    assert!(!found(format, &[("message", "link up"), ("log.level", "informational")]));
+    assert!(!found("    - delete", &[("message", "done"), ("event.action", "file-deleted")]));
 }
 
 #[test]

@@ -315,7 +315,7 @@ fn every_difference_from_another_engine_is_explained() {
 #[test]
 fn each_listed_difference_is_one() {
     type Difference = (Reading, &'static str, &'static [(&'static str, &'static str)], bool);
-    let cases: [Difference; 17] = [
+    let cases: [Difference; 18] = [
         (Reading::NullAlone, "s: {a: [null, x]}", &[("b", "y")], true),
         (Reading::WildcardsInLine, "s: {a: 'x*y'}", &[("a", "x\ny")], true),
         (Reading::EndsSwapped, "s: {a|startswith: 'x*y'}", &[("a", "zx1y")], false),
@@ -338,6 +338,7 @@ fn each_listed_difference_is_one() {
         (Reading::WholeLowercase, "s: {a|startswith: 'ΑΣ'}", &[("a", "ΑΣΑ")], true),
         (Reading::WildcardsFold, "s: {a: 'σ*'}", &[("a", "ς")], false),
         (Reading::ListsLowered, "s: {a: ['?', x]}", &[("a", "İ")], true),
+        (Reading::OurWordsToo, "s: [format]", &[("log.level", "informational")], false),
     ];
     assert_eq!(cases.map(|case| case.0), Reading::ALL);
     let fields = "[[field]]\nname = 'n'\ntype = 'long'\nja = '数'\nen = 'Number'\n";

@@ -277,8 +277,16 @@ fn has_place(modifiers: &[Modifier]) -> bool {
 }
 
 fn keyword(modifiers: &[Modifier], value: &SigmaValue, event: &Event, readings: Readings) -> bool {
+    let ours = |column: &&String| {
+        column.starts_with("log.level")
+            || column.starts_with("log.syslog.")
+            || *column == "observer.type"
+            || ["action", "category", "dataset", "kind", "module", "outcome", "type"]
+                .contains(&column.strip_prefix("event.").unwrap_or_default())
+    };
+    let searched = |column: &&String| readings.has(Reading::OurWordsToo) || !ours(column);
     let holds = |column: &String| holds(modifiers, value, &event.fields[column], readings);
-    event.texts.iter().any(holds)
+    event.texts.iter().filter(searched).any(holds)
 }
 
 fn compare_fields(modifiers: &[Modifier], left: &str, right: &str, readings: Readings) -> bool {

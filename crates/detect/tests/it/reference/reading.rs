@@ -39,6 +39,8 @@ pub enum Reading {
     /// Of several values, those with wildcards, and expressions without regard to case, are compared
     /// with the text in lower case, where a letter may have become two.
     ListsLowered,
+    /// Keywords are looked for in fields, too, whose values are words of ours.
+    OurWordsToo,
 }
 
 /// Several of them at once.
@@ -77,7 +79,7 @@ impl Readings {
 }
 
 impl Reading {
-    pub const ALL: [Reading; 17] = [
+    pub const ALL: [Reading; 18] = [
         Reading::NullAlone,
         Reading::WildcardsInLine,
         Reading::EndsSwapped,
@@ -95,5 +97,6 @@ impl Reading {
         Reading::WholeLowercase,
         Reading::WildcardsFold,
         Reading::ListsLowered,
+        Reading::OurWordsToo,
     ];
 }
