@@ -22,8 +22,9 @@ static HOUSE: LazyLock<House> = LazyLock::new(|| {
     let dictionary = Arc::new(FieldDictionary::from_toml(text).unwrap());
     let lake = Lake::open(&scratch_dir("complete"), LakeOptions::default(), Arc::new(SystemClock));
     let searcher = Searcher::new(Arc::new(lake.unwrap()), dictionary).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    House { runtime: runtime.build().unwrap(), searcher }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    House { runtime: runtime.unwrap(), searcher }
 });
 
 fuzz_target!(|bytes: &[u8]| {

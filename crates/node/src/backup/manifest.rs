@@ -244,7 +244,9 @@ mod tests {
             for _ in 0..=chance(&mut seed, 3) {
                 let at = chance(&mut seed, parts.len());
                 match chance(&mut seed, 4) {
-                    0 => drop(parts.remove(at)),
+                    0 => {
+                        parts.remove(at);
+                    }
                     1 => parts.insert(at, words[chance(&mut seed, words.len())]),
                     2 => parts[at] = words[chance(&mut seed, words.len())],
                     _ => parts.insert(at, parts[chance(&mut seed, parts.len())]),

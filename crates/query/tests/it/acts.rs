@@ -137,14 +137,12 @@ async fn acts_are_made_of_so_many_events_and_the_answer_says_when_there_are_more
     let directory = tempfile::tempdir().unwrap();
     let searcher = crowd_of(directory.path(), "web.access", ACT_EVENTS_MAX + 1);
     for (events, cut) in [(ACT_EVENTS_MAX, false), (ACT_EVENTS_MAX + 1, true)] {
-        let text = format!("yagura.index<{events} | act");
+        let text = format!("| head {events} | act");
         let (_, rows, notices) = all_of(ask(&searcher, &text).await).await;
         assert!(rows.is_empty());
         let said: Vec<_> = notices.iter().filter(|notice| notice.cut).collect();
         assert_eq!(said.len(), usize::from(cut), "{notices:?}");
         assert!(said.iter().all(|notice| notice.words.en().contains("newest 300000 events")));
-        let alone = format!("{ACT_EVENTS_MAX} events");
-        assert!(notices.iter().any(|notice| notice.words.en().contains(&alone)), "{notices:?}");
     }
 }
 
