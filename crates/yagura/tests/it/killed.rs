@@ -2,6 +2,8 @@
 //! deleting them: the store verifies as the kill left it, nothing is lost, and what was begun is done by
 //! running it again. The moments are those of `yagura_lake::kill_point`, which no release has.
 
+#![cfg(debug_assertions)]
+
 use crate::common::succeeded;
 use crate::s3::S3;
 use crate::tiered::{Cold, EVENTS, House, events, sound};

@@ -1,6 +1,8 @@
 //! A store of old events for tests of moving files: what the clock of the real program calls old was
 //! received by a node with another clock.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use crate::ColdSettings;
 use crate::common::YAGURA;
 use crate::s3::{S3, files_below};
