@@ -1,9 +1,9 @@
 //! `| act`, and the tables of SQL beside events.
 
 use crate::support;
-use support::house::{LOGONS, all_of, ask, crowd_of, searcher, searcher_of};
+use support::house::{LOGONS, all_of, ask, searcher, searcher_of};
 use support::{LINES, table};
-use yagura_query::limits::{ACT_EVENTS_MAX, TABLE_ROWS_MAX};
+use yagura_query::limits::TABLE_ROWS_MAX;
 use yagura_query::{Answer, Searcher};
 
 async fn sql(searcher: &Searcher, text: &str) -> Answer {
@@ -129,20 +129,6 @@ async fn a_table_is_cut_at_its_limit_and_the_answer_says_so() {
         let answer = sql(&searcher, "select count(*) from alerts").await;
         assert_eq!(answer.notices().iter().any(|notice| notice.cut), cut);
         assert_eq!(table(answer).await, [[TABLE_ROWS_MAX.to_string()]]);
-    }
-}
-
-#[tokio::test]
-async fn acts_are_made_of_so_many_events_and_the_answer_says_when_there_are_more() {
-    let directory = tempfile::tempdir().unwrap();
-    let searcher = crowd_of(directory.path(), "web.access", ACT_EVENTS_MAX + 1);
-    for (events, cut) in [(ACT_EVENTS_MAX, false), (ACT_EVENTS_MAX + 1, true)] {
-        let text = format!("| head {events} | act");
-        let (_, rows, notices) = all_of(ask(&searcher, &text).await).await;
-        assert!(rows.is_empty());
-        let said: Vec<_> = notices.iter().filter(|notice| notice.cut).collect();
-        assert_eq!(said.len(), usize::from(cut), "{notices:?}");
-        assert!(said.iter().all(|notice| notice.words.en().contains("newest 300000 events")));
     }
 }
 

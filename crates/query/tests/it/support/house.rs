@@ -171,15 +171,10 @@ pub fn searcher_of(directory: &Path, lines: &[Line], more: usize) -> Searcher {
 
 /// A searcher over so many events that say nothing, in memory.
 pub fn crowd(directory: &Path, events: usize) -> Searcher {
-    crowd_of(directory, "unknown", events)
-}
-
-/// The same of a dataset.
-pub fn crowd_of(directory: &Path, dataset: &str, events: usize) -> Searcher {
     let clock = ManualClock::at(UtcMicros::from_micros(NOON));
     let lake = Lake::open(directory, LakeOptions::default(), Arc::new(clock)).unwrap();
     let fields = all_fields();
-    let mut builder = BatchBuilder::new(dataset, fields.clone());
+    let mut builder = BatchBuilder::new("unknown", fields.clone());
     let stream = StreamName::new("syslog").unwrap();
     for index in 0..events {
         let origin = Origin {
