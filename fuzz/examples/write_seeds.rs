@@ -28,6 +28,16 @@ fn main() -> std::io::Result<()> {
         bytes.extend_from_slice(text.as_bytes());
         write(&format!("decoders/{place:02}-{name}"), &bytes)?;
     }
+    // The place, and what is written.
+    for (name, text) in [
+        ("field", "user."),
+        ("value", "user.name:ta and source.port>"),
+        ("command", "* | stats count() by user.name | "),
+        ("quoted", "user.name:\"田中"),
+    ] {
+        let place = u16::try_from(text.len()).unwrap().to_le_bytes();
+        write(&format!("complete/{name}"), &[&place[..], text.as_bytes()].concat())?;
+    }
     write("evtx_chunk/one-event", &one_event_chunk())?;
     // How many records the first import is to keep, and the file.
     write("import_file/evtx", &[&[1][..], &one_event_file()].concat())?;

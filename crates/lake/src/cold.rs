@@ -9,6 +9,7 @@
 
 use crate::LakeError;
 use crate::cold_settings::{ColdPlace, ColdSettings};
+use crate::kill::kill_point;
 use crate::limits::{
     COLD_CONNECT_S, COLD_PART_BYTES, COLD_PAUSE_S, COLD_REASON_CHARS, COLD_RETRIES,
 };
@@ -336,6 +337,7 @@ impl ColdStore {
             }
             let bytes = first.len() as u64;
             self.ask(self.objects.put(&key, first.into())).map_err(cold)?;
+            kill_point("object", &"Put");
             return sent(bytes);
         };
         let mut upload = self.ask(self.objects.put_multipart(&key)).map_err(cold)?;
@@ -343,6 +345,7 @@ impl ColdStore {
         let done = loop {
             let bytes = part.len() as u64;
             let put = self.ask(upload.put_part(PutPayload::from(part))).map_err(cold);
+            kill_point("object", &"Part");
             if let Err(error) = put.and_then(|()| sent(bytes)) {
                 break Err(error);
             }
@@ -505,7 +508,9 @@ impl NewObject {
 
     fn finish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
+        kill_point("object", &"Synced");
         fs::rename(&self.unfinished, &self.target)?;
+        kill_point("object", &"Named");
         self.finished = true;
         sync_directory(self.target.parent().unwrap_or(Path::new("/")))
     }

@@ -213,3 +213,37 @@ impl ObjectStore for ScannedStore {
         read_only()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ColdSettings;
+    use crate::cold::ColdStores;
+
+    #[test]
+    fn so_many_pieces_of_a_file_are_kept_and_then_the_oldest_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let last = COLD_BLOCKS_MAX as u64;
+        let length = (last + 1) * COLD_BLOCK_BYTES;
+        let file = std::fs::File::create(directory.path().join("file")).unwrap();
+        file.set_len(length).unwrap();
+        let settings = ColdSettings::new(format!("file://{}", directory.path().display()));
+        let stores = ColdStores::new(std::slice::from_ref(&settings)).unwrap();
+        let store = stores.get(settings.url()).unwrap().clone();
+        let bytes = ColdBytes::new(store, "file", length).unwrap();
+        let kept = || -> Vec<u64> {
+            bytes.blocks.lock().unwrap().iter().map(|(number, _)| *number).collect()
+        };
+        // From behind, where nothing is fetched ahead.
+        for number in (1..=last).rev() {
+            assert_eq!(bytes.bytes(number * COLD_BLOCK_BYTES, 1).unwrap().len(), 1);
+        }
+        assert_eq!(kept(), (1..=last).rev().collect::<Vec<_>>());
+        bytes.bytes(0, 1).unwrap();
+        assert_eq!(kept(), (0..last).rev().collect::<Vec<_>>());
+        // What is read ahead stays within it, too; and beyond the end there is nothing.
+        bytes.bytes(0, usize::try_from(length).unwrap()).unwrap();
+        assert_eq!(kept().len(), COLD_BLOCKS_MAX);
+        assert!(bytes.bytes(length - 1, 2).is_err());
+    }
+}

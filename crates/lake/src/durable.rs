@@ -4,6 +4,7 @@
 //! is written under another name, synchronised, and linked to its name; then the directory is
 //! synchronised. A crash leaves either no commit, with at most a `.tmp` file, or the whole commit.
 
+use crate::kill::kill_point;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
@@ -51,8 +52,10 @@ fn create(path: &std::path::Path, payload: &PutPayload) -> io::Result<()> {
         file.write_all(chunk)?;
     }
     file.sync_all()?;
+    kill_point("commit", &"Synced");
     // `link` fails if the name is taken, which `rename` would not.
     let linked = fs::hard_link(&unfinished, path);
+    kill_point("commit", &"Linked");
     fs::remove_file(&unfinished)?;
     linked?;
     sync_directory(directory)

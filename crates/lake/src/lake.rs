@@ -5,6 +5,7 @@ use crate::delta::DeltaLog;
 use crate::durable::UNFINISHED;
 use crate::file::FileEntry;
 use crate::hot::{HotSet, Piece, batch_numbers, split_by};
+use crate::kill::kill_point;
 use crate::limits::{HOT_BYTES_DEFAULT, SUBSCRIBER_LAG_MAX};
 use crate::location::Location;
 use crate::packer::KeepRaw;
@@ -351,6 +352,7 @@ impl Lake {
         }
         let flush = self.new_flush_id(flushing.log.version() + 1, now.as_micros());
         let files = self.write_files(pieces, &flush)?;
+        kill_point("flush", &"Renamed");
         let millis = now.as_micros().div_euclid(1_000);
         let version = match flushing.log.commit(&files, &columns, millis) {
             Ok(version) => version,
@@ -366,6 +368,7 @@ impl Lake {
                 return Err(error);
             }
         };
+        kill_point("flush", &"Committed");
         report.files.extend(files.iter().flat_map(|file| self.written(file)));
         report.files.push(self.log_file(version)?);
         report.version = Some(version);

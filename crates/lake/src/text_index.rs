@@ -2,6 +2,7 @@
 
 use crate::durable::UNFINISHED;
 use crate::file::FileEntry;
+use crate::kill::kill_point;
 use crate::limits::TEXT_INDEX_CACHE_BYTES;
 use crate::writer::HashingFile;
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -101,6 +102,7 @@ pub(crate) fn unfinished_index_path(parquet: &str) -> String {
 /// it is of.
 pub(crate) fn remove_with_index(root: &Path, parquet: &str) -> io::Result<()> {
     remove_if_there(&root.join(text_index_path(parquet)))?;
+    kill_point("remove", &"IndexGone");
     remove_if_there(&root.join(parquet))
 }
 

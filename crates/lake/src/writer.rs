@@ -3,6 +3,7 @@
 use crate::durable::{UNFINISHED, sync_directory};
 use crate::file::{BatchRows, FileEntry, Order, encode_batches};
 use crate::hot::{Piece, conform, longs, time_range};
+use crate::kill::kill_point;
 use crate::limits::{
     COMPACTED_PAGE_ROWS, COMPACTED_ZSTD_LEVEL, FLUSHED_PAGE_BYTES, PAGE_BYTES,
     ROW_GROUP_MEMORY_BYTES, ROW_GROUP_ROWS,
@@ -301,6 +302,7 @@ impl FinishedFile {
         let directory = target.parent().unwrap_or(&self.root);
         let renamed = fs::rename(self.unfinished(), &target)
             .and_then(|()| sync_directory(directory))
+            .inspect(|()| kill_point("file", &"NamedAlone"))
             .and_then(|()| fs::rename(unfinished_index, &index))
             .and_then(|()| sync_directory(directory));
         if let Err(source) = renamed {

@@ -19,7 +19,7 @@ use yagura_journal::Journal;
 use yagura_lake::limits::COMPACT_FILES_MIN;
 use yagura_lake::{
     CompactJob, CompactLimits, CompactRule, CompactStep, CompactWatch, FileEntry, FileWritten,
-    Lake, LakeError, StoredBatch,
+    Lake, LakeError, StoredBatch, kill_point,
 };
 use yagura_ledger::{Log, verify_batch};
 
@@ -415,6 +415,7 @@ impl Run<'_> {
             bytes: file.bytes,
         };
         audit.record_files(&report.files.iter().map(digest).collect::<Vec<_>>())?;
+        kill_point("compact", &"Recorded");
         audit.write(&[json!({
             "@timestamp": self.compactor.clock.now(),
             "event.action": "lake.compacted",
@@ -424,6 +425,7 @@ impl Run<'_> {
             "files.replaced": report.replaced.iter().map(|file| &file.path).collect::<Vec<_>>(),
             "files.written": report.files.iter().map(|file| &file.path).collect::<Vec<_>>(),
         })])?;
+        kill_point("compact", &"Finished");
         drop(writing);
         let bytes = |files: &[FileWritten]| files.iter().map(|file| file.bytes).sum::<u64>();
         let count = |files: &[FileWritten]| files.iter().filter(|file| is_parquet(file)).count();
@@ -501,6 +503,7 @@ impl Watch<'_, '_> {
 
 impl CompactWatch for Watch<'_, '_> {
     fn at(&mut self, step: CompactStep) -> bool {
+        kill_point("compact", &step);
         if let CompactStep::Read(rows) | CompactStep::Wrote(rows) | CompactStep::Checked(rows) =
             step
         {

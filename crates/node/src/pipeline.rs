@@ -17,7 +17,7 @@ use yagura_detect::Engine;
 use yagura_enrich::Enricher;
 use yagura_event::{Clock, CommittedRun, EventBatch, FieldDictionary, Lang, StreamName, UtcMicros};
 use yagura_journal::{Journal, JournalOutput};
-use yagura_lake::{AddError, FileWritten, FlushReport, Lake};
+use yagura_lake::{AddError, FileWritten, FlushReport, Lake, kill_point};
 use yagura_normalize::Normalizer;
 
 /// Committed runs that may wait for the pipeline; past it the journal waits, and so the senders.
@@ -510,12 +510,16 @@ impl Writer {
             bytes: file.bytes,
         };
         self.audit.record_files(&report.files.iter().map(digest).collect::<Vec<_>>())?;
+        kill_point("flush", &"Recorded");
         // Every batch of the table went through the rules before it was sealed there. What was
         // counted of it must be safe before the journal can no longer give it again.
         self.correlating.save()?;
+        kill_point("flush", &"Correlated");
         self.sources.save()?;
+        kill_point("flush", &"Counted");
         if free.is_some() {
             self.journal.retire(&unretired);
+            kill_point("flush", &"Retired");
             unretired.clear();
         }
         Ok(report)

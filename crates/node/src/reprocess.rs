@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use yagura_enrich::Enricher;
 use yagura_event::{Clock, EventBatch, Origin, StreamName, UtcMicros, columns};
-use yagura_lake::{FileEntry, FileWritten, Lake, LakeError, StoredBatch, Window};
+use yagura_lake::{FileEntry, FileWritten, Lake, LakeError, StoredBatch, Window, kill_point};
 use yagura_normalize::{Normalizer, PARSER_VERSION};
 use yagura_query::Live;
 
@@ -227,8 +227,10 @@ pub(crate) fn remove_replaced(
     }
     let paths: Vec<String> = old.into_iter().map(|file| file.path).collect();
     audit.record_removed(&paths)?;
+    kill_point("remove", &"Recorded");
     for path in &paths {
         lake.remove_replaced(path)?;
+        kill_point("remove", &"Gone");
     }
     Ok(())
 }

@@ -97,9 +97,7 @@ impl Kafka {
 
     /// Sends events, `values` being what stands for each.
     pub(crate) async fn send(&mut self, events: &[Row], values: &[Vec<u8>]) -> Result<Sent, Later> {
-        let young = |session: &Session| {
-            session.since.elapsed() < Duration::from_secs(CONNECTED_SECONDS_MAX)
-        };
+        let young = |session: &Session| is_young(session.since.elapsed());
         let mut session = match self.session.take().filter(young) {
             Some(session) => session,
             None => self.connect().await?,
@@ -266,6 +264,11 @@ impl Kafka {
     }
 }
 
+/// Whether a session of this age is used once more.
+fn is_young(age: Duration) -> bool {
+    age < Duration::from_secs(CONNECTED_SECONDS_MAX)
+}
+
 /// Waits for an answer, but not for ever.
 async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Later> {
     let limit = Duration::from_secs(TIMEOUT_SECONDS);
@@ -365,5 +368,17 @@ fn sasl(settings: &Settings) -> Result<Option<SaslConfig>, ForwardError> {
                 OauthBearerCredentials { callback, authz_id: None, bearer_kvs: Vec::new() };
             Ok(Some(SaslConfig::Oauthbearer(credentials)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_used_until_its_age() {
+        let age = Duration::from_secs(CONNECTED_SECONDS_MAX);
+        assert!(is_young(age - Duration::from_nanos(1)));
+        assert!(!is_young(age));
     }
 }

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -72,6 +73,10 @@ pub struct State {
     pub topic_is_there: bool,
     /// Connections that are open.
     pub connections: usize,
+    /// How long a request to write waits for its answer.
+    pub pause: Duration,
+    /// Requests to write that wait, and the most that ever did.
+    pub waiting: (usize, usize),
     /// The mechanism, and how it is spoken.
     pub login: Option<(&'static str, Login)>,
 }
@@ -112,6 +117,8 @@ impl Cluster {
                 batch_bytes_max: 1_048_588,
                 topic_is_there: true,
                 connections: 0,
+                pause: Duration::ZERO,
+                waiting: (0, 0),
                 login: None,
             })),
             running: Vec::new(),
@@ -189,6 +196,9 @@ impl Connection {
             if stream.read_exact(&mut message).await.is_err() {
                 return;
             }
+            if message.starts_with(&PRODUCE.to_be_bytes()) {
+                self.wait().await;
+            }
             let Some(answer) = self.answer(&message) else { return };
             let length = i32::try_from(answer.len()).unwrap();
             let mut framed = length.to_be_bytes().to_vec();
@@ -197,6 +207,17 @@ impl Connection {
                 return;
             }
         }
+    }
+
+    async fn wait(&self) {
+        let pause = {
+            let mut state = self.state.lock().unwrap();
+            let (waiting, most) = state.waiting;
+            state.waiting = (waiting + 1, most.max(waiting + 1));
+            state.pause
+        };
+        tokio::time::sleep(pause).await;
+        self.state.lock().unwrap().waiting.0 -= 1;
     }
 
     /// The answer with its header; `None` ends the connection.

@@ -274,6 +274,25 @@ async fn many_partitions_are_written_to_through_bounded_connections() {
 }
 
 #[tokio::test]
+async fn so_many_partitions_are_written_to_at_once_and_no_more() {
+    for partitions in [PARTITIONS_AT_ONCE_MAX, PARTITIONS_AT_ONCE_MAX + 1] {
+        let cluster = Cluster::start(1, partitions).await;
+        let mut target = target(&Settings { key: Key::Host, ..kafka(&cluster.url()) }).unwrap();
+        let events: Vec<Row> =
+            (0..EVENTS_AT_ONCE_MAX).map(|number| on_host(number, &format!("h{number}"))).collect();
+        // Connected to all of them, so that the next requests come together.
+        send_all(&mut target, &events).await.unwrap();
+        cluster.state().got.clear();
+        cluster.state().waiting = (0, 0);
+        cluster.state().pause = std::time::Duration::from_millis(300);
+        send_all(&mut target, &events).await.unwrap();
+        let used: BTreeSet<i32> = cluster.state().got.iter().map(|got| got.partition).collect();
+        assert_eq!(used.len(), partitions);
+        assert_eq!(cluster.state().waiting, (0, PARTITIONS_AT_ONCE_MAX), "{partitions}");
+    }
+}
+
+#[tokio::test]
 async fn a_broker_that_is_away_or_lacks_the_topic_is_said_and_waited_for() {
     let mut cluster = Cluster::start(1, 1).await;
     cluster.stop(0).await;

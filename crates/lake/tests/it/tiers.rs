@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use support::s3::{S3, files_below};
 use support::{count_of, events, events_where, number, run, sql};
 use yagura_event::{ManualClock, UtcMicros};
+use yagura_lake::limits::COLD_RETRIES;
 use yagura_lake::{
     ColdKind, ColdRemoved, ColdSettings, CompactLimits, CompactRule, CompactStep, CompactWatch,
     EventsTable, KeepRaw, Lake, LakeError, LakeOptions, PreparedMove, StoredBatch, TierRule,
@@ -301,9 +302,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Every record is there once, as it was received.
+/// Every record is there once, as it was received, and the index of words has them.
 async fn check_rows(lake: &Lake) {
-    assert_eq!(count_of(lake.events()).await, ROWS);
+    let table = lake.events().where_text_has(Need::literal("batch"));
+    assert_eq!(count_of(table.clone()).await, ROWS);
+    assert_eq!(table.counts().files_without_index, 0);
     let mut walked = 0;
     lake.for_each_stored_batch(|batch| -> Result<(), LakeError> {
         assert_eq!(batch, expected(batch.batch, batch.records.len()));
@@ -354,7 +357,7 @@ async fn a_crash_at_any_named_point_leaves_every_row_in_one_place() {
                 std::fs::remove_dir_all(place.objects()).unwrap();
                 copy(&target.join("objects"), &place.objects());
                 let lake = open(&target.join("lake"), &place);
-                check_rows(&lake).await;
+                assert_eq!(count_of(lake.events()).await, ROWS, "{point}");
                 let committed = point == "Committed" || point.starts_with("removed");
                 assert_eq!(cold_files(&lake), if committed == warms { 0 } else { 4 }, "{point}");
                 for orphan in lake.open_report().orphans.clone() {
@@ -374,11 +377,12 @@ async fn a_crash_at_any_named_point_leaves_every_row_in_one_place() {
                 for orphan in lake.open_report().orphans.iter().filter(|_| warms) {
                     assert!(!lake.remove_orphan(orphan, |_| true).unwrap(), "{point}");
                 }
-                assert_eq!(asked(&lake).await, before, "{point}");
+                check_rows(&lake).await;
                 std::fs::remove_dir_all(place.objects()).unwrap();
                 copy(&later_objects, &place.objects());
                 std::fs::remove_dir_all(&later_objects).unwrap();
             }
+            assert_eq!(asked(&lake).await, before);
         }
     }
 }
@@ -465,6 +469,25 @@ async fn a_store_that_is_away_costs_its_files_and_is_said() {
     // And back: nothing was lost.
     let lake = open_with(directory.path(), &settings);
     assert_eq!(reachable(lake.events()).await, (ROWS, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_request_is_repeated_so_often_and_no_more() {
+    let server = S3::start();
+    let directory = tempfile::tempdir().unwrap();
+    let lake = open_with(directory.path(), &[server.settings()]);
+    let url = format!("{}/nothing", server.settings().url());
+    for (failures, answers) in [(COLD_RETRIES, true), (COLD_RETRIES + 1, false)] {
+        let before = server.mood.requests.load(Ordering::Relaxed);
+        server.mood.failures.store(failures as u64, Ordering::Relaxed);
+        let asked = lake.cold_size(&url);
+        match answers {
+            true => assert_eq!(asked.unwrap(), None),
+            false => assert!(matches!(asked, Err(LakeError::Cold { .. })), "{asked:?}"),
+        }
+        let requests = server.mood.requests.load(Ordering::Relaxed) - before;
+        assert_eq!(requests, COLD_RETRIES as u64 + 1);
+    }
 }
 
 #[tokio::test]

@@ -264,6 +264,70 @@ mod tests {
         assert_eq!(Manifest::parse(&short.encode()), Err(NotAManifest("piece")));
     }
 
+    /// Repeatable chance (SplitMix64).
+    fn chance(seed: &mut u64, below: usize) -> usize {
+        *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = *seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) % below as u64) as usize
+    }
+
+    /// Whoever can write to the place can also write the checksum: what is read then is one spelling of
+    /// files that lie in the directory, or refused.
+    #[test]
+    fn whatever_has_the_right_checksum_is_one_spelling_or_refused() {
+        let words = [
+            "file",
+            "files",
+            " ",
+            "\n",
+            "0",
+            "9",
+            "a",
+            "/",
+            "..",
+            "../x",
+            "keys/x",
+            "\u{1b}",
+            "櫓",
+            "18446744073709551616",
+            "-1",
+            "included",
+            "==",
+            "\t",
+            "\r\n",
+        ];
+        let honest = manifest(3).encode();
+        let (mut seed, mut read, mut refused) = (7, 0, 0);
+        for _ in 0..20_000 {
+            let mut parts: Vec<&str> =
+                honest.split_inclusive([' ', '\n']).take_while(|part| *part != "check ").collect();
+            for _ in 0..=chance(&mut seed, 3) {
+                let at = chance(&mut seed, parts.len());
+                match chance(&mut seed, 4) {
+                    0 => {
+                        parts.remove(at);
+                    }
+                    1 => parts.insert(at, words[chance(&mut seed, words.len())]),
+                    2 => parts[at] = words[chance(&mut seed, words.len())],
+                    _ => parts.insert(at, parts[chance(&mut seed, parts.len())]),
+                }
+            }
+            let mut text = parts.concat();
+            text.push_str(&format!("check {}\n", sha256_hex(text.as_bytes())));
+            match Manifest::parse(&text) {
+                Ok(manifest) => {
+                    read += 1;
+                    assert_eq!(manifest.encode(), text);
+                    assert!(manifest.files.keys().all(|path| is_place(path)));
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(read > 0 && refused > 10_000, "{read} read, {refused} refused");
+    }
+
     #[test]
     fn a_path_never_leads_out_of_the_directory() {
         for good in ["keys/events.vkey", "lake/events/a=b/c.parquet", "ledger/audit/checkpoint"] {

@@ -115,12 +115,16 @@ impl BackupPlace {
 
     /// The manifest's text; `None` where there is no backup.
     pub(crate) async fn manifest(&self) -> Result<Option<String>, NodeError> {
+        self.manifest_within(MANIFEST_BYTES_MAX).await
+    }
+
+    async fn manifest_within(&self, bytes_max: u64) -> Result<Option<String>, NodeError> {
         let key = self.key(MANIFEST);
         let found = match self.store.get(&key).await {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             found => found.map_err(|error| self.failed(MANIFEST, &error))?,
         };
-        if found.meta.size > MANIFEST_BYTES_MAX {
+        if found.meta.size > bytes_max {
             return Err(self.damaged_manifest("length"));
         }
         let bytes = found.bytes().await.map_err(|error| self.failed(MANIFEST, &error))?;
@@ -233,4 +237,25 @@ pub(crate) fn content(sha256: &str) -> String {
 
 fn outside(place: &str, error: &dyn std::fmt::Display) -> NodeError {
     refused(format!("{place}: {error}"), format!("{place} を読み書きできません（{error}）"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_manifest_longer_than_its_limit_is_not_read() {
+        let scratch = tempfile::tempdir().unwrap();
+        let place = BackupPlace::open(scratch.path().to_str().unwrap(), false).unwrap();
+        assert_eq!(place.manifest().await.unwrap(), None);
+        let path = scratch.path().join(MANIFEST);
+        std::fs::write(&path, "1234567").unwrap();
+        assert_eq!(place.manifest_within(7).await.unwrap().as_deref(), Some("1234567"));
+        let refused = place.manifest_within(6).await.unwrap_err().to_string();
+        assert!(refused.contains("(length)"), "{refused}");
+        // As long as the limit itself says, without a byte of it on the disk.
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(MANIFEST_BYTES_MAX + 1).unwrap();
+        assert!(place.manifest().await.is_err());
+    }
 }

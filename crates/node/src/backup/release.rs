@@ -93,7 +93,16 @@ fn read_checkpoint(path: &Path) -> Result<(PathBuf, Vec<u8>), NodeError> {
     let failed = |source| NodeError::Io { path: path.to_owned(), source };
     let mut note = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(CHECKPOINT_BYTES_MAX).read_to_end(&mut note).map_err(failed)?;
+    file.take(CHECKPOINT_BYTES_MAX + 1).read_to_end(&mut note).map_err(failed)?;
+    if note.len() as u64 > CHECKPOINT_BYTES_MAX {
+        let path = path.display();
+        return Err(NodeError::request(
+            format!("{path} is no checkpoint: it has more than {CHECKPOINT_BYTES_MAX} bytes"),
+            format!(
+                "{path} はチェックポイントではありません（{CHECKPOINT_BYTES_MAX}バイトを超えています）"
+            ),
+        ));
+    }
     Ok((path.to_owned(), note))
 }
 
@@ -190,4 +199,24 @@ fn new_epoch(
         "ledger.previous": old.origin().as_ref(),
         "ledger.first_batch": log.first_batch(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_longer_than_a_checkpoint_is_refused_by_its_name() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("known");
+        let read = |bytes: u64| {
+            std::fs::write(&path, vec![b'x'; usize::try_from(bytes).unwrap()]).unwrap();
+            read_checkpoint(&path)
+        };
+        assert_eq!(read(CHECKPOINT_BYTES_MAX).unwrap().1.len() as u64, CHECKPOINT_BYTES_MAX);
+        let refused = read(CHECKPOINT_BYTES_MAX + 1).unwrap_err();
+        for text in [refused.words().en(), refused.words().ja()] {
+            assert!(text.contains("known") && text.contains("65536"), "{text}");
+        }
+    }
 }

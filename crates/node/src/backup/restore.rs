@@ -174,27 +174,7 @@ impl Fetching<'_> {
             return Ok(());
         }
         wrong.sort_by_key(|(path, _, _)| *path);
-        let (mut en, mut ja) = (Vec::new(), Vec::new());
-        for (path, entry, wrong) in wrong.iter().take(DAMAGED_SHOWN_MAX) {
-            let name = content(&entry.sha256);
-            let (what, what_ja) = match wrong {
-                Wrong::Missing => ("is missing", "がありません"),
-                Wrong::Damaged => (
-                    "was changed: its SHA-256 is another",
-                    "は改変されています（SHA-256 が一致しません）",
-                ),
-            };
-            en.push(format!("{path} ({name}) {what}"));
-            ja.push(format!("{path}（{name}）{what_ja}"));
-        }
-        let (count, from) = (wrong.len(), self.place.shown());
-        Err(refused(
-            format!("{count} files of the backup in {from} cannot be restored:\n{}", en.join("\n")),
-            format!(
-                "{from} のバックアップのうち{count}個のファイルを戻せません:\n{}",
-                ja.join("\n")
-            ),
-        ))
+        Err(not_restored(&wrong, self.place.shown()))
     }
 
     fn advance(&self, bytes: u64) -> Result<(), NodeError> {
@@ -274,6 +254,28 @@ impl Fetching<'_> {
     }
 }
 
+/// Names the first files that are wrong, and counts all.
+fn not_restored(wrong: &[(&String, &Entry, Wrong)], from: &str) -> NodeError {
+    let (mut en, mut ja) = (Vec::new(), Vec::new());
+    for (path, entry, wrong) in wrong.iter().take(DAMAGED_SHOWN_MAX) {
+        let name = content(&entry.sha256);
+        let (what, what_ja) = match wrong {
+            Wrong::Missing => ("is missing", "がありません"),
+            Wrong::Damaged => (
+                "was changed: its SHA-256 is another",
+                "は改変されています（SHA-256 が一致しません）",
+            ),
+        };
+        en.push(format!("{path} ({name}) {what}"));
+        ja.push(format!("{path}（{name}）{what_ja}"));
+    }
+    let count = wrong.len();
+    refused(
+        format!("{count} files of the backup in {from} cannot be restored:\n{}", en.join("\n")),
+        format!("{from} のバックアップのうち{count}個のファイルを戻せません:\n{}", ja.join("\n")),
+    )
+}
+
 fn is_there(path: &Path, entry: &Entry) -> std::io::Result<bool> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
@@ -309,4 +311,25 @@ fn last_event(data: &DataDir) -> Result<Option<UtcMicros>, NodeError> {
         last = run?.records.iter().map(|record| record.received).max().max(last);
     }
     Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_files_are_told_apart_and_all_are_counted() {
+        let entry = Entry { sha256: "0".repeat(64), bytes: 1 };
+        for more in [0, 1] {
+            let paths: Vec<String> =
+                (0..DAMAGED_SHOWN_MAX + more).map(|number| format!("lake/{number:04}")).collect();
+            let wrong: Vec<_> = paths.iter().map(|path| (path, &entry, Wrong::Missing)).collect();
+            let error = not_restored(&wrong, "/backup");
+            let words = error.words();
+            for text in [words.en(), words.ja()] {
+                assert!(text.contains(&paths.len().to_string()), "{text}");
+                assert_eq!(text.lines().count(), 1 + DAMAGED_SHOWN_MAX);
+            }
+        }
+    }
 }

@@ -15,7 +15,9 @@ use crate::{Node, NodeError};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use yagura_event::{StreamName, UtcMicros};
-use yagura_lake::{CompactStep, CompactWatch, FileEntry, FileWritten, LakeError, StoredBatch};
+use yagura_lake::{
+    CompactStep, CompactWatch, FileEntry, FileWritten, LakeError, StoredBatch, kill_point,
+};
 use yagura_ledger::Log;
 
 pub(super) const DAY_MICROS: i64 = 86_400_000_000;
@@ -34,7 +36,9 @@ pub(crate) enum DeletionStep {
     Renamed,
     /// The batches are out of the table.
     Committed,
-    /// The audit log knows the new files, and that it is finished.
+    /// The audit log knows the new files.
+    Digested,
+    /// And that it is finished.
     Finished,
 }
 
@@ -88,6 +92,7 @@ struct Judge<'a> {
 
 impl CompactWatch for Judge<'_> {
     fn at(&mut self, step: CompactStep) -> bool {
+        kill_point("delete", &step);
         match step {
             CompactStep::Renamed => (self.at)(DeletionStep::Renamed),
             CompactStep::Committed => (self.at)(DeletionStep::Committed),
@@ -112,7 +117,7 @@ impl Node {
     /// # Errors
     /// When the audit log takes nothing, or the table cannot be written. Nothing is half deleted.
     pub fn run_retention(&self, who: &str) -> Result<Value, NodeError> {
-        self.run_retention_at(who, &mut |_| {})
+        self.run_retention_at(who, &mut |step| kill_point("delete", &step))
     }
 
     pub(crate) fn run_retention_at(
@@ -313,6 +318,7 @@ impl Node {
         (judge.at)(DeletionStep::Recorded);
         let report = self.lake().publish_deletion(prepared, &mut judge)?;
         self.audit().record_files(&report.files.iter().map(digest).collect::<Vec<_>>())?;
+        (judge.at)(DeletionStep::Digested);
         self.retaining().write(self.audit(), &[self.finished(&report)])?;
         drop(writing);
         (judge.at)(DeletionStep::Finished);

@@ -46,9 +46,9 @@ async fn a_crash_between_any_two_steps_leaves_what_stays_and_finishes_what_was_r
         points.push((step, place));
     });
     assert_eq!(done.unwrap()["batches"], 1);
-    use DeletionStep::{Committed, Finished, Prepared, Recorded, Renamed};
+    use DeletionStep::{Committed, Digested, Finished, Prepared, Recorded, Renamed};
     let steps: Vec<_> = points.iter().map(|(step, _)| *step).collect();
-    assert_eq!(steps, [Prepared, Recorded, Renamed, Committed, Finished]);
+    assert_eq!(steps, [Prepared, Recorded, Renamed, Committed, Digested, Finished]);
     let after = rows(&node);
     assert_eq!(after.len(), 1);
     node.close().unwrap();

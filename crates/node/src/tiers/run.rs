@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use yagura_event::{Clock, UtcMicros};
-use yagura_lake::{FileEntry, FileWritten, Lake, LakeError, TierRule, TierStep};
+use yagura_lake::{FileEntry, FileWritten, Lake, LakeError, TierRule, TierStep, kill_point};
 use yagura_ledger::Log;
 
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -54,6 +54,8 @@ pub(super) struct Order {
 /// A moment of moving a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TierPoint {
+    /// The store is this table's.
+    Claimed,
     /// The audit log knows the object that is to be.
     Announced,
     /// A moment within the lake.
@@ -330,6 +332,11 @@ impl Shared {
                     return Err(LakeError::Cancelled.into());
                 }
                 let mut at = |point: TierPoint| {
+                    let area = if order.way == Way::Cool { "tier" } else { "rehydrate" };
+                    match &point {
+                        TierPoint::At(step) => kill_point(area, step),
+                        point => kill_point(area, point),
+                    }
                     if let TierPoint::At(TierStep::Copied(bytes) | TierStep::Checked(bytes)) = point
                     {
                         self.state(order, |state| state.halves += bytes);
@@ -466,6 +473,9 @@ impl Mover {
             Way::Cool => {
                 let (url, _) = self.target()?;
                 lake.claim_cold(&url, self.events_log.origin())?;
+                if !at(TierPoint::Claimed) {
+                    return Err(LakeError::Cancelled.into());
+                }
                 let object = FileDigest {
                     path: format!("{url}/{}", file.path),
                     sha256: file.sha256.clone(),

@@ -164,3 +164,30 @@ pub(crate) fn recorded(data: &DataDir) -> RecordedCold {
     }
     recorded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_stores_are_remembered_and_then_the_oldest_is_not() {
+        let mut recorded = RecordedCold::default();
+        let url = |number: usize| format!("s3://logs/{number}");
+        let configure = |recorded: &mut RecordedCold, number: usize| {
+            let cold = ColdSettings::new(url(number));
+            let entry = json!({ "event.action": CONFIGURED, "cold": cold, "after_days": 30 });
+            recorded.replay(entry.to_string().as_bytes());
+        };
+        (1..=STORES_MAX).for_each(|number| configure(&mut recorded, number));
+        let known = |recorded: &RecordedCold| -> Vec<String> {
+            recorded.stores().iter().map(|store| store.url().to_owned()).collect()
+        };
+        assert_eq!(known(&recorded), (1..=STORES_MAX).map(url).collect::<Vec<_>>());
+        configure(&mut recorded, STORES_MAX + 1);
+        assert_eq!(known(&recorded), (2..=STORES_MAX + 1).map(url).collect::<Vec<_>>());
+        // One that is known is not another one.
+        configure(&mut recorded, 2);
+        assert_eq!(known(&recorded).len(), STORES_MAX);
+        assert_eq!(recorded.target(), Some((url(2), 30)));
+    }
+}

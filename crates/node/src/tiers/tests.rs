@@ -139,7 +139,9 @@ async fn a_crash_at_any_named_point_loses_nothing_and_verifies() {
         let steps = [TierStep::Synced, TierStep::Compared, TierStep::Renamed, TierStep::Committed];
         assert!(steps.into_iter().all(|step| named(TierPoint::At(step))), "{points:?}");
         assert!(named(TierPoint::Recorded) && named(TierPoint::Finished), "{points:?}");
-        assert_eq!(named(TierPoint::Announced), way == Way::Cool);
+        for point in [TierPoint::Claimed, TierPoint::Announced] {
+            assert_eq!(named(point), way == Way::Cool);
+        }
         let now = scratch.path().join("now");
         copy(&cold, &now);
         for (point, place) in points {

@@ -7,7 +7,7 @@ use crate::NodeError;
 use serde_json::{Value, json};
 use std::sync::PoisonError;
 use yagura_event::UtcMicros;
-use yagura_lake::ColdRemoved;
+use yagura_lake::{ColdRemoved, kill_point};
 
 /// What became of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,9 @@ impl Mover {
         };
         let mut tidied = Vec::new();
         for (url, bytes) in self.left_over() {
+            kill_point("tidy", &"Found");
             let removed = self.lake.remove_cold(&url)?;
+            kill_point("tidy", &"Deleted");
             match &removed {
                 ColdRemoved::Gone => self.audit.record_removed(std::slice::from_ref(&url))?,
                 ColdRemoved::VersionKept(version) => {
@@ -58,6 +60,7 @@ impl Mover {
                     }
                 }
             }
+            kill_point("tidy", &"Recorded");
             tidied.push(Tidied { url, bytes, removed });
         }
         Ok(tidied)

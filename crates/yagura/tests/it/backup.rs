@@ -2,9 +2,10 @@
 //! to a bucket, of a directory and of a server, stopped at the wrong moment, and proved by a stranger.
 
 use crate::common;
+use crate::s3::{S3, files_below};
 use common::{Server, YAGURA, has_program, rows, succeeded, verify, wait_until, yagura};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn said(output: &Output) -> String {
@@ -212,56 +213,15 @@ fn killed_while_backing_up_the_place_holds_the_backup_it_held() {
     assert_eq!(events(&back), events(&data));
 }
 
-/// A server that speaks S3, with its buckets in a directory. It lasts as long as the test.
-fn bucket(root: &Path) -> Vec<(&'static str, String)> {
-    use hyper_util::rt::TokioIo;
-    std::fs::create_dir_all(root.join("logs")).unwrap();
-    let files = s3s_fs::FileSystem::new(root).unwrap();
-    let mut builder = s3s::service::S3ServiceBuilder::new(files);
-    builder.set_auth(s3s::auth::SimpleAuth::from_single("AKEXAMPLE", "secret-example"));
-    let service = builder.build();
-    let (told, heard) = std::sync::mpsc::sync_channel(1);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async move {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            told.send(listener.local_addr().unwrap()).unwrap();
-            loop {
-                let (socket, _) = listener.accept().await.unwrap();
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(socket), service.clone());
-                tokio::spawn(async move {
-                    let _ = connection.await;
-                });
-            }
-        });
-    });
-    let address = heard.recv().unwrap();
-    vec![
-        ("AWS_ENDPOINT_URL", format!("http://{address}")),
-        ("AWS_ALLOW_HTTP", "true".to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "AKEXAMPLE".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "secret-example".to_owned()),
-    ]
-}
-
-fn files_below(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
-    }
-    found
-}
-
 #[test]
 fn a_bucket_takes_a_backup_and_gives_it_back() {
     let scratch = tempfile::tempdir().unwrap();
     let at = |name: &str| scratch.path().join(name);
     let (data, back) = (at("data"), at("back"));
     filled(&data, 40);
-    let environment = bucket(&at("s3"));
+    let server = S3::start();
+    let environment = server.environment();
+    let place = server.root.path().join("logs/site/a");
     let backup = |extra: &[&str]| {
         let command = ["lake", "backup", "s3://logs/site/a", "--quiet", "--output", "jsonl"];
         run(&[&command[..], &["--data", text(&data)], extra].concat(), &environment)
@@ -273,7 +233,7 @@ fn a_bucket_takes_a_backup_and_gives_it_back() {
     assert!(said(&restore(&back)).contains("no finished backup"), "{}", said(&restore(&back)));
     let first = backup(&[]);
     succeeded(&first);
-    assert!(at("s3").join("logs/site/a/MANIFEST").is_file());
+    assert!(place.join("MANIFEST").is_file());
     let again = backup(&["--check"]);
     assert!(rows(&again)[0]["files_kept"].as_u64() > Some(5), "{}", said(&again));
     let done = restore(&back);
@@ -283,7 +243,7 @@ fn a_bucket_takes_a_backup_and_gives_it_back() {
     assert_eq!(code, 0, "{told}");
 
     // What is damaged there is named, and a backup that is asked to check mends it.
-    let contents = files_below(&at("s3").join("logs/site/a/files"));
+    let contents = files_below(&place.join("files"));
     let largest = contents.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
     let mut bytes = std::fs::read(largest).unwrap();
     bytes[0] ^= 1;

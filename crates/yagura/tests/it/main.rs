@@ -7,6 +7,7 @@ mod backup;
 mod bad_input;
 #[path = "../../../forward/tests/it/broker.rs"]
 mod broker;
+mod bucket;
 mod common;
 mod contract;
 mod corpora;
@@ -19,12 +20,15 @@ mod export;
 mod forward;
 mod http;
 mod hunt;
+mod killed;
 mod lake;
 mod language;
 mod mappings;
 mod open_table;
 mod retention;
 mod rules;
+#[path = "../../../lake/tests/it/support/s3.rs"]
+mod s3;
 mod saved;
 mod scan;
 mod searching;
@@ -32,3 +36,7 @@ mod senders;
 mod sources;
 mod spine;
 mod tamper;
+mod tiered;
+
+// What `s3` speaks of.
+use yagura_node::{AccessKey, ColdSettings};

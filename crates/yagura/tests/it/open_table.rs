@@ -1,6 +1,7 @@
 //! The table as other programs read it: DuckDB and Polars, from their packages, without us.
 
 use crate::common::{rows, succeeded, yagura};
+use crate::tiered::{Cold, EVENTS, House};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -106,4 +107,49 @@ fn duckdb_and_polars_read_the_same_table() {
     assert_eq!(after["duckdb"], ours);
     assert_eq!(after["polars"], ours);
     assert_eq!(read_by_us(&data), ours);
+}
+
+/// What docs/open-table.md says of files in a cold store: the table's log names each by its whole URL.
+const PYTHON_COLD: &str = r#"
+import json, sys
+import deltalake, duckdb, polars as pl
+
+table = sys.argv[1]
+paths = deltalake.DeltaTable(table).get_add_actions().column("path").to_pylist()
+files = [path if "://" in path else f"{table}/{path}" for path in paths]
+
+events = pl.concat([pl.scan_parquet(file, hive_partitioning=True) for file in files], how="diagonal_relaxed")
+row = events.select(pl.len(), pl.col("source.port").sum(), pl.col("source.ip").drop_nulls().n_unique(),
+    pl.col("event.original").bin.size().sum().alias("raw")).collect().row(0)
+answers = {"polars": {"n": row[0], "ports": row[1], "ips": row[2], "raw": row[3]}}
+events = duckdb.sql(f"from read_parquet({files!r}, union_by_name = true, hive_partitioning = true)")
+row = duckdb.sql("""select count(*), sum("source.port"), count(distinct "source.ip"),
+    sum(octet_length("event.original")) from events""").fetchall()[0]
+answers["duckdb"] = {"n": row[0], "ports": int(row[1]), "ips": row[2], "raw": int(row[3])}
+print(json.dumps({"cold": sum("://" in file for file in files), "files": len(files), **answers}))
+"#;
+
+#[test]
+fn duckdb_and_polars_read_files_in_a_cold_directory_by_their_urls() {
+    let Some(python) = python_with_readers() else { return };
+    let house = House::with(Cold::Directory);
+    house.receive(None);
+    succeeded(&house.yagura(&["lake", "tier", "--quiet"]));
+    // Newer events stay here.
+    let path = house.path("new.log");
+    std::fs::write(&path, "<86>Nov 21 10:00:00 web01 sshd[1]: session opened for user tanaka\n")
+        .unwrap();
+    succeeded(&house.yagura(&["import", "--quiet", path.to_str().unwrap()]));
+    let mut command = Command::new(&python);
+    let output =
+        command.args(["-c", PYTHON_COLD]).arg(house.data().join("lake/events")).output().unwrap();
+    succeeded(&output);
+    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&theirs["cold"], &theirs["files"]), (&2.into(), &3.into()));
+    let asked = "select count(*) as n, sum(\"source.port\") as ports, count(distinct \"source.ip\") \
+                 as ips, sum(octet_length(cast(\"event.original\" as varchar))) as raw from events";
+    let ours = rows(&house.yagura(&["sql", asked, "--output", "jsonl"])).remove(0);
+    assert_eq!(ours["n"], EVENTS + 1);
+    assert_eq!(theirs["polars"], ours);
+    assert_eq!(theirs["duckdb"], ours);
 }

@@ -13,7 +13,7 @@ use yagura_event::{
     BatchBuilder, CommittedRun, EventBatch, FieldDictionary, ManualClock, Record, StreamName,
     Transport, UtcMicros,
 };
-use yagura_lake::{EventsTable, Lake, LakeOptions};
+use yagura_lake::{AccessKey, ColdSettings, EventsTable, Lake, LakeOptions};
 
 /// 2026-11-21T12:00:00Z.
 pub const NOON: i64 = 1_795_262_400_000_000;

@@ -1,5 +1,8 @@
 //! A real S3 server on loopback, over a directory, that can be told to be slow, to fail, or to refuse.
 
+#![allow(dead_code, reason = "each program that has it uses its own part")]
+
+use super::{AccessKey, ColdSettings};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, body::Incoming};
@@ -12,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use yagura_lake::{AccessKey, ColdSettings};
 
 pub const BUCKET: &str = "logs";
 
@@ -21,6 +23,8 @@ pub const BUCKET: &str = "logs";
 pub struct Mood {
     /// Answers 503.
     pub fails: AtomicBool,
+    /// Answers so many requests with 503 before the others.
+    pub failures: AtomicU64,
     /// Answers deletions with AccessDenied.
     pub locked: AtomicBool,
     /// Waits before it answers, in milliseconds.
@@ -55,7 +59,7 @@ impl S3 {
             .unwrap();
         let files = s3s_fs::FileSystem::new(self.root.path()).unwrap();
         let mut builder = S3ServiceBuilder::new(files);
-        builder.set_auth(SimpleAuth::from_single("yagura", "a secret of the test"));
+        builder.set_auth(SimpleAuth::from_single("yagura", "a-secret-of-the-test"));
         let service = builder.build();
         let listener = std::net::TcpListener::bind(self.address).unwrap();
         self.address = listener.local_addr().unwrap();
@@ -94,10 +98,21 @@ impl S3 {
             timeout_s: 2,
             access_key: Some(AccessKey {
                 id: "yagura".to_owned(),
-                secret: "a secret of the test".to_owned(),
+                secret: "a-secret-of-the-test".to_owned(),
             }),
             ..ColdSettings::new(format!("s3://{BUCKET}/yagura"))
         }
+    }
+
+    /// How programs are told of it that ask the environment.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", format!("http://{}", self.address)),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "yagura".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-test".to_owned()),
+        ]
     }
 
     /// The directory in which the objects lie.
@@ -128,7 +143,9 @@ async fn answer(
         let text = format!("<Error><Code>{code}</Code><Message>for the test</Message></Error>");
         Ok(Response::builder().status(status).body(Body::from(text)).unwrap())
     };
-    if mood.fails.load(Ordering::Relaxed) {
+    let take = |left: u64| left.checked_sub(1);
+    let failed = mood.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+    if failed || mood.fails.load(Ordering::Relaxed) {
         return refused(503, "ServiceUnavailable");
     }
     let is_bulk = request.uri().query().is_some_and(|query| query.starts_with("delete"));
