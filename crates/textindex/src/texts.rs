@@ -1,5 +1,6 @@
 //! What the text of an event is.
 
+use memchr::memmem;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
@@ -16,11 +17,36 @@ pub fn each_text(raw: &[u8], message: Option<&str>, mut look: impl FnMut(&str) -
         return;
     }
     if let Some(message) = message
-        && memchr::memmem::find(raw, message.as_bytes()).is_none()
+        && !contains(raw, message.as_bytes())
     {
         let _ = look(message);
     }
 }
+
+/// Whether `part` stands in `text`. To make a searcher for all of a long part costs more than to
+/// search for its beginning, and what follows that is nearly always the part or something else at once.
+pub(crate) fn contains(text: &[u8], part: &[u8]) -> bool {
+    let Some(beginning) = part.get(..BEGINNING_BYTES) else {
+        return memmem::find(text, part).is_some();
+    };
+    let beginning = memmem::Finder::new(beginning);
+    let mut rest = text;
+    for _ in 0..BEGINNINGS_MAX {
+        let Some(at) = beginning.find(rest) else { return false };
+        rest = rest.get(at..).unwrap_or_default();
+        if rest.starts_with(part) {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    memmem::find(rest, part).is_some()
+}
+
+/// Bytes of a long part that are looked for first.
+const BEGINNING_BYTES: usize = 32;
+
+/// How often they may stand there without the rest before all of the part is looked for.
+const BEGINNINGS_MAX: usize = 8;
 
 /// Bytes as text. The quick check first: nearly all are UTF-8.
 fn text_of(bytes: &[u8]) -> Cow<'_, str> {
@@ -110,7 +136,28 @@ mod tests {
         assert_eq!(texts(b"opened C:\\new", None), ["opened C:\\new", "opened C:\new"]);
     }
 
+    #[test]
+    fn a_long_part_is_found_behind_any_number_of_its_beginnings() {
+        let part = [vec![b'a'; BEGINNING_BYTES], b"end".to_vec()].concat();
+        for beginnings in [0, 1, BEGINNINGS_MAX - 1, BEGINNINGS_MAX, BEGINNINGS_MAX + 1] {
+            let apart = [vec![b'a'; BEGINNING_BYTES], b"-".to_vec()].concat().repeat(beginnings);
+            assert!(contains(&[apart.clone(), part.clone(), b"b".to_vec()].concat(), &part));
+            assert!(!contains(&[apart, part[..part.len() - 1].to_vec()].concat(), &part));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_part_is_found_where_it_is(
+            text in prop::collection::vec(0u8..2, 0..200),
+            part in prop::collection::vec(0u8..2, 0..80),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            prop_assert_eq!(contains(&text, &part), memmem::find(&text, &part).is_some());
+            let inside = &text[cut.index(text.len() + 1)..];
+            prop_assert!(contains(&text, inside));
+        }
+
         #[test]
         fn unescaping_never_panics_and_leaves_plain_text(raw in prop::collection::vec(any::<u8>(), 0..64)) {
             let plain = unescape(&raw);

@@ -2,7 +2,7 @@
 
 use crate::fold::fold_into;
 use crate::limits::{PART_OVERLAP, TOKEN_BYTES_MAX};
-use crate::texts::each_text;
+use crate::texts::{contains, each_text};
 use std::ops::ControlFlow;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
@@ -26,10 +26,7 @@ pub(crate) fn of_event(
     let mut covered = false;
     each_text(raw, None, |text| {
         of_text(text, scratch, &mut take);
-        covered = covered
-            || ascii.is_some_and(|part| {
-                memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some()
-            });
+        covered = covered || ascii.is_some_and(|part| contains(text.as_bytes(), part.as_bytes()));
         ControlFlow::Continue(())
     });
     match message {
