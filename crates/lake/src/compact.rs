@@ -302,7 +302,9 @@ impl Lake {
         loop {
             let left = limits.file_rows.saturating_sub(output.as_ref().map_or(0, NewFile::rows));
             let rows = usize::try_from(left).unwrap_or(usize::MAX).clamp(1, PACK_ROWS);
-            let part = sorted.next_rows(AtOnce { rows, bytes: PACK_BYTES })?;
+            // A little more, so that they need not wait for others.
+            let bytes = PACK_BYTES + PACK_BYTES / 8;
+            let part = sorted.next_rows(AtOnce { rows, bytes })?;
             let Some(part) = part else { break };
             let file = match &mut output {
                 Some(file) => file,

@@ -2,9 +2,9 @@
 
 use crate::LakeError;
 use crate::columns::ColumnKind;
-use crate::hot::concat;
 use crate::limits::{PACK_BYTES, PACK_ROWS};
 use crate::packed::{Packed, PackedText, TARGETS, stands_for};
+use crate::sparse::interleaved;
 use crate::text_index::MESSAGE as MESSAGE_COLUMN;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -145,7 +145,7 @@ impl Packer {
         let rows = match held.len() {
             0 => return Ok(Vec::new()),
             1 => held.swap_remove(0),
-            _ => concat(held.iter())?,
+            _ => joined(&held)?,
         };
         drop(held);
         let mut ready = Vec::new();
@@ -202,6 +202,14 @@ impl Packer {
         }
         Packed::new(message, original, self.longest)
     }
+}
+
+/// Rows one behind the other.
+fn joined(parts: &[RecordBatch]) -> Result<RecordBatch, LakeError> {
+    let rows =
+        |(number, part): (usize, &RecordBatch)| (0..part.num_rows()).map(move |row| (number, row));
+    let places: Vec<(usize, usize)> = parts.iter().enumerate().flat_map(rows).collect();
+    Ok(interleaved(&parts.iter().collect::<Vec<_>>(), &places)?)
 }
 
 /// The columns that the templates of a packed text refer to.

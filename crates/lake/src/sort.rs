@@ -39,7 +39,7 @@ pub(crate) struct AtOnce {
 }
 
 /// Rows of a batch of a temporary file: one such batch of every file is in memory.
-const RUN: AtOnce = AtOnce { rows: 1_024, bytes: 512 * 1024 };
+const RUN: AtOnce = AtOnce { rows: 1_024, bytes: 1024 * 1024 };
 
 /// zstd level of temporary files.
 const RUN_LEVEL: i32 = 1;

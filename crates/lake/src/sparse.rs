@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::compute::interleave;
 use arrow::datatypes::{DataType, FieldRef, Int32Type, Schema};
 use arrow::error::ArrowError;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -83,7 +84,7 @@ pub(crate) fn interleaved(
     batches: &[&RecordBatch],
     places: &[(usize, usize)],
 ) -> Result<RecordBatch, ArrowError> {
-    let mut positions: HashMap<&str, usize> = HashMap::new();
+    let mut positions: HashMap<&str, usize, RandomState> = HashMap::default();
     let mut columns: Vec<(&FieldRef, Vec<Option<&ArrayRef>>)> = Vec::new();
     for (number, batch) in batches.iter().enumerate() {
         for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
@@ -146,7 +147,7 @@ fn keywords(of: &[Option<&ArrayRef>], places: &[(usize, usize)]) -> Result<Array
             Some(Words { keys: dictionary.keys(), values, new: Vec::new() })
         })
         .collect();
-    let mut known: HashMap<&str, i32> = HashMap::new();
+    let mut known: HashMap<&str, i32, RandomState> = HashMap::default();
     let mut list = StringBuilder::new();
     let mut keys: Vec<i32> = Vec::with_capacity(places.len());
     let mut valid = NullBufferBuilder::new(places.len());
