@@ -4,16 +4,21 @@
 
 use crate::LakeError;
 use crate::file::{BatchRows, FileEntry, Order};
+use crate::judge::{BatchHead, StoredLeaves, judge_batches};
 use crate::lake::{FileWritten, Lake};
-use crate::limits::{COMPACT_FILES_MIN, COMPACTED_FILE_BYTES, COMPACTED_FILE_ROWS, SORT_BYTES_MAX};
+use crate::limits::{
+    COMPACT_FILES_MIN, COMPACTED_FILE_BYTES, COMPACTED_FILE_ROWS, PACK_BYTES, PACK_ROWS,
+    SORT_BYTES_MAX,
+};
 use crate::location::Location;
-use crate::read::{FileRows, RowsToTake, Source, StoredBatch, Wanted, corrupt, merge_batches};
-use crate::sort::Sorter;
+use crate::read::{FileRows, RowsToTake, Source, Wanted, corrupt};
+use crate::sort::{AtOnce, Sorter};
 use crate::swap::{SwapStep, Swapped};
 use crate::writer::{FinishedFile, Layout, NewFile, Place};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use yagura_event::Record;
 
 /// A compacted file with less than this part of the limits is small: it may be compacted again.
 const SMALL: u64 = 4;
@@ -101,9 +106,9 @@ pub enum CompactStep {
     Wrote(u64),
     /// The new files are whole and synchronised, under their unfinished names.
     Synced,
-    /// So many more records were read back and judged.
+    /// So many more records were read back, and hashed.
     Checked(u64),
-    /// All of them were.
+    /// All of them were, and every batch was judged.
     Verified,
     /// The new files have their names; no commit knows them.
     Renamed,
@@ -116,12 +121,15 @@ pub trait CompactWatch {
     /// Told of every step. `false` ends the compaction, as long as nothing has its name.
     fn at(&mut self, step: CompactStep) -> bool;
 
-    /// Judges a whole batch as it comes back from the new files, and from the others that have rows
-    /// of it.
+    /// The hash of a record as it comes back from the new files, or from the others that have rows of
+    /// its batch. It must depend on everything it is given. Records come in any order.
+    fn leaf(&mut self, batch: &BatchHead, index: u32, record: &Record) -> [u8; 32];
+
+    /// Judges a whole batch by the hashes of its records.
     ///
     /// # Errors
     /// Why it is not what was received. The table stays as it is.
-    fn verify(&mut self, batch: &StoredBatch) -> Result<(), String>;
+    fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String>;
 }
 
 /// New files, judged, that are no part of the table yet. Dropped, they are gone again.
@@ -287,17 +295,24 @@ impl Lake {
             }
         }
         let mut sorted = sorter.finish()?;
+        let schema = sorted.schema().clone();
         let layout = Layout::Source(self.keep_raw());
         let mut output: Option<NewFile> = None;
         let mut number = 0;
-        while let Some(part) = sorted.next_rows()? {
+        loop {
+            let left = limits.file_rows.saturating_sub(output.as_ref().map_or(0, NewFile::rows));
+            let rows = usize::try_from(left).unwrap_or(usize::MAX).clamp(1, PACK_ROWS);
+            // A little more, so that they need not wait for others.
+            let bytes = PACK_BYTES + PACK_BYTES / 8;
+            let part = sorted.next_rows(AtOnce { rows, bytes })?;
+            let Some(part) = part else { break };
             let file = match &mut output {
                 Some(file) => file,
                 None => {
                     let place = Place { dataset: job.dataset.clone(), day: job.day.clone() };
                     let name = format!("{name}-{number}");
                     number += 1;
-                    let schema = part.schema();
+                    let schema = schema.clone();
                     output.insert(NewFile::create(&self.root, place, &name, schema, layout)?)
                 }
             };
@@ -350,20 +365,16 @@ impl Lake {
             order: output.entry.order,
         }));
         let mut judged = 0;
-        let mut take = |batch: StoredBatch| -> Result<(), LakeError> {
-            let count = batch.records.len() as u64;
-            if stored.get(&batch.batch) != Some(&count) {
-                return Err(not_verified(
-                    batch.batch,
-                    "the table has another number of its records",
-                ));
+        let mut take = |watch: &mut dyn CompactWatch, batch: StoredLeaves| {
+            let number = batch.head.batch;
+            if stored.get(&number) != Some(&(batch.leaves.len() as u64)) {
+                return Err(not_verified(number, "the table has another number of its records"));
             }
-            let verdict = watch.verify(&batch);
-            verdict.map_err(|reason| not_verified(batch.batch, &reason))?;
+            watch.verify(&batch).map_err(|reason| not_verified(number, &reason))?;
             judged += 1;
-            tell(watch, CompactStep::Checked(count))
+            Ok(())
         };
-        merge_batches(&self.root, &sources, &Wanted::Set(&batches), &mut take)?;
+        judge_batches(&self.root, &sources, &Wanted::Set(&batches), watch, &mut take)?;
         if judged != batches.len() as u64 {
             return Err(not_verified(0, "not every batch came back"));
         }

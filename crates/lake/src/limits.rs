@@ -37,7 +37,8 @@ pub const TEXT_INDEX_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Most rows that one step of a walk through everything stored hands on.
 pub const HISTORY_ROWS: usize = 32_768;
 
-/// Memory of an unfinished row group at which it ends, in bytes: rows may be up to a megabyte each.
+/// Memory of an unfinished row group at which it ends, in bytes, give or take the rows that are written
+/// together: its rows wait there until they are written column by column.
 pub const ROW_GROUP_MEMORY_BYTES: usize = 128 * 1024 * 1024;
 
 /// zstd level of compacted files: written once, read for years.
@@ -51,18 +52,28 @@ pub const COMPACTED_FILE_BYTES: usize = 256 * 1024 * 1024;
 
 /// Memory of rows that wait to be sorted in a compaction, in bytes. Past it they go to a temporary
 /// file, sorted, and such files are merged at the end.
-pub const SORT_BYTES_MAX: usize = 192 * 1024 * 1024;
+pub const SORT_BYTES_MAX: usize = 128 * 1024 * 1024;
 
-/// The same where the rows of a compacted file are read in the order of the ledger.
+/// Most temporary files of one sorting that are read side by side: each costs about 2 MiB. Before there
+/// is another, they become one.
+pub const SORT_RUNS_MAX: usize = 64;
+
+/// As [`SORT_BYTES_MAX`], where the rows of a compacted file are read in the order of the ledger.
 pub const READ_SORT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// As [`SORT_BYTES_MAX`], for the hashes of records that a compaction judges.
+pub const LEAF_SORT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Files in the order of the ledger that make a partition of the current day due for compaction,
 /// unless another number is asked for.
 pub const COMPACT_FILES_MIN: usize = 8;
 
-/// Bytes of received texts that are taken apart together, in bytes: with their columns, about four
-/// times as much lies in memory. Never more rows than a row group has.
+/// Bytes of received texts that are taken apart together: with their columns, about twice as much
+/// lies in memory.
 pub const PACK_BYTES: usize = 48 * 1024 * 1024;
+
+/// Rows that are taken apart together: templates are learned from so many.
+pub const PACK_ROWS: usize = yagura_rebuild::limits::ROUND_ROWS;
 
 /// Bytes of texts that are rebuilt at once, about.
 pub const UNPACK_BYTES: usize = 32 * 1024 * 1024;

@@ -2,9 +2,9 @@
 
 use crate::LakeError;
 use crate::columns::ColumnKind;
-use crate::hot::concat;
-use crate::limits::{PACK_BYTES, ROW_GROUP_ROWS};
+use crate::limits::{PACK_BYTES, PACK_ROWS};
 use crate::packed::{Packed, PackedText, TARGETS, stands_for};
+use crate::sparse::interleaved;
 use crate::text_index::MESSAGE as MESSAGE_COLUMN;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -132,7 +132,7 @@ impl Packer {
         }
         self.held_rows += rows.num_rows();
         self.held.push(rows);
-        match self.held_rows >= ROW_GROUP_ROWS || self.held_bytes >= PACK_BYTES {
+        match self.held_rows >= PACK_ROWS || self.held_bytes >= PACK_BYTES {
             true => self.take(),
             false => Ok(Vec::new()),
         }
@@ -140,12 +140,13 @@ impl Packer {
 
     /// The rows that are left.
     pub(crate) fn take(&mut self) -> Result<Vec<RecordBatch>, LakeError> {
-        let held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut self.held);
         (self.held_rows, self.held_bytes) = (0, 0);
-        if held.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = concat(held.iter())?;
+        let rows = match held.len() {
+            0 => return Ok(Vec::new()),
+            1 => held.swap_remove(0),
+            _ => joined(&held)?,
+        };
         drop(held);
         let mut ready = Vec::new();
         for (stretch, keep) in self.keep.stretches(&rows)? {
@@ -203,6 +204,14 @@ impl Packer {
     }
 }
 
+/// Rows one behind the other.
+fn joined(parts: &[RecordBatch]) -> Result<RecordBatch, LakeError> {
+    let rows =
+        |(number, part): (usize, &RecordBatch)| (0..part.num_rows()).map(move |row| (number, row));
+    let places: Vec<(usize, usize)> = parts.iter().enumerate().flat_map(rows).collect();
+    Ok(interleaved(&parts.iter().collect::<Vec<_>>(), &places)?)
+}
+
 /// The columns that the templates of a packed text refer to.
 fn columns_of(packed: &RecordBatch, target: &Target) -> Result<BTreeSet<Arc<str>>, RebuildError> {
     let template = packed.column_by_name(target.template);
@@ -256,9 +265,9 @@ mod tests {
     #[test]
     fn rows_wait_until_there_are_enough() {
         let mut packer = packer();
-        let many = rows("kept", &vec![&b"x"[..]; ROW_GROUP_ROWS - 1]);
+        let many = rows("kept", &vec![&b"x"[..]; PACK_ROWS - 1]);
         assert!(packer.push(many).unwrap().is_empty());
-        assert_eq!(written(&packer.push(rows("kept", &[b"x"])).unwrap()), [ROW_GROUP_ROWS]);
+        assert_eq!(written(&packer.push(rows("kept", &[b"x"])).unwrap()), [PACK_ROWS]);
         let half = vec![b'x'; PACK_BYTES / 2];
         assert!(packer.push(rows("kept", &[&half, &half[1..]])).unwrap().is_empty());
         assert_eq!(written(&packer.push(rows("kept", &[b"x"])).unwrap()), [3]);

@@ -5,11 +5,12 @@
 
 use crate::LakeError;
 use crate::file::{BatchRows, Order, decode_batches};
-use crate::hot::{batch_numbers, longs, micros};
+use crate::hot::{batch_numbers, conform, longs, micros};
+use crate::judge::BatchHead;
 use crate::limits::READ_SORT_BYTES_MAX;
 use crate::location::{Blame, FileBytes, Location};
 use crate::packed::{Packed, stands_for};
-use crate::sort::{Sorted, Sorter};
+use crate::sort::{AtOnce, Sorted, Sorter};
 use crate::writer::BATCHES_KEY;
 use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::compute::{cast, filter_record_batch};
@@ -45,6 +46,9 @@ const DECODE_ROWS: usize = 4_096;
 
 /// Bytes decoded at once, about.
 const DECODE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Records of a sorted file that are handed on at once.
+const MERGED: AtOnce = AtOnce { rows: 4_096, bytes: 4 * 1024 * 1024 };
 
 /// Columns that make a record.
 pub(crate) const RECORD_COLUMNS: [&str; 9] = [
@@ -105,7 +109,7 @@ pub(crate) fn collect_from_file(
     check_count(path, expected, found)
 }
 
-fn check_count(path: &Path, expected: BatchRows, found: usize) -> Result<(), LakeError> {
+pub(crate) fn check_count(path: &Path, expected: BatchRows, found: usize) -> Result<(), LakeError> {
     if usize::try_from(expected.rows) == Ok(found) {
         return Ok(());
     }
@@ -130,7 +134,7 @@ pub(crate) enum Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn has(&self, batch: u64) -> bool {
+    pub(crate) fn has(&self, batch: u64) -> bool {
         match self {
             Wanted::Range(first, last) => (*first..=*last).contains(&batch),
             Wanted::Set(set) => set.contains(&batch),
@@ -244,7 +248,10 @@ impl<'a> Cursor<'a> {
         self.rows = None;
         loop {
             let part = match &mut self.reader {
-                Reader::Sorted(sorted) => sorted.next_rows()?,
+                Reader::Sorted(sorted) => {
+                    let part = sorted.next_rows(MERGED)?;
+                    part.map(|part| conform(&part, sorted.schema())).transpose()?
+                }
                 Reader::InOrder(rows) => match rows.next_rows()? {
                     Some(part) => Some(only_wanted(&self.path, part, &self.wanted)?),
                     None => None,
@@ -290,7 +297,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn only_wanted(
+pub(crate) fn only_wanted(
     path: &Path,
     rows: RecordBatch,
     wanted: &Wanted<'_>,
@@ -457,7 +464,7 @@ pub(crate) fn guarded<T>(
 }
 
 /// The record columns of some rows.
-struct Envelope {
+pub(crate) struct Envelope {
     rows: usize,
     batches: Vec<i64>,
     indexes: arrow::array::Int64Array,
@@ -467,7 +474,7 @@ struct Envelope {
 }
 
 impl Envelope {
-    fn new(rows: &RecordBatch) -> Result<Self, LakeError> {
+    pub(crate) fn new(rows: &RecordBatch) -> Result<Self, LakeError> {
         let column = |name: &'static str, data_type: &DataType| {
             let array = rows.column_by_name(name).ok_or(LakeError::Envelope(name))?;
             cast(array, data_type).map_err(LakeError::from)
@@ -494,22 +501,31 @@ impl Envelope {
         self.batches.get(row).map_or(u64::MAX, |number| number.unsigned_abs())
     }
 
-    fn add_to(&self, stored: &mut Option<StoredBatch>, row: usize) -> Result<(), LakeError> {
-        let [stream, transport, peer, identity, salt] = &self.texts;
+    /// Whether a row is of the batch that the one before it is of.
+    pub(crate) fn is_of_the_same_batch(&self, row: usize) -> bool {
+        let [stream, .., salt] = &self.texts;
+        row > 0
+            && self.batch(row) == self.batch(row - 1)
+            && stream.value(row) == stream.value(row - 1)
+            && salt.value(row) == salt.value(row - 1)
+    }
+
+    /// What a row says of its batch.
+    pub(crate) fn head(&self, row: usize) -> Result<BatchHead, LakeError> {
+        let [stream, .., salt] = &self.texts;
+        let wrong = LakeError::Envelope;
+        Ok(BatchHead {
+            batch: self.batch(row),
+            stream: StreamName::new(stream.value(row)).map_err(|_| wrong(envelope::STREAM))?,
+            batch_salt: parse_salt(salt.value(row)).ok_or(wrong(envelope::BATCH_SALT))?,
+        })
+    }
+
+    /// The record of a row, and its index.
+    pub(crate) fn record(&self, row: usize) -> Result<(u32, Record), LakeError> {
+        let [_, transport, peer, identity, _] = &self.texts;
         let wrong = LakeError::Envelope;
         let index = u32::try_from(self.indexes.value(row)).map_err(|_| wrong(envelope::INDEX))?;
-        let stored = match stored {
-            Some(stored) => stored,
-            None => stored.insert(StoredBatch {
-                batch: self.batch(row),
-                stream: StreamName::new(stream.value(row)).map_err(|_| wrong(envelope::STREAM))?,
-                batch_salt: parse_salt(salt.value(row)).ok_or(wrong(envelope::BATCH_SALT))?,
-                records: Vec::new(),
-            }),
-        };
-        if stored.stream.as_str() != stream.value(row) {
-            return Err(wrong(envelope::STREAM));
-        }
         let transport: Transport =
             transport.value(row).parse().map_err(|_| wrong(envelope::TRANSPORT))?;
         let record = Record {
@@ -519,12 +535,26 @@ impl Envelope {
             identity: Arc::from(identity.value(row)),
             bytes: bytes::Bytes::copy_from_slice(self.original.value(row)),
         };
-        stored.records.push((index, record));
+        Ok((index, record))
+    }
+
+    fn add_to(&self, stored: &mut Option<StoredBatch>, row: usize) -> Result<(), LakeError> {
+        let stored = match stored {
+            Some(stored) => stored,
+            None => {
+                let BatchHead { batch, stream, batch_salt } = self.head(row)?;
+                stored.insert(StoredBatch { batch, stream, batch_salt, records: Vec::new() })
+            }
+        };
+        if stored.stream.as_str() != self.texts[0].value(row) {
+            return Err(LakeError::Envelope(envelope::STREAM));
+        }
+        stored.records.push(self.record(row)?);
         Ok(())
     }
 }
 
-fn parse_salt(hex: &str) -> Option<[u8; 32]> {
+pub(crate) fn parse_salt(hex: &str) -> Option<[u8; 32]> {
     let mut salt = [0; 32];
     if hex.len() != 64 || !hex.is_ascii() {
         return None;

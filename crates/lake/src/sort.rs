@@ -1,21 +1,26 @@
 //! Rows in another order, within bounded memory: what does not fit is sorted in parts, each in a
 //! temporary file, and the parts are merged.
+//!
+//! A temporary file is one zstd stream of Arrow streams of one batch of rows each: every batch has
+//! its own columns, and a file that is read needs one decompressor, not one for each column.
 
 use crate::LakeError;
 use crate::durable::UNFINISHED;
 use crate::file::Order;
-use crate::hot::{conform, union_schema};
+use crate::hot::union_schema;
+use crate::limits::SORT_RUNS_MAX;
 use crate::read::{corrupt, guarded, open};
+use crate::sparse::{interleaved, sparse, tight_rows};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
-use arrow::compute::{cast, interleave_record_batch};
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,26 +29,20 @@ use yagura_event::columns as envelope;
 /// The field that tells kinds of events apart.
 const EVENT_CODE: &str = "event.code";
 
-/// Rows handed on at once.
-const MERGE_ROWS: usize = 8_192;
+/// How many rows are handed on at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AtOnce {
+    /// Rows.
+    pub(crate) rows: usize,
+    /// Bytes of their records, about.
+    pub(crate) bytes: usize,
+}
 
-/// Bytes of rows handed on at once, about.
-const MERGE_BYTES: usize = 16 * 1024 * 1024;
+/// Rows of a batch of a temporary file: one such batch of every file is in memory.
+const RUN: AtOnce = AtOnce { rows: 1_024, bytes: 1024 * 1024 };
 
-/// Most rows read at once from each temporary file: one such part of every file is in memory.
-const RUN_ROWS: usize = 1_024;
-
-/// Bytes read at once from each temporary file, about.
-const RUN_BYTES: usize = 2 * 1024 * 1024;
-
-/// How many times its record's bytes a row takes in memory, about: fields repeat parts of them.
-const FIELDS_FACTOR: usize = 3;
-
-/// Rows of a row group of a temporary file.
-const RUN_GROUP_ROWS: usize = 16_384;
-
-/// Bytes of a page of a temporary file.
-const RUN_PAGE_BYTES: usize = 128 * 1024;
+/// zstd level of temporary files.
+const RUN_LEVEL: i32 = 1;
 
 /// About what one row's key takes.
 const KEY_BYTES: usize = 112;
@@ -87,13 +86,16 @@ impl Keys {
 /// Takes rows in any order and gives them back in one.
 pub(crate) struct Sorter {
     scratch: PathBuf,
-    keys: Keys,
+    keys: Arc<Keys>,
     bytes_max: usize,
+    runs_max: usize,
     held: Vec<RecordBatch>,
     held_bytes: usize,
     /// Dictionaries that are counted in `held_bytes` already: batches of a row group share theirs.
     counted: HashSet<usize>,
     runs: Vec<Run>,
+    /// The columns of all rows so far.
+    schema: SchemaRef,
 }
 
 impl Sorter {
@@ -101,12 +103,14 @@ impl Sorter {
     pub(crate) fn new(scratch: &Path, order: Order, bytes_max: usize) -> Result<Self, LakeError> {
         Ok(Sorter {
             scratch: scratch.to_path_buf(),
-            keys: Keys::new(order)?,
+            keys: Arc::new(Keys::new(order)?),
             bytes_max,
+            runs_max: SORT_RUNS_MAX,
             held: Vec::new(),
             held_bytes: 0,
             counted: HashSet::new(),
             runs: Vec::new(),
+            schema: Arc::new(Schema::empty()),
         })
     }
 
@@ -114,7 +118,11 @@ impl Sorter {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let rows = compacted_views(rows)?;
+        if !self.schema.contains(rows.schema_ref()) {
+            let schemas = [self.schema.clone(), rows.schema()].map(RecordBatch::new_empty);
+            self.schema = union_schema(schemas.iter());
+        }
+        let rows = sparse(rows)?;
         self.held_bytes += self.bytes_of(&rows);
         self.held.push(rows);
         if self.held_bytes >= self.bytes_max { self.spill() } else { Ok(()) }
@@ -147,9 +155,6 @@ impl Sorter {
         let parts = std::mem::take(&mut self.held);
         self.held_bytes = 0;
         self.counted.clear();
-        let schema = union_schema(parts.iter());
-        let parts: Vec<_> =
-            parts.iter().map(|part| conform(part, &schema)).collect::<Result<_, _>>()?;
         let keys: Vec<Rows> =
             parts.iter().map(|part| self.keys.of(part)).collect::<Result<_, _>>()?;
         let mut order: Vec<(u32, u32)> = Vec::new();
@@ -161,105 +166,134 @@ impl Sorter {
         order.sort_unstable_by(|a, b| {
             keys[a.0 as usize].row(a.1 as usize).cmp(&keys[b.0 as usize].row(b.1 as usize))
         });
-        Ok(Held { parts, order, at: 0, rows: MERGE_ROWS })
+        Ok(Held { parts, order, at: 0 })
     }
 
     fn spill(&mut self) -> Result<(), LakeError> {
-        let mut held = self.take_held()?;
-        held.rows = RUN_GROUP_ROWS;
-        let number = NEXT_RUN.fetch_add(1, Ordering::Relaxed);
-        let path = self.scratch.join(format!("sort-{number}.parquet{UNFINISHED}"));
-        let run = Run { path: path.clone(), rows_at_once: rows_at_once(&held.parts) };
-        let schema = union_schema(held.parts.iter());
-        let failed = |source: std::io::Error| LakeError::Io { path: path.clone(), source };
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(RUN_GROUP_ROWS))
-            .set_data_page_size_limit(RUN_PAGE_BYTES)
-            .set_statistics_enabled(EnabledStatistics::None)
-            .build();
-        let file = File::create(&path).map_err(failed)?;
-        let mut writer = ArrowWriter::try_new(file, schema, Some(properties))
-            .map_err(|error| failed(error.into()))?;
-        while let Some(rows) = held.next_rows()? {
-            writer.write(&rows).map_err(|error| failed(error.into()))?;
+        if self.runs.len() >= self.runs_max {
+            let mut merged = self.merged()?;
+            let run = self.written(&mut || merged.next_rows(RUN))?;
+            self.runs.push(run);
         }
-        writer.close().map_err(|error| failed(error.into()))?;
+        let mut held = self.take_held()?;
+        let run = self.written(&mut || held.next_rows(RUN))?;
         self.runs.push(run);
         Ok(())
     }
 
-    /// All rows, in order.
-    pub(crate) fn finish(mut self) -> Result<Sorted, LakeError> {
-        if self.runs.is_empty() {
-            return Ok(Sorted::Held(self.take_held()?));
-        }
-        if !self.held.is_empty() {
-            self.spill()?;
-        }
-        let mut heads = Vec::with_capacity(self.runs.len());
-        for run in std::mem::take(&mut self.runs) {
-            let path = run.path.clone();
-            let reader = guarded(&path, || {
-                let builder = ParquetRecordBatchReaderBuilder::try_new(open(&path)?)
-                    .map_err(|error| corrupt(&path, error))?;
-                let builder = builder.with_batch_size(run.rows_at_once);
-                builder.build().map_err(|error| corrupt(&path, error))
+    /// A temporary file with these rows.
+    fn written(&self, next: &mut NextRows<'_>) -> Result<Run, LakeError> {
+        let number = NEXT_RUN.fetch_add(1, Ordering::Relaxed);
+        let path = self.scratch.join(format!("sort-{number}{UNFINISHED}"));
+        let failed = |source: io::Error| LakeError::Io { path: path.clone(), source };
+        let mut run = Run { path: path.clone(), parts: 0 };
+        let file = BufWriter::new(File::create(&path).map_err(failed)?);
+        let mut stream = zstd::Encoder::new(file, RUN_LEVEL).map_err(failed)?;
+        while let Some(rows) = next()? {
+            let rows = tight_rows(&rows)?;
+            let mut write = || {
+                let mut part = StreamWriter::try_new(&mut stream, rows.schema_ref())?;
+                part.write(&rows)?;
+                part.finish()
+            };
+            write().map_err(|error: ArrowError| match error {
+                ArrowError::IoError(_, source) => failed(source),
+                other => other.into(),
             })?;
+            run.parts += 1;
+        }
+        stream.finish().and_then(|mut file| file.flush()).map_err(failed)?;
+        Ok(run)
+    }
+
+    /// All temporary files side by side.
+    fn merged(&mut self) -> Result<Merged, LakeError> {
+        let runs = std::mem::take(&mut self.runs);
+        let mut heads = Vec::with_capacity(runs.len());
+        for run in runs {
+            let reader = zstd::Decoder::new(open(&run.path)?)
+                .map_err(|source| LakeError::Io { path: run.path.clone(), source })?;
             let mut head = Head { run, reader, rows: None, row_bytes: 0 };
             head.load(&self.keys)?;
             heads.push(head);
         }
-        let parts = heads.iter().filter_map(|head| head.rows.as_ref()).map(|(rows, _, _)| rows);
-        let schema = union_schema(parts);
-        Ok(Sorted::Merged(Merged { keys: self.keys, heads, schema }))
+        Ok(Merged { keys: self.keys.clone(), heads })
+    }
+
+    /// All rows, in order.
+    pub(crate) fn finish(mut self) -> Result<Sorted, LakeError> {
+        let rows = match self.runs.is_empty() {
+            true => SortedRows::Held(self.take_held()?),
+            false => {
+                if !self.held.is_empty() {
+                    self.spill()?;
+                }
+                SortedRows::Merged(self.merged()?)
+            }
+        };
+        Ok(Sorted { schema: self.schema, rows })
     }
 }
 
-/// Bytes that no row of a batch points at are dropped: a page of a file would stay in memory as long
-/// as one row of it.
-fn compacted_views(rows: &RecordBatch) -> Result<RecordBatch, LakeError> {
-    let columns = rows.columns().iter().map(|array| -> ArrayRef {
-        match array.data_type() {
-            DataType::Utf8View => Arc::new(array.as_string_view().gc()),
-            DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
-            _ => array.clone(),
-        }
-    });
-    Ok(RecordBatch::try_new(rows.schema(), columns.collect())?)
-}
+type NextRows<'a> = dyn FnMut() -> Result<Option<RecordBatch>, LakeError> + 'a;
 
 /// All rows, in order.
-pub(crate) enum Sorted {
+pub(crate) struct Sorted {
+    schema: SchemaRef,
+    rows: SortedRows,
+}
+
+enum SortedRows {
     Held(Held),
     Merged(Merged),
 }
 
 impl Sorted {
-    pub(crate) fn next_rows(&mut self) -> Result<Option<RecordBatch>, LakeError> {
-        match self {
-            Sorted::Held(held) => held.next_rows(),
-            Sorted::Merged(merged) => merged.next_rows(),
+    /// The columns of all rows.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The next rows, so many at most, with the columns in which one of them has a value.
+    pub(crate) fn next_rows(&mut self, most: AtOnce) -> Result<Option<RecordBatch>, LakeError> {
+        match &mut self.rows {
+            SortedRows::Held(held) => held.next_rows(most),
+            SortedRows::Merged(merged) => merged.next_rows(most),
         }
     }
 }
 
 /// Rows in memory.
-pub(crate) struct Held {
+struct Held {
     parts: Vec<RecordBatch>,
     order: Vec<(u32, u32)>,
     at: usize,
-    rows: usize,
 }
 
 impl Held {
-    fn next_rows(&mut self) -> Result<Option<RecordBatch>, LakeError> {
+    fn next_rows(&mut self, most: AtOnce) -> Result<Option<RecordBatch>, LakeError> {
         let rest = self.order.get(self.at..).unwrap_or_default();
-        let chunk = rest.get(..self.rows.min(rest.len())).unwrap_or_default();
+        let records: Vec<_> = self
+            .parts
+            .iter()
+            .map(|part| part.column_by_name(envelope::ORIGINAL)?.as_binary_view_opt())
+            .collect();
+        let length = |(part, row): &(u32, u32)| {
+            let records = records.get(*part as usize).copied().flatten();
+            // The lower half of a view is its length.
+            records.map_or(0, |records| records.views()[*row as usize] as u32 as usize)
+        };
+        let mut bytes = 0;
+        let fits = |place: &&(u32, u32)| {
+            let before = bytes;
+            bytes += length(place);
+            before < most.bytes
+        };
+        let count = rest.iter().take(most.rows).take_while(fits).count();
+        let chunk = rest.get(..count).unwrap_or_default();
         if chunk.is_empty() {
             return Ok(None);
         }
-        self.at += chunk.len();
         // Only the parts that rows are taken from: the others would cost without giving anything.
         let used: BTreeSet<u32> = chunk.iter().map(|(part, _)| *part).collect();
         let parts: Vec<&RecordBatch> =
@@ -268,23 +302,16 @@ impl Held {
         let position = |part: &u32| used.binary_search(part).unwrap_or_default();
         let places: Vec<(usize, usize)> =
             chunk.iter().map(|(part, row)| (position(part), *row as usize)).collect();
-        Ok(Some(interleave_record_batch(&parts, &places)?))
+        self.at += count;
+        Ok(Some(interleaved(&parts, &places)?))
     }
 }
 
 /// A temporary file; it goes with this.
 struct Run {
     path: PathBuf,
-    rows_at_once: usize,
-}
-
-/// The largest records of a run may lie beside each other.
-fn rows_at_once(parts: &[RecordBatch]) -> usize {
-    let records = parts.iter().filter_map(|part| part.column_by_name(envelope::ORIGINAL));
-    let records = records.filter_map(|column| column.as_binary_view_opt());
-    let largest = records.flat_map(|column| column.lengths()).max().unwrap_or_default();
-    let row_bytes = (largest as usize).saturating_mul(FIELDS_FACTOR).max(1);
-    (RUN_BYTES / row_bytes).clamp(1, RUN_ROWS)
+    /// Batches of rows that are left in it.
+    parts: usize,
 }
 
 impl Drop for Run {
@@ -297,45 +324,53 @@ impl Drop for Run {
 /// Where the merging is in one temporary file.
 struct Head {
     run: Run,
-    reader: ParquetRecordBatchReader,
+    reader: zstd::Decoder<'static, BufReader<File>>,
     rows: Option<(RecordBatch, Rows, usize)>,
-    /// Bytes of one of these rows, about.
+    /// Bytes of one of these records, about.
     row_bytes: usize,
 }
 
 impl Head {
     fn load(&mut self, keys: &Keys) -> Result<(), LakeError> {
         let Head { run, reader, rows, row_bytes } = self;
-        let next = guarded(&run.path, || {
-            reader.next().transpose().map_err(|error| corrupt(&run.path, error))
-        })?;
-        *rows = match next {
-            Some(part) => {
-                let part_keys = keys.of(&part)?;
-                let texts = part
-                    .columns()
-                    .iter()
-                    .filter(|array| !matches!(array.data_type(), DataType::Dictionary(..)));
-                let bytes: usize = texts.map(|array| array.get_array_memory_size()).sum();
-                *row_bytes = bytes / part.num_rows().max(1);
-                Some((part, part_keys, 0))
+        *rows = None;
+        if run.parts == 0 {
+            return Ok(());
+        }
+        run.parts -= 1;
+        let part = guarded(&run.path, || {
+            let damaged = |error: ArrowError| corrupt(&run.path, error);
+            let mut stream = StreamReader::try_new(reader, None).map_err(damaged)?;
+            let part = stream.next().transpose().map_err(damaged)?;
+            // To its end, where the next one begins.
+            match (part, stream.next()) {
+                (Some(part), None) => Ok(part),
+                _ => Err(corrupt(&run.path, "it does not have one batch of rows where it should")),
             }
-            None => None,
-        };
+        })?;
+        let part_keys = keys.of(&part)?;
+        let records = part.column_by_name(envelope::ORIGINAL);
+        let records = records.and_then(|records| records.as_binary_view_opt());
+        let bytes: usize =
+            records.map_or(0, |records| records.lengths().map(|length| length as usize).sum());
+        *row_bytes = bytes / part.num_rows().max(1);
+        *rows = Some((part, part_keys, 0));
         Ok(())
+    }
+
+    fn key(&self) -> Option<OwnedRow> {
+        self.rows.as_ref().map(|(_, keys, at)| keys.row(*at).owned())
     }
 }
 
 /// Temporary files side by side.
-pub(crate) struct Merged {
-    keys: Keys,
+struct Merged {
+    keys: Arc<Keys>,
     heads: Vec<Head>,
-    /// The columns of all files: those without one of them have it empty.
-    schema: SchemaRef,
 }
 
 impl Merged {
-    fn next_rows(&mut self) -> Result<Option<RecordBatch>, LakeError> {
+    fn next_rows(&mut self, most: AtOnce) -> Result<Option<RecordBatch>, LakeError> {
         let mut queue: std::collections::BinaryHeap<_> = self
             .heads
             .iter()
@@ -349,9 +384,9 @@ impl Merged {
         // Parts that rows were taken from; a file may give several.
         let mut parts: Vec<RecordBatch> = Vec::new();
         let mut part_of = vec![None; self.heads.len()];
-        let mut places: Vec<(usize, usize)> = Vec::with_capacity(MERGE_ROWS);
+        let mut places: Vec<(usize, usize)> = Vec::new();
         let mut bytes = 0;
-        while places.len() < MERGE_ROWS && bytes < MERGE_BYTES {
+        while places.len() < most.rows && bytes < most.bytes {
             let Some(std::cmp::Reverse((_, number))) = queue.pop() else { break };
             let (Some(head), Some(part)) = (self.heads.get_mut(number), part_of.get_mut(number))
             else {
@@ -362,7 +397,7 @@ impl Merged {
             let position = match part {
                 Some(position) => *position,
                 None => {
-                    parts.push(conform(rows, &self.schema)?);
+                    parts.push(rows.clone());
                     *part.insert(parts.len() - 1)
                 }
             };
@@ -377,13 +412,7 @@ impl Merged {
             }
         }
         let parts: Vec<&RecordBatch> = parts.iter().collect();
-        Ok(Some(interleave_record_batch(&parts, &places)?))
-    }
-}
-
-impl Head {
-    fn key(&self) -> Option<OwnedRow> {
-        self.rows.as_ref().map(|(_, keys, at)| keys.row(*at).owned())
+        Ok(Some(interleaved(&parts, &places)?))
     }
 }
 
@@ -392,7 +421,7 @@ mod tests {
     use super::*;
     use arrow::array::{DictionaryArray, Int64Array, StringArray, StringViewArray};
     use arrow::array::{TimestampMicrosecondArray, types};
-    use arrow::datatypes::{Field, Int64Type, Schema};
+    use arrow::datatypes::{Field, Int64Type};
     use proptest::prelude::*;
 
     /// Source, event code, time, batch and place in it.
@@ -433,7 +462,7 @@ mod tests {
 
     fn told(sorted: &mut Sorted) -> Vec<Told> {
         let mut all = Vec::new();
-        while let Some(part) = sorted.next_rows().unwrap() {
+        while let Some(part) = sorted.next_rows(AtOnce { rows: 7, bytes: 1_000 }).unwrap() {
             let word = |name: &str, row: usize| {
                 let column = part.column_by_name(name)?;
                 let column = column.as_any().downcast_ref::<DictionaryArray<types::Int32Type>>();
@@ -490,6 +519,21 @@ mod tests {
         assert_eq!(left(), 0);
     }
 
+    #[test]
+    fn so_many_files_lie_side_by_side_and_then_they_become_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sorter = Sorter::new(directory.path(), Order::Source, 1).unwrap();
+        for time in (0..SORT_RUNS_MAX as i64).rev() {
+            sorter.push(&rows(&[(1, 1, time, 1, time)], true)).unwrap();
+        }
+        assert_eq!(sorter.runs(), SORT_RUNS_MAX);
+        sorter.push(&rows(&[(1, 1, -1, 1, SORT_RUNS_MAX as i64)], true)).unwrap();
+        assert_eq!(sorter.runs(), 2);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+        let times: Vec<i64> = told(&mut sorter.finish().unwrap()).iter().map(|row| row.2).collect();
+        assert_eq!(times, (-1..SORT_RUNS_MAX as i64).collect::<Vec<_>>());
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
@@ -517,7 +561,12 @@ mod tests {
                 for part in &parts {
                     sorter.push(part).unwrap();
                 }
-                prop_assert_eq!(sorter.runs(), if bytes_max == 1 { parts.len() } else { 0 });
+                // Past so many they become one, and the next joins it.
+                let files = match parts.len().checked_sub(SORT_RUNS_MAX + 1) {
+                    None => parts.len(),
+                    Some(more) => more % (SORT_RUNS_MAX - 1) + 2,
+                };
+                prop_assert_eq!(sorter.runs(), if bytes_max == 1 { files } else { 0 });
                 let found: Vec<_> = told(&mut sorter.finish().unwrap());
                 let wanted: Vec<_> = expected
                     .iter()

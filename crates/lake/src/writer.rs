@@ -2,19 +2,20 @@
 
 use crate::durable::{UNFINISHED, sync_directory};
 use crate::file::{BatchRows, FileEntry, Order, encode_batches};
-use crate::hot::{Piece, conform, longs, time_range};
+use crate::groups::GroupWriter;
+use crate::hot::{Piece, longs, time_range};
 use crate::kill::kill_point;
 use crate::limits::{
-    COMPACTED_PAGE_ROWS, COMPACTED_ZSTD_LEVEL, FLUSHED_PAGE_BYTES, PAGE_BYTES,
-    ROW_GROUP_MEMORY_BYTES, ROW_GROUP_ROWS,
+    COMPACTED_PAGE_ROWS, COMPACTED_ZSTD_LEVEL, FLUSHED_PAGE_BYTES, PAGE_BYTES, ROW_GROUP_ROWS,
 };
 use crate::packed::{PACKED_KEY, stands_for};
 use crate::packer::{KeepRaw, Packer};
-use crate::text_index::{NewIndex, remove_with_index, text_index_path, unfinished_index_path};
+use crate::text_index::{
+    MESSAGE, NewIndex, remove_with_index, text_index_path, unfinished_index_path,
+};
 use crate::{LakeError, columns::TableColumns};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -91,7 +92,7 @@ pub(crate) struct NewFile {
     order: Order,
     schema: SchemaRef,
     path: String,
-    writer: Option<(ArrowWriter<BufWriter<HashingFile>>, NewIndex)>,
+    writer: Option<(GroupWriter<BufWriter<HashingFile>>, NewIndex)>,
     packer: Option<Packer>,
     counts: BTreeMap<u64, u32>,
     time: Option<(i64, i64)>,
@@ -135,7 +136,8 @@ impl NewFile {
             let buffered = BufWriter::with_capacity(256 * 1024, target);
             let schema = file.packer.as_ref().map_or(&file.schema, Packer::schema);
             let properties = properties(schema, order);
-            let writer = ArrowWriter::try_new(buffered, schema.clone(), Some(properties))?;
+            let texts = [envelope::ORIGINAL, MESSAGE];
+            let writer = GroupWriter::new(buffered, schema.clone(), properties, &texts)?;
             Ok((writer, NewIndex::create(root, &file.path)?))
         })();
         file.writer = Some(begun.map_err(|error| {
@@ -164,27 +166,20 @@ impl NewFile {
             let indexed = index.add(part);
             indexed.map_err(|error| self.failed(error))?;
         }
-        let rows = conform(part, &self.schema)?;
-        let ready = match &mut self.packer {
-            Some(packer) => packer.push(rows)?,
-            None => vec![rows],
-        };
-        self.store(&ready)
+        match &mut self.packer {
+            Some(packer) => {
+                let ready = packer.push(part.clone())?;
+                self.store(&ready)
+            }
+            None => self.store(std::slice::from_ref(part)),
+        }
     }
 
-    /// Writes rows with the columns that the file has.
+    /// Writes rows as they are to lie in the file.
     fn store(&mut self, ready: &[RecordBatch]) -> Result<(), LakeError> {
         for rows in ready {
-            let schema = self.packer.as_ref().map_or(&self.schema, Packer::schema);
-            let rows = conform(rows, schema)?;
             let Some((writer, _)) = &mut self.writer else { return Ok(()) };
-            let written = writer.write(&rows).and_then(|()| {
-                match writer.memory_size() >= ROW_GROUP_MEMORY_BYTES {
-                    true => writer.flush(),
-                    false => Ok(()),
-                }
-            });
-            written.map_err(|error| self.failed(error.into()))?;
+            writer.write(rows).map_err(|error| self.failed(error.into()))?;
         }
         Ok(())
     }
@@ -194,9 +189,9 @@ impl NewFile {
         self.rows
     }
 
-    /// Bytes so far, give or take the row group that is not finished.
+    /// Bytes so far, without the row group that is not finished.
     pub(crate) fn bytes(&self) -> usize {
-        self.writer.as_ref().map_or(0, |(w, _)| w.bytes_written() + w.in_progress_size())
+        self.writer.as_ref().map_or(0, |(writer, _)| writer.bytes_written())
     }
 
     /// Writes the ends of the file and of its text index, and synchronises both.
@@ -213,16 +208,13 @@ impl NewFile {
         let Some((mut writer, index)) = self.writer.take() else {
             unreachable!("a file has its writer")
         };
-        let list = encode_batches(&batches);
-        writer.append_key_value_metadata(KeyValue::new(BATCHES_KEY.to_owned(), list));
-        let received = KeyValue::new(RECEIVED_KEY.to_owned(), self.received.to_string());
-        writer.append_key_value_metadata(received);
+        writer.note(KeyValue::new(BATCHES_KEY.to_owned(), encode_batches(&batches)));
+        writer.note(KeyValue::new(RECEIVED_KEY.to_owned(), self.received.to_string()));
         if let Some(packed) = &packed {
-            let packed = KeyValue::new(PACKED_KEY.to_owned(), packed.text());
-            writer.append_key_value_metadata(packed);
+            writer.note(KeyValue::new(PACKED_KEY.to_owned(), packed.text()));
         }
         let ended = (|| {
-            let file = writer.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let file = writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
             let (sha256, bytes) = file.finish()?;
             let text_index = index.finish(&sha256)?;
             Ok((sha256, bytes, text_index))

@@ -51,4 +51,4 @@ pub use note::{NoteError, SigningKey, VerifierKey};
 pub use proof::{EventProof, EventProofError, ProvenEvent, TlogProof};
 pub use store::{Log, LogSnapshot, SnapshotFile, StreamState};
 pub use tree::{BatchTree, ProofError};
-pub use verify::{LogReport, LogVerifier, verify_batch};
+pub use verify::{LogReport, LogVerifier, verify_batch, verify_leaves};

@@ -3,6 +3,7 @@
 //! batches in the ledger. Both are asked before an old file leaves the table.
 
 use crate::audit::{Audit, FileDigest};
+use crate::judging::{Hashers, verify_stored};
 use crate::lake_sizes::is_parquet;
 use crate::pipeline::PipelineCounters;
 use crate::{Node, NodeError};
@@ -14,14 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use yagura_event::{Clock, Lang, UtcMicros};
+use yagura_event::{Clock, Record, UtcMicros};
 use yagura_journal::Journal;
 use yagura_lake::limits::COMPACT_FILES_MIN;
 use yagura_lake::{
-    CompactJob, CompactLimits, CompactRule, CompactStep, CompactWatch, FileEntry, FileWritten,
-    Lake, LakeError, StoredBatch, kill_point,
+    BatchHead, CompactJob, CompactLimits, CompactRule, CompactStep, CompactWatch, FileEntry,
+    FileWritten, Lake, LakeError, StoredLeaves, kill_point,
 };
-use yagura_ledger::{Log, verify_batch};
+use yagura_ledger::Log;
 
 /// How long to wait while intake is busy, between two looks.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -405,7 +406,7 @@ impl Run<'_> {
             let source = std::io::Error::new(std::io::ErrorKind::StorageFull, said);
             return Err(NodeError::Io { path: lake.directory().to_owned(), source });
         }
-        let mut watch = Watch { run: self };
+        let mut watch = Watch { run: self, hashers: Hashers::default() };
         let prepared = lake.prepare_compaction(jobs, &CompactLimits::default(), &mut watch)?;
         let writing = locked(&self.compactor.table);
         let report = lake.publish_compaction(prepared, &mut watch)?;
@@ -490,6 +491,7 @@ fn refused_places(
 /// Judges by the ledger, gives way to intake, and counts.
 struct Watch<'a, 'b> {
     run: &'a Run<'b>,
+    hashers: Hashers,
 }
 
 impl Watch<'_, '_> {
@@ -521,25 +523,11 @@ impl CompactWatch for Watch<'_, '_> {
         !self.run.is_cancelled()
     }
 
-    fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
+    fn leaf(&mut self, batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+        self.hashers.leaf(batch, index, record)
+    }
+
+    fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String> {
         verify_stored(&self.run.compactor.events_log, batch)
     }
-}
-
-/// Judges a batch by the root it was sealed with.
-///
-/// # Errors
-/// Why it is not what was received.
-pub(crate) fn verify_stored(log: &Log, batch: &StoredBatch) -> Result<(), String> {
-    let leaf = log.leaf_of_batch(batch.batch).map_err(|error| error.to_string())?;
-    let leaf = leaf.ok_or("the ledger has no header of it")?;
-    let header = log.header(leaf).map_err(|error| error.to_string())?;
-    if header.stream != batch.stream {
-        return Err(format!("it was of the stream {}", header.stream));
-    }
-    let records = batch.records.iter().map(|(index, record)| (*index, record));
-    verify_batch(&header, &batch.batch_salt, records).map_err(|finding| {
-        let place = finding.index.map(|index| format!("index {index}: "));
-        format!("{}{}", place.unwrap_or_default(), finding.problem.sentence(Lang::En))
-    })
 }

@@ -24,6 +24,7 @@ mod export;
 mod files;
 mod forward;
 pub mod hunt;
+mod judging;
 mod keys;
 mod lake_sizes;
 mod limits;

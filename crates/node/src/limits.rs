@@ -15,3 +15,7 @@ pub const PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Rows that are put into words at once, of those the engine hands over together.
 pub(crate) const ROWS_AT_ONCE: usize = 64;
+
+/// Batches whose hashers are kept while stored records are judged: rows that lie beside each other are
+/// of few batches.
+pub(crate) const HASHERS_MAX: usize = 256;

@@ -6,10 +6,10 @@ use arrow::datatypes::TimestampMicrosecondType;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use support::{count_of, events, events_where, number, open, run, sql};
-use yagura_event::UtcMicros;
+use yagura_event::{Record, UtcMicros};
 use yagura_lake::{
-    CompactJob, CompactLimits, CompactRule, CompactStep, CompactWatch, Lake, LakeError, Order,
-    StoredBatch,
+    BatchHead, CompactJob, CompactLimits, CompactRule, CompactStep, CompactWatch, Lake, LakeError,
+    Order, StoredBatch, StoredLeaves,
 };
 
 const TODAY: &str = "2026-11-21";
@@ -33,10 +33,15 @@ impl<F: FnMut(CompactStep) -> bool> CompactWatch for Judge<F> {
         (self.at)(step)
     }
 
-    fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
-        self.judged.push(batch.batch);
-        let count = u32::try_from(batch.records.len()).unwrap();
-        match *batch == received(batch.batch, count) {
+    fn leaf(&mut self, batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+        support::leaf(batch, index, record)
+    }
+
+    fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String> {
+        let number = batch.head.batch;
+        self.judged.push(number);
+        let count = u32::try_from(batch.leaves.len()).unwrap();
+        match *batch == support::leaves(&received(number, count)) {
             true => Ok(()),
             false => Err("not what was received".to_owned()),
         }
@@ -360,8 +365,11 @@ async fn records_that_are_not_what_was_received_stay_where_they_are() {
             assert!(!matches!(step, CompactStep::Verified | CompactStep::Renamed));
             true
         }
-        fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
-            if batch.batch == 4 { Err("another root".to_owned()) } else { Ok(()) }
+        fn leaf(&mut self, _: &BatchHead, _: u32, _: &Record) -> [u8; 32] {
+            [0; 32]
+        }
+        fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String> {
+            if batch.head.batch == 4 { Err("another root".to_owned()) } else { Ok(()) }
         }
     }
     let directory = tempfile::tempdir().unwrap();
@@ -404,8 +412,9 @@ async fn it_ends_when_asked_to() {
     let directory = tempfile::tempdir().unwrap();
     let lake = filled(directory.path());
     let jobs = everything_due(&lake);
-    for stop in [CompactStep::Synced, CompactStep::Verified, CompactStep::Checked(10)] {
-        let mut watch = judge(|step| step != stop);
+    for stop in [CompactStep::Synced, CompactStep::Verified, CompactStep::Checked(0)] {
+        let mut watch =
+            judge(|step| std::mem::discriminant(&step) != std::mem::discriminant(&stop));
         let done = lake.prepare_compaction(&jobs, &CompactLimits::default(), &mut watch);
         assert!(matches!(done, Err(LakeError::Cancelled)), "{stop:?}");
         assert_eq!(data_files(directory.path()).len(), 10);
@@ -417,7 +426,6 @@ async fn it_ends_when_asked_to() {
 async fn files_and_memory_end_at_their_limits() {
     let directory = tempfile::tempdir().unwrap();
     let lake = open(directory.path());
-    // 8,192 rows are handed on at once: a file ends after the part that reaches its limit.
     for batch in [1, 2] {
         lake.add(vec![events(&run(batch, 0, 8_192), "linux.auth", "a")]).unwrap();
         lake.batch_sealed(batch);
@@ -450,8 +458,8 @@ async fn files_and_memory_end_at_their_limits() {
         drop(prepared);
         (new, reads, sorted_in_files)
     };
-    assert_eq!(files(8_193, usize::MAX), (1, 4, 0));
-    assert_eq!(files(8_192, usize::MAX), (2, 4, 0));
+    assert_eq!(files(16_384, usize::MAX), (1, 4, 0));
+    assert_eq!(files(16_383, usize::MAX), (2, 4, 0));
     assert_eq!(files(u64::MAX, 1), (1, 4, 4));
     assert_eq!(data_files(directory.path()).len(), 4, "prepared and not published, it is gone");
 }

@@ -4,9 +4,9 @@ use crate::support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use support::{count_of, events, events_where, number, open, run};
-use yagura_event::UtcMicros;
+use yagura_event::{Record, UtcMicros};
 use yagura_lake::{
-    CompactLimits, CompactRule, CompactStep, CompactWatch, Lake, LakeError, StoredBatch,
+    BatchHead, CompactLimits, CompactRule, CompactStep, CompactWatch, Lake, LakeError, StoredLeaves,
 };
 
 /// Does something at every step, and judges every batch by what was received.
@@ -17,10 +17,15 @@ impl<F: FnMut(CompactStep) -> bool> CompactWatch for Watch<F> {
         (self.0)(step)
     }
 
-    fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
-        let run = run(batch.batch, 0, u32::try_from(batch.records.len()).unwrap());
-        let records: Vec<_> = run.indexed().map(|(i, record)| (i, record.clone())).collect();
-        match batch.records == records && batch.batch_salt == run.batch_salt {
+    fn leaf(&mut self, batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+        support::leaf(batch, index, record)
+    }
+
+    fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String> {
+        let run = run(batch.head.batch, 0, u32::try_from(batch.leaves.len()).unwrap());
+        let leaf = |(index, record)| (index, support::leaf(&batch.head, index, record));
+        let same = run.indexed().map(leaf).eq(batch.leaves.iter().copied());
+        match same && batch.head.batch_salt == run.batch_salt {
             true => Ok(()),
             false => Err("not what was received".to_owned()),
         }
@@ -69,7 +74,7 @@ async fn asked(lake: &Lake) -> Vec<(u64, u64)> {
     let mut walked = Vec::new();
     lake.for_each_stored_batch(|batch| -> Result<(), LakeError> {
         let mut watch = Watch(|_| true);
-        watch.verify(&batch).unwrap();
+        watch.verify(&support::leaves(&batch)).unwrap();
         walked.push((batch.batch, batch.records.len() as u64));
         Ok(())
     })

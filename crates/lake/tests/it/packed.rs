@@ -16,8 +16,8 @@ use yagura_event::{
     BatchBuilder, CommittedRun, EventBatch, ManualClock, Record, StreamName, Transport, UtcMicros,
 };
 use yagura_lake::{
-    CompactLimits, CompactRule, CompactStep, CompactWatch, EventsTable, KeepRaw, Lake, LakeError,
-    LakeOptions, StoredBatch,
+    BatchHead, CompactLimits, CompactRule, CompactStep, CompactWatch, EventsTable, KeepRaw, Lake,
+    LakeError, LakeOptions, StoredBatch, StoredLeaves,
 };
 use yagura_textindex::Need;
 
@@ -128,8 +128,13 @@ impl CompactWatch for Judge {
         true
     }
 
-    fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
-        (*batch == expected(batch.batch)).then_some(()).ok_or("not what was received".to_owned())
+    fn leaf(&mut self, batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+        support::leaf(batch, index, record)
+    }
+
+    fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String> {
+        let same = *batch == support::leaves(&expected(batch.head.batch));
+        same.then_some(()).ok_or("not what was received".to_owned())
     }
 }
 
@@ -438,8 +443,12 @@ async fn a_search_by_words_rebuilds_only_what_is_left() {
         fn at(&mut self, _: CompactStep) -> bool {
             true
         }
-        fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
-            let same = batch.records.iter().zip(&self.0.records).all(|((_, a), b)| a == b);
+        fn leaf(&mut self, batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+            support::leaf(batch, index, record)
+        }
+        fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String> {
+            let leaf = |(index, record)| (index, support::leaf(&batch.head, index, record));
+            let same = self.0.indexed().map(leaf).eq(batch.leaves.iter().copied());
             same.then_some(()).ok_or("another record".to_owned())
         }
     }

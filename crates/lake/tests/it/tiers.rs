@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use support::s3::{S3, files_below};
 use support::{count_of, events, events_where, number, run, sql};
-use yagura_event::{ManualClock, UtcMicros};
+use yagura_event::{ManualClock, Record, UtcMicros};
 use yagura_lake::limits::COLD_RETRIES;
 use yagura_lake::{
-    ColdKind, ColdRemoved, ColdSettings, CompactLimits, CompactRule, CompactStep, CompactWatch,
-    EventsTable, KeepRaw, Lake, LakeError, LakeOptions, PreparedMove, StoredBatch, TierRule,
-    TierStep, text_index_path,
+    BatchHead, ColdKind, ColdRemoved, ColdSettings, CompactLimits, CompactRule, CompactStep,
+    CompactWatch, EventsTable, KeepRaw, Lake, LakeError, LakeOptions, PreparedMove, StoredBatch,
+    StoredLeaves, TierRule, TierStep, text_index_path,
 };
 use yagura_textindex::Need;
 
@@ -75,8 +75,12 @@ impl CompactWatch for Judge {
         true
     }
 
-    fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
-        (*batch == expected(batch.batch, batch.records.len()))
+    fn leaf(&mut self, batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+        support::leaf(batch, index, record)
+    }
+
+    fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String> {
+        (*batch == support::leaves(&expected(batch.head.batch, batch.leaves.len())))
             .then_some(())
             .ok_or_else(|| "not what was received".to_owned())
     }

@@ -17,7 +17,7 @@ use crate::tiles::{
     BUNDLE_BYTES_MAX, HASH_BYTES, LEVEL_MAX, Row, TileName, decode_bundle, decode_tile,
 };
 use crate::{BatchHeader, BatchTree, Checkpoint, Hash, LedgerError, NoteError, VerifierKey, disk};
-pub use batch::verify_batch;
+pub use batch::{verify_batch, verify_leaves};
 use history::History;
 use seen::Seen;
 use std::collections::BTreeMap;

@@ -167,8 +167,8 @@ mod tests {
     use crate::test_house::{fill_table, start};
     use crate::{DataDir, NodeOptions};
     use std::collections::BTreeSet;
-    use yagura_event::ManualClock;
-    use yagura_lake::{CompactStep, CompactWatch, StoredBatch};
+    use yagura_event::{ManualClock, Record};
+    use yagura_lake::{BatchHead, CompactStep, CompactWatch, StoredLeaves};
 
     struct Nobody;
 
@@ -177,7 +177,11 @@ mod tests {
             true
         }
 
-        fn verify(&mut self, _: &StoredBatch) -> Result<(), String> {
+        fn leaf(&mut self, _: &BatchHead, _: u32, _: &Record) -> [u8; 32] {
+            [0; 32]
+        }
+
+        fn verify(&mut self, _: &StoredLeaves) -> Result<(), String> {
             Ok(())
         }
     }

@@ -10,13 +10,14 @@ use super::fold::{DELETE_FORMAT, DELETED, Deletion, FINISHED, Hold, Wanted, reco
 use super::limits::{DELETE_BATCHES_MAX, RANGES_PER_RECORD_MAX};
 use super::shelf::{Kept, ranges};
 use crate::audit::FileDigest;
-use crate::compaction::verify_stored;
+use crate::judging::{Hashers, verify_stored};
 use crate::{Node, NodeError};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use yagura_event::{StreamName, UtcMicros};
+use yagura_event::{Record, StreamName, UtcMicros};
 use yagura_lake::{
-    CompactStep, CompactWatch, FileEntry, FileWritten, LakeError, StoredBatch, kill_point,
+    BatchHead, CompactStep, CompactWatch, FileEntry, FileWritten, LakeError, StoredLeaves,
+    kill_point,
 };
 use yagura_ledger::Log;
 
@@ -86,6 +87,7 @@ impl Counts {
 /// Judges by the ledger, and tells of moments.
 struct Judge<'a> {
     log: &'a Log,
+    hashers: Hashers,
     at: &'a mut dyn FnMut(DeletionStep),
     closing: &'a dyn Fn() -> bool,
 }
@@ -101,7 +103,11 @@ impl CompactWatch for Judge<'_> {
         true
     }
 
-    fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
+    fn leaf(&mut self, batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+        self.hashers.leaf(batch, index, record)
+    }
+
+    fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String> {
         verify_stored(self.log, batch)
     }
 }
@@ -304,7 +310,8 @@ impl Node {
         }
         let entries = self.records_of(&step, who)?;
         let closing = || self.retaining().is_closing();
-        let mut judge = Judge { log: self.logs().0, at, closing: &closing };
+        let hashers = Hashers::default();
+        let mut judge = Judge { log: self.logs().0, hashers, at, closing: &closing };
         let prepared = self.lake().prepare_deletion(&all, &mut judge)?;
         (judge.at)(DeletionStep::Prepared);
         let writing = self.pause_table();
@@ -373,7 +380,8 @@ impl Node {
         }
         let closing = || false;
         let mut at = |_: DeletionStep| {};
-        let mut judge = Judge { log: self.logs().0, at: &mut at, closing: &closing };
+        let hashers = Hashers::default();
+        let mut judge = Judge { log: self.logs().0, hashers, at: &mut at, closing: &closing };
         let prepared = self.lake().prepare_deletion(&batches, &mut judge)?;
         let _writing = self.pause_table();
         let report = self.lake().publish_deletion(prepared, &mut judge)?;

@@ -8,7 +8,7 @@ pub mod common;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use yagura_event::{CommittedRun, Record, StreamName, Transport, UtcMicros};
-use yagura_lake::{CompactStep, CompactWatch, Lake, StoredBatch};
+use yagura_lake::{BatchHead, CompactStep, CompactWatch, Lake, StoredBatch, StoredLeaves};
 use yagura_ledger::{BatchTree, Hash, LeafHasher};
 
 /// 2026-11-21T12:00:00Z.
@@ -74,13 +74,29 @@ pub fn root(batch: &StoredBatch) -> Hash {
     tree.root()
 }
 
+/// The leaf of a record, as the ledger has it.
+pub fn leaf(batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+    LeafHasher::new(&batch.stream, batch.batch, &batch.batch_salt).hash(index, record).0
+}
+
+/// The root of a batch of these hashes.
+pub fn root_of(batch: &StoredLeaves) -> Hash {
+    let mut tree = BatchTree::default();
+    tree.extend(batch.leaves.iter().map(|(_, leaf)| Hash(*leaf)));
+    tree.root()
+}
+
 impl CompactWatch for Received {
     fn at(&mut self, _: CompactStep) -> bool {
         true
     }
 
-    fn verify(&mut self, batch: &StoredBatch) -> Result<(), String> {
-        let same = self.roots.get(&batch.batch) == Some(&root(batch));
+    fn leaf(&mut self, batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+        leaf(batch, index, record)
+    }
+
+    fn verify(&mut self, batch: &StoredLeaves) -> Result<(), String> {
+        let same = self.roots.get(&batch.head.batch) == Some(&root_of(batch));
         same.then_some(()).ok_or_else(|| "another root".to_owned())
     }
 }

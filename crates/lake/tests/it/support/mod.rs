@@ -8,12 +8,15 @@ pub mod s3;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use datafusion::prelude::SessionContext;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use yagura_event::{
     BatchBuilder, CommittedRun, EventBatch, FieldDictionary, ManualClock, Record, StreamName,
     Transport, UtcMicros,
 };
-use yagura_lake::{AccessKey, ColdSettings, EventsTable, Lake, LakeOptions};
+use yagura_lake::{
+    AccessKey, BatchHead, ColdSettings, EventsTable, Lake, LakeOptions, StoredBatch, StoredLeaves,
+};
 
 /// 2026-11-21T12:00:00Z.
 pub const NOON: i64 = 1_795_262_400_000_000;
@@ -40,6 +43,19 @@ pub fn run(batch: u64, first_index: u32, count: u32) -> CommittedRun {
         first_index,
         records: (first_index..first_index + count).map(record).collect(),
     }
+}
+
+/// A hash of everything that is said of a record.
+pub fn leaf(batch: &BatchHead, index: u32, record: &Record) -> [u8; 32] {
+    Sha256::digest(format!("{batch:?} {index} {record:?}")).into()
+}
+
+/// The hashes of a batch.
+pub fn leaves(batch: &StoredBatch) -> StoredLeaves {
+    let StoredBatch { batch, stream, batch_salt, records } = batch;
+    let head = BatchHead { batch: *batch, stream: stream.clone(), batch_salt: *batch_salt };
+    let leaf = |(index, record): &(u32, Record)| (*index, leaf(&head, *index, record));
+    StoredLeaves { leaves: records.iter().map(leaf).collect(), head: head.clone() }
 }
 
 /// A run as events of `dataset`, with one more field `extra`.
