@@ -23,6 +23,7 @@ mod lake;
 mod language;
 mod mappings;
 mod open_table;
+mod pins;
 mod retention;
 mod rules;
 mod saved;
