@@ -1,10 +1,10 @@
-//! A proof has one spelling, and none that verifies proves anything but an event of the log.
+//! A proof and a pin have one spelling, and none that verifies proves anything but an event of the log.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use yagura_fuzz::KnownLog;
-use yagura_ledger::{EventProof, TlogProof};
+use yagura_ledger::{EventProof, InnerProof, TlogProof};
 
 static LOG: LazyLock<KnownLog> = LazyLock::new(|| {
     let log = KnownLog::new();
@@ -21,6 +21,12 @@ fuzz_target!(|bytes: &[u8]| {
         if proof.verify(&log.key).is_ok() {
             assert!(log.leaves.iter().any(|leaf| leaf == proof.leaf()), "a forged event");
             assert_eq!(proof.header(), log.header.encode(), "a forged header");
+        }
+    }
+    if let Ok(pin) = InnerProof::parse(bytes) {
+        assert_eq!(pin.encode().as_bytes(), bytes);
+        if pin.verify().is_ok() && pin.header() == log.header.encode() {
+            assert!(log.leaves.iter().any(|leaf| leaf == pin.leaf()), "a forged event");
         }
     }
     if let Ok(text) = std::str::from_utf8(bytes)

@@ -171,6 +171,9 @@ impl From<NodeError> for ApiError {
                     .with(StatusCode::CONFLICT, "cancelled")
             }
             NodeError::Backup(words) => ApiError::bad_request(words.en(), words.ja()),
+            NodeError::Pin(words) => {
+                ApiError::bad_request(words.en(), words.ja()).with(StatusCode::CONFLICT, "damaged")
+            }
             error if error.is_of_a_cold_store() => {
                 let words = error.words();
                 ApiError::bad_request(words.en(), words.ja())

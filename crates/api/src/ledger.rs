@@ -2,12 +2,20 @@ use crate::extract::Said;
 use crate::{Api, ApiError, blocking};
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 use yagura_event::EventId;
 use yagura_node::VerifyScope;
+use yagura_node::pins::{PinRequest, UnpinRequest};
+
+/// The header of an answer that says where the bytes of a proved event came from: `lake`, `pin-deleted`, or
+/// `pin-unread`.
+pub const PROOF_FROM_HEADER: &str = "yagura-proof-from";
+
+/// Whose account acts, until there are accounts.
+const LOCAL_USER: &str = "local";
 
 pub(crate) async fn state(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
     blocking(move || Ok(Json(api.node.ledger_state()))).await
@@ -37,8 +45,27 @@ pub(crate) async fn proof(
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.proof\"")),
+        (HeaderName::from_static(PROOF_FROM_HEADER), proof.from.as_str().to_owned()),
     ];
-    Ok((headers, proof).into_response())
+    Ok((headers, proof.text).into_response())
+}
+
+pub(crate) async fn pins(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.pins()))).await
+}
+
+pub(crate) async fn pin(
+    State(api): State<Api>,
+    Said(request): Said<PinRequest>,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.pin(&request, LOCAL_USER)?))).await
+}
+
+pub(crate) async fn unpin(
+    State(api): State<Api>,
+    Said(request): Said<UnpinRequest>,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || Ok(Json(api.node.unpin(&request, LOCAL_USER)?))).await
 }
 
 #[derive(Default, Deserialize)]

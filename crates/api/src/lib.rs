@@ -31,6 +31,7 @@ mod status;
 pub use counters::{HttpCounters, HttpCounts};
 pub use error::ApiError;
 pub use guard::REQUEST_HEADER;
+pub use ledger::PROOF_FROM_HEADER;
 pub use server::{ServeOptions, serve};
 pub use status::{Counting, Listener};
 
@@ -137,6 +138,8 @@ pub fn router(
         .route("/api/v1/rules/reload", post(rules::reload))
         .route("/api/v1/ledger", get(ledger::state))
         .route("/api/v1/verify", post(ledger::verify))
+        .route("/api/v1/pins", get(ledger::pins).post(ledger::pin))
+        .route("/api/v1/pins/remove", post(ledger::unpin))
         .route("/api/v1/ingest", post(ingest::ingest))
         .route("/api/v1/streams/{*stream}", get(ingest::stream))
         .route("/api/v1/import", post(ingest::import))

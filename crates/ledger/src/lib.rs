@@ -6,7 +6,7 @@
 //!
 //! * [`LeafHasher`], [`BatchTree`], [`BatchHeader`]: an event's hash, a batch's root, a batch's text.
 //! * [`Log`]: headers appended to a tiled log on disk, signed in [`Checkpoint`]s.
-//! * [`EventProof`]: one file that proves one event, offline.
+//! * [`EventProof`]: one file that proves one event, offline; [`InnerProof`]: the half of it that a pin keeps.
 //! * [`LogVerifier`], [`verify_batch`]: recompute everything and name what is wrong.
 //!
 //! The formats are specified in `docs/format/ledger.md`. All modules but `store`, `key` and
@@ -30,6 +30,7 @@ mod error;
 mod finding;
 mod hash;
 mod header;
+mod inner;
 mod key;
 mod leaf;
 pub mod limits;
@@ -46,6 +47,7 @@ pub use error::LedgerError;
 pub use finding::{Finding, Problem};
 pub use hash::{Hash, HashError};
 pub use header::{BatchHeader, HeaderError};
+pub use inner::InnerProof;
 pub use leaf::{EventLeaf, LeafError, LeafHasher, event_leaf_hash, leaf_salt};
 pub use note::{NoteError, SigningKey, VerifierKey};
 pub use proof::{EventProof, EventProofError, ProvenEvent, TlogProof};

@@ -40,5 +40,5 @@ pub const FINDINGS_MAX: usize = 1_000;
 /// Most nodes in a Merkle path (a tree has fewer than 2^64 leaves).
 pub const PATH_HASHES_MAX: usize = 64;
 
-/// Longest event proof that is read, in bytes: the longest record, base64, and its company.
+/// Longest event proof or pin that is read, in bytes: the longest record, base64, and its company.
 pub const PROOF_BYTES_MAX: usize = 2 * 1024 * 1024;

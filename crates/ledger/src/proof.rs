@@ -1,14 +1,11 @@
 //! Proofs that leave the house: of a header (c2sp.org/tlog-proof) and of one event.
 
-use crate::hash::{decode_base64, encode_base64};
 use crate::limits::{PATH_HASHES_MAX, PROOF_BYTES_MAX};
 use crate::text::Lines;
-use crate::tree::{root_from_path, verify_inclusion};
+use crate::tree::verify_inclusion;
 use crate::{
-    BatchHeader, BatchTree, Checkpoint, EventLeaf, Hash, LeafHasher, NoteError, ProofError,
-    VerifierKey,
+    BatchHeader, Checkpoint, EventLeaf, Hash, InnerProof, NoteError, ProofError, VerifierKey,
 };
-use std::fmt::Write as _;
 use yagura_event::Record;
 
 const TLOG_PROOF: &str = "c2sp.org/tlog-proof@v1";
@@ -29,6 +26,9 @@ pub enum EventProofError {
     /// The text is not a proof in its only spelling.
     #[error("not an event proof: bad or missing {0:?}")]
     Malformed(&'static str),
+    /// The text is not a pin in its only spelling.
+    #[error("not a pin: bad or missing {0:?}")]
+    NotAPin(&'static str),
     /// The event's leaf is not the one its batch was sealed with.
     #[error("the event was changed, or is not of this batch: {0}")]
     Event(ProofError),
@@ -105,9 +105,7 @@ impl TlogProof {
 /// Proof that one event is in the log; a file that stands alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventProof {
-    leaf: Vec<u8>,
-    path: Vec<Hash>,
-    header: String,
+    inner: InnerProof,
     outer: TlogProof,
 }
 
@@ -133,46 +131,23 @@ impl EventProof {
         index: u32,
         outer: TlogProof,
     ) -> Option<EventProof> {
-        let mut hasher = LeafHasher::new(&header.stream, header.batch, batch_salt);
-        let mut leaf = None;
-        let mut hashes = Vec::new();
-        for (at, record) in (0u32..).zip(records) {
-            hashes.push(hasher.hash(at, record));
-            if at == index {
-                leaf = Some(hasher.leaf(at, record));
-            }
-        }
-        let path = BatchTree::path(&hashes, u64::from(index))?;
-        Some(EventProof { leaf: leaf?, path, header: header.encode(), outer })
+        let inner = InnerProof::build(header, batch_salt, records, index)?;
+        Some(EventProof { inner, outer })
+    }
+
+    /// The proof that an inner one becomes with the proof of its header.
+    pub fn new(inner: InnerProof, outer: TlogProof) -> EventProof {
+        EventProof { inner, outer }
     }
 
     /// The text of the proof.
     pub fn encode(&self) -> String {
-        let mut text = String::with_capacity(2 * self.leaf.len() + 8 * 1024);
-        let mut line = |line: &str| {
+        let mut text = String::with_capacity(2 * self.leaf().len() + 8 * 1024);
+        for line in [MAGIC].into_iter().chain(PREFACE).chain([""]) {
             text.push_str(line);
             text.push('\n');
-        };
-        line(MAGIC);
-        PREFACE.into_iter().for_each(&mut line);
-        line("");
-        let id = EventLeaf::parse(&self.leaf).map(|leaf| leaf.id.to_string());
-        line(&format!("event {}", id.as_deref().unwrap_or("unreadable")));
-        match readable(&self.leaf) {
-            Some(leaf) => {
-                line(&format!("leaf text {}", leaf.len()));
-                line(leaf);
-            }
-            None => {
-                let leaf = encode_base64(&self.leaf);
-                line(&format!("leaf base64 {}", leaf.len()));
-                line(&leaf);
-            }
         }
-        line(&format!("path {}", self.path.len()));
-        self.path.iter().for_each(|hash| line(&hash.to_string()));
-        // Proof for the ignored result: writing to a String does not fail.
-        let _ = write!(text, "header {}\n{}", self.header.len(), self.header);
+        self.inner.write(&mut text);
         text.push_str(&self.outer.encode());
         text
     }
@@ -195,81 +170,33 @@ impl EventProof {
             lines.exactly(line)?;
         }
         lines.exactly("")?;
-        lines.value("event")?;
-        let (form, length) = lines.value("leaf")?.split_once(' ').ok_or("leaf")?;
-        let leaf = take(&mut lines, length, "leaf")?;
-        let leaf = match form {
-            "text" => leaf.as_bytes().to_vec(),
-            "base64" => decode_base64(leaf).ok_or("leaf")?,
-            _ => return Err("leaf"),
-        };
-        EventLeaf::parse(&leaf).map_err(|_| "leaf")?;
-        lines.exactly("")?;
-        let mut path = Vec::new();
-        for _ in
-            0..lines.number("path").ok().filter(|&n| n <= PATH_HASHES_MAX as u64).ok_or("path")?
-        {
-            path.push(lines.line().ok_or("path")?.parse().map_err(|_| "path")?);
-        }
-        let length = lines.value("header")?;
-        let header = take(&mut lines, length, "header")?.to_owned();
-        BatchHeader::parse(&header).map_err(|_| "header")?;
+        let inner = InnerProof::read(&mut lines)?;
         let outer = TlogProof::parse_lines(lines.rest())?;
-        Ok(EventProof { leaf, path, header, outer })
+        Ok(EventProof { inner, outer })
     }
 
     /// Checks everything, offline. `key` must come from somewhere the log's operator cannot change.
     pub fn verify(&self, key: &VerifierKey) -> Result<ProvenEvent, EventProofError> {
-        use EventProofError::{Event, Malformed, Mismatch};
-        let leaf = EventLeaf::parse(&self.leaf).map_err(|_| Malformed("leaf"))?;
-        let header = BatchHeader::parse(&self.header).map_err(|_| Malformed("header"))?;
-        if leaf.id.batch != header.batch {
-            return Err(Mismatch("batch"));
-        }
-        if leaf.id.stream != header.stream {
-            return Err(Mismatch("stream"));
-        }
-        let (index, count) = (u64::from(leaf.id.index), u64::from(header.count));
-        let root = root_from_path(Hash::leaf(&self.leaf), index, count, &self.path);
-        if root.map_err(Event)? != header.root {
-            return Err(Event(ProofError::Root));
-        }
-        let checkpoint = self.outer.verify(Hash::leaf(self.header.as_bytes()), key)?;
+        let (leaf, header) = self.inner.verify()?;
+        let checkpoint = self.outer.verify(Hash::leaf(self.header().as_bytes()), key)?;
         if header.log != *checkpoint.origin() {
-            return Err(Mismatch("log"));
+            return Err(EventProofError::Mismatch("log"));
         }
         Ok(ProvenEvent { leaf, header, checkpoint })
     }
 
     /// The event leaf, exactly.
     pub fn leaf(&self) -> &[u8] {
-        &self.leaf
+        self.inner.leaf()
     }
 
     /// The batch header's text.
     pub fn header(&self) -> &str {
-        &self.header
+        self.inner.header()
     }
 
     /// The proof of the header.
     pub fn outer(&self) -> &TlogProof {
         &self.outer
     }
-}
-
-/// Takes the bytes whose number `length` states.
-fn take<'a>(
-    lines: &mut Lines<'a>,
-    length: &str,
-    what: &'static str,
-) -> Result<&'a str, &'static str> {
-    let length = crate::text::decimal(length).and_then(|length| usize::try_from(length).ok());
-    length.and_then(|length| lines.bytes(length)).ok_or(what)
-}
-
-/// The leaf as text, if showing it in a terminal can do no harm.
-fn readable(leaf: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(leaf).ok()?;
-    let harmless = |c: char| !c.is_control() || c == '\n' || c == '\t';
-    text.chars().all(harmless).then_some(text)
 }

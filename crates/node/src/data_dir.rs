@@ -73,6 +73,11 @@ impl DataDir {
         self.root.join("inventory")
     }
 
+    /// Pinned events.
+    pub fn pins(&self) -> PathBuf {
+        self.root.join("pins")
+    }
+
     /// What correlations have counted.
     pub fn correlation(&self) -> PathBuf {
         self.root.join("correlation")

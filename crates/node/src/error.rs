@@ -71,6 +71,10 @@ pub enum NodeError {
     /// A backup, a restore, or how the logs of a restored directory go on.
     #[error("{0}")]
     Backup(Words),
+    /// The file of a pin that is not what was written, or an event that cannot be pinned because it does
+    /// not lead to the root of its batch. Shown to the caller.
+    #[error("{0}")]
+    Pin(Words),
     /// The audit log did not take what was to be recorded.
     #[error("not recorded: {0}")]
     NotRecorded(String),
@@ -102,7 +106,7 @@ impl NodeError {
             NodeError::Lake(error) => return error.words(),
             NodeError::Query(error) => error.render(Lang::Ja),
             NodeError::Export(error) => return error.words(),
-            NodeError::Backup(words) => return words.clone(),
+            NodeError::Backup(words) | NodeError::Pin(words) => return words.clone(),
             NodeError::Io { path, source } => {
                 format!("{} を読み書きできません（{}）", path.display(), Words::from(source).ja())
             }

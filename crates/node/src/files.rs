@@ -1,12 +1,12 @@
 //! Files that are finished once and never change, their digests in the audit log: lists of indicators,
-//! what hunts were asked for, inventories. Whatever a crash leaves of writing or removing one, [`tidy`] knows
-//! which it was.
+//! what hunts were asked for, inventories, pins. Whatever a crash leaves of writing or removing one, [`tidy`]
+//! knows which it was.
 
 use crate::audit::{Audit, FileDigest};
 use crate::verify::digest_of;
 use crate::{DataDir, NodeError};
 use std::fs::File;
-use std::io::{BufWriter, IntoInnerError};
+use std::io::{BufWriter, IntoInnerError, Write};
 use std::path::{Path, PathBuf};
 
 /// Ending of a file that is not finished, or is being removed.
@@ -34,26 +34,67 @@ pub(crate) fn write(
     fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> Result<(), NodeError> {
     let dir = path.parent().unwrap_or(data.root());
-    if !dir.try_exists().map_err(failed(dir))? {
-        std::fs::create_dir_all(dir).map_err(failed(dir))?;
-        // Else a power cut may take the directory with what was recorded to be in it. All of them lie
-        // directly below the data directory.
-        sync(data.root())?;
-    }
+    make(data, dir)?;
     let new = unfinished(path);
-    let written = (|| -> std::io::Result<()> {
-        let mut out = BufWriter::new(File::create(&new)?);
-        fill(&mut out)?;
-        out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()
-    })();
-    if let Err(source) = written {
-        let _ = std::fs::remove_file(&new);
-        return Err(NodeError::Io { path: new, source });
-    }
+    write_new(&new, fill)?;
     let mut digest = digest_of(data, &new)?;
     digest.path = data.relative(path);
     audit.record_files(&[digest])?;
     rename(&new, path, dir)
+}
+
+/// Writes several files of one directory as [`write()`] does each: those of which a crash finds the digest
+/// recorded are whole, and of the others nothing is left.
+pub(crate) fn write_all(
+    data: &DataDir,
+    audit: &Audit,
+    dir: &Path,
+    files: &[(PathBuf, String)],
+) -> Result<(), NodeError> {
+    make(data, dir)?;
+    let mut digests = Vec::with_capacity(files.len());
+    let written = files.iter().try_for_each(|(path, text)| {
+        let new = unfinished(path);
+        write_new(&new, |out| out.write_all(text.as_bytes()))?;
+        digests.push(FileDigest { path: data.relative(path), ..digest_of(data, &new)? });
+        Ok(())
+    });
+    if let Err(error) = written {
+        for (path, _) in files {
+            let _ = std::fs::remove_file(unfinished(path));
+        }
+        return Err(error);
+    }
+    audit.record_files(&digests)?;
+    for (path, _) in files {
+        std::fs::rename(unfinished(path), path).map_err(failed(path))?;
+    }
+    sync(dir)
+}
+
+/// Makes a directory that lies directly below the data directory, as all of them do.
+fn make(data: &DataDir, dir: &Path) -> Result<(), NodeError> {
+    if !dir.try_exists().map_err(failed(dir))? {
+        std::fs::create_dir_all(dir).map_err(failed(dir))?;
+        // Else a power cut may take the directory with what was recorded to be in it.
+        sync(data.root())?;
+    }
+    Ok(())
+}
+
+fn write_new(
+    new: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> Result<(), NodeError> {
+    let written = (|| -> std::io::Result<()> {
+        let mut out = BufWriter::new(File::create(new)?);
+        fill(&mut out)?;
+        out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()
+    })();
+    written.map_err(|source| {
+        let _ = std::fs::remove_file(new);
+        NodeError::Io { path: new.to_owned(), source }
+    })
 }
 
 /// Writes a file below `dir` that `name` names by a number that is free. Answers its place below the
@@ -87,6 +128,41 @@ pub(crate) fn remove(data: &DataDir, audit: &Audit, path: &Path) -> Result<(), N
     rename(path, &old, path.parent().unwrap_or(data.root()))?;
     audit.record_removed(&[data.relative(path)])?;
     std::fs::remove_file(&old).map_err(failed(&old))
+}
+
+/// Removes several files of one directory as [`remove`] does each. One that is missing already is recorded as
+/// removed all the same: nobody looks for it any more.
+pub(crate) fn remove_all(
+    data: &DataDir,
+    audit: &Audit,
+    dir: &Path,
+    paths: &[PathBuf],
+) -> Result<(), NodeError> {
+    let mut going = Vec::with_capacity(paths.len());
+    for path in paths.iter().filter(|path| audit.has_file(&data.relative(path))) {
+        match std::fs::rename(path, unfinished(path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(path)(error));
+            }
+            _ => going.push(path),
+        }
+    }
+    if going.is_empty() {
+        return Ok(());
+    }
+    if dir.try_exists().map_err(failed(dir))? {
+        sync(dir)?;
+    }
+    audit.record_removed(&going.iter().map(|path| data.relative(path)).collect::<Vec<_>>())?;
+    for path in going {
+        match std::fs::remove_file(unfinished(path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn rename(from: &Path, to: &Path, dir: &Path) -> Result<(), NodeError> {
@@ -124,7 +200,7 @@ pub(crate) fn tidy<'a>(
     data: &DataDir,
     recorded: impl Fn(&str) -> Option<&'a FileDigest>,
 ) -> Result<(), NodeError> {
-    for dir in [data.indicators(), data.hunts(), data.inventory()] {
+    for dir in [data.indicators(), data.hunts(), data.inventory(), data.pins()] {
         let Ok(entries) = std::fs::read_dir(dir) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.extension().is_none_or(|ending| ending != UNFINISHED) {

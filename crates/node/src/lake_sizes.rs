@@ -127,7 +127,7 @@ impl Node {
 
     /// What must be held while files are removed. The server's own removing takes a moment, a
     /// verification much longer.
-    fn wait_to_remove(&self) -> Result<MutexGuard<'_, ()>, NodeError> {
+    pub(crate) fn wait_to_remove(&self) -> Result<MutexGuard<'_, ()>, NodeError> {
         let began = Instant::now();
         loop {
             if let Some(free) = self.free_to_remove() {

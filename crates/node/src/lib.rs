@@ -31,7 +31,9 @@ mod limits;
 mod node;
 mod options;
 mod permalink;
+pub mod pins;
 mod pipeline;
+mod prove;
 mod reprocess;
 pub mod retention;
 mod rhythm;
@@ -63,6 +65,7 @@ pub use limits::{INVENTORY_SHOWN_MAX, PAGE_BYTES_MAX};
 pub use node::Node;
 pub use options::NodeOptions;
 pub use pipeline::{OUTPUT_QUEUE_MAX, PipelineCounters};
+pub use prove::{Proof, ProofFrom};
 pub use reprocess::ReprocessRequest;
 pub use retention::RetentionSettings;
 pub use rows::{

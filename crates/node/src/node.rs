@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use yagura_desk::Desk;
 use yagura_detect::Engine;
-use yagura_event::{Clock, EventId, FieldDictionary, UtcMicros};
+use yagura_event::{Clock, FieldDictionary, UtcMicros};
 use yagura_journal::{DirLock, Journal, JournalOptions, RecoveryReport};
 use yagura_lake::{Lake, LakeOptions};
-use yagura_ledger::{EventProof, Log};
+use yagura_ledger::Log;
 use yagura_normalize::{Described, Normalizer, PARSER_VERSION};
 use yagura_query::Searcher;
 
@@ -41,6 +41,7 @@ pub struct Node {
     pub(crate) rereading: crate::reprocess::Rereading,
     pub(crate) compacting: crate::compaction::Compacting,
     retaining: Arc<crate::retention::Retaining>,
+    pins: crate::pins::Pins,
     tiers: crate::tiers::Tiers,
     pub(crate) rules: Rules,
     pub(crate) journal: Journal,
@@ -140,6 +141,7 @@ impl Node {
         let mut saved = crate::saved::Fold::default();
         let mut retention = crate::retention::RetentionFold::default();
         let mut cold = crate::tiers::RecordedCold::default();
+        let mut pins = crate::pins::PinFold::default();
         for entry in &entries {
             desk.replay(entry);
             hunts.replay(entry);
@@ -150,6 +152,7 @@ impl Node {
             saved.replay(entry);
             retention.replay(entry);
             cold.replay(entry);
+            pins.replay(entry);
         }
         drop(entries);
         // A crash may have come between an alert and the chain it completed.
@@ -158,6 +161,9 @@ impl Node {
         }
         if !is_looked_at {
             keys::record(&data, &audit)?;
+            if let Err(error) = crate::pins::tidy(&data, &audit, &pins) {
+                tracing::error!(%error, "what a crash left of pins stays until the next start");
+            }
         }
         if let Admission::Released(entry) = &admission {
             keys::retire(&data, &audit)?;
@@ -317,6 +323,7 @@ impl Node {
             rereading: crate::reprocess::Rereading::default(),
             compacting,
             retaining,
+            pins: crate::pins::Pins::new(pins),
             tiers,
             rules,
             journal,
@@ -499,6 +506,10 @@ impl Node {
         &self.retaining
     }
 
+    pub(crate) fn pinning(&self) -> &crate::pins::Pins {
+        &self.pins
+    }
+
     pub(crate) fn tiers(&self) -> &crate::tiers::Tiers {
         &self.tiers
     }
@@ -553,47 +564,6 @@ impl Node {
         let _ = self.journal.mark()?.recv();
         let pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         pipeline.flush().map(|_| ())
-    }
-
-    /// An offline proof of one event: a text that `docs/format/verify.py` checks. Blocks; an open
-    /// batch is sealed and a checkpoint signed first.
-    pub fn prove(&self, id: &EventId) -> Result<String, NodeError> {
-        let missing = || {
-            let deleted = self.retaining.fold().deleted().has(&id.stream, id.batch);
-            let (en, ja) = match deleted {
-                true => (
-                    ": its batch was deleted, which is recorded",
-                    "（バッチを削除した記録があります）",
-                ),
-                false => ("", ""),
-            };
-            NodeError::NotFound {
-                message: format!("there is no event {id}{en}"),
-                message_ja: format!("イベント {id} はありません{ja}"),
-            }
-        };
-        let stored = match self.lake.stored_batch(id.batch) {
-            Err(yagura_lake::LakeError::NoSuchBatch(_)) => return Err(missing()),
-            stored => stored?,
-        };
-        let known = stored.stream == id.stream
-            && stored.records.iter().any(|(index, _)| *index == id.index);
-        if !known {
-            return Err(missing());
-        }
-        if self.events_log.leaf_of_batch(id.batch)?.is_none() {
-            self.journal.seal(&id.stream)?;
-        }
-        self.events_log.publish()?;
-        let leaf = self.events_log.leaf_of_batch(id.batch)?.ok_or_else(missing)?;
-        let header = self.events_log.header(leaf)?;
-        // Records may have joined the batch between the first look and its sealing.
-        let stored = self.lake.stored_batch(id.batch)?;
-        let outer = self.events_log.inclusion_proof(leaf)?;
-        let records = stored.records.iter().map(|(_, record)| record);
-        let proof = EventProof::build(&header, &stored.batch_salt, records, id.index, outer)
-            .ok_or_else(missing)?;
-        Ok(proof.encode())
     }
 
     /// The state of both logs, for screens.

@@ -3,12 +3,14 @@
 //! with.
 
 mod cold;
+mod pins;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use crate::audit::{FileDigest, FileDigests};
 use crate::backup::mark::{self, Found};
+use crate::pins::PinFold;
 use crate::retention::DeletedBatches;
 use crate::{DataDir, Node, NodeError, keys};
 use serde::Serialize;
@@ -175,6 +177,7 @@ impl Node {
         verifier.contents(events, audit, Some(self.lake()))?;
         if verifier.is_unsettled() {
             // While no file is between being written and being recorded.
+            let _pins = self.pinning().pause();
             let _still = self.pause_table();
             verifier.settle();
         }
@@ -205,6 +208,10 @@ const DELETED: Name =
 const CORRELATION: Name = ("the state of correlations", "相関ルールの状態");
 const FORWARD: Name = ("the places of forwarding", "転送の到達位置");
 const SOURCES: Name = ("the state of sources", "送信元の状態");
+const PINS: Name = (
+    "pinned events, against their batches' roots",
+    "ピン留めしたイベント（バッチのルートとの照合）",
+);
 const EVENT: Name = ("the event's proof", "イベントの証明");
 
 struct Verifier<'a> {
@@ -217,6 +224,8 @@ struct Verifier<'a> {
     report: VerifyReport,
     /// What the audit log says was deleted.
     deleted: DeletedBatches,
+    /// And what it says is pinned.
+    pins: PinFold,
     /// Files that are missing, and files that nobody knows, as far as that can be said while a server
     /// writes: it may have removed or made them since the records were read.
     unsettled: (Vec<String>, Vec<String>),
@@ -231,6 +240,7 @@ impl<'a> Verifier<'a> {
             restored: None,
             report: VerifyReport { at, ..VerifyReport::default() },
             deleted: DeletedBatches::default(),
+            pins: PinFold::default(),
             unsettled: (Vec::new(), Vec::new()),
         }
     }
@@ -365,7 +375,7 @@ impl<'a> Verifier<'a> {
         lake: Option<&Lake>,
     ) -> Result<(), NodeError> {
         if let Some(event) = self.scope.event.clone() {
-            self.deletions();
+            self.fold();
             self.event(&event, events, lake);
             return Ok(());
         }
@@ -382,6 +392,7 @@ impl<'a> Verifier<'a> {
         self.segments(JOURNAL, &self.data.journal(), events, Expect::Unretired);
         let in_lake = self.batches(events, lake);
         self.presence(events, &in_lake);
+        self.pins(events);
         Ok(())
     }
 
@@ -427,6 +438,7 @@ impl<'a> Verifier<'a> {
                 for record in runs.flatten().flat_map(|run| run.records) {
                     digests.replay(&record.bytes);
                     self.deleted.replay(&record.bytes);
+                    self.pins.replay(&record.bytes);
                 }
             }
             Err(error) => self.wrong(AUDIT, self.data.relative(&dir), error),
@@ -670,6 +682,7 @@ impl<'a> Verifier<'a> {
                 let place = place.unwrap_or_else(|| LAKE_FILES.0.to_owned());
                 return self.wrong(EVENT, format!("{place}, event {id}"), error);
             }
+            Ok(None) if self.pins.has(id) => return self.pinned_event(id, events),
             Ok(None) if self.was_deleted(id, events) => {
                 self.report.notes.push(Finding {
                     place: id.to_string(),
@@ -714,12 +727,13 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Folds what was deleted out of the audit journal.
-    fn deletions(&mut self) {
+    /// Folds what was deleted and what is pinned out of the audit journal.
+    fn fold(&mut self) {
         let dir = self.data.audit();
         let Ok(runs) = yagura_journal::read_segments(&dir) else { return };
         for record in runs.flatten().flat_map(|run| run.records) {
             self.deleted.replay(&record.bytes);
+            self.pins.replay(&record.bytes);
         }
     }
 

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use yagura_enrich::Kind;
 use yagura_event::{Clock, EventId, Lang, StreamName, SystemClock};
 use yagura_node::{
-    ActsFound, ActsQuery, DataDir, KeepRaw, Node, NodeError, NodeOptions, Page, SearchEnd,
-    SearchQuery, SortOrder, TierOptions, VerifyScope,
+    ActsFound, ActsQuery, DataDir, KeepRaw, Node, NodeError, NodeOptions, Page, ProofFrom,
+    SearchEnd, SearchQuery, SortOrder, TierOptions, VerifyScope,
 };
 
 /// A place that is open.
@@ -315,13 +315,19 @@ impl Backend {
         }
     }
 
-    pub async fn prove(&self, id: &EventId) -> Result<Vec<u8>> {
+    /// The text of a proof, and where the event's bytes came from.
+    pub async fn prove(&self, id: &EventId) -> Result<(Vec<u8>, ProofFrom)> {
         match self {
-            Backend::Remote(client) => client.bytes(&format!("/api/v1/events/{id}/proof")).await,
+            Backend::Remote(client) => {
+                let path = format!("/api/v1/events/{id}/proof");
+                let (proof, from) = client.bytes_with(&path, yagura_api::PROOF_FROM_HEADER).await?;
+                Ok((proof, ProofFrom::of_word(&from)))
+            }
             Backend::Local(node, lang) => {
                 let (node, id) = (node.clone(), id.clone());
                 let proof = tokio::task::spawn_blocking(move || node.prove(&id)).await?;
-                Ok(proof.map_err(|error| said(error, *lang))?.into_bytes())
+                let proof = proof.map_err(|error| said(error, *lang))?;
+                Ok((proof.text.into_bytes(), proof.from))
             }
         }
     }

@@ -74,9 +74,12 @@ impl Client {
         self.json(request).await
     }
 
-    pub async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+    /// The bytes of an answer, and the value of one of its headers; empty where it has none.
+    pub async fn bytes_with(&self, path: &str, header: &str) -> Result<(Vec<u8>, String)> {
         let answer = self.send(self.request(reqwest::Method::GET, path)).await?;
-        Ok(answer.bytes().await.with_context(|| self.broke_off())?.to_vec())
+        let value = answer.headers().get(header).and_then(|value| value.to_str().ok());
+        let value = value.unwrap_or_default().to_owned();
+        Ok((answer.bytes().await.with_context(|| self.broke_off())?.to_vec(), value))
     }
 
     /// Writes a file to `out` as the server sends it. With a body it is asked for by POST.

@@ -94,7 +94,7 @@ enum Command {
     Retention(commands::retention::Retention),
     /// Keep events from being deleted: legal holds
     Hold(commands::hold::HoldCommand),
-    /// Decide how the logs of a restored directory go on
+    /// Pin events as evidence, and decide how the logs of a restored directory go on
     Ledger(commands::ledger::LedgerCommand),
     /// Check that nothing stored was changed, lost or reordered
     Verify(commands::verify::Verify),

@@ -6,6 +6,7 @@ mod common;
 mod damage;
 mod epoch;
 mod log;
+mod pin;
 mod proof;
 mod texts;
 mod tree;

@@ -184,6 +184,7 @@ pub(crate) fn is_place(path: &str) -> bool {
         data.indicators(),
         data.hunts(),
         data.inventory(),
+        data.pins(),
         data.correlation(),
         data.sources(),
         data.forward(),

@@ -88,11 +88,11 @@ impl Source {
             if is_secret && !with_keys {
                 continue;
             }
-            // Files of the table stay for as long as `kept` is held, and are many.
-            let file = match path.starts_with(data.lake()) {
-                true => None,
-                false => Some(open_recorded(&path)?),
-            };
+            // Files of the table and pins stay for as long as `kept` is held, and are many; a pin may be
+            // about to get its name.
+            let stays = path.starts_with(data.lake())
+                || path.starts_with(data.pins()) && matches!(path.try_exists(), Ok(true));
+            let file = if stays { None } else { Some(open_recorded(&path)?) };
             add(Item { path: recorded.path.clone(), file, length: None, recorded: Some(recorded) });
         }
         let mut heads = Vec::new();

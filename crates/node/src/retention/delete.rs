@@ -56,6 +56,8 @@ pub(super) struct Chosen {
 pub(super) struct Counts {
     pub(super) batches: u64,
     pub(super) records: u64,
+    /// Pinned events among them: their bytes stay.
+    pub(super) pinned: u64,
     /// Batches that a hold keeps.
     pub(super) held: u64,
     /// Batches that the journal still has.
@@ -68,6 +70,7 @@ impl Counts {
     fn add(&mut self, other: Counts) {
         self.batches += other.batches;
         self.records += other.records;
+        self.pinned += other.pinned;
         self.held += other.held;
         self.in_journal += other.in_journal;
         self.changed.extend(other.changed);
@@ -77,6 +80,7 @@ impl Counts {
         json!({
             "batches": self.batches,
             "records": self.records,
+            "events.pinned": self.pinned,
             "batches.held": self.held,
             "batches.in_journal": self.in_journal,
             "files.changed": self.changed,
@@ -333,6 +337,7 @@ impl Node {
         counts.held += held.len() as u64;
         counts.batches += all.len() as u64;
         counts.records += report.rows;
+        counts.pinned += self.pinned_in(all.iter().copied());
         Ok(())
     }
 
@@ -352,10 +357,25 @@ impl Node {
         let mut entries = Vec::new();
         for one in step {
             let all = ranges(&self.shelf_of(&one.stream)?, &one.batches);
-            let deletions = deletions(one, &all, RANGES_PER_RECORD_MAX, now, who);
-            entries.extend(deletions.iter().map(|deletion| record(DELETED, deletion)));
+            for mut deletion in deletions(one, &all, RANGES_PER_RECORD_MAX, now, who) {
+                let within = |kept: &&Kept| {
+                    deletion
+                        .ranges
+                        .iter()
+                        .any(|(first, last)| (*first..=*last).contains(&kept.batch))
+                };
+                let of = one.batches.iter().filter(within);
+                deletion.pinned = self.pinned_in(of.map(|kept| kept.batch));
+                entries.push(record(DELETED, &deletion));
+            }
         }
         Ok(entries)
+    }
+
+    /// How many events of these batches are pinned: they stay provable when the batches go.
+    pub(super) fn pinned_in(&self, batches: impl Iterator<Item = u64>) -> u64 {
+        let fold = self.pinning().fold();
+        batches.map(|batch| fold.of_batch(batch)).sum()
     }
 
     /// Finishes deletions that are recorded and that a crash kept from being done.
@@ -475,6 +495,7 @@ fn deletions(
             ranges: part.to_vec(),
             batches: of.len() as u64,
             records: of.iter().map(|kept| u64::from(kept.records)).sum(),
+            pinned: 0,
             first_received: of.iter().map(|kept| kept.first).min().unwrap_or(now),
             last_received: of.iter().map(|kept| kept.last).max().unwrap_or(now),
             because: one.because.clone(),

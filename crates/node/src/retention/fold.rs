@@ -135,6 +135,9 @@ pub(crate) struct Deletion {
     pub(crate) ranges: Vec<(u64, u64)>,
     pub(crate) batches: u64,
     pub(crate) records: u64,
+    /// Pinned events among them: their bytes and proofs stay.
+    #[serde(default)]
+    pub(crate) pinned: u64,
     pub(crate) first_received: UtcMicros,
     pub(crate) last_received: UtcMicros,
     /// The policy, or the request and both names.

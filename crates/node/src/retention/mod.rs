@@ -155,7 +155,6 @@ fn write_into(fold: &mut RetentionFold, audit: &Audit, entries: &[Value]) -> Res
     Ok(())
 }
 
-/// What a text names.
 /// Whether these policies are not the ones that were configured last.
 fn is_new(fold: &RetentionFold, asked: &RetentionSettings) -> Result<bool, NodeError> {
     let is_new = match fold.is_configured() {
@@ -177,8 +176,9 @@ fn is_new(fold: &RetentionFold, asked: &RetentionSettings) -> Result<bool, NodeE
     Ok(is_new)
 }
 
+/// What a text names.
 #[derive(Debug, Clone, Copy)]
-enum Named {
+pub(crate) enum Named {
     Person,
     Hold,
     Host,
@@ -186,7 +186,7 @@ enum Named {
 }
 
 /// A name without blanks around it.
-fn checked_name(text: &str, what: Named) -> Result<String, NodeError> {
+pub(crate) fn checked_name(text: &str, what: Named) -> Result<String, NodeError> {
     let text = text.trim();
     if !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control) {
         return Ok(text.to_owned());
@@ -203,7 +203,7 @@ fn checked_name(text: &str, what: Named) -> Result<String, NodeError> {
     ))
 }
 
-fn checked_reason(text: &str) -> Result<String, NodeError> {
+pub(crate) fn checked_reason(text: &str) -> Result<String, NodeError> {
     let text = text.trim();
     if !text.is_empty() && text.len() <= REASON_BYTES_MAX {
         return Ok(text.to_owned());

@@ -70,9 +70,30 @@ impl Node {
     /// Requests, newest first.
     pub fn retention_requests(&self) -> Value {
         let now = self.clock().now();
-        let fold = self.retaining().fold();
-        let shown: Vec<Value> = fold.requests().map(|request| request.shown(now)).collect();
+        let requests: Vec<Request> = self.retaining().fold().requests().cloned().collect();
+        let shown: Vec<Value> =
+            requests.iter().map(|request| self.shown_with_preview(request, now)).collect();
         json!({ "requests": shown })
+    }
+
+    /// With what would go of a deletion that is not done: batches, events, and those of them that are
+    /// pinned, whose bytes and proofs stay. What a hold keeps is found when it runs.
+    fn shown_with_preview(&self, request: &Request, now: UtcMicros) -> Value {
+        let mut shown = request.shown(now);
+        let is_ahead = matches!(request.state(now), "open" | "approved");
+        // Where the ledger does not read, the deletion will say so.
+        if let Wanted::Delete { stream, before } = &request.wanted
+            && is_ahead
+            && let Ok(kept) = self.shelf_of(stream)
+        {
+            let going: Vec<_> = kept.iter().filter(|kept| kept.last < *before).collect();
+            shown["preview"] = json!({
+                "batches": going.len(),
+                "records": going.iter().map(|kept| u64::from(kept.records)).sum::<u64>(),
+                "events.pinned": self.pinned_in(going.iter().map(|kept| kept.batch)),
+            });
+        }
+        shown
     }
 
     /// Asks that old batches of a stream be deleted. Nothing goes until another person approves.
@@ -174,7 +195,7 @@ impl Node {
             };
             Ok((record(ASKED, &request), request))
         })?;
-        Ok(request.shown(now))
+        Ok(self.shown_with_preview(&request, now))
     }
 
     /// Approves a request of another person; a deletion is then done at once. Blocks.

@@ -145,7 +145,7 @@ impl Verifier<'_> {
             let there = in_lake.contains(&header.batch) || in_journal.contains(&header.batch);
             if !there && self.live && !self.deleted.has(&header.stream, header.batch) {
                 // It may have been deleted since the records were read.
-                self.deletions();
+                self.fold();
             }
             if !there && self.deleted.has(&header.stream, header.batch) {
                 self.checked(DELETED, 1);

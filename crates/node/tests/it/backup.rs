@@ -172,7 +172,7 @@ async fn a_backup_comes_back_as_it_was() {
     let before = everything(&node).await;
     assert_eq!(before.len(), 180);
     let id: EventId = before[7]["event.id"].as_str().unwrap().parse().unwrap();
-    let proof = node.prove(&id).unwrap();
+    let proof = node.prove(&id).unwrap().text;
     node.close().unwrap();
 
     let told = restored(&target, &back);
@@ -186,7 +186,7 @@ async fn a_backup_comes_back_as_it_was() {
     let looking = look(&back);
     assert!(looking.is_looked_at());
     assert_eq!(everything(&looking).await, before);
-    let proved = looking.prove(&id).unwrap();
+    let proved = looking.prove(&id).unwrap().text;
     let key = VerifierKey::load(&data.join("keys/events.vkey")).unwrap();
     EventProof::parse(proof.as_bytes()).unwrap().verify(&key).unwrap();
     EventProof::parse(proved.as_bytes()).unwrap().verify(&key).unwrap();
@@ -417,7 +417,7 @@ async fn a_restored_log_does_not_fork() {
         let id: EventId = id.parse().unwrap();
         let key = if id.batch < EPOCH_BATCHES { first } else { second };
         let key = VerifierKey::load(&back.join(key)).unwrap();
-        let proof = EventProof::parse(node.prove(&id).unwrap().as_bytes()).unwrap();
+        let proof = EventProof::parse(node.prove(&id).unwrap().text.as_bytes()).unwrap();
         assert_eq!(proof.verify(&key).unwrap().leaf.id, id);
     }
     let report = node.verify(&VerifyScope::default()).unwrap();

@@ -129,7 +129,7 @@ async fn answers_proofs_and_rereading_are_as_before() {
     assert!(files(&node) < many && state["files_after"] == files(&node), "{state:#}");
     assert_eq!(everything(&node).await, before);
     let id = before[7]["event.id"].as_str().unwrap().parse().unwrap();
-    assert!(node.prove(&id).unwrap().contains("batch"));
+    assert!(node.prove(&id).unwrap().text.contains("batch"));
     let verified = node.verify(&VerifyScope::default()).unwrap();
     assert!(verified.ok, "{verified:#?}");
 

@@ -9,6 +9,7 @@ mod correlation;
 mod databases;
 mod enrichment;
 mod forward;
+mod pins;
 mod reopen;
 mod retention;
 mod rules;

@@ -1,7 +1,8 @@
-//! `yagura ledger`: how the logs of a restored directory go on.
+//! `yagura ledger`: pinned events, and how the logs of a restored directory go on.
 
 use crate::Place;
 use crate::backend::{node_options, said};
+use crate::commands::pin;
 use crate::config::Config;
 use crate::output::{Format, RowWriter, visible};
 use crate::told::misuse;
@@ -17,10 +18,14 @@ use yagura_node::{DataDir, NodeOptions, Release};
 /// `yagura ledger`
 #[derive(Args)]
 #[command(after_help = "\
+A pinned event stays provable when its batch is deleted; docs/retention.md tells more.
+
 A directory that was restored from a backup is read only until it is decided how its logs go on: they may
 have grown elsewhere since. docs/backup.md tells more.
 
 Examples:
+  yagura ledger pin syslog/42/7 --by sato --reason 'evidence'
+  yagura ledger pins
   yagura ledger continue --known-checkpoint events.checkpoint --known-checkpoint audit.checkpoint
   yagura ledger new-epoch --data /var/lib/yagura")]
 pub struct LedgerCommand {
@@ -30,6 +35,12 @@ pub struct LedgerCommand {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Keep events provable, whatever becomes of their batches
+    Pin(pin::Pin),
+    /// List pinned events, the newest first
+    Pins(pin::Pins),
+    /// Take pins back; that they were there stays on record
+    Unpin(pin::Unpin),
     /// Go on as before, proving that nothing was signed after the backup
     Continue(Continue),
     /// Go on under new keys: an epoch whose first header names the old head
@@ -77,6 +88,9 @@ struct NewEpoch {
 impl LedgerCommand {
     pub async fn run(self, lang: Lang) -> Result<ExitCode> {
         let (place, output, how) = match self.action {
+            Action::Pin(it) => return it.run(lang).await,
+            Action::Pins(it) => return it.run(lang).await,
+            Action::Unpin(it) => return it.run(lang).await,
             Action::Continue(it) => (it.place, it.output, Release::Continue(it.known_checkpoint)),
             Action::NewEpoch(it) => (it.place, it.output, Release::NewEpoch),
         };

@@ -14,6 +14,7 @@ pub mod job;
 pub mod lake;
 pub mod ledger;
 pub mod normalize;
+pub mod pin;
 pub mod prove;
 pub mod reprocess;
 pub mod retention;

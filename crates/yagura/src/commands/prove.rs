@@ -11,8 +11,9 @@ use yagura_event::{EventId, Lang};
 /// `yagura prove`
 #[derive(Args)]
 #[command(after_help = "\
-The proof is one text file. Check it anywhere, without Yagura, with docs/format/verify.py and the
-public key from DATA/keys/events.vkey (events.e2.vkey for what came after a restore in a new epoch).
+The proof is one text file, also of a pinned event whose batch was deleted. Check it anywhere, without
+Yagura, with docs/format/verify.py and the public key from DATA/keys/events.vkey (events.e2.vkey for what
+came after a restore in a new epoch).
 
 Example:
   yagura prove syslog/42/7 --out event.proof")]
@@ -33,7 +34,8 @@ impl Prove {
         let backend = Backend::open(&self.place, lang).await?;
         let proof = backend.prove(&id).await;
         backend.close().await;
-        let proof = proof?;
+        let (proof, from) = proof?;
+        super::pin::say_from(from, &id, lang);
         match &self.out {
             Some(path) => {
                 std::fs::write(path, proof).with_context(|| {

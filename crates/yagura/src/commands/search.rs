@@ -338,7 +338,7 @@ enum Printer {
 }
 
 /// Exit code of a search that Ctrl-C ended, as shells have it: 128 and SIGINT.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 impl Printer {
     fn new(output: EventFormat, columns: Vec<String>, lang: Lang, zone: TimeZone) -> Self {

@@ -25,6 +25,7 @@ mod lake;
 mod language;
 mod mappings;
 mod open_table;
+mod pins;
 mod retention;
 mod rules;
 #[path = "../../../lake/tests/it/support/s3.rs"]

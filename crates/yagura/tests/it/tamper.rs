@@ -36,6 +36,8 @@ fn any_changed_byte_is_found_and_its_file_named() {
         server.wait_for("192.0.2.7", round + 1);
         server.stop();
     }
+    let pin = ["ledger", "pin", "syslog/1/7", "--by", "sato", "--reason", "evidence"];
+    common::succeeded(&common::yagura(&original, &pin));
     // A second life that was killed: records that are in the journal only.
     let server = Server::start(&original, &[]);
     server.send_syslog(&["<13>Nov 21 11:00:00 web01 app: in the journal only"]);

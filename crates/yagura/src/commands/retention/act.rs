@@ -86,6 +86,21 @@ impl Asking {
 fn say_asked(asked: &Value, lang: Lang) -> Result<ExitCode> {
     let text = |key: &str| visible(asked[key].as_str().unwrap_or_default()).into_owned();
     let (id, until) = (text("request.id"), text("expires"));
+    let count = |key: &str| asked["preview"][key].as_u64().unwrap_or_default();
+    if asked["preview"].is_object() {
+        let (records, batches) = (count("records"), count("batches"));
+        match lang {
+            Lang::En => eprintln!(
+                "to go: {records} events in {batches} batches, unless a legal hold keeps them"
+            ),
+            Lang::Ja => {
+                eprintln!(
+                    "削除の対象: イベント{records}件（バッチ{batches}個。保全中のものは残ります）"
+                );
+            }
+        }
+    }
+    show::say_pinned(count("events.pinned"), lang);
     match lang {
         Lang::En => eprintln!(
             "{id} waits until {until} for another person: yagura retention approve {id} --by NAME"

@@ -228,6 +228,8 @@ pub fn requests(list: &Value, output: Format, zone: &TimeZone, lang: Lang) -> Re
                 ("内容", "what", json!(what)),
                 ("ストリーム", "stream", row["yagura.stream"].clone()),
                 ("これより前", "before", time(&row["before"], zone)),
+                ("対象", "events", row["preview"]["records"].clone()),
+                ("ピン留め", "pinned", row["preview"]["events.pinned"].clone()),
                 ("申請者", "asked by", row["user.name"].clone()),
                 ("理由", "reason", row["reason"].clone()),
                 ("承認者", "approved by", row["approved"]["user.name"].clone()),
@@ -253,6 +255,20 @@ pub fn counts(done: &Value, output: Format, lang: Lang) -> Result<ExitCode> {
     say_counts(done, lang)
 }
 
+/// Says that the bytes of pinned events outlive their batches.
+pub fn say_pinned(pinned: u64, lang: Lang) {
+    match (pinned, lang) {
+        (0, _) => {}
+        (_, Lang::En) => eprintln!(
+            "{pinned} of them are pinned: their bytes and proofs stay until they are unpinned (yagura ledger \
+             pins)"
+        ),
+        (_, Lang::Ja) => eprintln!(
+            "うち{pinned}件はピン留めされています。ピンを外すまで、内容と証明が残ります（yagura ledger pins）"
+        ),
+    }
+}
+
 /// Counts of a run; what could not be deleted ends with 1.
 pub fn say_counts(done: &Value, lang: Lang) -> Result<ExitCode> {
     let count = |key: &str| done[key].as_u64().unwrap_or_default();
@@ -261,6 +277,7 @@ pub fn say_counts(done: &Value, lang: Lang) -> Result<ExitCode> {
         Lang::En => eprintln!("deleted: {records} events in {batches} batches"),
         Lang::Ja => eprintln!("イベント{records}件（バッチ{batches}個）を削除しました"),
     }
+    say_pinned(count("events.pinned"), lang);
     let (held, waiting) = (count("batches.held"), count("batches.in_journal"));
     if held > 0 {
         match lang {
