@@ -377,7 +377,7 @@ impl Default for LakeSection {
             flush_interval_s: 300,
             compact: true,
             compact_files_min: yagura_node::CompactOptions::default().files_min,
-            keep_raw: vec!["*".to_owned()],
+            keep_raw: Vec::new(),
             cold: None,
         }
     }
