@@ -471,5 +471,5 @@ async fn whatever_comes_and_goes_every_pinned_event_still_proves() {
         let (ok, report) = store.verified();
         assert!(ok, "seed {seed}: {report}");
     }
-    assert!(from_lake > 100 && from_pins > 100, "{from_lake} {from_pins}");
+    assert!(from_lake > 100 && from_pins > 20, "{from_lake} {from_pins}");
 }
