@@ -101,12 +101,26 @@ fn duckdb_and_polars_read_the_same_table() {
     assert_eq!(before["duckdb"], ours);
     assert_eq!(before["polars"], ours);
 
-    succeeded(&yagura(&data, &["lake", "compact"]));
+    let rebuilt = dir.path().join("rebuilt");
+    let copied = std::process::Command::new("cp").arg("-r").args([&data, &rebuilt]).status();
+    assert!(copied.unwrap().success());
+    let config = dir.path().join("yagura.toml");
+    std::fs::write(&config, "[lake]\nkeep_raw = ['*']\n").unwrap();
+    succeeded(&yagura(&data, &["lake", "compact", "--config", config.to_str().unwrap()]));
     let after = read_by_others(&python, &data);
     assert!(after["files"].as_u64() < before["files"].as_u64(), "{before} {after}");
     assert_eq!(after["duckdb"], ours);
     assert_eq!(after["polars"], ours);
     assert_eq!(read_by_us(&data), ours);
+
+    // Texts that are rebuilt are there for us alone, as docs/open-table.md says.
+    succeeded(&yagura(&rebuilt, &["lake", "compact"]));
+    assert_eq!(read_by_us(&rebuilt), ours);
+    let mut without_texts = ours.clone();
+    without_texts["raw"] = 0.into();
+    let after = read_by_others(&python, &rebuilt);
+    assert_eq!(after["duckdb"], without_texts);
+    assert_eq!(after["polars"], without_texts);
 }
 
 /// What docs/open-table.md says of files in a cold store: the table's log names each by its whole URL.
