@@ -22,8 +22,8 @@ pub const ROW_GROUP_ROWS: usize = 131_072;
 /// resembles lines that came long before it.
 pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
-/// The same of files that a flush writes: they last until they are compacted, and pages that stay in the
-/// caches of the processor are written with half the work.
+/// The same of files that a flush writes: they last until they are compacted, and a page that grows
+/// large is copied again and again.
 pub const FLUSHED_PAGE_BYTES: usize = 512 * 1024;
 
 /// Rows at which a data page of a compacted file ends, too: who looks for one row unpacks its page in

@@ -134,14 +134,15 @@ impl PackedFilesExec {
             .build())
     }
 
-    /// The rows that are to be read of a file, with the columns of `schema`.
+    /// The rows that are to be read of a file, with the columns of `schema`, and the trouble that its cold
+    /// store makes meanwhile.
     fn rows(
         &self,
         file: &ScannedFile,
         schema: TableSchema,
         counter: &Arc<Counter>,
         context: &Arc<TaskContext>,
-    ) -> Result<(SendableRecordBatchStream, ScanOfOne)> {
+    ) -> Result<(SendableRecordBatchStream, ScanOfOne, Option<Seen>)> {
         let runtime = context.runtime_env();
         let url = ObjectStoreUrl::local_filesystem();
         let (files, seen): (Arc<dyn ObjectStore>, Option<Seen>) = match &file.location {
@@ -162,11 +163,8 @@ impl PackedFilesExec {
             .with_file_groups(vec![FileGroup::new(vec![file.file.clone()])])
             .with_batch_size(file.batch_rows)
             .build();
-        let mut rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
-        if let (Location::Cold(cold), Some(seen)) = (&file.location, seen) {
-            rows = self.as_far_as_it_goes(rows, cold.clone(), file.rows, seen);
-        }
-        Ok((rows, counted))
+        let rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
+        Ok((rows, counted, seen))
     }
 
     /// The columns that the templates of the rows refer to which are to be read: few of those that all of
@@ -191,11 +189,12 @@ impl PackedFilesExec {
         let schema = TableSchema::builder(Arc::new(Schema::new(read.cloned().collect::<Vec<_>>())))
             .with_table_partition_cols(all.table_partition_cols().clone())
             .build();
-        let (mut rows, _counted) =
+        let (mut rows, _counted, _) =
             self.rows(file, schema, &Arc::new(self.counter.apart()), context)?;
         let mut referred = Referred::default();
         while let Some(rows) = rows.next().await {
-            let rows = rows?;
+            // Whoever reads the rows themselves meets the same, and says it.
+            let Ok(rows) = rows else { return Ok(None) };
             for template in &templates {
                 let column = rows.column_by_name(template).and_then(|c| c.as_binary_view_opt());
                 let Some(true) = column.map(|column| referred.note(column)) else {
@@ -213,7 +212,10 @@ impl PackedFilesExec {
     ) -> Result<SendableRecordBatchStream> {
         let referred = self.referred(&file, &context).await?;
         let schema = self.file_schema(&file, referred.as_ref())?;
-        let (rows, counted) = self.rows(&file, schema, &self.counter, &context)?;
+        let (mut rows, counted, seen) = self.rows(&file, schema, &self.counter, &context)?;
+        if let (Location::Cold(cold), Some(seen)) = (&file.location, seen) {
+            rows = self.as_far_as_it_goes(rows, cold.clone(), file.rows, seen);
+        }
         let wanted = self.schema.clone();
         let Some(packed) = file.packed.clone() else {
             let rows = rows.map(move |rows| {
