@@ -418,9 +418,10 @@ async fn absent_without_a_record_is_an_alarm_and_changed_files_are_not_deleted()
         .join(format!("{}-before", store.dir.path().file_name().unwrap().to_string_lossy()));
     copy(store.dir.path(), &before);
     let node = store.open(None);
+    let id = "syslog/1/3".parse().unwrap();
+    assert!(node.prove(&id).is_ok());
     node.run_retention("yagura").unwrap();
-    let id = "syslog/0/3".to_owned();
-    let told = said(node.prove(&id.parse().unwrap()).unwrap_err());
+    let told = said(node.prove(&id).unwrap_err());
     assert!(told.contains("no event"), "{told}");
     node.close().unwrap();
     drop(node);
